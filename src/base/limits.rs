@@ -1,0 +1,111 @@
+//! Every bound and timeout: unit, reason, and the relations that must hold between them.
+//!
+//! A number that limits a queue, a map, a retry, a wait or a length from outside stands here and nowhere else.
+
+use super::units::Span;
+
+// ---- cutting and sealing (file/, seal/) ----
+
+/// Smallest piece that content-defined cutting makes, except at the end of a file, in bytes.
+pub const CUT_BYTES_MIN: usize = 64 * 1024;
+/// Mean piece, in bytes: a compromise of deduplication against index and request overhead.
+pub const CUT_BYTES_MEAN: usize = 256 * 1024;
+/// Largest piece, in bytes; a reader never needs more of a file than two of these.
+pub const CUT_BYTES_MAX: usize = 1024 * 1024;
+/// Largest sealed chunk, in bytes: the largest piece, Padme padding (at most 1/32 there), header and tag.
+pub const SEALED_BYTES_MAX: usize = CUT_BYTES_MAX + CUT_BYTES_MAX / 16;
+/// Files up to this size lie inside their tree entry, in bytes.
+pub const INLINE_BYTES_MAX: usize = 4 * 1024;
+/// A map node's target length, in bytes: a key closes its node with probability (its encoded length / this).
+pub const NODE_BYTES_MEAN: usize = 32 * 1024;
+/// A cut is forced when a map node is this long, in bytes.
+pub const NODE_BYTES_MAX: usize = 512 * 1024;
+/// Largest encoded map entry (key and value; inline content apart), in bytes.
+pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// A map deeper than this is corrupt: 32 KiB nodes of 100-byte entries hold 300^8 keys.
+pub const MAP_LEVELS_MAX: u8 = 8;
+/// Pieces of a file listed in its entry before the list moves into chunks of its own.
+pub const PIECES_INLINE_MAX: usize = 256;
+
+const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_MEAN && CUT_BYTES_MEAN < CUT_BYTES_MAX);
+const _: () = assert!(NODE_BYTES_MAX + ENTRY_BYTES_MAX + INLINE_BYTES_MAX < CUT_BYTES_MAX);
+const _: () = assert!(PIECES_INLINE_MAX * 48 < ENTRY_BYTES_MAX);
+
+// ---- feeds (feed/) ----
+
+/// Longest signed feed entry, in bytes; a receipt's bitmap (512) and a sealed folder description fit well.
+pub const FEED_ENTRY_BYTES_MAX: usize = 16 * 1024;
+/// Longest chain of Admit entries from the root to a node; it must fit the first handshake packet.
+pub const ADMIT_CHAIN_MAX: usize = 4;
+/// Most members of a vault that this version keeps in memory.
+pub const MEMBERS_MAX: usize = 1024;
+/// Longest name of a node, a site or a folder, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+// ---- wire and peers (wire/, peer/) ----
+
+/// Largest datagram sent before path MTU discovery exists, in bytes of UDP payload (fits IPv6's 1,280 minimum).
+pub const DATAGRAM_BYTES_MAX: usize = 1_200;
+/// Largest message on a lane, in bytes: a sealed chunk with its id and header.
+pub const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + 1_024;
+/// Unacknowledged and queued bytes that a sender keeps for one session, in bytes.
+pub const SEND_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Ids in one Get, Missing, Offer or Want.
+pub const IDS_PER_MESSAGE_MAX: usize = 64;
+/// Feed heads in one message.
+pub const HEADS_PER_MESSAGE_MAX: usize = 256;
+/// Entry bytes in one message, in bytes.
+pub const FEED_ENTRIES_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Established sessions at once; beyond, nodes talk through lookup (a later version).
+pub const SESSIONS_MAX: usize = 64;
+/// A silent session is closed after this long.
+pub const SESSION_IDLE_MAX: Span = Span::from_secs(60);
+/// A session with nothing to say proves its life this often.
+pub const SESSION_KEEPALIVE: Span = Span::from_secs(20);
+/// Digits of a pairing code.
+pub const PAIRING_CODE_DIGITS: usize = 8;
+/// Answered attempts at one invitation before it closes.
+pub const PAIRING_ATTEMPTS_MAX: u8 = 5;
+/// An invitation closes after this long.
+pub const PAIRING_TIME_MAX: Span = Span::from_secs(600);
+
+const _: () = assert!(SESSION_KEEPALIVE.as_micros() * 2 < SESSION_IDLE_MAX.as_micros());
+const _: () = assert!(MESSAGE_BYTES_MAX < SEND_QUEUE_BYTES_MAX);
+const _: () = assert!(FEED_ENTRY_BYTES_MAX < FEED_ENTRIES_MESSAGE_BYTES_MAX);
+
+// ---- store (store/) ----
+
+/// Length at which a segment file is closed and the next begun, in bytes.
+pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A group of chunks is synced at the latest when this much is unsynced, in bytes.
+pub const GROUP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// ... or after this long.
+pub const GROUP_DELAY_MAX: Span = Span::from_millis(200);
+/// Ids in one page of a set or a scan.
+pub const PAGE_IDS_MAX: usize = 1_024;
+/// Free bytes kept so that reading, restoring and collecting always work.
+pub const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
+// ---- node (node/) ----
+
+/// Chunk requests on their way at once, over all peers: their bytes are what a fetch keeps in memory.
+pub const FETCH_CHUNKS_MAX: usize = 16;
+/// Of these, on their way to one peer.
+pub const FETCH_CHUNKS_PER_PEER_MAX: usize = 8;
+/// A chunk that a peer has not sent after this long is asked of the next one.
+pub const FETCH_TIMEOUT: Span = Span::from_secs(20);
+/// Chunk reads for one peer that are on their way from the disk at once.
+pub const SERVE_CHUNKS_PER_PEER_MAX: usize = 4;
+/// Requested ids that one peer may have waiting here.
+pub const SERVE_QUEUE_PER_PEER_MAX: usize = 64;
+/// Pieces of an answer that wait for a slow client.
+pub const CALL_PIECES_MAX: usize = 4;
+/// Entries of the activity log kept in memory.
+pub const ACTIVITY_ENTRIES_MAX: usize = 1_000;
+/// Names of one directory listed at once, in bytes of names; larger directories are listed in passes.
+pub const LIST_BYTES_MAX: usize = 1024 * 1024;
+/// Files whose first block is read ahead of the one being cut.
+pub const READ_AHEAD_FILES: usize = 16;
+
+const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= FETCH_CHUNKS_MAX);
+const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= SERVE_QUEUE_PER_PEER_MAX);

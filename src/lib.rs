@@ -1,0 +1,144 @@
+//! # The house
+//!
+//! nuthatch keeps a household's files safe on the machines it already owns. This page is the map; `docs/DESIGN.md`
+//! is the contract between the parts, and says why.
+//!
+//! ## A file's journey
+//!
+//! ```text
+//!  a file on disk
+//!     |  io/walk      lists directories, reads blocks            (the file thread)
+//!     v
+//!  node/backup        compares with the last snapshot; asks for what changed
+//!     |  file/cut     finds where the stream of bytes is cut
+//!     |  seal/sealed  compresses, pads, seals; the id is SHA-256 of what comes out
+//!     |  file/map     collects path -> entry, and the set of ids (tree and manifest)
+//!     v
+//!  store/service      appends to a segment, syncs in groups       (the storage thread)
+//!     |  feed/entry   a signed Snapshot entry says: this tree, this manifest
+//!     v
+//!  peer/table         carries feeds and chunks to other nodes     (Noise over UDP, io/udp)
+//!     |  node/keep    a holder fetches what the manifest lists, syncs, signs a Receipt
+//!     v
+//!  replicate/ledger   counts receipts: protected, or not yet
+//! ```
+//!
+//! And back: `node/restore` walks a tree, takes chunks from the store or, where they are missing, from holders
+//! (`replicate/fetch`), opens them and streams files to the command line, which writes them.
+//!
+//! ## Floors
+//!
+//! | floor | modules | may use |
+//! |---|---|---|
+//! | 0 | [`base`] | nothing |
+//! | 1 | [`file`], [`seal`], [`wire`], [`feed`] | floor 0 and their own directory; pure |
+//! | 2 | [`store`], [`peer`], [`replicate`] | floors 0-1 and their own directory; no clock, file, socket or entropy |
+//! | 3 | [`node`] | floors 0-2; the same |
+//! | 4 | [`face`], [`io`] | all below; `face` may use `io` |
+//! | - | [`sim`] | floors 0-3: many nodes, one seed, virtual time |
+//!
+//! `tests/tidy.rs` holds this table against the code.
+
+pub mod base {
+    //! Floor 0: words that everyone shares.
+    pub mod ids;
+    pub mod limits;
+    pub mod units;
+}
+
+pub mod file {
+    //! Floor 1: file <-> chunks. Pure.
+    pub mod cut;
+    pub mod entry;
+    pub mod ignore;
+    pub mod map;
+    pub mod tree;
+}
+
+pub mod seal {
+    //! Floor 1: chunk <-> sealed chunk. Pure.
+    pub mod keys;
+    pub mod phrase;
+    pub mod sealed;
+}
+
+pub mod wire {
+    //! Floor 1: datagram <-> packet <-> frame <-> message. Pure.
+    pub mod frame;
+    pub mod message;
+    pub mod packet;
+}
+
+pub mod feed {
+    //! Floor 1: signed entries <-> what the vault agrees on. Pure.
+    pub mod chain;
+    pub mod entry;
+    pub mod roster;
+    pub mod view;
+}
+
+pub mod store {
+    //! Floor 2: sealed chunk <-> disk. Synchronous; all input and output goes through [`disk::Disk`].
+    pub mod chunks;
+    pub mod disk;
+    pub mod feeds;
+    pub mod index;
+    pub mod segment;
+    pub mod service;
+    pub mod sets;
+}
+
+pub mod peer {
+    //! Floor 2: datagrams <-> peers. State machines without input or output of their own.
+    pub mod congestion;
+    pub mod discovery;
+    pub mod handshake;
+    pub mod pairing;
+    pub mod recv;
+    pub mod send;
+    pub mod session;
+    pub mod table;
+    pub mod timers;
+}
+
+pub mod replicate {
+    //! Floor 2: which nodes hold which chunks.
+    pub mod fetch;
+    pub mod ledger;
+    pub mod place;
+}
+
+pub mod node {
+    //! Floor 3: all machines as one value.
+    pub mod api;
+    pub mod config;
+    pub mod core;
+    pub mod ports;
+}
+
+pub mod face {
+    //! Floor 4: person <-> node.
+    pub mod bench;
+    pub mod cli;
+    pub mod demo;
+    pub mod routes;
+}
+
+pub mod io {
+    //! Floor 4: the only place with sockets, files, clocks and entropy. Decides nothing.
+    pub mod disk;
+    pub mod http;
+    pub mod mdns;
+    pub mod os;
+    pub mod run;
+    pub mod udp;
+    pub mod walk;
+}
+
+pub mod sim {
+    //! Many real nodes, one seed, virtual time.
+    pub mod check;
+    pub mod cluster;
+    pub mod disk;
+    pub mod net;
+}
