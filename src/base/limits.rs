@@ -56,6 +56,12 @@ pub const IDS_PER_MESSAGE_MAX: usize = 64;
 pub const HEADS_PER_MESSAGE_MAX: usize = 256;
 /// Entry bytes in one message, in bytes.
 pub const FEED_ENTRIES_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Entries in one message, so that small ones do not cost more memory than bytes.
+pub const FEED_ENTRIES_PER_MESSAGE_MAX: usize = 512;
+/// Nodes named in one answer to Who.
+pub const SIGHTINGS_PER_MESSAGE_MAX: usize = 8;
+/// Addresses of one of them.
+pub const ADDRESSES_PER_MESSAGE_MAX: usize = 8;
 /// Established sessions at once; beyond, nodes talk through lookup (a later version).
 pub const SESSIONS_MAX: usize = 64;
 /// A silent session is closed after this long.

@@ -1,1 +1,392 @@
-//! wire/message
+//! What two nodes say to each other once a session stands: messages, one after the other on a lane.
+//!
+//! Owns: the numbers of the messages, their encoding (a version byte, a kind byte, then postcard) and the bounds that
+//! a decoder holds before it allocates. Refuses: to know what a message means, how it is cut into packets (frame.rs),
+//! or whether it may be sent. Read first: PROTOCOL.md, "Messages".
+
+use crate::base::ids::{ChunkId, EntryHash, FeedId, NodeId, SnapshotId};
+use crate::base::limits::{
+    ADDRESSES_PER_MESSAGE_MAX, FEED_ENTRIES_MESSAGE_BYTES_MAX, FEED_ENTRIES_PER_MESSAGE_MAX, FEED_ENTRY_BYTES_MAX,
+    HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, SEALED_BYTES_MAX,
+    SIGHTINGS_PER_MESSAGE_MAX,
+};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// One message between two members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// The first message of each side on the control lane.
+    Hello {
+        /// The program's version, at most [`NAME_BYTES_MAX`] bytes, shown to people only.
+        version: String,
+        /// Bytes that this node would still store for others; 0 when it is full or stores nothing.
+        free_bytes: u64,
+    },
+    /// What the sender has of the feeds named; sent whole after Hello, then whenever a head moves.
+    FeedHave {
+        /// At most [`HEADS_PER_MESSAGE_MAX`].
+        heads: Vec<FeedHead>,
+        /// Another FeedHave of the same list follows.
+        more: bool,
+    },
+    /// Asks for entries of a feed.
+    FeedWant {
+        /// Which feed.
+        feed: FeedId,
+        /// Sequence of the first entry that is wanted.
+        from: u64,
+    },
+    /// Entries of a feed in order, as they were signed.
+    FeedEntries {
+        /// Which feed.
+        feed: FeedId,
+        /// Sequence of the first of them.
+        from: u64,
+        /// Together at most [`FEED_ENTRIES_MESSAGE_BYTES_MAX`] bytes; none is empty.
+        entries: Vec<Vec<u8>>,
+    },
+    /// The sender has these chunks for the receiver to store.
+    Offer {
+        /// At most [`IDS_PER_MESSAGE_MAX`].
+        ids: Vec<ChunkId>,
+    },
+    /// Of what was offered, what the receiver lacks.
+    Want {
+        /// At most [`IDS_PER_MESSAGE_MAX`].
+        ids: Vec<ChunkId>,
+    },
+    /// The sender holds these chunks, synced.
+    Stored {
+        /// At most [`IDS_PER_MESSAGE_MAX`].
+        ids: Vec<ChunkId>,
+    },
+    /// Asks for chunks; each is answered with Chunk or named in a Missing.
+    Get {
+        /// At most [`IDS_PER_MESSAGE_MAX`].
+        ids: Vec<ChunkId>,
+    },
+    /// A chunk; the receiver checks that the bytes have this id.
+    Chunk {
+        /// SHA-256 of `bytes`.
+        id: ChunkId,
+        /// At most [`SEALED_BYTES_MAX`].
+        bytes: Vec<u8>,
+    },
+    /// Of what was asked for by Get, what the sender has not.
+    Missing {
+        /// At most [`IDS_PER_MESSAGE_MAX`].
+        ids: Vec<ChunkId>,
+    },
+    /// How far the sender has come with its share of a snapshot; for people and for patience, never a receipt.
+    Status {
+        /// Which snapshot.
+        snapshot: SnapshotId,
+        /// Chunks of its share that it holds, synced.
+        held: u64,
+        /// Chunks of its share.
+        total: u64,
+    },
+    /// Asks where a node or a chunk is.
+    Who {
+        /// What is looked for.
+        about: About,
+        /// True when it was passed on once already: then it is not passed on again.
+        forwarded: bool,
+    },
+    /// Answers Who with what the sender knows; may name nobody.
+    Known {
+        /// What was looked for.
+        about: About,
+        /// At most [`SIGHTINGS_PER_MESSAGE_MAX`].
+        sightings: Vec<Sighting>,
+    },
+}
+
+/// How far a feed goes as its sender has it. (feed/ has its own type; floors do not look sideways.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedHead {
+    /// Which feed.
+    pub feed: FeedId,
+    /// How many entries.
+    pub length: u64,
+    /// The last entry's hash.
+    pub hash: EntryHash,
+}
+
+/// What a Who asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum About {
+    /// Where this node was seen.
+    Node(NodeId),
+    /// Who holds this chunk.
+    Chunk(ChunkId),
+}
+
+/// A node and where it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Who.
+    pub node: NodeId,
+    /// Where, newest first; at most [`ADDRESSES_PER_MESSAGE_MAX`].
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Why bytes are no message, or a message cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireError {
+    /// The encoding ends before the message does, or a number in it cannot be read.
+    Malformed,
+    /// A version that this program does not speak.
+    Version(u8),
+    /// A kind that this program does not know; a newer peer may send it, it is ignored.
+    Kind(u8),
+    /// A list, a text or the whole is longer than limits.rs allows.
+    TooLong,
+    /// Bytes follow the end of the message.
+    Trailing,
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => formatter.write_str("a message is cut short or malformed"),
+            Self::Version(version) => write!(formatter, "message version {version} is unknown; update nuthatch"),
+            Self::Kind(kind) => write!(formatter, "message kind {kind} is unknown; update nuthatch"),
+            Self::TooLong => formatter.write_str("a message is longer than allowed"),
+            Self::Trailing => formatter.write_str("bytes follow the end of a message"),
+        }
+    }
+}
+
+impl std::error::Error for WireError {}
+
+/// The bytes of `message`: what `Endpoint::send` takes.
+///
+/// # Errors
+/// [`WireError::TooLong`] when a bound in limits.rs does not hold.
+pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
+    match message {
+        Message::Hello { version, free_bytes } => {
+            bounded(version.len(), NAME_BYTES_MAX)?;
+            put(start(kind::HELLO), &(version, free_bytes))
+        }
+        Message::FeedHave { heads, more } => {
+            bounded(heads.len(), HEADS_PER_MESSAGE_MAX)?;
+            put(start(kind::FEED_HAVE), &(heads, more))
+        }
+        Message::FeedWant { feed, from } => put(start(kind::FEED_WANT), &(feed, from)),
+        Message::FeedEntries { feed, from, entries } => encode_entries(feed, *from, entries),
+        Message::Offer { ids } => encode_ids(kind::OFFER, ids),
+        Message::Want { ids } => encode_ids(kind::WANT, ids),
+        Message::Stored { ids } => encode_ids(kind::STORED, ids),
+        Message::Get { ids } => encode_ids(kind::GET, ids),
+        Message::Chunk { id, bytes } => encode_chunk(id, bytes),
+        Message::Missing { ids } => encode_ids(kind::MISSING, ids),
+        Message::Status { snapshot, held, total } => put(start(kind::STATUS), &(snapshot, held, total)),
+        Message::Who { about, forwarded } => put(start(kind::WHO), &(about, forwarded)),
+        Message::Known { about, sightings } => {
+            bounded(sightings.len(), SIGHTINGS_PER_MESSAGE_MAX)?;
+            let mut bytes = put(start(kind::KNOWN), &(about, sightings.len()))?;
+            for sighting in sightings {
+                bounded(sighting.addresses.len(), ADDRESSES_PER_MESSAGE_MAX)?;
+                bytes = put(bytes, &(sighting.node, &sighting.addresses))?;
+            }
+            Ok(bytes)
+        }
+    }
+}
+
+/// The bytes of a Chunk message without building one: the chunk is copied once.
+///
+/// # Errors
+/// [`WireError::TooLong`] when the chunk is longer than [`SEALED_BYTES_MAX`].
+pub fn encode_chunk(id: &ChunkId, chunk: &[u8]) -> Result<Vec<u8>, WireError> {
+    bounded(chunk.len(), SEALED_BYTES_MAX)?;
+    let mut bytes = Vec::with_capacity(CHUNK_HEADER_BYTES + chunk.len());
+    bytes.extend_from_slice(&[MESSAGE_VERSION, kind::CHUNK]);
+    bytes.extend_from_slice(id.as_bytes());
+    bytes.extend_from_slice(chunk);
+    Ok(bytes)
+}
+
+/// The message that `bytes` are. Any bytes give a message or an error; what is allocated is bounded by their length.
+///
+/// # Errors
+/// Says what is wrong; [`WireError::Kind`] alone is no fault of the peer.
+pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
+    bounded(bytes.len(), MESSAGE_BYTES_MAX)?;
+    let (&version, rest) = bytes.split_first().ok_or(WireError::Malformed)?;
+    if version != MESSAGE_VERSION {
+        return Err(WireError::Version(version));
+    }
+    let (&number, rest) = rest.split_first().ok_or(WireError::Malformed)?;
+    let mut reader = Reader(rest);
+    let message = match number {
+        kind::HELLO => Message::Hello { version: reader.text(NAME_BYTES_MAX)?, free_bytes: reader.take()? },
+        kind::FEED_HAVE => {
+            Message::FeedHave { heads: reader.list(HEADS_PER_MESSAGE_MAX)?, more: reader.take()? }
+        }
+        kind::FEED_WANT => Message::FeedWant { feed: reader.take()?, from: reader.take()? },
+        kind::FEED_ENTRIES => {
+            let (feed, from) = reader.take()?;
+            Message::FeedEntries { feed, from, entries: reader.entries()? }
+        }
+        kind::OFFER => Message::Offer { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
+        kind::WANT => Message::Want { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
+        kind::STORED => Message::Stored { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
+        kind::GET => Message::Get { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
+        kind::CHUNK => reader.chunk()?,
+        kind::MISSING => Message::Missing { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
+        kind::STATUS => {
+            Message::Status { snapshot: reader.take()?, held: reader.take()?, total: reader.take()? }
+        }
+        kind::WHO => Message::Who { about: reader.take()?, forwarded: reader.take()? },
+        kind::KNOWN => Message::Known { about: reader.take()?, sightings: reader.sightings()? },
+        unknown => return Err(WireError::Kind(unknown)),
+    };
+    if reader.0.is_empty() {
+        Ok(message)
+    } else {
+        Err(WireError::Trailing)
+    }
+}
+
+/// What is left of a message while it is read from the front.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next value; only types whose size does not depend on the input, or that borrow from it.
+    fn take<T: Deserialize<'a>>(&mut self) -> Result<T, WireError> {
+        let (value, rest) = postcard::take_from_bytes(self.0).map_err(|_| WireError::Malformed)?;
+        self.0 = rest;
+        Ok(value)
+    }
+
+    /// The next list, of at most `count_max` elements: checked before anything is allocated.
+    fn list<T: Deserialize<'a>>(&mut self, count_max: usize) -> Result<Vec<T>, WireError> {
+        let count: usize = self.take()?;
+        bounded(count, count_max)?;
+        // Every element takes at least a byte, so a short message cannot claim a long list.
+        let mut list = Vec::with_capacity(count.min(self.0.len()));
+        for _ in 0..count {
+            list.push(self.take()?);
+        }
+        Ok(list)
+    }
+
+    /// The next text, of at most `bytes_max` bytes.
+    fn text(&mut self, bytes_max: usize) -> Result<String, WireError> {
+        let text: &str = self.take()?;
+        bounded(text.len(), bytes_max)?;
+        Ok(text.to_owned())
+    }
+
+    /// The entries of a FeedEntries.
+    fn entries(&mut self) -> Result<Vec<Vec<u8>>, WireError> {
+        let entries: Vec<&[u8]> = self.list(FEED_ENTRIES_PER_MESSAGE_MAX)?;
+        check_entries(entries.iter().copied())?;
+        Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    /// The nodes of a Known.
+    fn sightings(&mut self) -> Result<Vec<Sighting>, WireError> {
+        let count: usize = self.take()?;
+        bounded(count, SIGHTINGS_PER_MESSAGE_MAX)?;
+        (0..count)
+            .map(|_| Ok(Sighting { node: self.take()?, addresses: self.list(ADDRESSES_PER_MESSAGE_MAX)? }))
+            .collect()
+    }
+
+    /// The rest as a chunk: its id, then its bytes up to the end.
+    fn chunk(&mut self) -> Result<Message, WireError> {
+        let (id, bytes) = self.0.split_first_chunk::<{ ChunkId::SIZE }>().ok_or(WireError::Malformed)?;
+        bounded(bytes.len(), SEALED_BYTES_MAX)?;
+        self.0 = &[];
+        Ok(Message::Chunk { id: ChunkId::from_bytes(*id), bytes: bytes.to_vec() })
+    }
+}
+
+/// The first two bytes of a message.
+fn start(kind: u8) -> Vec<u8> {
+    vec![MESSAGE_VERSION, kind]
+}
+
+/// Appends the encoding of `value`.
+fn put<T: Serialize>(bytes: Vec<u8>, value: &T) -> Result<Vec<u8>, WireError> {
+    postcard::to_extend(value, bytes).map_err(|_| WireError::Malformed)
+}
+
+/// A message that is a list of chunk ids.
+fn encode_ids(kind: u8, ids: &[ChunkId]) -> Result<Vec<u8>, WireError> {
+    bounded(ids.len(), IDS_PER_MESSAGE_MAX)?;
+    put(start(kind), &ids)
+}
+
+/// A FeedEntries message.
+fn encode_entries(feed: &FeedId, from: u64, entries: &[Vec<u8>]) -> Result<Vec<u8>, WireError> {
+    bounded(entries.len(), FEED_ENTRIES_PER_MESSAGE_MAX)?;
+    check_entries(entries.iter().map(Vec::as_slice))?;
+    put(start(kind::FEED_ENTRIES), &(feed, from, entries))
+}
+
+/// No entry is empty or too long, and neither are all together.
+fn check_entries<'a>(entries: impl Iterator<Item = &'a [u8]>) -> Result<(), WireError> {
+    let mut total = 0;
+    for entry in entries {
+        if entry.is_empty() {
+            return Err(WireError::Malformed);
+        }
+        bounded(entry.len(), FEED_ENTRY_BYTES_MAX)?;
+        total += entry.len();
+    }
+    bounded(total, FEED_ENTRIES_MESSAGE_BYTES_MAX)
+}
+
+/// Holds a bound.
+const fn bounded(count: usize, count_max: usize) -> Result<(), WireError> {
+    if count > count_max {
+        return Err(WireError::TooLong);
+    }
+    Ok(())
+}
+
+/// The version of all messages; 1: the first.
+pub const MESSAGE_VERSION: u8 = 1;
+
+/// Bytes of a Chunk message before the chunk's own: version, kind, id.
+pub const CHUNK_HEADER_BYTES: usize = 2 + ChunkId::SIZE;
+
+const _: () = assert!(CHUNK_HEADER_BYTES + SEALED_BYTES_MAX <= MESSAGE_BYTES_MAX);
+
+/// Numbers of the messages; never used again for something else.
+mod kind {
+    /// Hello.
+    pub const HELLO: u8 = 1;
+    /// FeedHave.
+    pub const FEED_HAVE: u8 = 2;
+    /// FeedWant.
+    pub const FEED_WANT: u8 = 3;
+    /// FeedEntries.
+    pub const FEED_ENTRIES: u8 = 4;
+    /// Offer.
+    pub const OFFER: u8 = 5;
+    /// Want.
+    pub const WANT: u8 = 6;
+    /// Stored.
+    pub const STORED: u8 = 7;
+    /// Get.
+    pub const GET: u8 = 8;
+    /// Chunk.
+    pub const CHUNK: u8 = 9;
+    /// Missing.
+    pub const MISSING: u8 = 10;
+    /// Status.
+    pub const STATUS: u8 = 11;
+    /// Who.
+    pub const WHO: u8 = 12;
+    /// Known.
+    pub const KNOWN: u8 = 13;
+    // 14 Digest, 15 Range, 16 Challenge and 17 Proof are kept for reconciliation and audit.
+}
