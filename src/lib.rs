@@ -64,6 +64,7 @@ pub mod seal {
 
 pub mod wire {
     //! Floor 1: datagram <-> packet <-> frame <-> message. Pure.
+    #![doc = include_str!("wire/PROTOCOL.md")]
     pub mod frame;
     pub mod message;
     pub mod packet;

@@ -197,7 +197,10 @@ mod tests {
         let id = FolderId::from_bytes(*b"0123456789abcdef");
         assert_eq!(id.to_string().parse::<FolderId>(), Ok(id));
         assert_eq!("zz".parse::<FolderId>(), Err(IdError));
-        assert_eq!(id.to_string().to_uppercase().parse::<FolderId>().is_err(), id.to_string().chars().any(|c| c.is_ascii_lowercase()));
+        assert_eq!(
+            id.to_string().to_uppercase().parse::<FolderId>().is_err(),
+            id.to_string().chars().any(|c| c.is_ascii_lowercase())
+        );
     }
 
     #[test]

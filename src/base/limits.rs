@@ -48,6 +48,10 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const DATAGRAM_BYTES_MAX: usize = 1_200;
 /// Largest message on a lane, in bytes: a sealed chunk with its id and header.
 pub const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + 1_024;
+/// Ranges of packet numbers kept and sent in an acknowledgement; older gaps have been repaired long since.
+pub const ACK_RANGES_MAX: usize = 32;
+/// Longest text in a Close frame, in bytes; it is for a log line.
+pub const CLOSE_TEXT_BYTES_MAX: usize = 64;
 /// Unacknowledged and queued bytes that a sender keeps for one session, in bytes.
 pub const SEND_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Ids in one Get, Missing, Offer or Want.
