@@ -82,6 +82,7 @@ pub mod store {
     //! Floor 2: sealed chunk <-> disk. Synchronous; all input and output goes through [`disk::Disk`].
     pub mod chunks;
     pub mod disk;
+    pub mod error;
     pub mod feeds;
     pub mod index;
     pub mod segment;
