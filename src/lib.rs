@@ -72,8 +72,11 @@ pub mod wire {
 
 pub mod feed {
     //! Floor 1: signed entries <-> what the vault agrees on. Pure.
+    pub mod body;
     pub mod chain;
     pub mod entry;
+    pub mod error;
+    pub mod groups;
     pub mod roster;
     pub mod view;
 }

@@ -41,6 +41,30 @@ pub const ADMIT_CHAIN_MAX: usize = 4;
 pub const MEMBERS_MAX: usize = 1024;
 /// Longest name of a node, a site or a folder, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Addresses in one Describe: several interfaces, two families.
+pub const ADDRESSES_MAX: usize = 16;
+/// Feeds of a removed node that its Remove names; a node begins a new one only after a disaster.
+pub const REMOVE_HEADS_MAX: usize = 64;
+/// What an Alert is about (an id, at most two), in bytes.
+pub const ALERT_ABOUT_BYTES_MAX: usize = 64;
+/// Longest sealed text in an entry (a folder's description), in bytes; the envelope must fit beside it.
+pub const SEALED_TEXT_BYTES_MAX: usize = 12 * 1024;
+/// Longest path of a folder's directory, in bytes: what Linux takes (PATH_MAX).
+pub const DIRECTORY_BYTES_MAX: usize = 4 * 1024;
+/// Ignore patterns of one folder.
+pub const IGNORE_GLOBS_MAX: usize = 256;
+/// Longest ignore pattern, in bytes.
+pub const GLOB_BYTES_MAX: usize = 1024;
+/// Feeds that a view follows: every member began a few.
+pub const FEEDS_MAX: usize = 4 * MEMBERS_MAX;
+/// Entries of one feed that a view follows; ten a day are 270 years of them, and a node may begin a new feed.
+pub const FEED_ENTRIES_MAX: usize = 1_000_000;
+/// Admit and Remove entries of one feed that count; those after these are void.
+pub const ROSTER_FACTS_PER_FEED_MAX: usize = 2 * MEMBERS_MAX;
+
+const _: () = assert!(SEALED_TEXT_BYTES_MAX + 1024 <= FEED_ENTRY_BYTES_MAX);
+const _: () = assert!(REMOVE_HEADS_MAX * 90 + 256 < FEED_ENTRY_BYTES_MAX);
+const _: () = assert!(DIRECTORY_BYTES_MAX + NAME_BYTES_MAX < SEALED_TEXT_BYTES_MAX);
 
 // ---- wire and peers (wire/, peer/) ----
 

@@ -1,1 +1,404 @@
-//! feed/view
+//! What the vault agrees on: the union of all feeds, the same whatever order they arrive in (each feed's own entries
+//! arrive in theirs). It checks signatures and chains, keeps what later questions need, and answers them; it stores
+//! nothing, sends nothing, opens nothing that is sealed. Read [`super::entry`] and [`super::roster`] first.
+//!
+//! Rights may change after an entry was taken (an Admit or Remove arrives late), so nothing is judged when it is taken:
+//! every question filters what is here by the roster of the moment.
+
+use super::chain::Chain;
+use super::entry::{check_signature, decode, hash, snapshot_id};
+use super::entry::{
+    Begin, Body, Describe, Entry, FeedError, FolderEntry, GroupSet, Head, Release, Role, SnapshotEntry,
+};
+use super::roster::Roster;
+use crate::base::ids::{EntryHash, FeedId, FolderId, NodeId, SnapshotId};
+use crate::base::limits::FEEDS_MAX;
+use crate::base::units::WallTime;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The state of a vault as its feeds tell it.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Who is a member.
+    roster: Roster,
+    /// Every feed that entries came of.
+    feeds: BTreeMap<FeedId, Feed>,
+    /// Every snapshot, whether it counts or not.
+    snapshots: BTreeMap<SnapshotId, SnapshotFact>,
+    /// The same in the order in which people want to see them.
+    order: BTreeSet<(FolderId, WallTime, SnapshotId)>,
+    /// What each feed's receipts cover, releases taken off; none of them empty.
+    receipts: BTreeMap<SnapshotId, BTreeMap<FeedId, GroupSet>>,
+    /// Every Folder entry, by folder and feed, ascending by sequence.
+    folders: BTreeMap<FolderId, BTreeMap<FeedId, Vec<FolderFact>>>,
+    /// The newest feed of each node.
+    newest: BTreeMap<NodeId, FeedId>,
+    /// Proven second histories, the earliest place of each feed.
+    forks: BTreeMap<FeedId, Fork>,
+}
+
+/// What is kept of one feed.
+#[derive(Debug, Clone)]
+struct Feed {
+    /// Its entries' hashes.
+    chain: Chain,
+    /// The feed that it follows, as its first entry says.
+    predecessor: Option<FeedId>,
+    /// The latest Describe in it.
+    describe: Option<Describe>,
+}
+
+/// An entry that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its feed.
+    pub feed: FeedId,
+    /// Its place in the feed.
+    pub sequence: u64,
+    /// Its hash; of a Snapshot entry, the snapshot's id.
+    pub hash: EntryHash,
+    /// Whether it means anything by what is known now; if not, it is only chained.
+    pub counts: bool,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// A folder as one writer wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderFact {
+    /// Who.
+    pub writer: NodeId,
+    /// In which feed (with `sequence`, what its sealed text is bound to).
+    pub feed: FeedId,
+    /// At which place.
+    pub sequence: u64,
+    /// When, as a label.
+    pub wall: WallTime,
+    /// What.
+    pub entry: FolderEntry,
+}
+
+/// A snapshot and where it is stated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotFact {
+    /// Its id: the entry's hash.
+    pub id: SnapshotId,
+    /// Who wrote it.
+    pub writer: NodeId,
+    /// In which feed (with `sequence`, what its sealed text is bound to).
+    pub feed: FeedId,
+    /// At which place.
+    pub sequence: u64,
+    /// When it was published, as a label.
+    pub wall: WallTime,
+    /// What it says.
+    pub entry: SnapshotEntry,
+}
+
+/// Proof that a node has signed two histories of one feed: a disk was copied or restored, or it cheats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fork {
+    /// The feed.
+    pub feed: FeedId,
+    /// The first place known to differ.
+    pub sequence: u64,
+    /// The entry there that is kept: the one that came first.
+    pub kept: EntryHash,
+    /// The entry there that was refused.
+    pub refused: EntryHash,
+}
+
+impl View {
+    /// What a node knows of a vault before it has read anything.
+    #[must_use]
+    pub fn new(root_public: [u8; 32]) -> Self {
+        Self {
+            roster: Roster::new(root_public),
+            feeds: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            order: BTreeSet::new(),
+            receipts: BTreeMap::new(),
+            folders: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            forks: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next entry of a feed, as it was received.
+    ///
+    /// # Errors
+    /// What [`decode`] says of the bytes; [`FeedError::UnknownAuthor`] when the author is no member yet,
+    /// [`FeedError::Gap`], [`FeedError::Known`]; [`FeedError::Author`], [`FeedError::Signature`];
+    /// [`FeedError::Fork`], which is remembered; [`FeedError::Full`]. Nothing else changes then.
+    pub fn apply(&mut self, bytes: &[u8]) -> Result<Applied, FeedError> {
+        let entry = decode(bytes)?;
+        let hash = hash(bytes);
+        let author = entry.feed.node;
+        let public = self.roster.signing_of(&author).ok_or(FeedError::UnknownAuthor(author))?;
+        let checked = match self.feeds.get(&entry.feed) {
+            Some(feed) => feed.chain.check(&hash, &entry),
+            None if self.feeds.len() >= FEEDS_MAX => Err(FeedError::Full("feeds")),
+            None => Chain::new(entry.feed).check(&hash, &entry),
+        };
+        match checked {
+            Ok(()) => check_signature(bytes, &entry, public)?,
+            Err(FeedError::Fork { sequence, feed }) => {
+                check_signature(bytes, &entry, public)?;
+                self.remember_fork(&entry, sequence, hash);
+                return Err(FeedError::Fork { sequence, feed });
+            }
+            Err(error) => return Err(error),
+        }
+        self.take(bytes, &entry, hash)?;
+        let counts = self.counts(&entry, &hash);
+        Ok(Applied { feed: entry.feed, sequence: entry.sequence, hash, counts, entry })
+    }
+
+    /// Who is a member.
+    #[must_use]
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// How far each feed of the root, of members and of former members is known, ascending by feed.
+    pub fn heads(&self) -> Vec<Head> {
+        let known = self.feeds.iter().filter(|(feed, _)| self.roster.signing_of(&feed.node).is_some());
+        known.map(|(_, feed)| feed.chain.head()).collect()
+    }
+
+    /// How far one feed is known; none if no entry of it is here.
+    #[must_use]
+    pub fn head(&self, feed: &FeedId) -> Option<Head> {
+        self.feeds.get(feed).map(|feed| feed.chain.head())
+    }
+
+    /// The hash of an entry that is here.
+    #[must_use]
+    pub fn hash_at(&self, feed: &FeedId, sequence: u64) -> Option<EntryHash> {
+        self.feeds.get(feed)?.chain.hash_at(sequence)
+    }
+
+    /// The newest feed of a node: the one with the longest line of predecessors, of equals the greatest.
+    #[must_use]
+    pub fn newest_feed(&self, node: &NodeId) -> Option<FeedId> {
+        self.newest.get(node).copied()
+    }
+
+    /// Each folder as it is wanted, ascending by id. Where several nodes have written it: members before former ones,
+    /// then the later label, then the lower node id.
+    pub fn folders(&self) -> impl Iterator<Item = &FolderFact> {
+        self.folders.keys().filter_map(|folder| self.folder(folder))
+    }
+
+    /// One folder as it is wanted; see [`View::folders`].
+    #[must_use]
+    pub fn folder(&self, folder: &FolderId) -> Option<&FolderFact> {
+        self.folder_facts(folder).max_by_key(|fact| {
+            (!self.roster.is_removed(&fact.writer), fact.wall, core::cmp::Reverse(fact.writer))
+        })
+    }
+
+    /// The latest word of each of a folder's writers: the highest sequence in the newest of its feeds that has one.
+    pub fn folder_facts(&self, folder: &FolderId) -> impl Iterator<Item = &FolderFact> {
+        let mut latest: BTreeMap<NodeId, &FolderFact> = BTreeMap::new();
+        for facts in self.folders.get(folder).into_iter().flat_map(BTreeMap::values) {
+            let counting = facts.iter().rev().find(|fact| {
+                self.roster.role_of(&fact.writer) == Some(Role::Full)
+                    && self.roster.is_within(&fact.feed, fact.sequence)
+            });
+            let Some(fact) = counting else { continue };
+            let before = latest.get(&fact.writer);
+            if before.is_none_or(|before| self.generation(&before.feed) < self.generation(&fact.feed)) {
+                latest.insert(fact.writer, fact);
+            }
+        }
+        latest.into_values()
+    }
+
+    /// Every snapshot that counts, by folder, then by when it was taken, then by id.
+    pub fn snapshots(&self) -> impl Iterator<Item = &SnapshotFact> {
+        self.order.iter().filter_map(|(_, _, id)| self.snapshot(id))
+    }
+
+    /// The snapshots of one folder, by when they were taken, then by id.
+    pub fn snapshots_of(&self, folder: &FolderId) -> impl Iterator<Item = &SnapshotFact> {
+        let from = (*folder, WallTime::from_micros(i64::MIN), SnapshotId::from_bytes([0; 32]));
+        let to = (*folder, WallTime::from_micros(i64::MAX), SnapshotId::from_bytes([u8::MAX; 32]));
+        self.order.range(from..=to).filter_map(|(_, _, id)| self.snapshot(id))
+    }
+
+    /// The snapshot with this id, if it counts: written by a full node within its time as a member, or receipted.
+    #[must_use]
+    pub fn snapshot(&self, id: &SnapshotId) -> Option<&SnapshotFact> {
+        let fact = self.snapshots.get(id)?;
+        let is_full = self.roster.role_of(&fact.writer) == Some(Role::Full);
+        let stays = self.roster.is_within(&fact.feed, fact.sequence) || self.receipts(id).next().is_some();
+        (is_full && stays).then_some(fact)
+    }
+
+    /// Which members hold a snapshot, and which groups of it. Only receipts in a member's newest feed count.
+    pub fn receipts(&self, snapshot: &SnapshotId) -> impl Iterator<Item = (NodeId, &GroupSet)> {
+        self.receipts.get(snapshot).into_iter().flatten().filter_map(|(feed, groups)| {
+            let counts =
+                self.newest.get(&feed.node) == Some(feed) && self.roster.member(&feed.node).is_some();
+            counts.then_some((feed.node, groups))
+        })
+    }
+
+    /// What a present or former member last said of itself.
+    #[must_use]
+    pub fn describe(&self, node: &NodeId) -> Option<&Describe> {
+        self.roster.role_of(node)?;
+        let described = self.feeds_of(node).filter_map(|(id, feed)| Some((id, feed.describe.as_ref()?)));
+        described.max_by_key(|(id, _)| self.generation(id)).map(|(_, describe)| describe)
+    }
+
+    /// The Admit entries from the root's to the node's own, as received, for handshakes with who has not heard of it.
+    #[must_use]
+    pub fn admit_chain(&self, node: &NodeId) -> Vec<Vec<u8>> {
+        self.roster.admit_chain(node)
+    }
+
+    /// Feeds whose writers are proven to have signed two histories.
+    pub fn forks(&self) -> impl Iterator<Item = &Fork> {
+        self.forks.values()
+    }
+
+    /// Takes an entry that was checked.
+    fn take(&mut self, bytes: &[u8], entry: &Entry, hash: EntryHash) -> Result<(), FeedError> {
+        let is_new = !self.feeds.contains_key(&entry.feed);
+        let feed = self.feeds.entry(entry.feed).or_insert_with(|| Feed {
+            chain: Chain::new(entry.feed),
+            predecessor: None,
+            describe: None,
+        });
+        feed.chain.extend(bytes, entry)?;
+        match &entry.body {
+            Body::Describe(describe) => feed.describe = Some(describe.clone()),
+            Body::Begin(Begin { predecessor: Some(head) }) if entry.sequence == 0 => {
+                feed.predecessor = Some(head.feed).filter(|feed| feed.node == entry.feed.node);
+            }
+            Body::Folder(folder) => self.take_folder(entry, folder),
+            Body::Snapshot(snapshot) => self.take_snapshot(entry, snapshot, snapshot_id(&hash)),
+            Body::Receipt(receipt) if !receipt.groups.is_empty() => {
+                let held = self.receipts.entry(receipt.snapshot).or_default().entry(entry.feed).or_default();
+                held.union(&receipt.groups);
+            }
+            Body::Release(release) => self.take_release(&entry.feed, release),
+            _ => {}
+        }
+        if is_new {
+            self.find_newest(&entry.feed.node);
+        }
+        let is_fact = self.roster.note(bytes, entry);
+        if is_fact || self.roster.is_named(&entry.feed.node) {
+            let feeds = &self.feeds;
+            self.roster.settle(&|feed, sequence| feeds.get(feed)?.chain.hash_at(sequence));
+        }
+        Ok(())
+    }
+
+    /// Keeps a Folder entry.
+    fn take_folder(&mut self, entry: &Entry, folder: &FolderEntry) {
+        let facts = self.folders.entry(folder.folder).or_default().entry(entry.feed).or_default();
+        facts.push(FolderFact {
+            writer: entry.feed.node,
+            feed: entry.feed,
+            sequence: entry.sequence,
+            wall: entry.wall,
+            entry: folder.clone(),
+        });
+    }
+
+    /// Keeps a Snapshot entry.
+    fn take_snapshot(&mut self, entry: &Entry, snapshot: &SnapshotEntry, id: SnapshotId) {
+        self.order.insert((snapshot.folder, snapshot.taken, id));
+        let fact = SnapshotFact {
+            id,
+            writer: entry.feed.node,
+            feed: entry.feed,
+            sequence: entry.sequence,
+            wall: entry.wall,
+            entry: snapshot.clone(),
+        };
+        self.snapshots.insert(id, fact);
+    }
+
+    /// Takes a Release off the receipts of its feed so far.
+    fn take_release(&mut self, feed: &FeedId, release: &Release) {
+        // Returns whether nobody holds anything of the snapshot any more.
+        let subtract = |held: &mut BTreeMap<FeedId, GroupSet>| {
+            if let Some(groups) = held.get_mut(feed) {
+                groups.subtract(&release.groups);
+                if groups.is_empty() {
+                    held.remove(feed);
+                }
+            }
+            held.is_empty()
+        };
+        match &release.snapshot {
+            Some(snapshot) => {
+                if self.receipts.get_mut(snapshot).is_some_and(subtract) {
+                    self.receipts.remove(snapshot);
+                }
+            }
+            None => self.receipts.retain(|_, held| !subtract(held)),
+        }
+    }
+
+    /// Remembers that a validly signed entry belongs to another history than ours.
+    fn remember_fork(&mut self, entry: &Entry, sequence: u64, hash: EntryHash) {
+        let Some(kept) = self.hash_at(&entry.feed, sequence) else { return };
+        let refused = if sequence == entry.sequence { hash } else { entry.previous };
+        let fork = Fork { feed: entry.feed, sequence, kept, refused };
+        let known = self.forks.entry(entry.feed).or_insert(fork);
+        if fork.sequence < known.sequence {
+            *known = fork;
+        }
+    }
+
+    /// Whether an entry that is here means anything by what is known now.
+    fn counts(&self, entry: &Entry, hash: &EntryHash) -> bool {
+        let author = &entry.feed.node;
+        let is_within = self.roster.is_within(&entry.feed, entry.sequence);
+        let is_root = *author == self.roster.root();
+        let role = self.roster.role_of(author);
+        match &entry.body {
+            Body::Admit(_) | Body::Remove(_) => is_within && (is_root || role == Some(Role::Full)),
+            Body::Folder(_) | Body::Note(_) => is_within && role == Some(Role::Full),
+            Body::Snapshot(_) => self.snapshot(&snapshot_id(hash)).is_some(),
+            Body::Receipt(_) | Body::Release(_) => {
+                self.roster.member(author).is_some() && self.newest.get(author) == Some(&entry.feed)
+            }
+            Body::Describe(_) | Body::Alert(_) | Body::Begin(_) => is_within && role.is_some(),
+            Body::Reserved { .. } => false,
+        }
+    }
+
+    /// All feeds of one node.
+    fn feeds_of(&self, node: &NodeId) -> impl Iterator<Item = (&FeedId, &Feed)> {
+        let from = FeedId { node: *node, random: [0; 8] };
+        let to = FeedId { node: *node, random: [u8::MAX; 8] };
+        self.feeds.range(from..=to)
+    }
+
+    /// Orders the feeds of one node by age: how many feeds it follows (as far as they are here), then its id.
+    fn generation(&self, feed: &FeedId) -> (usize, FeedId) {
+        let mut next = self.feeds.get(feed).and_then(|feed| feed.predecessor);
+        let mut depth = 0;
+        let bound = self.feeds_of(&feed.node).count();
+        while let Some(predecessor) = next.filter(|_| depth <= bound) {
+            depth += 1;
+            next = self.feeds.get(&predecessor).and_then(|feed| feed.predecessor);
+        }
+        (depth, *feed)
+    }
+
+    /// Finds the newest feed of a node anew.
+    fn find_newest(&mut self, node: &NodeId) {
+        let newest = self.feeds_of(node).map(|(feed, _)| self.generation(feed)).max();
+        if let Some((_, feed)) = newest {
+            self.newest.insert(*node, feed);
+        }
+    }
+}
