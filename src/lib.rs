@@ -96,8 +96,13 @@ pub mod store {
 pub mod peer {
     //! Floor 2: datagrams <-> peers. State machines without input or output of their own.
     pub mod congestion;
+    pub mod desk;
     pub mod discovery;
+    pub mod event;
     pub mod handshake;
+    pub mod invite;
+    pub mod join;
+    pub mod opening;
     pub mod pairing;
     pub mod recv;
     pub mod send;

@@ -92,6 +92,23 @@ pub const SIGHTINGS_PER_MESSAGE_MAX: usize = 8;
 pub const ADDRESSES_PER_MESSAGE_MAX: usize = 8;
 /// Established sessions at once; beyond, nodes talk through lookup (a later version).
 pub const SESSIONS_MAX: usize = 64;
+/// Handshakes begun and not answered yet, at once.
+pub const HANDSHAKES_BEGUN_MAX: usize = 64;
+/// Handshakes answered and not completed yet, at once; the oldest goes first.
+pub const HANDSHAKES_ANSWERED_MAX: usize = 64;
+/// Of these, with one node: what is sent again and again (or replayed) does not drive others out.
+pub const HANDSHAKES_ANSWERED_PER_NODE_MAX: usize = 4;
+/// A handshake's first message is sent again after this long, then after twice as long, and so on.
+pub const HANDSHAKE_WAIT_FIRST: Span = Span::from_millis(500);
+/// A handshake that is not complete after this long is given up; four repetitions fit.
+pub const HANDSHAKE_TIME_MAX: Span = Span::from_secs(10);
+/// First messages whose MAC is remembered once they led to a session.
+pub const HANDSHAKE_MACS_MAX: usize = 256;
+/// Two nodes that knock at each other's door at once: the one whose handshake will win leaves the other's unanswered
+/// for this long.
+pub const SIMULTANEOUS_WAIT: Span = Span::from_secs(2);
+/// Datagrams of handshakes and pairing that wait to be sent.
+pub const OUTBOX_DATAGRAMS_MAX: usize = 256;
 /// A silent session is closed after this long.
 pub const SESSION_IDLE_MAX: Span = Span::from_secs(60);
 /// A session with nothing to say proves its life this often.
@@ -102,9 +119,30 @@ pub const PAIRING_CODE_DIGITS: usize = 8;
 pub const PAIRING_ATTEMPTS_MAX: u8 = 5;
 /// An invitation closes after this long.
 pub const PAIRING_TIME_MAX: Span = Span::from_secs(600);
+/// Bytes that a joiner says of itself, encrypted.
+pub const PAIRING_HELLO_BYTES_MAX: usize = 600;
+/// Bytes that the inviter answers, encrypted.
+pub const PAIRING_PAYLOAD_BYTES_MAX: usize = 8 * 1024;
+/// Of these in one datagram; a joiner's datagrams are always longer.
+pub const PAIRING_PART_BYTES_MAX: usize = 1_000;
+/// Addresses at which one node tries to join at once.
+pub const PAIRING_JOINS_MAX: usize = 8;
+/// A joiner asks again after this long.
+pub const PAIRING_WAIT: Span = Span::from_millis(500);
+/// A joiner gives up when nothing has come back for this long.
+pub const PAIRING_SILENCE_MAX: Span = Span::from_secs(10);
+/// An answered attempt that is not confirmed after this long is a failed one.
+pub const PAIRING_CONFIRM_TIME_MAX: Span = Span::from_secs(30);
+/// A closed invitation still repeats its last answers for this long.
+pub const PAIRING_LINGER: Span = Span::from_secs(30);
 
 const _: () = assert!(SESSION_KEEPALIVE.as_micros() * 2 < SESSION_IDLE_MAX.as_micros());
 const _: () = assert!(MESSAGE_BYTES_MAX < SEND_QUEUE_BYTES_MAX);
+const _: () = assert!(HANDSHAKE_WAIT_FIRST.as_micros() * 15 < HANDSHAKE_TIME_MAX.as_micros());
+const _: () = assert!(SIMULTANEOUS_WAIT.as_micros() * 2 < HANDSHAKE_TIME_MAX.as_micros());
+const _: () = assert!(PAIRING_PART_BYTES_MAX + 64 < DATAGRAM_BYTES_MAX);
+const _: () = assert!(PAIRING_HELLO_BYTES_MAX + 128 < DATAGRAM_BYTES_MAX);
+const _: () = assert!(PAIRING_PAYLOAD_BYTES_MAX <= PAIRING_PART_BYTES_MAX * 16);
 const _: () = assert!(FEED_ENTRY_BYTES_MAX < FEED_ENTRIES_MESSAGE_BYTES_MAX);
 
 // ---- store (store/) ----

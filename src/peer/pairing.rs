@@ -1,1 +1,299 @@
-//! peer/pairing
+//! Joining by a code: the cryptography and the datagrams that both sides share.
+//!
+//! Owns: reading a code, the keys that come from SPAKE2, the layout of the bodies. Refuses: to count attempts
+//! (`invite.rs`) and to send again (`join.rs`). Read first: PROTOCOL.md, "Pairing"; RFC 9382 for SPAKE2 (the `spake2`
+//! crate predates it: same group and flow, its own transcript).
+
+use super::event::CodeError;
+use crate::base::limits::{DATAGRAM_BYTES_MAX, PAIRING_CODE_DIGITS, PAIRING_HELLO_BYTES_MAX};
+use crate::wire::packet::{PairHeader, PairStage, PAIR_HEADER_BYTES, TAG_BYTES};
+use chacha20poly1305::aead::{AeadInPlace, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce, Tag};
+use core::fmt;
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use rand_chacha::ChaCha20Rng;
+use sha2::Sha256;
+use spake2::{Ed25519Group, Identity, Password, Spake2};
+use zeroize::Zeroizing;
+
+/// Random name of an invitation; never a function of the code.
+pub type Tag8 = [u8; 8];
+
+/// One side of SPAKE2.
+pub type Exchange = Spake2<Ed25519Group>;
+
+/// The digits of a code, without what people type between them.
+pub struct Code(Zeroizing<[u8; PAIRING_CODE_DIGITS]>);
+
+/// What a finished SPAKE2 gives both sides.
+pub struct PairKeys {
+    /// Keys the joiner's confirmation and requests.
+    pub joiner: Zeroizing<[u8; 32]>,
+    /// Keys the inviter's confirmation and small answers.
+    pub inviter: Zeroizing<[u8; 32]>,
+    /// Seals the joiner's hello, with nonce 0.
+    joiner_seal: Zeroizing<[u8; 32]>,
+    /// Seals the parts of the inviter's payload, each with its number as nonce.
+    inviter_seal: Zeroizing<[u8; 32]>,
+}
+
+/// What a datagram says; the second byte after the header's stage, so to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Joiner: who invites here? Inviter: this invitation.
+    Ask = 1,
+    /// Both: their SPAKE2 message. This is an attempt.
+    Start = 2,
+    /// Joiner: confirmation and hello. Inviter: confirmation.
+    Confirm = 3,
+    /// Joiner: asks for a part of the payload. Inviter: that part.
+    Part = 4,
+    /// Inviter: the payload is not there yet.
+    Wait = 5,
+    /// Inviter: the confirmation is wrong, so the code is.
+    Rejected = 6,
+    /// Inviter: no more attempts.
+    Closed = 7,
+}
+
+/// A body, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Body<'a> {
+    /// What it says.
+    pub step: Step,
+    /// Which invitation; zeros in a joiner's Ask.
+    pub tag: Tag8,
+    /// What follows.
+    pub rest: &'a [u8],
+}
+
+/// The joiner's Confirm, taken apart.
+pub struct Confirmation<'a> {
+    /// Over header, step, tag and sealed hello.
+    pub mac: &'a [u8; MAC_BYTES],
+    /// The hello and its tag.
+    pub sealed: &'a [u8],
+}
+
+impl Code {
+    /// Reads eight digits; spaces and hyphens between them do not count.
+    ///
+    /// # Errors
+    /// [`CodeError`].
+    pub fn parse(text: &str) -> Result<Self, CodeError> {
+        let mut digits = Zeroizing::new([0; PAIRING_CODE_DIGITS]);
+        let mut places = digits.iter_mut();
+        for character in text.trim().bytes().filter(|character| !matches!(character, b' ' | b'-')) {
+            let place = places.next().filter(|_| character.is_ascii_digit()).ok_or(CodeError)?;
+            *place = character;
+        }
+        if places.next().is_some() {
+            return Err(CodeError);
+        }
+        drop(places);
+        Ok(Self(digits))
+    }
+
+    /// Begins SPAKE2 as the joiner: the state and the message.
+    pub fn start_joiner(&self, exchange: u64, tag: &Tag8, random: &mut ChaCha20Rng) -> (Exchange, Vec<u8>) {
+        let (joiner, inviter) = identities(exchange, tag);
+        Spake2::start_a_with_rng(&Password::new(&self.0[..]), &joiner, &inviter, random)
+    }
+
+    /// Begins SPAKE2 as the inviter: the state and the message.
+    pub fn start_inviter(&self, exchange: u64, tag: &Tag8, random: &mut ChaCha20Rng) -> (Exchange, Vec<u8>) {
+        let (joiner, inviter) = identities(exchange, tag);
+        Spake2::start_b_with_rng(&Password::new(&self.0[..]), &joiner, &inviter, random)
+    }
+}
+
+impl PairKeys {
+    /// Ends SPAKE2 with the other side's message; None if it is none.
+    #[must_use]
+    pub fn finish(exchange: Exchange, message: &[u8]) -> Option<Self> {
+        let shared = Zeroizing::new(exchange.finish(message).ok()?);
+        let kdf = Hkdf::<Sha256>::new(None, &shared);
+        let derive = |info: &[u8]| {
+            let mut key = Zeroizing::new([0; 32]);
+            kdf.expand(info, &mut key[..]).expect("32 bytes are less than HKDF's bound");
+            key
+        };
+        Some(Self {
+            joiner: derive(b"nuthatch pairing joiner mac v1"),
+            inviter: derive(b"nuthatch pairing inviter mac v1"),
+            joiner_seal: derive(b"nuthatch pairing joiner seal v1"),
+            inviter_seal: derive(b"nuthatch pairing inviter seal v1"),
+        })
+    }
+
+    /// Seals the joiner's hello, once an exchange. `head` is the datagram before it.
+    #[must_use]
+    pub fn seal_hello(&self, head: &[u8], hello: &[u8]) -> Vec<u8> {
+        seal(&self.joiner_seal, 0, head, hello)
+    }
+
+    /// Opens the joiner's hello.
+    #[must_use]
+    pub fn open_hello(&self, head: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        open(&self.joiner_seal, 0, head, sealed)
+    }
+
+    /// Seals a part of the inviter's payload; the payload of an exchange never changes.
+    #[must_use]
+    pub fn seal_part(&self, number: u8, head: &[u8], part: &[u8]) -> Vec<u8> {
+        seal(&self.inviter_seal, number, head, part)
+    }
+
+    /// Opens a part of the inviter's payload.
+    #[must_use]
+    pub fn open_part(&self, number: u8, head: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        open(&self.inviter_seal, number, head, sealed)
+    }
+}
+
+/// The start of a datagram: header, step, tag. It is covered by whatever authenticates the rest.
+#[must_use]
+pub fn head(
+    stage: PairStage,
+    (fragment, fragments): (u8, u8),
+    exchange: u64,
+    step: Step,
+    tag: &Tag8,
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(DATAGRAM_BYTES_MAX);
+    bytes.extend_from_slice(&PairHeader { stage, fragment, fragments, exchange }.to_bytes());
+    bytes.push(step as u8);
+    bytes.extend_from_slice(tag);
+    bytes
+}
+
+/// The start of a datagram as it was received.
+#[must_use]
+pub fn head_of(header: PairHeader, body: &Body<'_>) -> Vec<u8> {
+    head(header.stage, (header.fragment, header.fragments), header.exchange, body.step, &body.tag)
+}
+
+/// Fills a joiner's datagram with zeros, so that no answer is longer than the question.
+#[must_use]
+pub fn padded(mut datagram: Vec<u8>) -> Vec<u8> {
+    datagram.resize(datagram.len().max(DATAGRAM_BYTES_MAX), 0);
+    datagram
+}
+
+/// Takes a body apart; None if it is none.
+#[must_use]
+pub fn parse_body(bytes: &[u8]) -> Option<Body<'_>> {
+    let (&step, rest) = bytes.split_first()?;
+    let (&tag, rest) = rest.split_first_chunk::<8>()?;
+    let step = match step {
+        1 => Step::Ask,
+        2 => Step::Start,
+        3 => Step::Confirm,
+        4 => Step::Part,
+        5 => Step::Wait,
+        6 => Step::Rejected,
+        7 => Step::Closed,
+        _ => return None,
+    };
+    Some(Body { step, tag, rest })
+}
+
+/// The rest of a joiner's Confirm: MAC, length, sealed hello.
+#[must_use]
+pub fn confirmation_bytes(keys: &PairKeys, head: &[u8], hello: &[u8]) -> Vec<u8> {
+    let sealed = keys.seal_hello(head, hello);
+    let length = u16::try_from(sealed.len()).expect("a hello is shorter than a datagram");
+    let mut bytes = mac(&keys.joiner, &[head, &sealed]).to_vec();
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(&sealed);
+    bytes
+}
+
+/// Takes the rest of a joiner's Confirm apart.
+#[must_use]
+pub fn parse_confirmation(rest: &[u8]) -> Option<Confirmation<'_>> {
+    let (mac, rest) = rest.split_first_chunk::<MAC_BYTES>()?;
+    let (&length, rest) = rest.split_first_chunk::<2>()?;
+    let length = usize::from(u16::from_le_bytes(length));
+    let sealed = rest.get(..length)?;
+    (length <= PAIRING_HELLO_BYTES_MAX + TAG_BYTES).then_some(Confirmation { mac, sealed })
+}
+
+/// HMAC-SHA-256 over `parts`. Unlike the seal's tag it commits to its key, so that one attempt tests one code only.
+#[must_use]
+pub fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; MAC_BYTES] {
+    hmac(key, parts).finalize().into_bytes().into()
+}
+
+/// Whether `mac` is right; in constant time.
+#[must_use]
+pub fn verifies(key: &[u8; 32], parts: &[&[u8]], mac: &[u8]) -> bool {
+    hmac(key, parts).verify_slice(mac).is_ok()
+}
+
+/// HMAC-SHA-256 that has read `parts`.
+fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> Hmac<Sha256> {
+    let mut hmac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in parts {
+        hmac.update(part);
+    }
+    hmac
+}
+
+/// Names of joiner and inviter, which SPAKE2 binds into its key.
+fn identities(exchange: u64, tag: &Tag8) -> (Identity, Identity) {
+    let joiner = [&b"nuthatch pairing joiner v1 "[..], &exchange.to_le_bytes()].concat();
+    let inviter = [&b"nuthatch pairing inviter v1 "[..], tag].concat();
+    (Identity::new(&joiner), Identity::new(&inviter))
+}
+
+/// ChaCha20-Poly1305; a number is used for one text only.
+fn seal(key: &[u8; 32], number: u8, head: &[u8], plain: &[u8]) -> Vec<u8> {
+    let cipher = ChaCha20Poly1305::new(Key::from_slice(key));
+    let mut sealed = plain.to_vec();
+    let tag = cipher
+        .encrypt_in_place_detached(&nonce(number), head, &mut sealed)
+        .expect("the text is shorter than the cipher's bound");
+    sealed.extend_from_slice(&tag);
+    sealed
+}
+
+/// The reverse of [`seal`].
+fn open(key: &[u8; 32], number: u8, head: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (text, tag) = sealed.split_last_chunk::<TAG_BYTES>()?;
+    let mut plain = text.to_vec();
+    ChaCha20Poly1305::new(Key::from_slice(key))
+        .decrypt_in_place_detached(&nonce(number), head, &mut plain, Tag::from_slice(tag))
+        .ok()?;
+    Some(plain)
+}
+
+/// A nonce from a number.
+fn nonce(number: u8) -> Nonce {
+    let mut nonce = Nonce::default();
+    nonce[0] = number;
+    nonce
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Code")
+    }
+}
+
+impl fmt::Debug for PairKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PairKeys")
+    }
+}
+
+/// Length of a confirmation and of every other MAC here.
+pub const MAC_BYTES: usize = 32;
+
+/// Length of a SPAKE2 message: side and group element.
+pub const SPAKE_BYTES: usize = 33;
+
+const _: () = assert!(
+    PAIR_HEADER_BYTES + 9 + MAC_BYTES + 2 + PAIRING_HELLO_BYTES_MAX + TAG_BYTES <= DATAGRAM_BYTES_MAX
+);

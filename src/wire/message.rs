@@ -6,9 +6,9 @@
 
 use crate::base::ids::{ChunkId, EntryHash, FeedId, NodeId, SnapshotId};
 use crate::base::limits::{
-    ADDRESSES_PER_MESSAGE_MAX, FEED_ENTRIES_MESSAGE_BYTES_MAX, FEED_ENTRIES_PER_MESSAGE_MAX, FEED_ENTRY_BYTES_MAX,
-    HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, SEALED_BYTES_MAX,
-    SIGHTINGS_PER_MESSAGE_MAX,
+    ADDRESSES_PER_MESSAGE_MAX, FEED_ENTRIES_MESSAGE_BYTES_MAX, FEED_ENTRIES_PER_MESSAGE_MAX,
+    FEED_ENTRY_BYTES_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
+    SEALED_BYTES_MAX, SIGHTINGS_PER_MESSAGE_MAX,
 };
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -152,7 +152,9 @@ impl fmt::Display for WireError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => formatter.write_str("a message is cut short or malformed"),
-            Self::Version(version) => write!(formatter, "message version {version} is unknown; update nuthatch"),
+            Self::Version(version) => {
+                write!(formatter, "message version {version} is unknown; update nuthatch")
+            }
             Self::Kind(kind) => write!(formatter, "message kind {kind} is unknown; update nuthatch"),
             Self::TooLong => formatter.write_str("a message is longer than allowed"),
             Self::Trailing => formatter.write_str("bytes follow the end of a message"),
