@@ -27,7 +27,35 @@ pub const MAP_LEVELS_MAX: u8 = 8;
 /// Pieces of a file listed in its entry before the list moves into chunks of its own.
 pub const PIECES_INLINE_MAX: usize = 256;
 
+/// Where cutting becomes eager, in bytes: short of the mean by what makes the mean come out right.
+pub const CUT_BYTES_NORMAL: usize = 210 * 1024;
+/// Longest key of a map, in bytes: the longest path that Linux takes. With every key this long a node still holds
+/// eight, and the levels below `MAP_LEVELS_MAX` sixteen million.
+pub const MAP_KEY_BYTES_MAX: usize = 4 * 1024;
+/// Longest tail of a map entry, in bytes: inline content that did not shrink, and one byte that says so.
+pub const TAIL_BYTES_MAX: usize = INLINE_BYTES_MAX + 1;
+/// Longest component of a path, in bytes: NAME_MAX of every file system that Linux mounts itself.
+pub const COMPONENT_BYTES_MAX: usize = 255;
+/// Longest target of a symbolic link, in bytes (PATH_MAX).
+pub const TARGET_BYTES_MAX: usize = 4 * 1024;
+/// Extended attributes of up to this length, encoded, stand in the entry; longer ones in a chunk of their own.
+pub const ATTRIBUTES_HERE_BYTES_MAX: usize = 16 * 1024;
+/// Longest encoded extended attributes of one file, in bytes: one chunk.
+pub const ATTRIBUTES_BYTES_MAX: usize = CUT_BYTES_MAX;
+/// Extended attributes of one file: Linux lists 64 KiB of names, none of them shorter than `user.x` and a zero.
+pub const ATTRIBUTES_MAX: usize = 10_000;
+/// Bytes of one ignore file that are read, in bytes; lines beyond are counted and not followed.
+pub const IGNORE_FILE_BYTES_MAX: usize = 64 * 1024;
+
 const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_MEAN && CUT_BYTES_MEAN < CUT_BYTES_MAX);
+const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_NORMAL && CUT_BYTES_NORMAL < CUT_BYTES_MEAN);
+const _: () = assert!(MAP_KEY_BYTES_MAX * 8 <= NODE_BYTES_MEAN);
+const _: () = assert!(MAP_KEY_BYTES_MAX < ENTRY_BYTES_MAX);
+// An entry holds a key, a link's target or a list of pieces, and attributes: all of them together fit.
+const _: () = assert!(
+    MAP_KEY_BYTES_MAX + ATTRIBUTES_HERE_BYTES_MAX + TARGET_BYTES_MAX + PIECES_INLINE_MAX * 48
+        < ENTRY_BYTES_MAX
+);
 const _: () = assert!(NODE_BYTES_MAX + ENTRY_BYTES_MAX + INLINE_BYTES_MAX < CUT_BYTES_MAX);
 const _: () = assert!(PIECES_INLINE_MAX * 48 < ENTRY_BYTES_MAX);
 
