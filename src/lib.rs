@@ -50,7 +50,9 @@ pub mod file {
     //! Floor 1: file <-> chunks. Pure.
     pub mod cut;
     pub mod entry;
+    pub mod field;
     pub mod ignore;
+    pub mod inline;
     pub mod map;
     pub mod tree;
 }
