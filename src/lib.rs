@@ -97,6 +97,7 @@ pub mod store {
 
 pub mod peer {
     //! Floor 2: datagrams <-> peers. State machines without input or output of their own.
+    pub mod cipher;
     pub mod congestion;
     pub mod desk;
     pub mod discovery;
@@ -104,8 +105,11 @@ pub mod peer {
     pub mod handshake;
     pub mod invite;
     pub mod join;
+    pub mod loss;
     pub mod opening;
     pub mod pairing;
+    pub mod ranges;
+    pub mod received;
     pub mod recv;
     pub mod send;
     pub mod session;

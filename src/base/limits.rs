@@ -104,6 +104,61 @@ pub const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + 1_024;
 pub const ACK_RANGES_MAX: usize = 32;
 /// Longest text in a Close frame, in bytes; it is for a log line.
 pub const CLOSE_TEXT_BYTES_MAX: usize = 64;
+/// Credit that each lane starts from and that a receiver renews, in bytes: Control, Interactive, Bulk, Background. What
+/// a lane may hold in a receiver's memory is this and one message; Bulk's holds a largest message and some of the next.
+pub const LANE_WINDOW_BYTES: [u64; 4] = [128 * 1024, 512 * 1024, 1_280 * 1024, 512 * 1024];
+/// Whole messages of a lane that wait to be taken; more stay bytes, so that tiny messages cannot multiply in memory.
+pub const READY_MESSAGES_MAX: usize = 64;
+/// Separate ranges of bytes beyond a gap that a lane's receiver keeps; a packet that would add one is not acknowledged.
+pub const LANE_GAPS_MAX: usize = 1_024;
+/// First allocation for a message whose claimed length is larger, in bytes; it doubles as bytes really arrive.
+pub const MESSAGE_RESERVE_BYTES: usize = 64 * 1024;
+/// Part of the send queue that only Control and Interactive may fill, in bytes, so that bulk cannot lock them out.
+pub const SEND_QUEUE_URGENT_BYTES: usize = 512 * 1024;
+/// Part of the send queue that Background may not fill, in bytes, so that it cannot lock bulk out.
+pub const SEND_QUEUE_BULK_BYTES: usize = 1_280 * 1024;
+/// Packets behind the newest that are still told from replays.
+pub const REPLAY_WINDOW_PACKETS: u64 = 2_048;
+/// Packet numbers end here (RFC 9001, section 6.6, allows 2^62 for this cipher); the session closes and is replaced.
+pub const PACKET_NUMBER_MAX: u64 = 1 << 60;
+/// Forged packets that a key may meet (RFC 9001, section 6.6: 2^36 for this cipher); then the session closes.
+pub const FORGED_PACKETS_MAX: u64 = 1 << 36;
+/// An acknowledgement waits for company at most this long.
+pub const ACK_DELAY_MAX: Span = Span::from_millis(25);
+/// ... and for at most this many packets that ask for one; a sender that waits asks at once.
+pub const ACK_PACKETS_MAX: u32 = 16;
+/// Packets acknowledged one by one after a gap, so that a loss is proven soon; at least the reordering threshold.
+pub const ACK_URGENT_PACKETS: u32 = 3;
+/// A packet is lost when one this much younger is acknowledged (RFC 9002, section 6.1.1)...
+pub const REORDER_PACKETS_MIN: u64 = 3;
+/// ... a threshold that grows to at most this where the path is seen to reorder.
+pub const REORDER_PACKETS_MAX: u64 = 128;
+/// Lost packets remembered to notice that they were only late.
+pub const LOST_REMEMBERED_MAX: usize = 64;
+/// Timers are not set finer than this (RFC 9002, section 6.1.2).
+pub const TIMER_GRANULARITY: Span = Span::from_millis(1);
+/// The round trip before one was measured; a handshake has just been answered in less.
+pub const RTT_INITIAL: Span = Span::from_millis(100);
+/// Probes are sent at least this often while something is unacknowledged, however far the probe timeout has backed off.
+pub const PROBE_TIMEOUT_MAX: Span = Span::from_secs(8);
+/// Packets sent when the probe timeout fires (RFC 9002, section 6.2.4).
+pub const PROBE_PACKETS: u8 = 2;
+/// Losses over this many probe timeouts mean that the path has changed (RFC 9002, section 7.6.1).
+pub const PERSISTENT_CONGESTION_TIMEOUTS: u64 = 3;
+/// Congestion window at the start, in bytes (RFC 9002, section 7.2: ten packets).
+pub const WINDOW_BYTES_INITIAL: u64 = 10 * 1_200;
+/// Smallest congestion window, in bytes (RFC 9002, section 7.2: two packets).
+pub const WINDOW_BYTES_MIN: u64 = 2 * 1_200;
+/// Largest congestion window, in bytes; flow control and the send queue end sooner.
+pub const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Packets that pacing always lets go at once, in bytes.
+pub const PACING_BURST_BYTES_MIN: u64 = 16 * 1_200;
+/// Pacing lets go at once what it would let go in this long: finer timers cost more than they smooth.
+pub const PACING_BURST_SPAN: Span = Span::from_millis(2);
+/// Of the packets that carry lanes, one in this many begins with a lane that is not the most urgent.
+pub const LANE_SHARE_PACKETS: u32 = 8;
+/// Close datagrams that answer packets of a peer that has not noticed.
+pub const FAREWELLS_MAX: u8 = 3;
 /// Unacknowledged and queued bytes that a sender keeps for one session, in bytes.
 pub const SEND_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Ids in one Get, Missing, Offer or Want.
@@ -171,6 +226,13 @@ const _: () = assert!(SIMULTANEOUS_WAIT.as_micros() * 2 < HANDSHAKE_TIME_MAX.as_
 const _: () = assert!(PAIRING_PART_BYTES_MAX + 64 < DATAGRAM_BYTES_MAX);
 const _: () = assert!(PAIRING_HELLO_BYTES_MAX + 128 < DATAGRAM_BYTES_MAX);
 const _: () = assert!(PAIRING_PAYLOAD_BYTES_MAX <= PAIRING_PART_BYTES_MAX * 16);
+const _: () = assert!(
+    MESSAGE_BYTES_MAX + 4 <= SEND_QUEUE_BYTES_MAX - SEND_QUEUE_URGENT_BYTES - SEND_QUEUE_BULK_BYTES,
+    "a largest message fits into the part that every lane may fill"
+);
+const _: () = assert!(ACK_DELAY_MAX.as_micros() < RTT_INITIAL.as_micros());
+const _: () = assert!(PROBE_TIMEOUT_MAX.as_micros() * 3 < SESSION_IDLE_MAX.as_micros());
+const _: () = assert!(WINDOW_BYTES_MIN < WINDOW_BYTES_INITIAL && WINDOW_BYTES_INITIAL < WINDOW_BYTES_MAX);
 const _: () = assert!(FEED_ENTRY_BYTES_MAX < FEED_ENTRIES_MESSAGE_BYTES_MAX);
 
 // ---- store (store/) ----
