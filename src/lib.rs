@@ -59,9 +59,13 @@ pub mod file {
 
 pub mod seal {
     //! Floor 1: chunk <-> sealed chunk. Pure.
+    pub mod cipher;
     pub mod keys;
+    pub mod layout;
     pub mod phrase;
     pub mod sealed;
+    #[cfg(test)]
+    mod sealed_tests;
 }
 
 pub mod wire {

@@ -14,6 +14,8 @@ pub const CUT_BYTES_MEAN: usize = 256 * 1024;
 pub const CUT_BYTES_MAX: usize = 1024 * 1024;
 /// Largest sealed chunk, in bytes: the largest piece, Padme padding (at most 1/32 there), header and tag.
 pub const SEALED_BYTES_MAX: usize = CUT_BYTES_MAX + CUT_BYTES_MAX / 16;
+/// Content key epochs that a node keeps: one more for each full node that was removed.
+pub const EPOCHS_MAX: usize = 128;
 /// Files up to this size lie inside their tree entry, in bytes.
 pub const INLINE_BYTES_MAX: usize = 4 * 1024;
 /// A map node's target length, in bytes: a key closes its node with probability (its encoded length / this).

@@ -1,1 +1,497 @@
-//! seal/keys
+//! The key tree: what is derived from the vault's root secret, what each role holds, and a node's own identity. It draws
+//! no randomness (seeds come in) and stores nothing; everything secret is wiped when it is dropped and never printed.
+//!
+//! ```text
+//! root secret --HKDF-SHA-256 (RFC 5869)--+-- root signing key (Ed25519); its public half names the vault
+//!                                        +-- recovery key (X25519)
+//!                                        +-- door secret          full and store nodes
+//!                                        +-- cut, fingerprint, map keys        full nodes
+//!                                        +-- content key of the first epoch    full nodes
+//! ```
+//!
+//! Only the content key ever changes: later epochs' keys are random.
+
+use crate::base::ids::{EpochId, NodeId, VaultId};
+use crate::base::limits::EPOCHS_MAX;
+use core::fmt;
+use ed25519_dalek::SigningKey;
+use hkdf::Hkdf;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::{Zeroize, Zeroizing};
+
+/// The 256 bits that everything else comes from. They live on paper; a node has them only while it makes or recovers
+/// a vault.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RootSecret([u8; 32]);
+
+/// What opens the door of a vault's members to each other, and keeps them silent to strangers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DoorSecret([u8; 32]);
+
+/// What a full node holds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FullKeys {
+    /// The vault's id.
+    pub vault: VaultId,
+    /// The root's public signing key.
+    pub root_public: [u8; 32],
+    /// The door secret.
+    pub door: DoorSecret,
+    /// Where content is cut.
+    pub cut: [u8; 32],
+    /// Fingerprints of plain content.
+    pub fingerprint: [u8; 32],
+    /// Where tree nodes are cut.
+    pub map: [u8; 32],
+    /// Content keys by epoch, oldest first; the last one seals. Never empty.
+    pub content: Vec<(EpochId, [u8; 32])>,
+}
+
+/// What a store node holds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreKeys {
+    /// The vault's id.
+    pub vault: VaultId,
+    /// The root's public signing key.
+    pub root_public: [u8; 32],
+    /// The door secret.
+    pub door: DoorSecret,
+}
+
+/// A node's own identity. It never leaves the node.
+#[derive(Clone)]
+pub struct NodeSecret {
+    /// Signs feed entries.
+    signing: SigningKey,
+    /// Proves the node on channels (X25519).
+    channel: [u8; 32],
+}
+
+/// Why stored or received keys cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeysError {
+    /// They are of a version that this program does not know.
+    Version(u8),
+    /// They are damaged.
+    Malformed,
+}
+
+impl RootSecret {
+    /// The root secret with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes: what the recovery phrase spells.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The vault's id: SHA-256 of the root's public signing key.
+    #[must_use]
+    pub fn vault(&self) -> VaultId {
+        VaultId::from_bytes(Sha256::digest(self.root_public()).into())
+    }
+
+    /// The root's public signing key.
+    #[must_use]
+    pub fn root_public(&self) -> [u8; 32] {
+        self.signing_key().verifying_key().to_bytes()
+    }
+
+    /// The key that admits the first node and a recovered one.
+    #[must_use]
+    pub fn signing_key(&self) -> SigningKey {
+        SigningKey::from_bytes(&derive(&self.0, b"root signing"))
+    }
+
+    /// The key that later epochs' content keys are wrapped for, so that paper alone opens everything.
+    #[must_use]
+    pub fn recovery_key(&self) -> StaticSecret {
+        StaticSecret::from(*derive(&self.0, b"recovery"))
+    }
+
+    /// What a full node of this vault holds, with the first epoch's content key.
+    #[must_use]
+    pub fn full_keys(&self) -> FullKeys {
+        let content = derive(&self.0, b"content");
+        FullKeys {
+            vault: self.vault(),
+            root_public: self.root_public(),
+            door: DoorSecret(*derive(&self.0, b"door")),
+            cut: *derive(&self.0, b"cut"),
+            fingerprint: *derive(&self.0, b"fingerprint"),
+            map: *derive(&self.0, b"map"),
+            content: vec![(epoch_id(&content), *content)],
+        }
+    }
+}
+
+impl DoorSecret {
+    /// The door secret with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl FullKeys {
+    /// What a store node may be given of these.
+    #[must_use]
+    pub fn store_keys(&self) -> StoreKeys {
+        StoreKeys { vault: self.vault, root_public: self.root_public, door: self.door.clone() }
+    }
+
+    /// The form in which they are kept in the home, or sent to a node that joins.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let wire = FullWire {
+            root_public: self.root_public,
+            door: self.door.0,
+            cut: self.cut,
+            fingerprint: self.fingerprint,
+            map: self.map,
+            content: self.content.iter().map(|(_, key)| *key).collect(),
+        };
+        encode(&wire)
+    }
+
+    /// Reads what [`FullKeys::encode`] wrote; total. Ids are derived anew, not trusted.
+    ///
+    /// # Errors
+    /// [`KeysError`]
+    pub fn decode(bytes: &[u8]) -> Result<Self, KeysError> {
+        // Each key is 32 bytes, so the number of epochs is bounded by the length before anything is read.
+        if bytes.len() > 256 + 32 * EPOCHS_MAX {
+            return Err(KeysError::Malformed);
+        }
+        let wire: FullWire = decode(bytes)?;
+        let keys = (!wire.content.is_empty()).then(|| Self {
+            vault: vault_of(&wire.root_public),
+            root_public: wire.root_public,
+            door: DoorSecret(wire.door),
+            cut: wire.cut,
+            fingerprint: wire.fingerprint,
+            map: wire.map,
+            content: wire.content.iter().map(|key| (epoch_id(key), *key)).collect(),
+        });
+        keys.ok_or(KeysError::Malformed)
+    }
+}
+
+impl StoreKeys {
+    /// The form in which they are kept in the home, or sent to a node that joins.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut wire = (self.root_public, self.door.0);
+        let bytes = encode(&wire);
+        wire.1.zeroize();
+        bytes
+    }
+
+    /// Reads what [`StoreKeys::encode`] wrote; total.
+    ///
+    /// # Errors
+    /// [`KeysError`]
+    pub fn decode(bytes: &[u8]) -> Result<Self, KeysError> {
+        let (root_public, mut door) = decode::<([u8; 32], [u8; 32])>(bytes)?;
+        let keys = Self { vault: vault_of(&root_public), root_public, door: DoorSecret(door) };
+        door.zeroize();
+        Ok(keys)
+    }
+}
+
+impl NodeSecret {
+    /// The identity that grows from 32 random bytes.
+    #[must_use]
+    pub fn from_seed(mut seed: [u8; 32]) -> Self {
+        let signing = SigningKey::from_bytes(&derive(&seed, b"node signing"));
+        let channel = *derive(&seed, b"node channel");
+        seed.zeroize();
+        Self { signing, channel }
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        node_id(&self.signing_public())
+    }
+
+    /// The key that signs its feeds.
+    #[must_use]
+    pub const fn signing_key(&self) -> &SigningKey {
+        &self.signing
+    }
+
+    /// Its public half.
+    #[must_use]
+    pub fn signing_public(&self) -> [u8; 32] {
+        self.signing.verifying_key().to_bytes()
+    }
+
+    /// The secret half of the channel key (X25519).
+    #[must_use]
+    pub const fn channel_secret(&self) -> &[u8; 32] {
+        &self.channel
+    }
+
+    /// The public half of the channel key.
+    #[must_use]
+    pub fn channel_public(&self) -> [u8; 32] {
+        PublicKey::from(&StaticSecret::from(self.channel)).to_bytes()
+    }
+
+    /// The form in which it is kept in the home.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut wire = (self.signing.to_bytes(), self.channel);
+        let bytes = encode(&wire);
+        wire.0.zeroize();
+        wire.1.zeroize();
+        bytes
+    }
+
+    /// Reads what [`NodeSecret::encode`] wrote; total.
+    ///
+    /// # Errors
+    /// [`KeysError`]
+    pub fn decode(bytes: &[u8]) -> Result<Self, KeysError> {
+        let (mut signing, mut channel) = decode::<([u8; 32], [u8; 32])>(bytes)?;
+        let secret = Self { signing: SigningKey::from_bytes(&signing), channel };
+        signing.zeroize();
+        channel.zeroize();
+        Ok(secret)
+    }
+}
+
+/// The id of the node with this public signing key.
+#[must_use]
+pub fn node_id(signing_public: &[u8; 32]) -> NodeId {
+    NodeId::from_bytes(Sha256::digest(signing_public).into())
+}
+
+/// The id of the epoch with this content key: derived, so that it tells nothing of the key and needs no order.
+#[must_use]
+pub fn epoch_id(content_key: &[u8; 32]) -> EpochId {
+    let derived = derive(content_key, b"epoch id");
+    let mut id = [0; 8];
+    id.copy_from_slice(&derived[..8]);
+    EpochId::from_bytes(id)
+}
+
+/// HKDF-SHA-256 with a fixed salt; each purpose has its own `info`, and no two purposes share one.
+#[must_use]
+pub(super) fn derive(secret: &[u8; 32], info: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    Hkdf::<Sha256>::new(Some(SALT), secret)
+        .expand(info, key.as_mut_slice())
+        .expect("HKDF-SHA-256 gives up to 8,160 bytes, and 32 are asked for");
+    key
+}
+
+/// The vault whose root has this public signing key.
+fn vault_of(root_public: &[u8; 32]) -> VaultId {
+    VaultId::from_bytes(Sha256::digest(root_public).into())
+}
+
+/// The salt of every derivation: separates nuthatch from whatever else may use the same secret.
+const SALT: &[u8] = b"nuthatch key tree 1";
+
+/// The version byte that encoded keys begin with.
+const VERSION: u8 = 1;
+
+/// The encoded form of [`FullKeys`].
+#[derive(Serialize, Deserialize)]
+struct FullWire {
+    /// The root's public signing key.
+    root_public: [u8; 32],
+    /// The door secret.
+    door: [u8; 32],
+    /// The cut key.
+    cut: [u8; 32],
+    /// The fingerprint key.
+    fingerprint: [u8; 32],
+    /// The map key.
+    map: [u8; 32],
+    /// Content keys, oldest first.
+    content: Vec<[u8; 32]>,
+}
+
+/// The version byte, then postcard.
+fn encode<T: Serialize>(wire: &T) -> Zeroizing<Vec<u8>> {
+    // Large enough at once: a vector that grows would leave copies of secrets behind.
+    let mut bytes = Vec::with_capacity(256 + 32 * EPOCHS_MAX);
+    bytes.push(VERSION);
+    Zeroizing::new(postcard::to_extend(wire, bytes).expect("fixed arrays and lists of them always encode"))
+}
+
+/// Reads what [`encode`] wrote, all of it.
+fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, KeysError> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
+            Ok((wire, [])) => Ok(wire),
+            _ => Err(KeysError::Malformed),
+        },
+        Some((&version, _)) => Err(KeysError::Version(version)),
+        None => Err(KeysError::Malformed),
+    }
+}
+
+/// Wipes on drop, and prints without its secrets.
+macro_rules! secret {
+    ($name:ident: $($field:tt),+) => {
+        impl Drop for $name {
+            fn drop(&mut self) {
+                $(self.$field.zeroize();)+
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+    };
+}
+
+secret!(RootSecret: 0);
+secret!(DoorSecret: 0);
+secret!(FullWire: door, cut, fingerprint, map, content);
+secret!(NodeSecret: channel);
+
+impl Drop for FullKeys {
+    fn drop(&mut self) {
+        for key in [&mut self.cut, &mut self.fingerprint, &mut self.map] {
+            key.zeroize();
+        }
+        for (_, key) in &mut self.content {
+            key.zeroize();
+        }
+    }
+}
+
+impl fmt::Debug for FullKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "FullKeys({}, {} epochs)", self.vault.short(), self.content.len())
+    }
+}
+
+impl fmt::Debug for StoreKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "StoreKeys({})", self.vault.short())
+    }
+}
+
+impl fmt::Display for KeysError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => {
+                write!(formatter, "keys of version {version} are newer than this program: update nuthatch")
+            }
+            Self::Malformed => {
+                formatter.write_str("the keys are damaged: recover the node from the recovery phrase")
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeysError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_tree_never_changes() {
+        let root = RootSecret::from_bytes([7; 32]);
+        let keys = root.full_keys();
+        assert_eq!(keys.vault.hex(), "2e10bce0276f4471a9f89f0e65746f538356075e67d9e4e7b829c1ba0987a755");
+        assert_eq!(
+            hex(keys.door.as_bytes()),
+            "815917139d35226ac2bd92044ca1924d9ab541c7093a267657ccc34080f0a7f4"
+        );
+        assert_eq!(hex(&keys.cut), "44346a770772c22253d8c3442f3f6457a18ce4d834cbd22bbcb31d3583c658ca");
+        assert_eq!(
+            hex(&keys.fingerprint),
+            "c3cc849a8b041bbbf274e40c188d7e35d8ecfd7bdeea7892d312fa23f5f5cad1"
+        );
+        assert_eq!(hex(&keys.map), "c227eb0a33dbc0ca7fa4003d9dd9cdf419bc84b25e240f2cbf60160c4522444f");
+        assert_eq!(
+            hex(&keys.content[0].1),
+            "6e5f6f658f56c76ea4253756693cc0316cd5214d6ea87a709f73507b13a329ba"
+        );
+        assert_eq!(keys.content[0].0.hex(), "ddc7ef00aad3a044");
+        assert_eq!(
+            hex(PublicKey::from(&root.recovery_key()).as_bytes()),
+            "2bf2ecc28355795c2e9a1e1451fff5db11c0d1a83f3cd513999bdafd61fc9013"
+        );
+        let node = NodeSecret::from_seed([9; 32]);
+        assert_eq!(node.node_id().hex(), "3ac23d72d126f37ce6377fadc528f26b7c8f468e66785d5d9c59d26e6eadb7b1");
+        assert_eq!(
+            hex(&node.channel_public()),
+            "7f54cd58c245465e6e657519f372cdd314b3b7b892b09cc13f50b6eb2bff4c61"
+        );
+    }
+
+    #[test]
+    fn every_key_of_the_tree_is_another() {
+        let root = RootSecret::from_bytes([7; 32]);
+        let keys = root.full_keys();
+        let mut all = vec![
+            root.signing_key().to_bytes(),
+            root.recovery_key().to_bytes(),
+            *keys.door.as_bytes(),
+            keys.cut,
+            keys.fingerprint,
+            keys.map,
+            keys.content[0].1,
+        ];
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 7);
+    }
+
+    #[test]
+    fn keys_survive_a_round_trip_and_nothing_else_is_taken() {
+        let mut keys = RootSecret::from_bytes([1; 32]).full_keys();
+        keys.content.push((epoch_id(&[5; 32]), [5; 32]));
+        let bytes = keys.encode();
+        assert_eq!(FullKeys::decode(&bytes).unwrap(), keys);
+        let store = keys.store_keys();
+        assert_eq!(StoreKeys::decode(&store.encode()).unwrap(), store);
+        let node = NodeSecret::from_seed([2; 32]);
+        let again = NodeSecret::decode(&node.encode()).unwrap();
+        assert_eq!((again.node_id(), again.channel_public()), (node.node_id(), node.channel_public()));
+
+        for length in 0..bytes.len() {
+            assert_eq!(FullKeys::decode(&bytes[..length]), Err(KeysError::Malformed));
+        }
+        assert_eq!(FullKeys::decode(&[&bytes[..], &[0]].concat()), Err(KeysError::Malformed));
+        assert_eq!(FullKeys::decode(&[&[2], &bytes[1..]].concat()), Err(KeysError::Version(2)));
+        assert_eq!(StoreKeys::decode(&bytes), Err(KeysError::Malformed));
+        keys.content.clear();
+        assert_eq!(FullKeys::decode(&keys.encode()), Err(KeysError::Malformed), "no key to seal with");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let keys = RootSecret::from_bytes([0xab; 32]).full_keys();
+        let printed = format!("{:?} {:?} {:?}", RootSecret::from_bytes([0xab; 32]), keys, keys.door);
+        assert!(!printed.contains("171") && !printed.contains(&hex(&keys.cut[..3])), "{printed}");
+        assert!(printed.starts_with("RootSecret(..) FullKeys("));
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        crate::base::ids::hex(bytes)
+    }
+}
