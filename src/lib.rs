@@ -109,6 +109,7 @@ pub mod peer {
     pub mod handshake;
     pub mod invite;
     pub mod join;
+    pub mod links;
     pub mod loss;
     pub mod opening;
     pub mod pairing;

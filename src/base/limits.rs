@@ -198,6 +198,8 @@ pub const OUTBOX_DATAGRAMS_MAX: usize = 256;
 pub const SESSION_IDLE_MAX: Span = Span::from_secs(60);
 /// A session with nothing to say proves its life this often.
 pub const SESSION_KEEPALIVE: Span = Span::from_secs(20);
+/// A closed session says so to a peer that goes on, for this long.
+pub const FAREWELL_TIME: Span = Span::from_secs(3);
 /// Digits of a pairing code.
 pub const PAIRING_CODE_DIGITS: usize = 8;
 /// Answered attempts at one invitation before it closes.

@@ -158,8 +158,8 @@ pub enum SendError {
         /// Bytes that would still be taken.
         room: usize,
     },
-    /// The message is longer than any message may be.
-    TooLong,
+    /// The message is empty, or longer than any message may be.
+    Length,
 }
 
 impl fmt::Display for SendError {
@@ -169,7 +169,7 @@ impl fmt::Display for SendError {
             Self::Full { room } => {
                 write!(formatter, "the queue takes only {room} more bytes now; try again later")
             }
-            Self::TooLong => formatter.write_str("the message is longer than any message may be"),
+            Self::Length => formatter.write_str("the message is empty, or longer than any message may be"),
         }
     }
 }
@@ -199,7 +199,7 @@ pub struct PeerInfo {
     pub address: SocketAddr,
     /// Since when it stands.
     pub since: Time,
-    /// Smoothed round-trip time.
+    /// Smoothed round-trip time; zero before the first is measured.
     pub rtt: Span,
     /// Bytes of datagrams sent.
     pub sent_bytes: u64,

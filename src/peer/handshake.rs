@@ -6,6 +6,7 @@
 //! sections 7.5 (IK, XX) and 9 (psk).
 
 use super::event::Door;
+use super::session::PacketKeys;
 use crate::base::limits::{ADMIT_CHAIN_MAX, DATAGRAM_BYTES_MAX, FEED_ENTRY_BYTES_MAX};
 use crate::wire::packet::{HandshakeHeader, Pattern, Stage, HANDSHAKE_HEADER_BYTES, MAC_BYTES, TAG_BYTES};
 use core::fmt;
@@ -18,7 +19,7 @@ use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// What the door secret gives a handshake.
 pub struct DoorKeys {
@@ -28,14 +29,6 @@ pub struct DoorKeys {
     mac: Zeroizing<[u8; 32]>,
     /// Hashed into every handshake: protocol and vault.
     prologue: Vec<u8>,
-}
-
-/// The raw keys of a session.
-pub struct Keys {
-    /// Seals what this side sends.
-    pub send: [u8; 32],
-    /// Opens what this side receives.
-    pub receive: [u8; 32],
 }
 
 /// What a side says of itself inside the handshake, encrypted and authenticated.
@@ -199,15 +192,15 @@ impl Noise {
     }
 
     /// The session's keys; None before the last message.
-    pub fn keys(&mut self) -> Option<Keys> {
+    pub fn keys(&mut self) -> Option<PacketKeys> {
         if !self.state.is_handshake_finished() {
             return None;
         }
         let (initiator, responder) = self.state.dangerously_get_raw_split();
         Some(if self.state.is_initiator() {
-            Keys { send: initiator, receive: responder }
+            PacketKeys { send: initiator, receive: responder }
         } else {
-            Keys { send: responder, receive: initiator }
+            PacketKeys { send: responder, receive: initiator }
         })
     }
 }
@@ -334,19 +327,6 @@ pub fn derive(secret: &[u8; 32], info: &[u8]) -> Zeroizing<[u8; 32]> {
         .expand(info, &mut key[..])
         .expect("32 bytes are less than HKDF's bound");
     key
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        self.send.zeroize();
-        self.receive.zeroize();
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Keys")
-    }
 }
 
 impl fmt::Debug for DoorKeys {

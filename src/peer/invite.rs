@@ -136,7 +136,7 @@ impl Invitation {
         payload: Vec<u8>,
     ) -> Result<(), SendError> {
         if payload.len() > PAIRING_PAYLOAD_BYTES_MAX {
-            return Err(SendError::TooLong);
+            return Err(SendError::Length);
         }
         let place = self.attempts.iter_mut().find_map(|attempt| match &mut attempt.stage {
             AttemptStage::Confirmed { ticket: number, payload, .. } if *number == ticket => Some(payload),

@@ -6,15 +6,16 @@
 
 use super::desk::{Desk, Membership};
 use super::event::Event;
-use super::handshake::{Claims, Keys, Local, Noise, CLOCK_MAX};
+use super::handshake::{Claims, Local, Noise, CLOCK_MAX};
+use super::session::{PacketKeys, Session};
 use crate::base::ids::NodeId;
 use crate::base::limits::{
     HANDSHAKES_ANSWERED_MAX, HANDSHAKES_ANSWERED_PER_NODE_MAX, HANDSHAKES_BEGUN_MAX, HANDSHAKE_MACS_MAX,
     HANDSHAKE_TIME_MAX, HANDSHAKE_WAIT_FIRST, MEMBERS_MAX, SIMULTANEOUS_WAIT,
 };
 use crate::base::units::{Span, Time};
-use crate::feed::roster::Member;
-use crate::wire::packet::{Handshake, HandshakeHeader, Pattern, Stage, MAC_BYTES};
+use crate::feed::roster::{Member, Roster};
+use crate::wire::packet::{Data, Handshake, HandshakeHeader, Pattern, Stage, MAC_BYTES};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
@@ -50,10 +51,8 @@ pub struct Opened {
     pub address: SocketAddr,
     /// This side's index.
     pub local: u32,
-    /// The other side's index.
-    pub remote: u32,
-    /// The session's keys.
-    pub keys: Keys,
+    /// The session.
+    pub session: Session,
     /// Where it stands among the handshakes of the two nodes.
     pub order: Order,
     /// How the other side proved its membership, if the roster did not know it.
@@ -122,7 +121,7 @@ struct Ready {
     /// Who.
     member: Member,
     /// Keys of the session to be.
-    keys: Keys,
+    keys: PacketKeys,
     /// Its place.
     order: Order,
     /// The chain, if the roster did not know the member.
@@ -326,10 +325,10 @@ impl Openings {
             let finish = self.finish(member, &mut begun, packet.header, &peer)?;
             let clock = begun.clock;
             let order = self.place(&peer.node, member.identity.node, &claims, clock);
-            let (keys, remote) = (begun.noise.keys()?, packet.header.sender);
+            let session = Session::new(now, begun.noise.keys()?, index, packet.header.sender);
             let introduced = chain.map(|chain| (peer.clone(), chain));
             let node = peer.node;
-            Some(Opened { node, address: from, local: index, remote, keys, order, introduced, finish })
+            Some(Opened { node, address: from, local: index, session, order, introduced, finish })
         });
         match &opened {
             Some(opened) => self.begun.retain(|_, begun| begun.peer != Some(opened.node)),
@@ -366,6 +365,7 @@ impl Openings {
         &mut self,
         member: &Membership,
         desk: &mut Desk,
+        now: Time,
         (from, packet): (SocketAddr, &Handshake<'_>),
     ) -> Option<Opened> {
         let index = packet.header.receiver;
@@ -396,34 +396,39 @@ impl Openings {
         };
         let order = Order { serial, ..self.place(&peer.node, peer.node, &claims, claims.clock) };
         let introduced = chain.map(|chain| (peer.clone(), chain));
-        let (node, keys) = (peer.node, noise.keys()?);
+        let (node, session) = (peer.node, Session::new(now, noise.keys()?, index, remote));
         self.spend(mac);
-        Some(Opened { node, address: from, local: index, remote, keys, order, introduced, finish: None })
+        Some(Opened { node, address: from, local: index, session, order, introduced, finish: None })
     }
 
-    /// The keys and indices of an answered IK handshake, to try a data packet with.
+    /// Whether a data packet with this index may complete a handshake.
     #[must_use]
-    pub fn ready(&self, index: u32) -> Option<(&Keys, u32)> {
-        let answered = self.answered.get(&index)?;
-        match &answered.stage {
-            AnsweredStage::Ready(ready) => Some((&ready.keys, answered.remote)),
-            AnsweredStage::Half(_) => None,
-        }
+    pub fn is_ready(&self, index: u32) -> bool {
+        matches!(self.answered.get(&index), Some(Answered { stage: AnsweredStage::Ready(_), .. }))
     }
 
-    /// That data packet has authenticated: the handshake is complete.
-    pub fn confirm(&mut self, index: u32, from: SocketAddr) -> Option<Opened> {
-        let Answered { mac, remote, stage: AnsweredStage::Ready(ready), .. } =
-            self.answered.remove(&index)?
-        else {
+    /// Such a data packet: if it authenticates, the handshake is complete.
+    pub fn on_data(&mut self, desk: &mut Desk, now: Time, from: SocketAddr, data: Data<'_>) -> Option<Opened> {
+        let index = data.header.receiver;
+        let answered = self.answered.get(&index)?;
+        let AnsweredStage::Ready(ready) = &answered.stage else {
+            return None;
+        };
+        let keys = PacketKeys { send: ready.keys.send, receive: ready.keys.receive };
+        let mut session = Session::new(now, keys, index, answered.remote);
+        if session.handle_data(now, data.header.number, data.sealed).is_err() {
+            desk.counters.forged += 1;
+            return None;
+        }
+        let Answered { mac, stage: AnsweredStage::Ready(ready), .. } = self.answered.remove(&index)? else {
             return None;
         };
         self.spend(mac);
-        let Ready { member, keys, order, chain } = *ready;
+        let Ready { member, order, chain, .. } = *ready;
         let node = member.node;
         self.begun.retain(|_, begun| begun.peer != Some(node) || begun.clock > order.clock);
         let introduced = chain.map(|chain| (member, chain));
-        Some(Opened { node, address: from, local: index, remote, keys, order, introduced, finish: None })
+        Some(Opened { node, address: from, local: index, session, order, introduced, finish: None })
     }
 
     /// A peer has said which versions it speaks: it does not speak ours.
@@ -458,14 +463,20 @@ impl Openings {
         begun.chain(answered).min()
     }
 
-    /// Forgets handshakes with nodes that `keep` refuses.
-    pub fn retain(&mut self, keep: impl Fn(&NodeId) -> bool) {
-        self.clocks.retain(|node, _| keep(node));
-        self.begun.retain(|_, begun| begun.peer.as_ref().is_none_or(&keep));
+    /// Forgets handshakes with nodes that are removed.
+    pub fn set_roster(&mut self, roster: &Roster) {
+        self.clocks.retain(|node, _| !roster.is_removed(node));
+        self.begun.retain(|_, begun| begun.peer.is_none_or(|node| !roster.is_removed(&node)));
         self.answered.retain(|_, answered| match &answered.stage {
-            AnsweredStage::Ready(ready) => keep(&ready.member.node),
+            AnsweredStage::Ready(ready) => !roster.is_removed(&ready.member.node),
             AnsweredStage::Half(_) => true,
         });
+    }
+
+    /// Forgets all handshakes.
+    pub fn clear(&mut self) {
+        self.begun.clear();
+        self.answered.clear();
     }
 
     /// Forgets the handshakes that this side began with `node`.

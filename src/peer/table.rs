@@ -7,6 +7,7 @@
 use super::desk::{Desk, Membership};
 use super::invite::Invitation;
 use super::join::Join;
+use super::links::Links;
 use super::opening::Openings;
 use super::pairing::{Code, Tag8};
 use crate::base::ids::NodeId;
@@ -14,6 +15,7 @@ use crate::base::limits::PAIRING_JOINS_MAX;
 use crate::base::units::Time;
 use crate::feed::roster::Roster;
 use crate::wire::frame::Lane;
+use crate::wire::packet::{self, Data, Handshake, Packet, PacketError, Pair, PairStage, Stage, Versions};
 use core::fmt;
 use rand_core::RngCore;
 use std::collections::BTreeMap;
@@ -35,6 +37,10 @@ pub struct Endpoint {
     invitation: Option<Invitation>,
     /// This node's tries to join, by exchange.
     joins: BTreeMap<u64, Join>,
+    /// Sessions.
+    links: Links,
+    /// The latest time that it was told.
+    now: Time,
 }
 
 impl Endpoint {
@@ -50,11 +56,15 @@ impl Endpoint {
             openings: Openings::new(incarnation),
             invitation: None,
             joins: BTreeMap::new(),
+            links: Links::default(),
+            now: Time::ZERO,
         }
     }
 
     /// The node is a member now. Until `set_roster`, it knows only who proves a chain from the root.
     pub fn open(&mut self, identity: Identity, door: Door) {
+        self.links.clear(&mut self.desk);
+        self.openings.clear();
         self.member = Some(Membership::new(identity, &door));
     }
 
@@ -62,74 +72,104 @@ impl Endpoint {
     /// Sessions of removed members end at once.
     pub fn set_roster(&mut self, roster: Roster, chain: Vec<Vec<u8>>) {
         if let Some(member) = &mut self.member {
+            self.links.set_roster(&mut self.desk, &roster);
+            self.openings.set_roster(&roster);
             (member.roster, member.chain) = (roster, chain);
         }
     }
 
     /// Begins a session: with `peer`, or (None) with whatever member is there. Ends in Up or ConnectFailed; nothing
-    /// happens if there is a session or the same is on its way.
+    /// happens if there is a session with the peer, or the same is on its way.
     pub fn connect(&mut self, now: Time, peer: Option<NodeId>, address: SocketAddr) {
-        let index = self.desk.random.next_u32();
-        match &self.member {
-            Some(member) => self.openings.begin(member, &mut self.desk, now, index, (peer, address)),
-            None => self.desk.event(Event::ConnectFailed { peer, address }),
+        self.see(now);
+        let index = self.free_index();
+        let Some(member) = &self.member else {
+            return self.desk.event(Event::ConnectFailed { peer, address });
+        };
+        if peer == Some(member.identity.node) {
+            return self.desk.event(Event::ConnectFailed { peer, address });
+        }
+        if peer.is_none_or(|node| !self.links.has_node(&node)) {
+            self.openings.begin(member, &mut self.desk, now, index, (peer, address));
         }
     }
 
-    /// Ends the session with `node`, if there is one.
+    /// Ends the session with `node`, if there is one, and what is on its way to become one.
     pub fn disconnect(&mut self, now: Time, node: NodeId) {
-        let _ = (now, node);
+        self.see(now);
+        self.openings.abandon(&node);
+        self.links.disconnect(&mut self.desk, now, &node);
     }
 
-    /// A datagram has come. Opened in place.
+    /// A datagram has come; any bytes will do. It is opened in place. Then drain `poll_event`, then `poll_transmit`.
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
-        let _ = (now, from, datagram);
+        self.see(now);
+        match packet::parse(datagram) {
+            Ok(Packet::Data(data)) => self.on_data(now, from, data),
+            Ok(Packet::Handshake(handshake)) => self.on_handshake(now, from, &handshake),
+            Ok(Packet::Pair(pair)) => self.on_pair(now, from, &pair),
+            Ok(Packet::Versions(versions)) => self.on_versions(&versions),
+            Err(PacketError::UnknownVersion(_)) => self.on_other_version(from, datagram),
+            Err(_) => self.desk.counters.garbage += 1,
+        }
     }
 
-    /// The deadline has passed.
+    /// The deadline has passed. Then drain `poll_event`, then `poll_transmit`.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.see(now);
         self.openings.handle_timeout(&mut self.desk, now);
+        self.links.handle_timeout(&mut self.desk, now);
+        if self.invitation.as_mut().is_some_and(|invitation| !invitation.handle_timeout(&mut self.desk, now)) {
+            self.invitation = None;
+        }
+        for join in self.joins.values_mut() {
+            join.handle_timeout(&mut self.desk, now);
+        }
+        self.joins.retain(|_, join| !join.is_over());
     }
 
     /// When `handle_timeout` is to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.openings.deadline()
+        let joins = self.joins.values().map(Join::deadline).min();
+        let invitation = self.invitation.as_ref().map(Invitation::deadline);
+        [self.openings.deadline(), self.links.deadline(), invitation, joins].into_iter().flatten().min()
     }
 
     /// Writes the next datagram into `out` (at least `DATAGRAM_BYTES_MAX` bytes) and says to whom it goes and how long
-    /// it is. Drained until None after every call.
+    /// it is. Drained until None after every call, and after `poll_event`: taking messages gives peers credit.
     pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
-        let _ = now;
-        let (to, datagram) = self.desk.next_datagram()?;
-        out[..datagram.len()].copy_from_slice(&datagram);
+        self.see(now);
+        let Some((to, datagram)) = self.desk.next_datagram() else {
+            return self.links.poll_transmit(now, out);
+        };
+        out.get_mut(..datagram.len())?.copy_from_slice(&datagram);
         Some((to, datagram.len()))
     }
 
     /// What happened. Drained until None after every call.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.desk.next_event()
+        self.desk.next_event().or_else(|| self.links.poll_event(&mut self.desk, self.now))
     }
 
     /// Queues an encoded message.
     ///
     /// # Errors
-    /// When there is no session, no room, or the message is longer than any may be.
+    /// When there is no session, no room (Room will be reported), or the message is empty or longer than any may be.
     pub fn send(&mut self, now: Time, node: &NodeId, lane: Lane, message: Vec<u8>) -> Result<(), SendError> {
-        let _ = (now, node, lane, message);
-        Err(SendError::NoSession)
+        self.see(now);
+        self.links.send(node, lane, message)
     }
 
     /// Bytes that `send` would still take; 0 without a session.
     #[must_use]
     pub fn room(&self, node: &NodeId, lane: Lane) -> usize {
-        let _ = (node, lane);
-        0
+        self.links.room(node, lane)
     }
 
     /// All sessions.
     pub fn peers(&self) -> impl Iterator<Item = PeerInfo> + '_ {
-        core::iter::empty()
+        self.links.peers()
     }
 
     /// What was dropped in silence.
@@ -192,6 +232,101 @@ impl Endpoint {
     /// Gives up all tries to join, silently.
     pub fn cancel_joins(&mut self) {
         self.joins.clear();
+    }
+}
+
+/// What datagrams lead to.
+impl Endpoint {
+    /// A packet of a session, or the first one of a session to be.
+    fn on_data(&mut self, now: Time, from: SocketAddr, data: Data<'_>) {
+        if !self.openings.is_ready(data.header.receiver) {
+            self.links.receive(&mut self.desk, now, from, data.header, data.sealed);
+        } else if let Some(opened) = self.openings.on_data(&mut self.desk, now, from, data) {
+            self.links.establish(&mut self.desk, now, opened);
+        }
+    }
+
+    /// A handshake datagram: nothing is done for who does not know the door secret.
+    fn on_handshake(&mut self, now: Time, from: SocketAddr, handshake: &Handshake<'_>) {
+        let index = self.free_index();
+        let proven = self.member.as_ref().filter(|member| member.keys.proves(handshake.covered, handshake.mac));
+        let Some(member) = proven else {
+            self.desk.counters.strangers += 1;
+            return;
+        };
+        let (openings, desk) = (&mut self.openings, &mut self.desk);
+        let opened = match handshake.header.stage {
+            Stage::Init => {
+                openings.on_init(member, desk, now, index, (from, handshake));
+                None
+            }
+            Stage::Reply => openings.on_reply(member, desk, now, (from, handshake)),
+            Stage::Finish => openings.on_finish(member, desk, now, (from, handshake)),
+        };
+        if let Some(opened) = opened {
+            self.links.establish(desk, now, opened);
+        }
+    }
+
+    /// A pairing datagram: from a joiner, if this node invites; from an inviter, if it tries to join.
+    fn on_pair(&mut self, now: Time, from: SocketAddr, pair: &Pair<'_>) {
+        match pair.header.stage {
+            PairStage::Hello | PairStage::Confirm => match &mut self.invitation {
+                Some(invitation) => invitation.handle(&mut self.desk, now, from, pair),
+                None => self.desk.counters.strangers += 1,
+            },
+            PairStage::Reply | PairStage::Answer => match self.joins.get_mut(&pair.header.exchange) {
+                Some(join) => {
+                    join.handle(&mut self.desk, now, from, pair);
+                    self.joins.retain(|_, join| !join.is_over());
+                }
+                None => self.desk.counters.garbage += 1,
+            },
+        }
+    }
+
+    /// A member says which versions it speaks: not ours, or it would have answered.
+    fn on_versions(&mut self, versions: &Versions<'_>) {
+        match &self.member {
+            Some(member) if member.keys.proves(versions.covered, versions.mac) => {
+                self.openings.on_versions(&mut self.desk, versions.receiver);
+            }
+            _ => self.desk.counters.strangers += 1,
+        }
+    }
+
+    /// A member speaks a version that we do not: it is told what we speak.
+    fn on_other_version(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let init = packet::parse_any_init(datagram);
+        let proven = init.and_then(|init| {
+            let member = self.member.as_ref()?;
+            member.keys.proves(init.covered, init.mac).then_some((member, init.sender))
+        });
+        let Some((member, sender)) = proven else {
+            self.desk.counters.strangers += 1;
+            return;
+        };
+        let mut answer = packet::versions_bytes(sender, &[packet::VERSION]);
+        let mac = member.keys.mac(&answer);
+        answer.extend_from_slice(&mac);
+        if answer.len() <= datagram.len() {
+            self.desk.transmit(from, answer);
+        }
+    }
+
+    /// An index that no session and no handshake has.
+    fn free_index(&mut self) -> u32 {
+        loop {
+            let index = self.desk.random.next_u32();
+            if !self.links.has(index) && !self.openings.has(index) {
+                return index;
+            }
+        }
+    }
+
+    /// Time does not go back.
+    fn see(&mut self, now: Time) {
+        self.now = self.now.max(now);
     }
 }
 

@@ -1,0 +1,327 @@
+//! Established sessions, by index and by node.
+//!
+//! Owns: at most one session a node, which of two stays, addresses that move, whose turn it is to send. Refuses:
+//! handshakes (`opening.rs`) and what is inside a session (`session.rs`). Read first: `table.rs`.
+
+use super::desk::Desk;
+use super::event::{Event, PeerInfo, SendError};
+use super::opening::{Opened, Order};
+use super::session::{CloseCode, SendError as SessionSendError, Session, SessionError};
+use crate::base::ids::NodeId;
+use crate::base::limits::{
+    FAREWELL_TIME, HANDSHAKE_TIME_MAX, HANDSHAKE_WAIT_FIRST, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX,
+};
+use crate::base::units::{Span, Time};
+use crate::feed::roster::Roster;
+use crate::wire::frame::Lane;
+use crate::wire::packet::DataHeader;
+use core::fmt;
+use core::ops::Bound;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// All sessions of an endpoint.
+#[derive(Default)]
+pub struct Links {
+    /// By this side's index.
+    links: BTreeMap<u32, Link>,
+    /// Which of them is the node's.
+    nodes: BTreeMap<NodeId, u32>,
+    /// Who sent last: the next one sends next.
+    turn: u32,
+    /// Sessions that this side has closed: they say so to a peer that goes on.
+    leaving: Vec<Leaving>,
+}
+
+/// A session that was closed.
+struct Leaving {
+    /// This side's index.
+    index: u32,
+    /// Where its last words go.
+    address: SocketAddr,
+    /// It.
+    session: Session,
+    /// When it is forgotten.
+    until: Time,
+}
+
+/// One session and what is around it.
+struct Link {
+    /// With whom.
+    node: NodeId,
+    /// Where packets go.
+    address: SocketAddr,
+    /// Since when.
+    since: Time,
+    /// Its place among the two nodes' handshakes.
+    order: Order,
+    /// Delivery.
+    session: Session,
+    /// XX: the third message, until the other side is heard.
+    finish: Option<Finish>,
+    /// How the other side proved its membership, until the roster has it.
+    chain: Option<Vec<Vec<u8>>>,
+    /// The greatest packet number that has authenticated: older packets do not move the address back.
+    newest: Option<u64>,
+    /// What did not fit the queue: on which lane, and how long it was. Room is reported when it would.
+    starved: Option<(Lane, usize)>,
+}
+
+/// A handshake's last message, sent again until it has arrived.
+struct Finish {
+    /// As it was sent first.
+    datagram: Vec<u8>,
+    /// When it is sent again, and how long the wait after that is.
+    again: (Time, Span),
+}
+
+impl Links {
+    /// Whether this side's index is taken.
+    #[must_use]
+    pub fn has(&self, index: u32) -> bool {
+        self.links.contains_key(&index) || self.leaving.iter().any(|leaving| leaving.index == index)
+    }
+
+    /// Whether there is a session with the node.
+    #[must_use]
+    pub fn has_node(&self, node: &NodeId) -> bool {
+        self.nodes.contains_key(node)
+    }
+
+    /// A handshake has led to a session. It takes the place of an earlier one of the same node, or loses against it.
+    /// The session may have read its first packet already.
+    pub fn establish(&mut self, desk: &mut Desk, now: Time, opened: Opened) {
+        let (node, mut session) = (opened.node, opened.session);
+        if let Some(current) = self.nodes.get(&node).and_then(|index| self.links.get(index)) {
+            if !opened.order.replaces(&current.order) {
+                return;
+            }
+            self.drop_link(desk, &node, "a newer session took its place");
+        } else if self.links.len() >= SESSIONS_MAX {
+            desk.counters.refused += 1;
+            return;
+        }
+        let chain = opened.introduced.map(|(member, chain)| {
+            desk.event(Event::Introduced { member, chain: chain.clone() });
+            chain
+        });
+        let finish = opened.finish.map(|datagram| {
+            desk.transmit(opened.address, datagram.clone());
+            Finish { datagram, again: (now + HANDSHAKE_WAIT_FIRST, HANDSHAKE_WAIT_FIRST.times(2)) }
+        });
+        // The other side's session stands when it has read a packet of ours.
+        session.ping();
+        desk.event(Event::Up { node, address: opened.address });
+        let link = Link {
+            node,
+            address: opened.address,
+            since: now,
+            order: opened.order,
+            session,
+            finish,
+            chain,
+            newest: None,
+            starved: None,
+        };
+        self.links.insert(opened.local, link);
+        self.nodes.insert(node, opened.local);
+    }
+
+    /// A data packet for the session with this index.
+    pub fn receive(&mut self, desk: &mut Desk, now: Time, from: SocketAddr, header: DataHeader, sealed: &mut [u8]) {
+        let Some(link) = self.links.get_mut(&header.receiver) else {
+            let leaving = self.leaving.iter_mut().find(|leaving| leaving.index == header.receiver);
+            match leaving.map(|leaving| leaving.session.handle_data(now, header.number, sealed)) {
+                Some(_) => {}
+                None => desk.counters.garbage += 1,
+            }
+            return;
+        };
+        match link.session.handle_data(now, header.number, sealed) {
+            Ok(()) => {
+                link.finish = None;
+                if link.newest.is_none_or(|newest| header.number > newest) {
+                    link.newest = Some(header.number);
+                    link.address = from;
+                }
+            }
+            Err(SessionError::Forged) => desk.counters.forged += 1,
+            Err(SessionError::Replayed) => desk.counters.replayed += 1,
+            Err(SessionError::Crowded) => desk.counters.refused += 1,
+            Err(SessionError::Closed | SessionError::Violation(_)) => {}
+        }
+    }
+
+    /// Ends the session with a node and tells it so.
+    pub fn disconnect(&mut self, desk: &mut Desk, now: Time, node: &NodeId) {
+        if let Some(link) = self.nodes.get(node).and_then(|index| self.links.get_mut(index)) {
+            link.session.close(CloseCode::Done);
+            self.leave(desk, now, node);
+        }
+    }
+
+    /// Ends the sessions with nodes that are members no more, without a word to them.
+    pub fn set_roster(&mut self, desk: &mut Desk, roster: &Roster) {
+        let mut gone = Vec::new();
+        for link in self.links.values_mut() {
+            if roster.member(&link.node).is_some() {
+                link.chain = None;
+                continue;
+            }
+            let proven = link.chain.as_ref().is_some_and(|chain| roster.verify_chain(chain).is_ok());
+            if roster.is_removed(&link.node) || !proven {
+                gone.push(link.node);
+            }
+        }
+        for node in gone {
+            self.drop_link(desk, &node, "it is a member of the vault no more");
+        }
+    }
+
+    /// Ends all sessions without a word.
+    pub fn clear(&mut self, desk: &mut Desk) {
+        while let Some(node) = self.nodes.keys().next().copied() {
+            self.drop_link(desk, &node, "this node has changed its vault");
+        }
+    }
+
+    /// Timers of sessions, and third messages that have not arrived.
+    pub fn handle_timeout(&mut self, desk: &mut Desk, now: Time) {
+        self.leaving.retain(|leaving| now < leaving.until);
+        for link in self.links.values_mut() {
+            if link.session.deadline().is_some_and(|deadline| deadline <= now) {
+                link.session.handle_timeout(now);
+            }
+            if now >= link.since + HANDSHAKE_TIME_MAX {
+                link.finish = None;
+            }
+            if let Some(finish) = link.finish.as_mut().filter(|finish| finish.again.0 <= now) {
+                desk.transmit(link.address, finish.datagram.clone());
+                finish.again = (now + finish.again.1, finish.again.1.times(2));
+            }
+        }
+    }
+
+    /// When [`Links::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        let sessions = self.links.values().filter_map(|link| link.session.deadline());
+        let finishes = self.links.values().filter_map(|link| link.finish.as_ref().map(|finish| finish.again.0));
+        let leaving = self.leaving.iter().map(|leaving| leaving.until);
+        sessions.chain(finishes).chain(leaving).min()
+    }
+
+    /// The next datagram of any session: one each in turn, so that a busy session does not keep others waiting.
+    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        for leaving in &mut self.leaving {
+            if let Some(length) = leaving.session.poll_transmit(now, out) {
+                return Some((leaving.address, length));
+            }
+        }
+        let after = self.links.range((Bound::Excluded(self.turn), Bound::Unbounded));
+        let in_turn = after.chain(self.links.range(..=self.turn)).map(|(index, _)| *index);
+        let in_turn: heapless::Vec<u32, SESSIONS_MAX> = in_turn.collect();
+        in_turn.into_iter().find_map(|index| {
+            let link = self.links.get_mut(&index)?;
+            let length = link.session.poll_transmit(now, out)?;
+            self.turn = index;
+            Some((link.address, length))
+        })
+    }
+
+    /// What a session reports, if one does. Sessions that have ended are forgotten here.
+    pub fn poll_event(&mut self, desk: &mut Desk, now: Time) -> Option<Event> {
+        let mut ended = None;
+        for link in self.links.values_mut() {
+            let node = link.node;
+            if let Some((lane, bytes)) = link.session.poll_message() {
+                return Some(Event::Message { node, lane, bytes });
+            }
+            if link.session.is_closed().is_some() {
+                ended = Some(node);
+                break;
+            }
+            if link.has_drained() {
+                link.starved = None;
+                return Some(Event::Room { node });
+            }
+        }
+        self.leave(desk, now, &ended?);
+        desk.next_event()
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// When there is no session, no room, or the message is too long for any, or empty.
+    pub fn send(&mut self, node: &NodeId, lane: Lane, message: Vec<u8>) -> Result<(), SendError> {
+        let link = self.nodes.get(node).and_then(|index| self.links.get_mut(index)).ok_or(SendError::NoSession)?;
+        link.session.send(lane, message).map_err(|error| match error {
+            SessionSendError::Full(message) => {
+                link.starved = Some((lane, message.len()));
+                SendError::Full { room: link.session.room(lane) }
+            }
+            SessionSendError::TooLong | SessionSendError::Empty => SendError::Length,
+            SessionSendError::Closed => SendError::NoSession,
+        })
+    }
+
+    /// Bytes that [`Links::send`] would take.
+    #[must_use]
+    pub fn room(&self, node: &NodeId, lane: Lane) -> usize {
+        self.nodes.get(node).and_then(|index| self.links.get(index)).map_or(0, |link| link.session.room(lane))
+    }
+
+    /// All sessions.
+    pub fn peers(&self) -> impl Iterator<Item = PeerInfo> + '_ {
+        self.links.values().map(|link| {
+            let stats = link.session.stats();
+            PeerInfo {
+                node: link.node,
+                address: link.address,
+                since: link.since,
+                rtt: stats.rtt.unwrap_or(Span::ZERO),
+                sent_bytes: stats.sent_bytes,
+                received_bytes: stats.received_bytes,
+            }
+        })
+    }
+
+    /// Reports the end of a closed session, and keeps it a little for its last words.
+    fn leave(&mut self, desk: &mut Desk, now: Time, node: &NodeId) {
+        let Some(index) = self.nodes.remove(node) else {
+            return;
+        };
+        if let Some(Link { session, address, .. }) = self.links.remove(&index) {
+            let reason = session.is_closed().map_or_else(String::new, ToString::to_string);
+            desk.event(Event::Down { node: *node, reason });
+            if self.leaving.len() >= SESSIONS_MAX {
+                self.leaving.remove(0);
+            }
+            self.leaving.push(Leaving { index, address, session, until: now + FAREWELL_TIME });
+        }
+    }
+
+    /// Forgets a session and says so.
+    fn drop_link(&mut self, desk: &mut Desk, node: &NodeId, reason: &str) {
+        if let Some(index) = self.nodes.remove(node) {
+            self.links.remove(&index);
+            desk.event(Event::Down { node: *node, reason: reason.to_owned() });
+        }
+    }
+}
+
+impl Link {
+    /// Whether a message that did not fit would fit now, with half of the queue free.
+    fn has_drained(&self) -> bool {
+        self.starved.is_some_and(|(lane, bytes)| {
+            self.session.queued() <= SEND_QUEUE_BYTES_MAX / 2 && self.session.room(lane) >= bytes
+        })
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Links").field("nodes", &self.nodes).finish_non_exhaustive()
+    }
+}
