@@ -128,7 +128,14 @@ impl Links {
     }
 
     /// A data packet for the session with this index.
-    pub fn receive(&mut self, desk: &mut Desk, now: Time, from: SocketAddr, header: DataHeader, sealed: &mut [u8]) {
+    pub fn receive(
+        &mut self,
+        desk: &mut Desk,
+        now: Time,
+        from: SocketAddr,
+        header: DataHeader,
+        sealed: &mut [u8],
+    ) {
         let Some(link) = self.links.get_mut(&header.receiver) else {
             let leaving = self.leaving.iter_mut().find(|leaving| leaving.index == header.receiver);
             match leaving.map(|leaving| leaving.session.handle_data(now, header.number, sealed)) {
@@ -206,7 +213,8 @@ impl Links {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let sessions = self.links.values().filter_map(|link| link.session.deadline());
-        let finishes = self.links.values().filter_map(|link| link.finish.as_ref().map(|finish| finish.again.0));
+        let finishes =
+            self.links.values().filter_map(|link| link.finish.as_ref().map(|finish| finish.again.0));
         let leaving = self.leaving.iter().map(|leaving| leaving.until);
         sessions.chain(finishes).chain(leaving).min()
     }
@@ -255,7 +263,8 @@ impl Links {
     /// # Errors
     /// When there is no session, no room, or the message is too long for any, or empty.
     pub fn send(&mut self, node: &NodeId, lane: Lane, message: Vec<u8>) -> Result<(), SendError> {
-        let link = self.nodes.get(node).and_then(|index| self.links.get_mut(index)).ok_or(SendError::NoSession)?;
+        let link =
+            self.nodes.get(node).and_then(|index| self.links.get_mut(index)).ok_or(SendError::NoSession)?;
         link.session.send(lane, message).map_err(|error| match error {
             SessionSendError::Full(message) => {
                 link.starved = Some((lane, message.len()));

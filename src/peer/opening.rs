@@ -408,7 +408,13 @@ impl Openings {
     }
 
     /// Such a data packet: if it authenticates, the handshake is complete.
-    pub fn on_data(&mut self, desk: &mut Desk, now: Time, from: SocketAddr, data: Data<'_>) -> Option<Opened> {
+    pub fn on_data(
+        &mut self,
+        desk: &mut Desk,
+        now: Time,
+        from: SocketAddr,
+        data: Data<'_>,
+    ) -> Option<Opened> {
         let index = data.header.receiver;
         let answered = self.answered.get(&index)?;
         let AnsweredStage::Ready(ready) = &answered.stage else {

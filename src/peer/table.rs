@@ -119,7 +119,8 @@ impl Endpoint {
         self.see(now);
         self.openings.handle_timeout(&mut self.desk, now);
         self.links.handle_timeout(&mut self.desk, now);
-        if self.invitation.as_mut().is_some_and(|invitation| !invitation.handle_timeout(&mut self.desk, now)) {
+        if self.invitation.as_mut().is_some_and(|invitation| !invitation.handle_timeout(&mut self.desk, now))
+        {
             self.invitation = None;
         }
         for join in self.joins.values_mut() {
@@ -249,7 +250,8 @@ impl Endpoint {
     /// A handshake datagram: nothing is done for who does not know the door secret.
     fn on_handshake(&mut self, now: Time, from: SocketAddr, handshake: &Handshake<'_>) {
         let index = self.free_index();
-        let proven = self.member.as_ref().filter(|member| member.keys.proves(handshake.covered, handshake.mac));
+        let proven =
+            self.member.as_ref().filter(|member| member.keys.proves(handshake.covered, handshake.mac));
         let Some(member) = proven else {
             self.desk.counters.strangers += 1;
             return;
