@@ -114,6 +114,7 @@ pub mod peer {
     pub mod opening;
     pub mod pairing;
     pub mod ranges;
+    pub mod reasons;
     pub mod received;
     pub mod recv;
     pub mod send;

@@ -344,3 +344,162 @@ fn remember(remembered: &mut VecDeque<(u64, CarriedList)>, number: u64, carried:
 pub fn credit_bit(lane: Lane) -> u8 {
     1 << lane.number()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::WINDOW_BYTES_MIN;
+    use crate::peer::congestion::NewReno;
+    use crate::peer::send::Carried;
+    use crate::wire::frame::{Frame, FrameWriter, Frames};
+
+    /// All that loss detection works on.
+    struct Bench {
+        /// What is tested.
+        sent: SentPackets,
+        /// One long message on Bulk.
+        lanes: SendLanes,
+        /// The window.
+        control: NewReno,
+        /// The round trip.
+        trip: RoundTrip,
+    }
+
+    /// A moment, in milliseconds.
+    fn at(millis: u64) -> Time {
+        Time::ZERO + Span::from_millis(millis)
+    }
+
+    impl Bench {
+        /// A round trip of 100 ms was measured at 0 ms.
+        fn new() -> Self {
+            let mut trip = RoundTrip::new();
+            trip.update(Span::from_millis(100), Span::ZERO);
+            let mut lanes = SendLanes::new();
+            lanes.push(Lane::Bulk, vec![0; 100_000]);
+            let sent = SentPackets { measured_at: Some(at(0)), ..SentPackets::new() };
+            Self { sent, lanes, control: NewReno::new(), trip }
+        }
+
+        /// Sends the next 1,000 bytes.
+        fn send(&mut self, now: Time) {
+            let mut carried = CarriedList::new();
+            let mut out = [0; 1_013];
+            self.lanes.write(&mut FrameWriter::new(&mut out), &mut carried);
+            let [Carried { length: 1_000, .. }] = carried[..] else { panic!("{carried:?}") };
+            self.sent.push(SentPacket {
+                sent: now,
+                bytes: 1_100,
+                fate: Fate::InFlight,
+                at_once: false,
+                credits: 0,
+                acknowledges: None,
+                carried,
+            });
+        }
+
+        /// Takes an acknowledgement of `ranges`, oldest first, then detects losses.
+        fn ack(&mut self, now: Time, ranges: &[(u64, u64)]) -> Option<Outcome> {
+            let mut out = [0; 1_000];
+            let mut writer = FrameWriter::new(&mut out);
+            assert!(writer.ack(0, ranges));
+            let Some(Ok(Frame::Ack(ack))) = Frames::new(&out).next() else { panic!("no acknowledgement") };
+            let outcome = self.sent.on_ack(now, &ack, &mut self.lanes, &mut self.control);
+            self.detect(now);
+            outcome
+        }
+
+        /// Detects losses.
+        fn detect(&mut self, now: Time) {
+            self.sent.detect_lost(now, &self.trip, &mut self.lanes, &mut self.control);
+        }
+    }
+
+    #[test]
+    fn a_packet_is_lost_when_the_third_younger_one_arrives() {
+        let mut bench = Bench::new();
+        for millis in 0..10 {
+            bench.send(at(millis));
+        }
+        let outcome = bench.ack(at(101), &[(1, 2)]).expect("they were sent");
+        assert_eq!((outcome.progress, outcome.sample), (true, Some(Span::from_millis(99))));
+        assert_eq!((bench.sent.losses(), bench.sent.in_flight()), ((0, 0), 8 * 1_100));
+        bench.ack(at(102), &[(1, 3)]);
+        assert_eq!((bench.sent.losses(), bench.sent.in_flight()), ((1, 0), 6 * 1_100));
+        assert_eq!(bench.control.window(), (12_000 + 3 * 1_100) / 2, "grown by three, then halved once");
+    }
+
+    #[test]
+    fn a_packet_is_lost_when_a_younger_one_arrived_and_time_has_passed() {
+        let mut bench = Bench::new();
+        bench.send(at(0));
+        bench.send(at(50));
+        bench.ack(at(100), &[(1, 1)]);
+        // 9/8 of 100 ms
+        let due = Time::from_micros(112_500);
+        assert_eq!((bench.sent.losses(), bench.sent.deadline(&bench.trip)), ((0, 0), Some(due)));
+        assert!(!bench.sent.on_deadline(&bench.trip, &mut bench.lanes), "a loss, no probe");
+        bench.detect(due);
+        assert_eq!((bench.sent.losses(), bench.sent.deadline(&bench.trip)), ((1, 0), None));
+    }
+
+    #[test]
+    fn a_late_packet_teaches_patience() {
+        let mut bench = Bench::new();
+        for millis in 0..30 {
+            bench.send(at(millis));
+        }
+        bench.ack(at(105), &[(1, 8)]);
+        assert_eq!(bench.sent.losses(), (1, 0));
+        bench.ack(at(106), &[(0, 8)]);
+        assert_eq!(bench.sent.losses(), (1, 1), "it was only late");
+        bench.ack(at(107), &[(10, 16)]);
+        assert_eq!(bench.sent.losses(), (1, 1), "seven later ones prove nothing any more");
+        bench.ack(at(108), &[(10, 18)]);
+        assert_eq!(bench.sent.losses(), (2, 1));
+    }
+
+    #[test]
+    fn the_probe_timeout_doubles_until_something_arrives() {
+        let mut bench = Bench::new();
+        bench.send(at(0));
+        // 100 + 4 * 50 + 25
+        assert_eq!(bench.sent.deadline(&bench.trip), Some(at(325)));
+        assert!(bench.sent.on_deadline(&bench.trip, &mut bench.lanes));
+        assert_eq!(bench.sent.deadline(&bench.trip), Some(at(650)));
+        bench.send(at(325));
+        assert_eq!(bench.sent.deadline(&bench.trip), Some(at(975)));
+        bench.ack(at(425), &[(1, 1)]);
+        assert_eq!(bench.sent.losses(), (1, 0), "it is long overdue");
+        bench.send(at(500));
+        assert_eq!(bench.sent.deadline(&bench.trip), Some(at(825)));
+    }
+
+    #[test]
+    fn losses_over_three_probe_timeouts_start_anew_unless_something_arrived_between() {
+        for (arrived, persistent) in [(None, true), (Some(5), false)] {
+            let mut bench = Bench::new();
+            for index in 0..12 {
+                bench.send(at(100 + index * 100));
+            }
+            if let Some(number) = arrived {
+                let place: usize = number;
+                bench.sent.records[place].fate = Fate::Settled;
+                bench.sent.in_flight -= 1_100;
+            }
+            bench.ack(at(1_400), &[(11, 11)]);
+            assert_eq!(bench.control.window() == WINDOW_BYTES_MIN, persistent);
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_of_what_was_never_sent_is_refused() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.ack(at(0), &[(0, 0)]), None);
+        bench.send(at(0));
+        assert!(bench.ack(at(1), &[(0, 0)]).is_some());
+        assert_eq!(bench.ack(at(1), &[(1, 1)]), None);
+        let again = bench.ack(at(2), &[(0, 0)]).expect("it was sent");
+        assert_eq!(again, Outcome::default(), "an old one changes nothing");
+    }
+}

@@ -347,3 +347,128 @@ fn distance(length: usize) -> u64 {
 fn within(length: u64) -> usize {
     usize::try_from(length).expect("the window is in memory")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::rand_core::{RngCore, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// A message with its prefix.
+    fn prefixed(message: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(message.len()).expect("short");
+        [&length.to_le_bytes(), message].concat()
+    }
+
+    /// A number below `end`.
+    fn below(random: &mut ChaCha8Rng, end: usize) -> usize {
+        usize::try_from(random.next_u32()).expect("32 bits") % end.max(1)
+    }
+
+    #[test]
+    fn bytes_in_any_order_become_messages_in_order() {
+        for seed in 0..40 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let messages: Vec<Vec<u8>> = (0..150)
+                .map(|_| {
+                    let mut message = vec![0; 1 + below(&mut random, 900)];
+                    random.fill_bytes(&mut message);
+                    message
+                })
+                .collect();
+            let stream: Vec<u8> = messages.iter().flat_map(|message| prefixed(message)).collect();
+            let mut pieces = Vec::new();
+            let mut start = 0;
+            while start < stream.len() {
+                let end = (start + 1 + below(&mut random, 1_200)).min(stream.len());
+                // Reaches back now and then, as a retransmission cut otherwise does.
+                pieces.push((start.saturating_sub(below(&mut random, 90)), end));
+                start = end;
+            }
+            for index in (1..pieces.len()).rev() {
+                let other = index - below(&mut random, 30).min(index);
+                pieces.swap(index, other);
+            }
+            let mut lanes = RecvLanes::new();
+            let mut out = Vec::new();
+            for (start, end) in pieces {
+                lanes.insert(Lane::Bulk, distance(start), &stream[start..end]).expect("within the rules");
+                while let Some((lane, message)) = lanes.pop().expect("good lengths") {
+                    assert_eq!(lane, Lane::Bulk);
+                    out.push(message);
+                }
+            }
+            assert_eq!(out, messages, "seed {seed}");
+            assert!(lanes.bytes() <= PAGES_SPARE_MAX * PAGE_LENGTH, "seed {seed}: {}", lanes.bytes());
+        }
+    }
+
+    #[test]
+    fn tiny_messages_stay_bytes_until_there_is_room() {
+        let mut lanes = RecvLanes::new();
+        let stream: Vec<u8> = (0..1_000_u32).flat_map(|index| prefixed(&index.to_le_bytes())).collect();
+        lanes.insert(Lane::Control, 0, &stream[..5_000]).expect("fits");
+        lanes.insert(Lane::Control, 5_000, &stream[5_000..]).expect("fits");
+        assert_eq!(lanes.lanes[0].ready.len(), READY_MESSAGES_MAX);
+        for index in 0..1_000_u32 {
+            let message = lanes.pop().expect("good").expect("there are a thousand");
+            assert_eq!(message, (Lane::Control, index.to_le_bytes().to_vec()));
+        }
+        assert_eq!(lanes.pop(), Ok(None));
+    }
+
+    #[test]
+    fn a_claimed_length_costs_no_memory() {
+        let mut lanes = RecvLanes::new();
+        let claimed = u32::try_from(MESSAGE_BYTES_MAX).expect("fits").to_le_bytes();
+        lanes.insert(Lane::Bulk, 0, &[&claimed[..], &[1; 100]].concat()).expect("fits");
+        assert_eq!(lanes.bytes(), MESSAGE_RESERVE_BYTES);
+        let mut lanes = RecvLanes::new();
+        let claimed = u32::try_from(MESSAGE_BYTES_MAX + 1).expect("fits").to_le_bytes();
+        assert_eq!(lanes.insert(Lane::Bulk, 0, &claimed), Err(LaneError::BadLength));
+        assert_eq!(RecvLanes::new().insert(Lane::Bulk, 0, &[0; 4]), Err(LaneError::BadLength));
+    }
+
+    #[test]
+    fn credit_follows_what_is_taken_and_what_is_being_put_together() {
+        let mut lanes = RecvLanes::new();
+        let window = LANE_WINDOW_BYTES[0];
+        let stream = prefixed(&vec![9; 200 * 1024]);
+        assert_eq!(lanes.take_credit(Lane::Control), None);
+        lanes.insert(Lane::Control, 0, &stream[..64 * 1024]).expect("fits");
+        assert_eq!(
+            lanes.take_credit(Lane::Control),
+            Some(window + 64 * 1024),
+            "or a long message would never end"
+        );
+        lanes.insert(Lane::Control, 64 * 1024, &stream[64 * 1024..192 * 1024]).expect("fits");
+        assert_eq!(
+            lanes.insert(Lane::Control, 192 * 1024, &[0]),
+            Err(LaneError::BeyondCredit),
+            "it is credit that was sent that counts"
+        );
+        lanes.repeat_credits(1);
+        assert_eq!(lanes.take_credit(Lane::Control), Some(window + 192 * 1024));
+        lanes.insert(Lane::Control, 192 * 1024, &stream[192 * 1024..]).expect("fits");
+        assert_eq!(
+            lanes.take_credit(Lane::Control),
+            None,
+            "a whole message that nobody takes gives no credit"
+        );
+        lanes.pop().expect("good").expect("whole");
+        lanes.repeat_credits(1);
+        assert_eq!(lanes.take_credit(Lane::Control), Some(window + distance(stream.len())));
+    }
+
+    #[test]
+    fn too_many_gaps_are_not_kept() {
+        let mut lanes = RecvLanes::new();
+        for index in 0..LANE_GAPS_MAX {
+            lanes.insert(Lane::Bulk, distance(index * 2 + 1), &[1]).expect("a gap is kept");
+        }
+        let beyond = distance(LANE_GAPS_MAX * 2 + 1);
+        assert_eq!(lanes.insert(Lane::Bulk, beyond, &[1]), Err(LaneError::Crowded));
+        lanes.insert(Lane::Bulk, 2, &[1]).expect("what closes a gap is taken");
+        lanes.insert(Lane::Bulk, beyond, &[1]).expect("and then there is room");
+    }
+}

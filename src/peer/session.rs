@@ -7,18 +7,20 @@
 
 use super::cipher::{ChaChaCipher, PacketCipher};
 use super::congestion::{CongestionControl, NewReno, Pacer};
-use super::loss::{credit_bit, Fate, SentPacket, SentPackets};
+use super::loss::SentPackets;
+use super::reasons::code_of;
+pub use super::reasons::{CloseCode, CloseReason, SendError, SessionError, Stats};
 use super::received::{Received, ReplayWindow};
 use super::recv::{LaneError, RecvLanes};
-use super::send::{CarriedList, SendLanes};
+use super::send::SendLanes;
 use super::timers::RoundTrip;
 use crate::base::limits::{
-    DATAGRAM_BYTES_MAX, FAREWELLS_MAX, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX, PACKET_NUMBER_MAX,
-    PROBE_PACKETS, SESSION_IDLE_MAX, SESSION_KEEPALIVE,
+    FAREWELLS_MAX, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX, PACKET_NUMBER_MAX, PROBE_PACKETS, SESSION_IDLE_MAX,
+    SESSION_KEEPALIVE,
 };
 use crate::base::units::{Span, Time};
-use crate::wire::frame::{Ack, Frame, FrameWriter, Frames, Lane};
-use crate::wire::packet::{DataHeader, DATA_HEADER_BYTES, TAG_BYTES};
+use crate::wire::frame::{Ack, Frame, Frames, Lane};
+use crate::wire::packet::{DataHeader, DATA_HEADER_BYTES};
 use core::fmt;
 use zeroize::Zeroize;
 
@@ -41,98 +43,6 @@ impl fmt::Debug for PacketKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("PacketKeys(..)")
     }
-}
-
-/// Why a session is closed, for programs; the numbers are those of the Close frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseCode {
-    /// The node stops, or no longer needs the session.
-    Done,
-    /// A newer session with the same node has taken over.
-    Replaced,
-    /// The node is no longer a member.
-    Removed,
-    /// A payload was no sequence of frames.
-    BadFrame,
-    /// A packet was acknowledged that was never sent.
-    BadAck,
-    /// Bytes beyond the credit.
-    FlowControl,
-    /// A message's length is impossible, or (said by the layer above) its content is.
-    BadMessage,
-    /// A key has done all it may.
-    Exhausted,
-}
-
-/// How a session ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CloseReason {
-    /// We closed it.
-    Local(CloseCode),
-    /// The peer closed it.
-    Peer {
-        /// Its code, perhaps one that we do not know.
-        code: u16,
-        /// What it said; never to be trusted.
-        text: String,
-    },
-    /// Nothing came for [`SESSION_IDLE_MAX`].
-    Idle,
-}
-
-/// Why a packet was not taken; it is dropped and counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionError {
-    /// It was not sealed by the peer for this session.
-    Forged,
-    /// It was taken before, or is too old to tell.
-    Replayed,
-    /// The session is closed.
-    Closed,
-    /// It lies beyond too many gaps; the peer will send it again.
-    Crowded,
-    /// The peer broke the rules, and the session is closed for it.
-    Violation(CloseCode),
-}
-
-/// Why a message was not queued.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendError {
-    /// The queue is full; the message comes back. Try again when [`Session::room`] says so.
-    Full(Vec<u8>),
-    /// It is longer than [`MESSAGE_BYTES_MAX`].
-    TooLong,
-    /// It is empty.
-    Empty,
-    /// The session is closed.
-    Closed,
-}
-
-/// What a session has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Smoothed round trip, once measured.
-    pub rtt: Option<Span>,
-    /// Datagram bytes sent.
-    pub sent_bytes: u64,
-    /// Datagram bytes received and authenticated.
-    pub received_bytes: u64,
-    /// Packets sent.
-    pub sent_packets: u64,
-    /// Packets received and authenticated.
-    pub received_packets: u64,
-    /// Packets declared lost.
-    pub lost_packets: u64,
-    /// Of these, packets that were only late.
-    pub spurious_packets: u64,
-    /// Bytes of lanes that were sent more than once.
-    pub retransmitted_bytes: u64,
-    /// Packets that were not sealed by the peer.
-    pub forged_packets: u64,
-    /// Packets that came twice or too late.
-    pub replayed_packets: u64,
-    /// Bytes that may be in flight.
-    pub congestion_window: u64,
 }
 
 /// The state of a session.
@@ -432,107 +342,6 @@ impl Session {
         }
     }
 
-    /// Writes the next datagram into `out`, which has at least [`DATAGRAM_BYTES_MAX`] bytes; its length, or None if
-    /// there is nothing to send now. To be drained after every other call.
-    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
-        let out = out.get_mut(..DATAGRAM_BYTES_MAX)?;
-        if self.sent.next_number() >= PACKET_NUMBER_MAX - u64::from(FAREWELLS_MAX) - 1 {
-            self.close(CloseCode::Exhausted);
-        }
-        let (length, packet) = self.write_packet(now, &mut out[DATA_HEADER_BYTES..])?;
-        let number = self.sent.next_number();
-        let header = DataHeader { receiver: self.peer_index, number }.to_bytes();
-        let end = DATA_HEADER_BYTES + length + TAG_BYTES;
-        out[..DATA_HEADER_BYTES].copy_from_slice(&header);
-        self.sealing.seal(number, &header, &mut out[DATA_HEADER_BYTES..end]);
-        let bytes = u16::try_from(end).expect("a datagram is short");
-        if packet.fate == Fate::InFlight {
-            self.pacer.on_sent(u64::from(bytes));
-        }
-        self.sent.push(SentPacket { bytes, ..packet });
-        self.stats.sent_packets += 1;
-        self.stats.sent_bytes += u64::from(bytes);
-        Some(end)
-    }
-
-    /// Writes the payload of the next packet, leaving room for its tag; its length and its record.
-    fn write_packet(&mut self, now: Time, out: &mut [u8]) -> Option<(usize, SentPacket)> {
-        let room = out.len() - TAG_BYTES;
-        let mut writer = FrameWriter::new(&mut out[..room]);
-        let mut packet = SentPacket {
-            sent: now,
-            bytes: 0,
-            fate: Fate::Unasked,
-            at_once: false,
-            credits: 0,
-            acknowledges: None,
-            carried: CarriedList::new(),
-        };
-        if let State::Closed { reason, due, .. } = &mut self.state {
-            *due = due.checked_sub(1)?;
-            let CloseReason::Local(code) = reason else { return None };
-            writer.close(code.number(), &code.to_string());
-            return Some((writer.len(), packet));
-        }
-        let probing = self.probes > 0;
-        let data = self.outgoing.is_pending() && (probing || self.may_send(now));
-        let asks = data || probing || self.ping || self.incoming.is_any_credit_due();
-        if !asks && !self.received.is_due(now) {
-            return None;
-        }
-        packet.acknowledges = self.received.write(now, &mut writer);
-        if asks {
-            packet.fate = Fate::InFlight;
-            self.write_credits(&mut writer, &mut packet);
-            if data {
-                self.write_lanes(&mut writer, &mut packet);
-            }
-            packet.at_once = self.wants_answer(&writer, &packet);
-            if packet.at_once {
-                writer.ping();
-                self.ping = false;
-            }
-            self.probes = self.probes.saturating_sub(1);
-        }
-        Some((writer.len(), packet)).filter(|(length, _)| *length > 0)
-    }
-
-    /// Whether window and pace let a packet go.
-    fn may_send(&mut self, now: Time) -> bool {
-        let fits = self.sent.in_flight() + DATAGRAM_BYTES <= self.control.window();
-        fits && self.pacer.is_ready(now, &self.control, self.trip.smoothed())
-    }
-
-    /// Writes the credits that are due.
-    fn write_credits(&mut self, writer: &mut FrameWriter<'_>, packet: &mut SentPacket) {
-        for lane in Lane::ALL {
-            if let Some(offset) = self.incoming.take_credit(lane) {
-                writer.lane_max(lane, offset);
-                packet.credits |= credit_bit(lane);
-            }
-        }
-    }
-
-    /// Fills the packet with bytes of lanes.
-    fn write_lanes(&mut self, writer: &mut FrameWriter<'_>, packet: &mut SentPacket) {
-        self.outgoing.write(writer, &mut packet.carried);
-    }
-
-    /// Whether the packet should have a Ping: it must, it is a probe, it has nothing else that asks, or it is the last
-    /// one for now and nothing in flight will bring an answer soon.
-    fn wants_answer(&self, writer: &FrameWriter<'_>, packet: &SentPacket) -> bool {
-        if writer.room() == 0 {
-            return false;
-        }
-        let alone = packet.carried.is_empty() && packet.credits == 0;
-        if self.ping || self.probes > 0 || alone {
-            return true;
-        }
-        let after = self.sent.in_flight() + 2 * DATAGRAM_BYTES;
-        let last = !self.outgoing.is_pending() || after > self.control.window();
-        last && !packet.carried.is_empty() && !self.sent.is_answer_due()
-    }
-
     /// When [`Self::handle_timeout`] is to be called; None if never.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
@@ -549,8 +358,7 @@ impl Session {
         if let Some(due) = self.sent.deadline(&self.trip) {
             earliest = earliest.min(due);
         }
-        let fits = self.sent.in_flight() + DATAGRAM_BYTES <= self.control.window();
-        if fits && self.outgoing.is_pending() {
+        if self.fits_window() && self.outgoing.is_pending() {
             earliest = earliest.min(self.pacer.ready_at(&self.control, self.trip.smoothed()));
         }
         Some(earliest)
@@ -584,87 +392,8 @@ impl Session {
     }
 }
 
-/// The code that says what a lane found wrong.
-const fn code_of(error: LaneError) -> CloseCode {
-    match error {
-        LaneError::BeyondCredit => CloseCode::FlowControl,
-        LaneError::BadLength | LaneError::Crowded => CloseCode::BadMessage,
-    }
-}
-
-/// One datagram, in bytes.
-const DATAGRAM_BYTES: u64 = 1_200;
-const _: () = assert!(DATAGRAM_BYTES_MAX == 1_200);
-
-impl CloseCode {
-    /// The number in a Close frame.
-    #[must_use]
-    pub const fn number(self) -> u16 {
-        match self {
-            Self::Done => 0,
-            Self::Replaced => 1,
-            Self::Removed => 2,
-            Self::BadFrame => 3,
-            Self::BadAck => 4,
-            Self::FlowControl => 5,
-            Self::BadMessage => 6,
-            Self::Exhausted => 7,
-        }
-    }
-}
-
-impl fmt::Display for CloseCode {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Done => "done",
-            Self::Replaced => "replaced by a newer session",
-            Self::Removed => "no longer a member",
-            Self::BadFrame => "a packet made no sense",
-            Self::BadAck => "a packet was acknowledged that was never sent",
-            Self::FlowControl => "more was sent than was allowed",
-            Self::BadMessage => "a message made no sense",
-            Self::Exhausted => "the key has done all it may",
-        })
-    }
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local(code) => write!(formatter, "closed here: {code}"),
-            Self::Peer { code, text } => write!(formatter, "closed by the peer ({code}): {text:?}"),
-            Self::Idle => formatter.write_str("silent for too long"),
-        }
-    }
-}
-
-impl fmt::Display for SessionError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Forged => formatter.write_str("the packet was not sealed by the peer"),
-            Self::Replayed => formatter.write_str("the packet came before, or too late"),
-            Self::Closed => formatter.write_str("the session is closed"),
-            Self::Crowded => formatter.write_str("the packet lies beyond too many gaps"),
-            Self::Violation(code) => write!(formatter, "the peer broke the protocol: {code}"),
-        }
-    }
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full(_) => {
-                formatter.write_str("the session's queue is full; send again when there is room")
-            }
-            Self::TooLong => formatter.write_str("the message is longer than a message may be"),
-            Self::Empty => formatter.write_str("the message is empty"),
-            Self::Closed => formatter.write_str("the session is closed; connect again"),
-        }
-    }
-}
-
-impl std::error::Error for SessionError {}
-impl std::error::Error for SendError {}
-
+#[cfg(test)]
+mod link;
 #[cfg(test)]
 mod tests;
+mod transmit;
