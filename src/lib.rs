@@ -61,6 +61,8 @@ pub mod seal {
     //! Floor 1: chunk <-> sealed chunk. Pure.
     pub mod cipher;
     pub mod keys;
+    #[cfg(test)]
+    mod keys_tests;
     pub mod layout;
     pub mod phrase;
     pub mod sealed;
@@ -81,10 +83,18 @@ pub mod feed {
     pub mod body;
     pub mod chain;
     pub mod entry;
+    #[cfg(test)]
+    mod entry_tests;
     pub mod error;
     pub mod groups;
     pub mod roster;
+    #[cfg(test)]
+    mod roster_tests;
     pub mod view;
+    #[cfg(test)]
+    mod view_tests;
+    #[cfg(test)]
+    pub(crate) mod writer;
 }
 
 pub mod store {

@@ -172,6 +172,13 @@ impl View {
         self.feeds.get(feed).map(|feed| feed.chain.head())
     }
 
+    /// The entry that its writer may sign and append next.
+    #[must_use]
+    pub fn next_entry(&self, feed: &FeedId, wall: WallTime, body: Body) -> Entry {
+        let head = self.head(feed).unwrap_or(Chain::new(*feed).head());
+        Entry { feed: *feed, sequence: head.length, previous: head.hash, wall, body }
+    }
+
     /// The hash of an entry that is here.
     #[must_use]
     pub fn hash_at(&self, feed: &FeedId, sequence: u64) -> Option<EntryHash> {

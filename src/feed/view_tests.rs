@@ -1,0 +1,408 @@
+//! The view: what counts, told as stories, and that the order in which feeds arrive changes nothing.
+
+use super::entry::{
+    decode, hash, kind, snapshot_id, Alert, Body, Counts, Describe, FeedError, FolderEntry, FolderKind,
+    GroupSet, Note, Receipt, Release, Role, SnapshotEntry,
+};
+use super::view::{Applied, View};
+use super::writer::Writer;
+use crate::base::ids::{ChunkId, FolderId, Group, NodeId, SnapshotId};
+use crate::base::units::{Copies, WallTime};
+use proptest::prelude::{any, proptest, ProptestConfig};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use std::collections::BTreeMap;
+
+fn apply(view: &mut View, bytes: &[u8]) -> Applied {
+    view.apply(bytes).unwrap()
+}
+
+fn snapshot(folder: u8, taken: i64) -> Body {
+    Body::Snapshot(SnapshotEntry {
+        folder: FolderId::from_bytes([folder; 16]),
+        manifest: ChunkId::from_bytes([6; 32]),
+        parent: None,
+        copies: Copies::new(3),
+        taken: WallTime::from_micros(taken),
+        complete: true,
+        counts: Counts::default(),
+        sealed: vec![],
+    })
+}
+
+fn folder(folder: u8, copies: u8) -> Body {
+    Body::Folder(FolderEntry {
+        folder: FolderId::from_bytes([folder; 16]),
+        kind: FolderKind::Backup,
+        copies: Copies::new(copies),
+        removed: false,
+        sealed: vec![],
+    })
+}
+
+fn receipt(snapshot: SnapshotId, groups: GroupSet) -> Body {
+    Body::Receipt(Receipt { snapshot, groups })
+}
+
+fn describe(name: &str) -> Body {
+    let (site, version) = (String::new(), String::new());
+    Body::Describe(Describe { name: name.into(), site, capacity_bytes: 0, addresses: vec![], version })
+}
+
+fn groups(numbers: &[u16]) -> GroupSet {
+    numbers.iter().map(|number| Group::new(*number).unwrap()).collect()
+}
+
+/// A root, a full node and two store nodes that it knows, and a view that has read their Admits.
+fn household() -> (View, Writer, Writer, Writer, Writer) {
+    let (mut root, full, one, two) = (Writer::new(1), Writer::new(2), Writer::new(3), Writer::new(4));
+    let mut view = View::new(root.public());
+    for (other, role) in [(&full, Role::Full), (&one, Role::Store), (&two, Role::Store)] {
+        let admit = root.admit(other, role);
+        assert!(apply(&mut view, &admit).counts);
+    }
+    (view, root, full, one, two)
+}
+
+fn holders(view: &View, snapshot: &SnapshotId) -> Vec<(NodeId, u16)> {
+    view.receipts(snapshot).map(|(node, groups)| (node, groups.len())).collect()
+}
+
+#[test]
+fn an_entry_is_taken_once_in_its_turn_from_a_member() {
+    let (mut view, _, mut full, ..) = household();
+    let entries = [full.write(describe("a")), full.write(snapshot(1, 5))];
+    assert_eq!(view.apply(&entries[1]), Err(FeedError::Gap { feed: full.feed, have: 0 }));
+    apply(&mut view, &entries[0]);
+    let applied = apply(&mut view, &entries[1]);
+    assert_eq!((applied.feed, applied.sequence, applied.hash), (full.feed, 1, full.last));
+    assert_eq!(view.apply(&entries[0]), Err(FeedError::Known));
+    assert_eq!(view.head(&full.feed), Some(full.head()));
+    let next = view.next_entry(&full.feed, WallTime::default(), describe("b"));
+    assert_eq!((next.sequence, next.previous), (2, full.last));
+
+    let mut stranger = Writer::new(9);
+    assert_eq!(view.apply(&stranger.write(describe("s"))), Err(FeedError::UnknownAuthor(stranger.node())));
+    let mut forged = full.write(describe("f"));
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(view.apply(&forged), Err(FeedError::Signature));
+    assert_eq!(view.heads().len(), 2);
+}
+
+#[test]
+fn a_proven_fork_keeps_what_came_first_and_is_remembered() {
+    let (mut view, _, mut full, ..) = household();
+    let mut copy = full.clone();
+    apply(&mut view, &full.write(describe("a")));
+    apply(&mut view, &full.write(describe("b")));
+    // The same disk, started twice.
+    let others = [copy.write(describe("a")), copy.write(describe("c")), copy.write(describe("d"))];
+    assert_eq!(view.apply(&others[0]), Err(FeedError::Known));
+    let fork = FeedError::Fork { feed: full.feed, sequence: 1 };
+    let mut forged = others[1].clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(view.apply(&forged), Err(FeedError::Signature));
+    assert_eq!(view.forks().count(), 0, "a fork that nobody signed proves nothing");
+    // The third entry alone proves it too: it follows a second one that is not ours.
+    assert_eq!(view.apply(&others[2]), Err(fork.clone()));
+    assert_eq!(view.apply(&others[1]), Err(fork));
+    let found: Vec<_> = view.forks().copied().collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].feed, found[0].sequence, found[0].kept), (full.feed, 1, full.last));
+    assert_eq!(found[0].refused, hash(&others[1]));
+    assert_eq!(view.describe(&full.node()).unwrap().name, "b");
+    apply(&mut view, &full.write(describe("e")));
+}
+
+#[test]
+fn receipts_add_up_until_they_are_released() {
+    let (mut view, _, mut full, mut one, mut two) = household();
+    let id = snapshot_id(&apply(&mut view, &full.write(snapshot(1, 5))).hash);
+    let other = snapshot_id(&apply(&mut view, &full.write(snapshot(1, 6))).hash);
+    apply(&mut view, &one.write(receipt(id, groups(&[1, 2]))));
+    apply(&mut view, &one.write(receipt(id, groups(&[3]))));
+    apply(&mut view, &one.write(receipt(other, GroupSet::all())));
+    apply(&mut view, &two.write(receipt(id, GroupSet::all())));
+    let both = |mut expected: Vec<(NodeId, u16)>| {
+        expected.sort_unstable();
+        expected
+    };
+    assert_eq!(holders(&view, &id), both(vec![(one.node(), 3), (two.node(), 4096)]));
+    // A release of everything takes these groups off all that was receipted before it, and nothing off what follows.
+    apply(&mut view, &one.write(Body::Release(Release { snapshot: None, groups: groups(&[2, 3, 4]) })));
+    assert_eq!(holders(&view, &id), both(vec![(one.node(), 1), (two.node(), 4096)]));
+    assert_eq!(holders(&view, &other), [(one.node(), 4093)]);
+    apply(&mut view, &one.write(receipt(id, groups(&[2]))));
+    assert_eq!(holders(&view, &id), both(vec![(one.node(), 2), (two.node(), 4096)]));
+    apply(&mut view, &one.write(Body::Release(Release { snapshot: Some(id), groups: GroupSet::all() })));
+    assert_eq!(holders(&view, &id), [(two.node(), 4096)]);
+    assert_eq!(holders(&view, &other), [(one.node(), 4093)]);
+}
+
+#[test]
+fn receipts_lapse_with_a_newer_feed_or_a_removal() {
+    let (mut view, mut root, mut full, mut one, mut two) = household();
+    let id = snapshot_id(&apply(&mut view, &full.write(snapshot(1, 5))).hash);
+    for storer in [&mut one, &mut two] {
+        apply(&mut view, &storer.write(receipt(id, GroupSet::all())));
+    }
+    apply(&mut view, &one.begin(7));
+    assert_eq!(view.newest_feed(&one.node()), Some(one.feed));
+    assert_eq!(holders(&view, &id), [(two.node(), 4096)], "its disk was restored: who knows what it lost");
+    apply(&mut view, &root.remove(two.node(), vec![two.head()]));
+    assert_eq!(holders(&view, &id), []);
+    apply(&mut view, &one.write(receipt(id, GroupSet::all())));
+    assert_eq!(holders(&view, &id), [(one.node(), 4096)]);
+    // The old feed goes on, from the old disk: it is older all the same.
+    let mut old = Writer::new(3);
+    (old.length, old.last) = (1, view.hash_at(&old.feed, 0).unwrap());
+    let late = apply(&mut view, &old.write(receipt(id, GroupSet::all())));
+    assert!(!late.counts);
+}
+
+#[test]
+fn store_nodes_write_of_themselves_only() {
+    let (mut view, _, mut full, mut one, _) = household();
+    let id = snapshot_id(&apply(&mut view, &full.write(snapshot(1, 5))).hash);
+    let void = [
+        snapshot(1, 9),
+        folder(1, 3),
+        Body::Note(Note { sealed: vec![] }),
+        Body::Reserved { kind: kind::CHECKPOINT, bytes: vec![] },
+    ];
+    for body in void {
+        assert!(!apply(&mut view, &one.write(body)).counts);
+    }
+    assert_eq!((view.snapshots().count(), view.folders().count()), (1, 0));
+    for body in
+        [describe("attic"), receipt(id, GroupSet::all()), Body::Alert(Alert { code: 1, about: vec![] })]
+    {
+        assert!(apply(&mut view, &one.write(body)).counts);
+    }
+    assert_eq!(view.describe(&one.node()).unwrap().name, "attic");
+}
+
+#[test]
+fn the_root_admits_and_removes_and_nothing_else() {
+    let (mut view, mut root, ..) = household();
+    for body in [
+        snapshot(1, 1),
+        folder(1, 3),
+        describe("root"),
+        receipt(SnapshotId::from_bytes([1; 32]), GroupSet::all()),
+    ] {
+        assert!(!apply(&mut view, &root.write(body)).counts);
+    }
+    assert_eq!((view.snapshots().count(), view.folders().count()), (0, 0));
+    assert_eq!(view.describe(&root.node()), None);
+    assert_eq!(holders(&view, &SnapshotId::from_bytes([1; 32])), []);
+}
+
+#[test]
+fn the_latest_word_on_a_folder_counts() {
+    let (mut view, mut root, mut full, ..) = household();
+    let id = FolderId::from_bytes([1; 16]);
+    apply(&mut view, &full.write(folder(1, 2)));
+    apply(&mut view, &full.write(folder(1, 3)));
+    assert_eq!(view.folder(&id).unwrap().entry.copies, Copies::new(3));
+    apply(&mut view, &full.begin(1));
+    assert_eq!(view.folder(&id).unwrap().entry.copies, Copies::new(3), "the newest feed that has one");
+    apply(&mut view, &full.write(folder(1, 4)));
+    let fact = view.folder(&id).unwrap();
+    assert_eq!(
+        (fact.entry.copies, fact.writer, fact.feed, fact.sequence),
+        (Copies::new(4), full.node(), full.feed, 1)
+    );
+
+    // A node that adopts the folder of one that is removed.
+    let mut heir = Writer::new(7);
+    apply(&mut view, &root.admit(&heir, Role::Full));
+    apply(&mut view, &root.remove(full.node(), vec![full.head()]));
+    assert_eq!(view.folder(&id).unwrap().writer, full.node());
+    apply(&mut view, &heir.write(folder(1, 5)));
+    assert_eq!(view.folders().map(|fact| fact.writer).collect::<Vec<_>>(), [heir.node()]);
+    assert_eq!(view.folder_facts(&id).count(), 2);
+}
+
+#[test]
+fn of_a_removed_node_only_the_past_counts_and_what_others_hold() {
+    let (mut view, mut root, mut full, mut one, _) = household();
+    let before = snapshot_id(&apply(&mut view, &full.write(snapshot(1, 1))).hash);
+    apply(&mut view, &full.write(folder(1, 2)));
+    let head = full.head();
+    let held = snapshot_id(&apply(&mut view, &full.write(snapshot(1, 2))).hash);
+    let lost = snapshot_id(&apply(&mut view, &full.write(snapshot(1, 3))).hash);
+    apply(&mut view, &full.write(folder(1, 9)));
+    apply(&mut view, &one.write(receipt(held, groups(&[1]))));
+    let listed = |view: &View| view.snapshots().map(|fact| fact.id).collect::<Vec<_>>();
+    assert_eq!(listed(&view), [before, held, lost]);
+    apply(&mut view, &root.remove(full.node(), vec![head]));
+    assert_eq!(listed(&view), [before, held]);
+    assert_eq!(view.snapshots_of(&FolderId::from_bytes([1; 16])).count(), 2);
+    assert_eq!(view.snapshot(&lost), None);
+    assert_eq!(view.folder(&FolderId::from_bytes([1; 16])).unwrap().entry.copies, Copies::new(2));
+    assert!(!apply(&mut view, &full.write(snapshot(1, 4))).counts);
+    assert_eq!(view.heads().len(), 3, "its feed is still passed on, so that all see the same");
+}
+
+#[test]
+fn snapshots_come_by_folder_then_time_then_id() {
+    let (mut view, _, mut full, ..) = household();
+    for (folder, taken) in [(2, 5), (1, 9), (1, -3), (2, 1), (1, 9)] {
+        apply(&mut view, &full.write(snapshot(folder, taken)));
+    }
+    let order: Vec<_> = view
+        .snapshots()
+        .map(|fact| (fact.entry.folder.as_bytes()[0], fact.entry.taken.as_micros(), fact.id))
+        .collect();
+    assert!(order.is_sorted());
+    assert_eq!(
+        order.iter().map(|(folder, taken, _)| (*folder, *taken)).collect::<Vec<_>>(),
+        [(1, -3), (1, 9), (1, 9), (2, 1), (2, 5)]
+    );
+}
+
+/// Nodes that write at random, each by what it has read so far, and go on when they were removed.
+struct Household {
+    rng: ChaCha8Rng,
+    /// The root first.
+    writers: Vec<(Writer, View)>,
+    /// Everything that was written, feed by feed.
+    entries: Vec<Vec<u8>>,
+}
+
+impl Household {
+    fn new(seed: u64) -> Self {
+        let root = Writer::new(1).public();
+        let writers = (1..=7).map(|number| (Writer::new(number), View::new(root))).collect();
+        let mut house = Self { rng: ChaCha8Rng::seed_from_u64(seed), writers, entries: Vec::new() };
+        for other in 1..3 {
+            let admitted = house.writers[other].0.clone();
+            let bytes = house.writers[0].0.admit(&admitted, Role::Full);
+            house.publish(0, bytes);
+        }
+        for _ in 0..60 {
+            house.step();
+        }
+        house
+    }
+
+    fn pick(&mut self, count: usize) -> usize {
+        usize::try_from(self.rng.next_u64() % u64::try_from(count).unwrap()).unwrap()
+    }
+
+    /// Writes into the log, and into the writer's own view if it may.
+    fn publish(&mut self, writer: usize, bytes: Vec<u8>) {
+        let _ = self.writers[writer].1.apply(&bytes);
+        self.entries.push(bytes);
+    }
+
+    fn step(&mut self) {
+        let who = self.pick(self.writers.len());
+        let whom = self.pick(self.writers.len());
+        if self.pick(3) == 0 {
+            read(&mut self.writers[who].1, &self.entries);
+        }
+        let known: Vec<SnapshotId> = self.writers[who].1.snapshots().map(|fact| fact.id).collect();
+        let chosen = (!known.is_empty()).then(|| known[self.pick(known.len())]);
+        let number = u8::try_from(self.pick(4)).unwrap();
+        let action = self.pick(if who == 0 { 4 } else { 12 });
+        let other = self.writers[whom].0.clone();
+        let (writer, view) = &mut self.writers[who];
+        let bytes = match (action, chosen) {
+            (0, _) => writer.admit(&other, Role::Full),
+            (1, _) => writer.admit(&other, Role::Store),
+            (2, _) => {
+                let heads = view.heads().into_iter().filter(|head| head.feed.node == other.node()).collect();
+                writer.remove(other.node(), heads)
+            }
+            (3, _) => writer.write(describe(&number.to_string())),
+            (4, _) => writer.begin(number + 1 + writer.feed.random[0]),
+            (5, _) => writer.write(folder(number, number + 1)),
+            (6 | 7, Some(id)) => writer.write(receipt(id, groups(&[u16::from(number)]))),
+            (8, Some(id)) => writer.write(receipt(id, GroupSet::all())),
+            (9, snapshot) => writer.write(Body::Release(Release { snapshot, groups: groups(&[1, 2]) })),
+            _ => writer.write(snapshot(number, i64::from(number))),
+        };
+        self.publish(who, bytes);
+    }
+
+    /// The log in another order that keeps each feed's own.
+    fn shuffled(&mut self) -> Vec<Vec<u8>> {
+        let mut feeds: BTreeMap<_, Vec<Vec<u8>>> = BTreeMap::new();
+        for bytes in self.entries.iter().rev() {
+            feeds.entry(decode(bytes).unwrap().feed).or_default().push(bytes.clone());
+        }
+        let mut feeds: Vec<_> = feeds.into_values().collect();
+        let mut order = Vec::new();
+        while !feeds.is_empty() {
+            let at = self.pick(feeds.len());
+            order.extend(feeds[at].pop());
+            if feeds[at].is_empty() {
+                feeds.swap_remove(at);
+            }
+        }
+        order
+    }
+}
+
+/// Reads a log, as often as it brings something new: a feed may be of a member that others admit later in the log.
+fn read(view: &mut View, entries: &[Vec<u8>]) {
+    while entries.iter().filter(|bytes| view.apply(bytes).is_ok()).count() > 0 {}
+}
+
+/// All that a view says.
+fn told(view: &View) -> String {
+    let nodes: Vec<NodeId> = (1..=7).map(|number| Writer::new(number).node()).collect();
+    let members: Vec<_> = view.roster().members().collect();
+    let former: Vec<_> = view.roster().former().collect();
+    let snapshots: Vec<_> = view.snapshots().map(|fact| (fact.id, holders(view, &fact.id))).collect();
+    let folders: Vec<_> = view.folders().collect();
+    let described: Vec<_> = nodes.iter().map(|node| view.describe(node)).collect();
+    let chains: Vec<_> = nodes.iter().map(|node| view.admit_chain(node)).collect();
+    format!("{members:?} {former:?} {:?} {snapshots:?} {folders:?} {described:?} {chains:?}", view.heads())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_order_in_which_feeds_arrive_changes_nothing(seed in any::<u64>()) {
+        let mut house = Household::new(seed);
+        let root = Writer::new(1).public();
+        let mut first = View::new(root);
+        read(&mut first, &house.entries);
+        assert_eq!(first.forks().count(), 0);
+        for _ in 0..4 {
+            let mut view = View::new(root);
+            read(&mut view, &house.shuffled());
+            assert_eq!(told(&view), told(&first));
+        }
+        // A view that grew by and by, and the one of somebody who read while it was written.
+        for (_, mut view) in house.writers {
+            read(&mut view, &house.entries);
+            assert_eq!(told(&view), told(&first));
+        }
+    }
+}
+
+#[test]
+fn the_random_household_is_not_dull() {
+    let mut seen = [0_usize; 5];
+    for seed in 0..20 {
+        let house = Household::new(seed);
+        let mut view = View::new(Writer::new(1).public());
+        read(&mut view, &house.entries);
+        let held = view.snapshots().filter(|fact| view.receipts(&fact.id).next().is_some()).count();
+        for (sum, count) in seen.iter_mut().zip([
+            view.roster().members().count(),
+            view.roster().former().count(),
+            view.snapshots().count(),
+            view.folders().count(),
+            held,
+        ]) {
+            *sum += count;
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 20), "{seen:?}");
+}
