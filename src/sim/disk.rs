@@ -1,1 +1,665 @@
-//! sim/disk
+//! A disk in memory that loses what a real one may lose.
+//!
+//! Owns the worst case of what [`Disk`] promises: a crash keeps any subset of the writes, cuts and names that were
+//! not synced, tears writes at 512 bytes, leaves zeros where a length was kept and its bytes were not; after a
+//! failed sync what was written since is visible but gone. Refuses to draw randomness of its own: the generator is
+//! an argument. Read `store/disk.rs` first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rand_core::RngCore;
+
+use crate::store::disk::{Disk, DiskError, DiskErrorKind};
+
+/// What one disk call is made to do instead of its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// This one call fails: a medium error.
+    Io,
+    /// This one call fails: no space.
+    Full,
+    /// Power is lost in this call: it and all later ones fail until [`SimDisk::crash`].
+    PowerLoss,
+}
+
+/// A disk; clones are the same disk.
+#[derive(Debug, Clone)]
+pub struct SimDisk {
+    /// Shared between the clones.
+    state: Arc<Mutex<State>>,
+}
+
+impl SimDisk {
+    /// An empty disk with room for `capacity` bytes.
+    #[must_use]
+    pub fn new(capacity: u64) -> Self {
+        Self { state: Arc::new(Mutex::new(State { capacity, ..State::default() })) }
+    }
+
+    /// Calls made so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// Syncs of files made so far that succeeded.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
+    /// The `count`-th call from now (0: the next one) suffers `fault`. Several may be set.
+    pub fn fail_after(&self, count: u64, fault: Fault) {
+        let mut state = self.state();
+        let call = state.calls + count;
+        state.faults.insert(call, fault);
+    }
+
+    /// The `count`-th call from now that syncs a file fails and loses what it should have made durable.
+    pub fn fail_sync_after(&self, count: u64) {
+        let mut state = self.state();
+        let sync = state.syncs + count;
+        state.sync_faults.insert(sync);
+    }
+
+    /// Forgets all faults that were set.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.faults.clear();
+        state.sync_faults.clear();
+        state.off = false;
+    }
+
+    /// Changes the size of the disk.
+    pub fn set_capacity(&self, capacity: u64) {
+        self.state().capacity = capacity;
+    }
+
+    /// Turns over the bits of `mask` in one byte of a file, durably: rot.
+    ///
+    /// # Panics
+    /// When there is no such byte.
+    pub fn flip_bits(&self, name: &str, offset: u64, mask: u8) {
+        let mut state = self.state();
+        let inode = *state.names.get(name).expect("the file is there");
+        let file = state.files.get_mut(&inode).expect("names point to files");
+        file.bytes[place(offset)] ^= mask;
+    }
+
+    /// All files with their lengths.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, u64)> {
+        let state = self.state();
+        state.names.iter().map(|(name, inode)| (name.clone(), length(&state.files[inode].bytes))).collect()
+    }
+
+    /// The bytes of a file, if there is one.
+    #[must_use]
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.state();
+        state.names.get(name).map(|inode| state.files[inode].bytes.clone())
+    }
+
+    /// Power is lost and comes back: what was not synced may be there, wholly or in part, or not. Faults are gone.
+    pub fn crash(&self, rng: &mut dyn RngCore) {
+        let mut state = self.state();
+        state.crash(rng);
+    }
+
+    /// A copy of this disk as it might look after a crash now; this one goes on.
+    #[must_use]
+    pub fn image(&self, rng: &mut dyn RngCore) -> Self {
+        let mut state = self.state().clone();
+        state.crash(rng);
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The state; a panic of another user does not matter to a plain value.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Everything on the disk, and what of it would survive.
+#[derive(Debug, Clone, Default)]
+struct State {
+    /// Files by a number that renames keep.
+    files: BTreeMap<u64, File>,
+    /// What names mean now.
+    names: BTreeMap<String, u64>,
+    /// Directories now.
+    directories: BTreeSet<String>,
+    /// What names mean for sure after a crash.
+    durable_names: BTreeMap<String, u64>,
+    /// Directories that are there for sure after a crash.
+    durable_directories: BTreeSet<String>,
+    /// Changes of names since each directory was synced, in order.
+    pending_names: Vec<NameChange>,
+    /// The number of the next file.
+    next_inode: u64,
+    /// Size of the disk.
+    capacity: u64,
+    /// Calls made.
+    calls: u64,
+    /// Good syncs of files made.
+    syncs: u64,
+    /// What shall go wrong, by call number.
+    faults: BTreeMap<u64, Fault>,
+    /// Which good syncs shall fail instead.
+    sync_faults: BTreeSet<u64>,
+    /// No power.
+    off: bool,
+}
+
+/// One file: what reads see, and how to take back what is not durable.
+#[derive(Debug, Clone, Default)]
+struct File {
+    /// What reads see.
+    bytes: Vec<u8>,
+    /// Changes since the last sync, in order.
+    pending: Vec<Change>,
+    /// Ranges that a failed sync gave up: seen by reads, but not on the medium.
+    doomed: Vec<(u64, u64)>,
+}
+
+/// One change of a file, with what it replaced.
+#[derive(Debug, Clone)]
+struct Change {
+    /// Where.
+    offset: u64,
+    /// Bytes written; `None` for a change of length to `offset`.
+    written: Option<u64>,
+    /// What stood in the range (or after the cut) before.
+    old: Vec<u8>,
+    /// The length before.
+    old_length: u64,
+}
+
+/// One change of names.
+#[derive(Debug, Clone)]
+enum NameChange {
+    /// A directory was made.
+    Directory(String),
+    /// A name was given to a new file.
+    Create(String, u64),
+    /// A file was renamed.
+    Rename(String, String, u64),
+    /// A name was removed.
+    Remove(String),
+}
+
+impl NameChange {
+    /// Whether a sync of `directory` makes it durable.
+    fn stands_in(&self, directory: &str) -> bool {
+        match self {
+            Self::Directory(name) | Self::Create(name, _) | Self::Remove(name) => parent(name) == directory,
+            Self::Rename(_, to, _) => parent(to) == directory,
+        }
+    }
+}
+
+impl State {
+    /// Counts a call and lets its fault happen. `true`: do the work, then fail for lack of power.
+    fn begin(&mut self, verb: &'static str, name: &str) -> Result<bool, DiskError> {
+        let call = self.calls;
+        self.calls += 1;
+        if self.off {
+            return Err(DiskError::new(verb, name, DiskErrorKind::Io, "no power"));
+        }
+        match self.faults.remove(&call) {
+            None => Ok(false),
+            Some(Fault::Io) => Err(DiskError::new(verb, name, DiskErrorKind::Io, "medium error")),
+            Some(Fault::Full) => Err(DiskError::new(verb, name, DiskErrorKind::Full, "no space left")),
+            Some(Fault::PowerLoss) => {
+                self.off = true;
+                Ok(true)
+            }
+        }
+    }
+
+    /// The file of that name.
+    fn file(&mut self, verb: &'static str, name: &str) -> Result<&mut File, DiskError> {
+        let missing = || DiskError::new(verb, name, DiskErrorKind::NotFound, "no such file");
+        let inode = *self.names.get(name).ok_or_else(missing)?;
+        self.files.get_mut(&inode).ok_or_else(missing)
+    }
+
+    /// The file of that name, made if it is not there.
+    fn file_or_new(&mut self, name: &str) -> Result<&mut File, DiskError> {
+        if !self.names.contains_key(name) {
+            let directory = parent(name);
+            if !directory.is_empty() && !self.directories.contains(directory) {
+                return Err(DiskError::new("write", name, DiskErrorKind::NotFound, "no such directory"));
+            }
+            let inode = self.next_inode;
+            self.next_inode += 1;
+            self.names.insert(name.to_owned(), inode);
+            self.files.insert(inode, File::default());
+            self.pending_names.push(NameChange::Create(name.to_owned(), inode));
+        }
+        self.file("write", name)
+    }
+
+    /// Bytes in use.
+    fn used(&self) -> u64 {
+        self.names.values().map(|inode| length(&self.files[inode].bytes)).sum()
+    }
+
+    /// See [`SimDisk::crash`].
+    fn crash(&mut self, rng: &mut dyn RngCore) {
+        let mood = rng.next_u32() % 4;
+        let mut names = std::mem::take(&mut self.durable_names);
+        let mut directories = std::mem::take(&mut self.durable_directories);
+        for change in std::mem::take(&mut self.pending_names) {
+            if mood == 0 || (mood != 1 && rng.next_u32() % 2 == 0) {
+                apply_name(&change, &mut names, &mut directories);
+            }
+        }
+        names.retain(|name, _| parent(name).is_empty() || directories.contains(parent(name)));
+        let mut files = std::mem::take(&mut self.files);
+        for inode in names.values() {
+            let mut file = files.remove(inode).unwrap_or_default();
+            file.crash(rng);
+            self.files.insert(*inode, file);
+        }
+        self.durable_names.clone_from(&names);
+        self.durable_directories.clone_from(&directories);
+        self.names = names;
+        self.directories = directories;
+        self.faults.clear();
+        self.sync_faults.clear();
+        self.off = false;
+    }
+}
+
+impl File {
+    /// Writes, remembering what was there.
+    fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let (start, end) = (place(offset), place(offset) + bytes.len());
+        let old_length = length(&self.bytes);
+        let old = self.bytes.get(start.min(self.bytes.len())..end.min(self.bytes.len())).unwrap_or_default().to_vec();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[start..end].copy_from_slice(bytes);
+        self.pending.push(Change { offset, written: Some(length(bytes)), old, old_length });
+    }
+
+    /// Changes the length, remembering what was cut.
+    fn set_len(&mut self, new: u64) {
+        let old_length = length(&self.bytes);
+        let old = self.bytes.get(place(new)..).unwrap_or_default().to_vec();
+        self.bytes.resize(place(new), 0);
+        self.pending.push(Change { offset: new, written: None, old, old_length });
+    }
+
+    /// All changes are durable now, but for what an earlier failed sync gave up.
+    fn sync(&mut self) {
+        for change in self.pending.drain(..) {
+            let from = change.offset;
+            let to = from + change.written.unwrap_or(0);
+            self.doomed = self.doomed.iter().flat_map(|range| without(*range, (from, to))).collect();
+        }
+    }
+
+    /// The sync failed: the changes stay visible and are not durable, nor will they be.
+    fn sync_failed(&mut self) {
+        for change in self.pending.drain(..) {
+            if let Some(written) = change.written {
+                self.doomed.push((change.offset, change.offset + written));
+            }
+        }
+    }
+
+    /// Takes back what is not durable and keeps a random part of it.
+    fn crash(&mut self, rng: &mut dyn RngCore) {
+        let mut undone = Vec::new();
+        while let Some(change) = self.pending.pop() {
+            let start = place(change.offset);
+            match change.written {
+                Some(written) => {
+                    undone.push((change.offset, Some(self.bytes[start..start + place(written)].to_vec())));
+                    self.bytes[start..start + change.old.len()].copy_from_slice(&change.old);
+                    self.bytes.truncate(place(change.old_length));
+                }
+                None => {
+                    undone.push((change.offset, None));
+                    self.bytes.truncate(start);
+                    self.bytes.extend_from_slice(&change.old);
+                    self.bytes.resize(place(change.old_length), 0);
+                }
+            }
+        }
+        let length_kept = self.bytes.len();
+        let longest = undone.iter().map(|(offset, new)| place(*offset) + new.as_ref().map_or(0, Vec::len)).max();
+        let mood = rng.next_u32() % 4;
+        for (offset, new) in undone.into_iter().rev() {
+            if mood != 1 {
+                self.keep_some(offset, new, mood == 0, rng);
+            }
+        }
+        if mood == 3 {
+            // The length was journalled and the bytes were not: zeros.
+            let longest = longest.unwrap_or(0).max(length_kept).max(self.bytes.len());
+            self.bytes.resize(longest, 0);
+        }
+        for (from, to) in std::mem::take(&mut self.doomed) {
+            if rng.next_u32() % 4 != 0 {
+                let end = place(to).min(self.bytes.len());
+                let start = place(from).min(end);
+                self.bytes[start..end].fill(0);
+            }
+        }
+    }
+
+    /// Keeps all, nothing or some 512-byte sectors of one change.
+    fn keep_some(&mut self, offset: u64, new: Option<Vec<u8>>, all: bool, rng: &mut dyn RngCore) {
+        let fate = if all { 0 } else { rng.next_u32() % 3 };
+        match (new, fate) {
+            (_, 1) => {}
+            (None, _) => self.bytes.resize(place(offset), 0),
+            (Some(new), 0) => self.write(offset, &new),
+            (Some(new), _) => {
+                let mut start = 0;
+                while start < new.len() {
+                    let sector_end = (place(offset) + start) / SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES;
+                    let end = (sector_end - place(offset)).min(new.len());
+                    if rng.next_u32() % 2 == 0 {
+                        self.write(offset + length(&new[..start]), &new[start..end]);
+                    }
+                    start = end;
+                }
+            }
+        }
+        self.pending.clear();
+    }
+}
+
+impl Disk for SimDisk {
+    fn list(&self, directory: &str) -> Result<Vec<String>, DiskError> {
+        let mut state = self.state();
+        state.begin("list", directory)?;
+        if !directory.is_empty() && !state.directories.contains(directory) {
+            return Err(DiskError::new("list", directory, DiskErrorKind::NotFound, "no such directory"));
+        }
+        let names = state.names.keys().chain(state.directories.iter());
+        let mut found: Vec<String> = names
+            .filter(|name| parent(name) == directory)
+            .map(|name| name.rsplit('/').next().unwrap_or(name).to_owned())
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+
+    fn create_dir(&self, directory: &str) -> Result<(), DiskError> {
+        let mut state = self.state();
+        let off = state.begin("create", directory)?;
+        if state.directories.insert(directory.to_owned()) {
+            state.pending_names.push(NameChange::Directory(directory.to_owned()));
+        }
+        power(off, "create", directory)
+    }
+
+    fn len(&self, name: &str) -> Result<u64, DiskError> {
+        let mut state = self.state();
+        state.begin("measure", name)?;
+        Ok(length(&state.file("measure", name)?.bytes))
+    }
+
+    fn exists(&self, name: &str) -> Result<bool, DiskError> {
+        let mut state = self.state();
+        state.begin("look for", name)?;
+        Ok(state.names.contains_key(name) || state.directories.contains(name))
+    }
+
+    fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        let mut state = self.state();
+        state.begin("read", name)?;
+        let file = state.file("read", name)?;
+        let start = place(offset).min(file.bytes.len());
+        let end = start.saturating_add(buffer.len()).min(file.bytes.len());
+        buffer[..end - start].copy_from_slice(&file.bytes[start..end]);
+        Ok(end - start)
+    }
+
+    fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        let mut state = self.state();
+        let off = state.begin("write", name)?;
+        let grows = match state.names.get(name) {
+            Some(inode) => (offset + length(bytes)).saturating_sub(length(&state.files[inode].bytes)),
+            None => offset + length(bytes),
+        };
+        let room = state.capacity.saturating_sub(state.used());
+        let file = state.file_or_new(name)?;
+        if grows > room {
+            let part = place(length(bytes).saturating_sub(grows - room));
+            if room > 0 && part > 0 {
+                file.write(offset, &bytes[..part]);
+            }
+            return Err(DiskError::new("write", name, DiskErrorKind::Full, "no space left"));
+        }
+        file.write(offset, bytes);
+        power(off, "write", name)
+    }
+
+    fn set_len(&self, name: &str, new: u64) -> Result<(), DiskError> {
+        let mut state = self.state();
+        let off = state.begin("cut", name)?;
+        let room = state.capacity.saturating_sub(state.used());
+        let file = state.file("cut", name)?;
+        if new.saturating_sub(length(&file.bytes)) > room {
+            return Err(DiskError::new("cut", name, DiskErrorKind::Full, "no space left"));
+        }
+        file.set_len(new);
+        power(off, "cut", name)
+    }
+
+    fn sync(&self, name: &str) -> Result<(), DiskError> {
+        let mut state = self.state();
+        let planned = state.faults.get(&state.calls).copied();
+        let begun = state.begin("sync", name);
+        let turn = state.syncs;
+        let doomed = begun.is_err() && planned == Some(Fault::Io) || begun.is_ok() && state.sync_faults.remove(&turn);
+        let file = state.file("sync", name)?;
+        if doomed {
+            file.sync_failed();
+            return Err(DiskError::new("sync", name, DiskErrorKind::Io, "medium error"));
+        }
+        if begun? {
+            return power(true, "sync", name);
+        }
+        file.sync();
+        state.syncs += 1;
+        Ok(())
+    }
+
+    fn sync_dir(&self, directory: &str) -> Result<(), DiskError> {
+        let mut state = self.state();
+        let off = state.begin("sync", directory)?;
+        if off {
+            return power(true, "sync", directory);
+        }
+        let (now, later) =
+            std::mem::take(&mut state.pending_names).into_iter().partition(|change| change.stands_in(directory));
+        state.pending_names = later;
+        let now: Vec<NameChange> = now;
+        let State { durable_names, durable_directories, .. } = &mut *state;
+        for change in &now {
+            apply_name(change, durable_names, durable_directories);
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        let mut state = self.state();
+        let off = state.begin("rename", from)?;
+        let Some(inode) = state.names.remove(from) else {
+            return Err(DiskError::new("rename", from, DiskErrorKind::NotFound, "no such file"));
+        };
+        state.names.insert(to.to_owned(), inode);
+        state.pending_names.push(NameChange::Rename(from.to_owned(), to.to_owned(), inode));
+        power(off, "rename", from)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), DiskError> {
+        let mut state = self.state();
+        let off = state.begin("remove", name)?;
+        if state.names.remove(name).is_none() {
+            return Err(DiskError::new("remove", name, DiskErrorKind::NotFound, "no such file"));
+        }
+        state.pending_names.push(NameChange::Remove(name.to_owned()));
+        power(off, "remove", name)
+    }
+
+    fn free_bytes(&self) -> Result<u64, DiskError> {
+        let mut state = self.state();
+        state.begin("measure", "")?;
+        Ok(state.capacity.saturating_sub(state.used()))
+    }
+}
+
+/// Carries out one change of names.
+fn apply_name(change: &NameChange, names: &mut BTreeMap<String, u64>, directories: &mut BTreeSet<String>) {
+    match change {
+        NameChange::Directory(name) => {
+            directories.insert(name.clone());
+        }
+        NameChange::Create(name, inode) => {
+            names.insert(name.clone(), *inode);
+        }
+        NameChange::Rename(from, to, inode) => {
+            if names.get(from) == Some(inode) {
+                names.remove(from);
+            }
+            names.insert(to.clone(), *inode);
+        }
+        NameChange::Remove(name) => {
+            names.remove(name);
+        }
+    }
+}
+
+/// The directory that a name stands in.
+fn parent(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+/// The end of a call in which power was lost.
+fn power(lost: bool, verb: &'static str, name: &str) -> Result<(), DiskError> {
+    if lost {
+        return Err(DiskError::new(verb, name, DiskErrorKind::Io, "no power"));
+    }
+    Ok(())
+}
+
+/// What is left of `range` without `hole`.
+fn without(range: (u64, u64), hole: (u64, u64)) -> impl Iterator<Item = (u64, u64)> {
+    let before = (range.0, range.1.min(hole.0));
+    let after = (range.0.max(hole.1), range.1);
+    let parts = if hole.0 >= hole.1 { [range, (0, 0)] } else { [before, after] };
+    parts.into_iter().filter(|(from, to)| from < to)
+}
+
+/// An offset as an index into memory.
+fn place(offset: u64) -> usize {
+    usize::try_from(offset).expect("simulated files fit into memory")
+}
+
+/// A length as the disk counts it.
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).expect("lengths fit into 64 bits")
+}
+
+/// What a medium writes at once.
+const SECTOR_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+
+    /// A disk with one durable file of 2,000 ones.
+    fn prepared() -> SimDisk {
+        let disk = SimDisk::new(1 << 20);
+        disk.write_at("a", 0, &[1; 2_000]).unwrap();
+        disk.sync("a").unwrap();
+        disk.sync_dir("").unwrap();
+        disk
+    }
+
+    #[test]
+    fn what_was_synced_survives_every_crash() {
+        for seed in 0..50 {
+            let disk = prepared();
+            disk.write_at("a", 2_000, &[2; 3_000]).unwrap();
+            disk.write_at("b", 0, &[3; 10]).unwrap();
+            disk.crash(&mut ChaCha8Rng::seed_from_u64(seed));
+            assert_eq!(disk.content("a").unwrap()[..2_000], [1; 2_000]);
+        }
+    }
+
+    #[test]
+    fn crashes_lose_keep_tear_and_zero_what_was_not_synced() {
+        let (mut lost, mut whole, mut zeros, mut mixed, mut unnamed) = (0, 0, 0, 0, 0);
+        for seed in 0..200 {
+            let disk = prepared();
+            disk.write_at("a", 1_000, &[2; 3_000]).unwrap();
+            disk.write_at("b", 0, &[3; 10]).unwrap();
+            let image = disk.image(&mut ChaCha8Rng::seed_from_u64(seed));
+            let bytes = image.content("a").unwrap();
+            match bytes.len() {
+                2_000 if bytes.iter().all(|byte| *byte == 1) => lost += 1,
+                4_000 if bytes[1_000..].iter().all(|byte| *byte == 2) => whole += 1,
+                4_000 if bytes[2_000..].iter().all(|byte| *byte == 0) => zeros += 1,
+                _ => mixed += 1,
+            }
+            unnamed += u32::from(image.content("b").is_none());
+        }
+        assert!(lost > 0 && whole > 0 && zeros > 0 && mixed > 0 && unnamed > 0, "{lost} {whole} {zeros} {mixed} {unnamed}");
+    }
+
+    #[test]
+    fn a_good_sync_does_not_save_what_a_failed_one_gave_up() {
+        let mut gone = 0;
+        for seed in 0..20 {
+            let disk = prepared();
+            disk.write_at("a", 2_000, &[2; 100]).unwrap();
+            disk.fail_sync_after(0);
+            assert!(disk.sync("a").is_err());
+            assert_eq!(disk.content("a").unwrap()[2_000..], [2; 100], "still seen by readers");
+            disk.write_at("a", 2_100, &[3; 100]).unwrap();
+            disk.sync("a").unwrap();
+            disk.crash(&mut ChaCha8Rng::seed_from_u64(seed));
+            assert_eq!(disk.content("a").unwrap()[2_100..], [3; 100]);
+            gone += u32::from(disk.content("a").unwrap()[2_000..2_100] == [0; 100]);
+        }
+        assert!(gone > 0);
+    }
+
+    #[test]
+    fn a_rename_is_the_old_file_or_the_new_one() {
+        let (mut old, mut new) = (0, 0);
+        for seed in 0..50 {
+            let disk = prepared();
+            disk.write_at("t", 0, &[9; 5]).unwrap();
+            disk.sync("t").unwrap();
+            disk.rename("t", "a").unwrap();
+            disk.crash(&mut ChaCha8Rng::seed_from_u64(seed));
+            match disk.content("a").unwrap().len() {
+                2_000 => old += 1,
+                5 => new += 1,
+                other => panic!("{other} bytes"),
+            }
+        }
+        assert!(old > 0 && new > 0);
+    }
+
+    #[test]
+    fn a_full_disk_refuses_and_says_so() {
+        let disk = SimDisk::new(100);
+        assert_eq!(disk.write_at("a", 0, &[0; 101]).unwrap_err().kind, DiskErrorKind::Full);
+        assert!(disk.free_bytes().unwrap() < 100);
+    }
+}
