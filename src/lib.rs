@@ -104,9 +104,14 @@ pub mod store {
     pub mod error;
     pub mod feeds;
     pub mod index;
+    pub mod log;
+    pub mod merge;
+    pub mod request;
+    pub mod run;
     pub mod segment;
     pub mod service;
     pub mod sets;
+    pub mod walk;
 }
 
 pub mod peer {

@@ -278,7 +278,11 @@ impl File {
     fn write(&mut self, offset: u64, bytes: &[u8]) {
         let (start, end) = (place(offset), place(offset) + bytes.len());
         let old_length = length(&self.bytes);
-        let old = self.bytes.get(start.min(self.bytes.len())..end.min(self.bytes.len())).unwrap_or_default().to_vec();
+        let old = self
+            .bytes
+            .get(start.min(self.bytes.len())..end.min(self.bytes.len()))
+            .unwrap_or_default()
+            .to_vec();
         if self.bytes.len() < end {
             self.bytes.resize(end, 0);
         }
@@ -332,7 +336,8 @@ impl File {
             }
         }
         let length_kept = self.bytes.len();
-        let longest = undone.iter().map(|(offset, new)| place(*offset) + new.as_ref().map_or(0, Vec::len)).max();
+        let longest =
+            undone.iter().map(|(offset, new)| place(*offset) + new.as_ref().map_or(0, Vec::len)).max();
         let mood = rng.next_u32() % 4;
         for (offset, new) in undone.into_iter().rev() {
             if mood != 1 {
@@ -460,7 +465,8 @@ impl Disk for SimDisk {
         let planned = state.faults.get(&state.calls).copied();
         let begun = state.begin("sync", name);
         let turn = state.syncs;
-        let doomed = begun.is_err() && planned == Some(Fault::Io) || begun.is_ok() && state.sync_faults.remove(&turn);
+        let doomed =
+            begun.is_err() && planned == Some(Fault::Io) || begun.is_ok() && state.sync_faults.remove(&turn);
         let file = state.file("sync", name)?;
         if doomed {
             file.sync_failed();
@@ -480,8 +486,9 @@ impl Disk for SimDisk {
         if off {
             return power(true, "sync", directory);
         }
-        let (now, later) =
-            std::mem::take(&mut state.pending_names).into_iter().partition(|change| change.stands_in(directory));
+        let (now, later) = std::mem::take(&mut state.pending_names)
+            .into_iter()
+            .partition(|change| change.stands_in(directory));
         state.pending_names = later;
         let now: Vec<NameChange> = now;
         let State { durable_names, durable_directories, .. } = &mut *state;
@@ -617,7 +624,10 @@ mod tests {
             }
             unnamed += u32::from(image.content("b").is_none());
         }
-        assert!(lost > 0 && whole > 0 && zeros > 0 && mixed > 0 && unnamed > 0, "{lost} {whole} {zeros} {mixed} {unnamed}");
+        assert!(
+            lost > 0 && whole > 0 && zeros > 0 && mixed > 0 && unnamed > 0,
+            "{lost} {whole} {zeros} {mixed} {unnamed}"
+        );
     }
 
     #[test]

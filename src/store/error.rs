@@ -4,8 +4,9 @@
 
 use std::fmt;
 
-use super::disk::DiskError;
+use super::disk::{DiskError, DiskErrorKind};
 use crate::base::ids::ChunkId;
+use crate::base::limits::RESERVE_BYTES;
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,10 @@ pub enum StoreError {
 
 impl From<DiskError> for StoreError {
     fn from(error: DiskError) -> Self {
-        Self::Disk(error)
+        match error.kind {
+            DiskErrorKind::Full => Self::Full { free_bytes: 0, reserve_bytes: RESERVE_BYTES },
+            DiskErrorKind::NotFound | DiskErrorKind::Io | DiskErrorKind::ReadOnly => Self::Disk(error),
+        }
     }
 }
 

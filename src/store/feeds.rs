@@ -1,1 +1,427 @@
-//! store/feeds
+//! Feed entries and settings: small state that must change as one, in redb on trait Disk.
+//!
+//! Owns `state.redb`. A new database is made aside and renamed, so that a file of that name is always a whole one. After any
+//! failed write the database is copied to a new file before it is written again: what a failed sync left in the
+//! page cache cannot be trusted, what is read back and written anew can. Refuses a home of a newer format.
+
+use std::sync::Arc;
+
+use redb::{Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
+
+use super::disk::{Disk, DiskError, DiskErrorKind, RedbFile};
+use super::error::StoreError;
+use super::segment::FORMAT;
+use crate::base::ids::{FeedId, NodeId};
+use crate::base::limits::{
+    ENTRIES_PAGE_BYTES_MAX, FEED_ENTRY_BYTES_MAX, SETTING_NAME_BYTES_MAX, SETTING_VALUE_BYTES_MAX,
+    STATE_CACHE_BYTES,
+};
+
+/// (feed, sequence) -> signed entry. The key is node (32), random (8), sequence (8, big-endian).
+const ENTRIES: TableDefinition<'_, &[u8; 48], &[u8]> = TableDefinition::new("entries");
+/// Name -> value.
+const SETTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("settings");
+/// What the store knows of itself: `format`.
+const ABOUT: TableDefinition<'_, &str, u32> = TableDefinition::new("about");
+/// The file.
+pub const STATE_NAME: &str = "state.redb";
+/// Where a new one is made.
+const STATE_NAME_ASIDE: &str = "state.redb.new";
+/// Bytes copied in one transaction.
+const COPY_BYTES: usize = 256 * 1024;
+
+/// A setting to write: name and value; `None` removes it.
+pub type Setting = (String, Option<Vec<u8>>);
+
+/// Feed entries and settings of a data home.
+#[derive(Debug)]
+pub struct Feeds {
+    /// Where the file is.
+    disk: Arc<dyn Disk>,
+    /// The open database; `None` only while it is being replaced, or when that failed.
+    database: Option<Database>,
+    /// A write failed: copy before writing again.
+    distrusted: bool,
+}
+
+/// A page of feed entries: feed, sequence, signed bytes.
+pub type EntryPage = Vec<(FeedId, u64, Vec<u8>)>;
+
+impl Feeds {
+    /// Opens the database, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerFormat`], [`StoreError::Corrupt`], or when the disk fails.
+    pub fn open(disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+        if disk.exists(STATE_NAME_ASIDE)? {
+            disk.remove(STATE_NAME_ASIDE)?;
+        }
+        if !disk.exists(STATE_NAME)? {
+            let aside = open_database(&disk, STATE_NAME_ASIDE)?;
+            write(&aside, |transaction| {
+                transaction.open_table(ABOUT).map_err(failure)?.insert("format", FORMAT).map_err(failure)?;
+                transaction.open_table(ENTRIES).map_err(failure)?;
+                transaction.open_table(SETTINGS).map_err(failure)?;
+                Ok(())
+            })?;
+            drop(aside);
+            put_in_place(&*disk)?;
+        }
+        let database = open_database(&disk, STATE_NAME)?;
+        let format = {
+            let transaction = database.begin_read().map_err(failure)?;
+            let about = transaction.open_table(ABOUT).map_err(failure)?;
+            let format = about.get("format").map_err(failure)?;
+            format.map_or(0, |format| format.value())
+        };
+        match format {
+            0 => Err(corrupt("it states no format")),
+            1..=FORMAT => Ok(Self { disk, database: Some(database), distrusted: false }),
+            found => Err(StoreError::NewerFormat { name: STATE_NAME.to_owned(), found, supported: FORMAT }),
+        }
+    }
+
+    /// Writes feed entries and settings in one transaction, durably.
+    ///
+    /// # Errors
+    /// When a bound is exceeded or the disk fails: then nothing is written, or (after a failed sync) all or nothing.
+    pub fn append(
+        &mut self,
+        feed: &FeedId,
+        sequence: u64,
+        entries: &[Vec<u8>],
+        settings: &[Setting],
+    ) -> Result<(), StoreError> {
+        check_bounds(entries, settings)?;
+        self.change(|transaction| {
+            let mut table = transaction.open_table(ENTRIES).map_err(failure)?;
+            for (sequence, entry) in (sequence..).zip(entries) {
+                table.insert(&key(feed, sequence), entry.as_slice()).map_err(failure)?;
+            }
+            drop(table);
+            let mut table = transaction.open_table(SETTINGS).map_err(failure)?;
+            for (name, value) in settings {
+                match value {
+                    Some(value) => table.insert(name.as_str(), value.as_slice()).map_err(failure)?,
+                    None => table.remove(name.as_str()).map_err(failure)?,
+                };
+            }
+            Ok(())
+        })
+    }
+
+    /// A page of entries after `after`, of one feed or of all; and whether others follow.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn entries(
+        &mut self,
+        feed: Option<&FeedId>,
+        after: Option<&(FeedId, u64)>,
+        limit_bytes: usize,
+    ) -> Result<(EntryPage, bool), StoreError> {
+        let limit_bytes = limit_bytes.min(ENTRIES_PAGE_BYTES_MAX);
+        let first = match (feed, after) {
+            (None, None) => [0; 48],
+            (Some(feed), None) => key(feed, 0),
+            (None, Some((after, sequence))) => key(after, *sequence),
+            (Some(feed), Some((after, sequence))) => key(feed, 0).max(key(after, *sequence)),
+        };
+        let last = feed.map_or([0xff; 48], |feed| key(feed, u64::MAX));
+        if first > last {
+            return Ok((Vec::new(), false));
+        }
+        let skip = after.map(|(feed, sequence)| key(feed, *sequence));
+        let transaction = self.database()?.begin_read().map_err(failure)?;
+        let table = transaction.open_table(ENTRIES).map_err(failure)?;
+        let (mut page, mut page_bytes) = (Vec::new(), 0);
+        for row in table.range::<&[u8; 48]>(&first..=&last).map_err(failure)? {
+            let (at, entry) = row.map_err(failure)?;
+            if Some(*at.value()) == skip {
+                continue;
+            }
+            page_bytes += entry.value().len();
+            if page_bytes > limit_bytes && !page.is_empty() {
+                return Ok((page, true));
+            }
+            let (feed, sequence) = unkey(at.value());
+            page.push((feed, sequence, entry.value().to_vec()));
+        }
+        Ok((page, false))
+    }
+
+    /// All settings whose name begins with `prefix`, by name.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn settings(&mut self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let transaction = self.database()?.begin_read().map_err(failure)?;
+        let table = transaction.open_table(SETTINGS).map_err(failure)?;
+        let mut found = Vec::new();
+        for row in table.range(prefix..).map_err(failure)? {
+            let (name, value) = row.map_err(failure)?;
+            if !name.value().starts_with(prefix) {
+                break;
+            }
+            found.push((name.value().to_owned(), value.value().to_vec()));
+        }
+        Ok(found)
+    }
+
+    /// Carries out one durable change.
+    fn change(
+        &mut self,
+        body: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if self.distrusted {
+            self.replace()?;
+        }
+        let result = write(self.database()?, body);
+        if result.is_err() {
+            // redb refuses everything after a failed write; and what it wrote last may not be on the medium.
+            self.distrusted = true;
+            self.database = None;
+        }
+        result
+    }
+
+    /// The database, opened again if need be.
+    fn database(&mut self) -> Result<&Database, StoreError> {
+        if self.database.is_none() {
+            self.database = Some(open_database(&self.disk, STATE_NAME)?);
+        }
+        self.database.as_ref().ok_or_else(|| corrupt("it could not be opened again"))
+    }
+
+    /// Copies everything to a new file and puts that in the place of the old.
+    fn replace(&mut self) -> Result<(), StoreError> {
+        if self.disk.exists(STATE_NAME_ASIDE)? {
+            self.disk.remove(STATE_NAME_ASIDE)?;
+        }
+        let aside = open_database(&self.disk, STATE_NAME_ASIDE)?;
+        copy(self.database()?, &aside)?;
+        drop(aside);
+        self.database = None;
+        put_in_place(&*self.disk)?;
+        self.distrusted = false;
+        Ok(())
+    }
+}
+
+/// Opens or makes the database `name`.
+fn open_database(disk: &Arc<dyn Disk>, name: &str) -> Result<Database, StoreError> {
+    let file = RedbFile::open(Arc::clone(disk), name)?;
+    Database::builder().set_cache_size(STATE_CACHE_BYTES).create_with_backend(file).map_err(failure)
+}
+
+/// Gives the database that was made aside its name.
+fn put_in_place(disk: &dyn Disk) -> Result<(), StoreError> {
+    disk.sync(STATE_NAME_ASIDE)?;
+    disk.rename(STATE_NAME_ASIDE, STATE_NAME)?;
+    disk.sync_dir("")?;
+    Ok(())
+}
+
+/// One transaction, durable when this returns `Ok`.
+fn write(
+    database: &Database,
+    body: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write().map_err(failure)?;
+    transaction.set_durability(Durability::Immediate);
+    body(&transaction)?;
+    transaction.commit().map_err(failure)
+}
+
+/// Copies all tables, a bounded part in each transaction.
+fn copy(from: &Database, to: &Database) -> Result<(), StoreError> {
+    let source = from.begin_read().map_err(failure)?;
+    let entries = source.open_table(ENTRIES).map_err(failure)?;
+    let settings = source.open_table(SETTINGS).map_err(failure)?;
+    let mut rows = entries.iter().map_err(failure)?.peekable();
+    let mut named = settings.iter().map_err(failure)?.peekable();
+    while rows.peek().is_some() || named.peek().is_some() {
+        write(to, |transaction| {
+            let mut entries = transaction.open_table(ENTRIES).map_err(failure)?;
+            let mut settings = transaction.open_table(SETTINGS).map_err(failure)?;
+            let mut copied = 0;
+            while copied < COPY_BYTES {
+                let Some(row) = rows.next() else { break };
+                let (key, value) = row.map_err(failure)?;
+                copied += value.value().len();
+                entries.insert(key.value(), value.value()).map_err(failure)?;
+            }
+            while copied < COPY_BYTES {
+                let Some(row) = named.next() else { break };
+                let (name, value) = row.map_err(failure)?;
+                copied += value.value().len();
+                settings.insert(name.value(), value.value()).map_err(failure)?;
+            }
+            Ok(())
+        })?;
+    }
+    write(to, |transaction| {
+        transaction.open_table(ENTRIES).map_err(failure)?;
+        transaction.open_table(SETTINGS).map_err(failure)?;
+        transaction.open_table(ABOUT).map_err(failure)?.insert("format", FORMAT).map_err(failure)?;
+        Ok(())
+    })
+}
+
+/// Refuses what is too long to be stored.
+fn check_bounds(entries: &[Vec<u8>], settings: &[Setting]) -> Result<(), StoreError> {
+    let longest = entries.iter().map(Vec::len).max().unwrap_or(0);
+    let name = settings.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let value = settings.iter().filter_map(|(_, value)| value.as_ref()).map(Vec::len).max().unwrap_or(0);
+    for (what, found, limit) in [
+        ("bytes of a feed entry", longest, FEED_ENTRY_BYTES_MAX),
+        ("bytes of a setting's name", name, SETTING_NAME_BYTES_MAX),
+        ("bytes of a setting", value, SETTING_VALUE_BYTES_MAX),
+    ] {
+        if found > limit {
+            return Err(StoreError::TooMuch { what, found, limit });
+        }
+    }
+    Ok(())
+}
+
+/// The key of an entry.
+fn key(feed: &FeedId, sequence: u64) -> [u8; 48] {
+    let mut key = [0; 48];
+    key[..32].copy_from_slice(feed.node.as_bytes());
+    key[32..40].copy_from_slice(&feed.random);
+    key[40..].copy_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// The feed and sequence of a key.
+fn unkey(key: &[u8; 48]) -> (FeedId, u64) {
+    let (mut node, mut random, mut sequence) = ([0; 32], [0; 8], [0; 8]);
+    node.copy_from_slice(&key[..32]);
+    random.copy_from_slice(&key[32..40]);
+    sequence.copy_from_slice(&key[40..]);
+    (FeedId { node: NodeId::from_bytes(node), random }, u64::from_be_bytes(sequence))
+}
+
+/// redb's failure as the store tells it.
+fn failure(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Io(error) => DiskError::from_io("use", STATE_NAME, &error).into(),
+        redb::Error::PreviousIo => {
+            DiskError::new("use", STATE_NAME, DiskErrorKind::Io, "an earlier call failed").into()
+        }
+        other => corrupt(&other.to_string()),
+    }
+}
+
+/// The database is not what it should be.
+fn corrupt(reason: &str) -> StoreError {
+    StoreError::Corrupt { name: STATE_NAME.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::disk::{Fault, SimDisk};
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+
+    /// A feed.
+    fn feed(number: u8) -> FeedId {
+        FeedId { node: NodeId::from_bytes([number; 32]), random: [number; 8] }
+    }
+
+    /// Feeds on a fresh disk.
+    fn fresh() -> (SimDisk, Feeds) {
+        let disk = SimDisk::new(1 << 24);
+        let feeds = Feeds::open(Arc::new(disk.clone())).unwrap();
+        (disk, feeds)
+    }
+
+    #[test]
+    fn entries_come_in_pages_by_feed_and_sequence() {
+        let (_, mut feeds) = fresh();
+        for number in [3, 1, 2] {
+            let entries: Vec<Vec<u8>> = (0..10_u8).map(|sequence| vec![sequence; 100]).collect();
+            feeds.append(&feed(number), 0, &entries, &[]).unwrap();
+        }
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let (page, more) = feeds.entries(None, after.as_ref(), 350).unwrap();
+            assert_eq!(page.len(), if more { 3 } else { 3 });
+            after = page.last().map(|(feed, sequence, _)| (*feed, *sequence));
+            all.extend(page);
+            if !more {
+                break;
+            }
+        }
+        let expected: Vec<_> =
+            (1..=3).flat_map(|number| (0..10).map(move |sequence| (feed(number), sequence))).collect();
+        assert_eq!(all.iter().map(|(feed, sequence, _)| (*feed, *sequence)).collect::<Vec<_>>(), expected);
+        assert_eq!(feeds.entries(Some(&feed(2)), Some(&(feed(2), 7)), 10_000).unwrap().0.len(), 2);
+        assert_eq!(feeds.entries(Some(&feed(2)), Some(&(feed(3), 0)), 10_000).unwrap().0.len(), 0);
+        assert_eq!(feeds.entries(Some(&feed(2)), None, 1).unwrap(), (vec![(feed(2), 0, vec![0; 100])], true));
+    }
+
+    #[test]
+    fn settings_are_written_removed_and_listed_by_prefix() {
+        let (disk, mut feeds) = fresh();
+        let set = |name: &str, value: &[u8]| (name.to_owned(), Some(value.to_vec()));
+        feeds.append(&feed(1), 0, &[], &[set("a/1", b"x"), set("a/2", b"y"), set("b", b"z")]).unwrap();
+        feeds.append(&feed(1), 0, &[vec![1]], &[("a/1".to_owned(), None)]).unwrap();
+        drop(feeds);
+        let mut feeds = Feeds::open(Arc::new(disk)).unwrap();
+        assert_eq!(feeds.settings("a/").unwrap(), [("a/2".to_owned(), b"y".to_vec())]);
+        assert_eq!(feeds.settings("").unwrap().len(), 2);
+        assert_eq!(feeds.entries(None, None, 9).unwrap().0, [(feed(1), 0, vec![1])]);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_a_sentence() {
+        let (disk, feeds) = fresh();
+        write(feeds.database.as_ref().unwrap(), |transaction| {
+            transaction.open_table(ABOUT).unwrap().insert("format", FORMAT + 1).unwrap();
+            Ok(())
+        })
+        .unwrap();
+        drop(feeds);
+        let error = Feeds::open(Arc::new(disk)).unwrap_err();
+        assert!(error.to_string().ends_with("update nuthatch on this device"), "{error}");
+    }
+
+    #[test]
+    fn after_a_failed_write_the_state_is_copied_before_it_is_written_again() {
+        for call in 0..12 {
+            let (disk, mut feeds) = fresh();
+            feeds.append(&feed(1), 0, &[vec![1]], &[]).unwrap();
+            disk.fail_after(call, Fault::Io);
+            let failed = feeds.append(&feed(1), 1, &[vec![2]], &[]).is_err();
+            disk.heal();
+            feeds.append(&feed(2), 0, &[vec![3]], &[]).unwrap();
+            for seed in 0..4 {
+                let image = disk.image(&mut ChaCha8Rng::seed_from_u64(seed));
+                let mut reopened = Feeds::open(Arc::new(image)).unwrap();
+                let all = reopened.entries(None, None, 99).unwrap().0;
+                assert!(all.contains(&(feed(1), 0, vec![1])) && all.contains(&(feed(2), 0, vec![3])));
+                assert!(failed || all.contains(&(feed(1), 1, vec![2])));
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_disk_can_still_be_read_and_written_to_after_space_was_made() {
+        let (disk, mut feeds) = fresh();
+        feeds.append(&feed(1), 0, &[vec![1]], &[]).unwrap();
+        let used: u64 = disk.files().iter().map(|(_, length)| length).sum();
+        disk.set_capacity(used);
+        let big = ("big".to_owned(), Some(vec![0; SETTING_VALUE_BYTES_MAX]));
+        let error = feeds.append(&feed(1), 1, &[vec![2]], &[big]).unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        assert_eq!(feeds.entries(None, None, 99).unwrap().0.len(), 1);
+        assert!(feeds.append(&feed(1), 1, &[vec![2]], &[]).is_err(), "no room for a copy yet");
+        assert_eq!(feeds.entries(None, None, 99).unwrap().0.len(), 1);
+        disk.set_capacity(1 << 24);
+        feeds.append(&feed(1), 1, &[vec![2]], &[]).unwrap();
+        assert_eq!(feeds.entries(None, None, 99).unwrap().0.len(), 2);
+    }
+}

@@ -3,314 +3,28 @@
 //! Owns the order of things: chunks (`chunks.rs`), temporary sets (`sets.rs`), feeds and settings (`feeds.rs`) are
 //! each used only from here, by one thread. `io/` runs it on the storage thread, the simulator calls it directly.
 //! Refuses to read a clock: the caller says when a group has waited long enough ([`Service::flush`]).
-//! Read FORMAT.md first, then `chunks.rs`.
+//! Read FORMAT.md first, then `request.rs` and `chunks.rs`.
 
 use std::sync::Arc;
 
+use super::chunks::Chunks;
 use super::disk::Disk;
 pub use super::error::StoreError;
-use crate::base::ids::{ChunkId, FeedId};
-use crate::base::limits::{RESERVE_BYTES, SEGMENT_BYTES_MAX};
-
-/// Chosen by the caller; the reply repeats it.
-pub type Op = u64;
-
-/// What can be asked of the store.
-///
-/// Requests are carried out in order. Replies come in that order too, except that a [`Reply::Put`] waits for the
-/// group sync that covers it (replies of later requests overtake it) and comes before the reply of a later `Flush`.
-/// A request that fails as a whole and whose reply has no `result` is answered by [`Reply::Failed`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// Keep a chunk. The caller vouches that `id` is SHA-256 of `bytes`; [`Request::Get`] checks it.
-    Put {
-        /// Repeated in the reply.
-        op: Op,
-        /// SHA-256 of `bytes`.
-        id: ChunkId,
-        /// Sealed bytes, at most [`crate::base::limits::SEALED_BYTES_MAX`].
-        bytes: Vec<u8>,
-    },
-    /// The bytes of a chunk, checked against its id.
-    Get {
-        /// Repeated in the reply.
-        op: Op,
-        /// Which chunk.
-        id: ChunkId,
-    },
-    /// Which of these chunks are here (by the index; not read).
-    Has {
-        /// Repeated in the reply.
-        op: Op,
-        /// At most [`crate::base::limits::PAGE_IDS_MAX`].
-        ids: Vec<ChunkId>,
-    },
-    /// Sync now; replied when every earlier request is durable.
-    Flush {
-        /// Repeated in the reply.
-        op: Op,
-    },
-    /// Adds ids to a temporary set, which begins empty and is gone when the store is opened again. No reply; a
-    /// failure is told by the next [`Request::SetPage`] of that set.
-    SetAdd {
-        /// The caller's number for the set.
-        set: u64,
-        /// At most [`crate::base::limits::PAGE_IDS_MAX`] at once.
-        ids: Vec<ChunkId>,
-    },
-    /// The next ids of a set in ascending order, each once.
-    SetPage {
-        /// Repeated in the reply.
-        op: Op,
-        /// Which set; one never added to is empty.
-        set: u64,
-        /// Begin after this id.
-        after: Option<ChunkId>,
-        /// At most this many, and at most [`crate::base::limits::PAGE_IDS_MAX`]. Fewer mean that the set ends.
-        limit: usize,
-    },
-    /// Forgets a set. No reply.
-    SetDrop {
-        /// Which set.
-        set: u64,
-    },
-    /// Feed entries and settings in one transaction, durable when replied. Entries that are there already are
-    /// replaced (the caller checks chains).
-    Append {
-        /// Repeated in the reply.
-        op: Op,
-        /// The feed of all `entries`.
-        feed: FeedId,
-        /// Sequence of the first entry.
-        sequence: u64,
-        /// Signed entries, each at most [`crate::base::limits::FEED_ENTRY_BYTES_MAX`].
-        entries: Vec<Vec<u8>>,
-        /// Settings to write with them: name and value; `None` removes.
-        settings: Vec<(String, Option<Vec<u8>>)>,
-    },
-    /// A page of feed entries in order of (feed, sequence).
-    Entries {
-        /// Repeated in the reply.
-        op: Op,
-        /// Only this feed; `None`: all of them.
-        feed: Option<FeedId>,
-        /// Begin after this entry.
-        after: Option<(FeedId, u64)>,
-        /// Stop before the entries' bytes exceed this; one entry is given in any case.
-        limit_bytes: usize,
-    },
-    /// Writes settings in one transaction, durable when replied.
-    Save {
-        /// Repeated in the reply.
-        op: Op,
-        /// Name and value; `None` removes.
-        settings: Vec<(String, Option<Vec<u8>>)>,
-    },
-    /// All settings whose name begins so.
-    Load {
-        /// Repeated in the reply.
-        op: Op,
-        /// `""`: all.
-        prefix: String,
-    },
-    /// The chunks here, in order of their ids.
-    Scan {
-        /// Repeated in the reply.
-        op: Op,
-        /// Begin after this id.
-        after: Option<ChunkId>,
-        /// At most this many, and at most [`crate::base::limits::PAGE_IDS_MAX`].
-        limit: usize,
-        /// Read and check each one; else they are [`ScanState::Unread`].
-        read: bool,
-    },
-    /// Counts and sizes.
-    Stats {
-        /// Repeated in the reply.
-        op: Op,
-    },
-}
-
-/// The answer to a [`Request`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    /// To [`Request::Put`]: durable; `true` if the chunk was not here before.
-    Put {
-        /// Of the request.
-        op: Op,
-        /// Of the request.
-        id: ChunkId,
-        /// Whether it is new.
-        result: Result<bool, StoreError>,
-    },
-    /// To [`Request::Get`]: `None` if it is not here. [`StoreError::Damaged`]: it was, and is quarantined now.
-    Get {
-        /// Of the request.
-        op: Op,
-        /// Of the request.
-        id: ChunkId,
-        /// The sealed bytes.
-        result: Result<Option<Vec<u8>>, StoreError>,
-    },
-    /// To [`Request::Has`]: one answer for each id.
-    Has {
-        /// Of the request.
-        op: Op,
-        /// In the order of the request.
-        have: Vec<bool>,
-    },
-    /// To [`Request::Flush`].
-    Flush {
-        /// Of the request.
-        op: Op,
-        /// Whether all before it is durable.
-        result: Result<(), StoreError>,
-    },
-    /// To [`Request::SetPage`].
-    SetPage {
-        /// Of the request.
-        op: Op,
-        /// Ascending.
-        ids: Vec<ChunkId>,
-    },
-    /// To [`Request::Append`].
-    Append {
-        /// Of the request.
-        op: Op,
-        /// Whether it is durable.
-        result: Result<(), StoreError>,
-    },
-    /// To [`Request::Entries`].
-    Entries {
-        /// Of the request.
-        op: Op,
-        /// Feed, sequence, signed bytes.
-        entries: Vec<(FeedId, u64, Vec<u8>)>,
-        /// Whether others follow.
-        more: bool,
-    },
-    /// To [`Request::Save`].
-    Save {
-        /// Of the request.
-        op: Op,
-        /// Whether it is durable.
-        result: Result<(), StoreError>,
-    },
-    /// To [`Request::Load`].
-    Load {
-        /// Of the request.
-        op: Op,
-        /// By name, ascending.
-        settings: Vec<(String, Vec<u8>)>,
-    },
-    /// To [`Request::Scan`].
-    Scan {
-        /// Of the request.
-        op: Op,
-        /// Ascending.
-        found: Vec<(ChunkId, ScanState)>,
-        /// Whether others follow.
-        more: bool,
-    },
-    /// To [`Request::Stats`].
-    Stats {
-        /// Of the request.
-        op: Op,
-        /// The figures.
-        stats: StoreStats,
-    },
-    /// To a `Has`, `SetPage`, `Entries`, `Load`, `Scan` or `Stats` that could not be carried out.
-    Failed {
-        /// Of the request.
-        op: Op,
-        /// Why.
-        error: StoreError,
-    },
-}
-
-/// What a scan says of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScanState {
-    /// Read, and its bytes match its id.
-    Good,
-    /// Read, and they do not; quarantined now.
-    Damaged,
-    /// Not read.
-    Unread,
-}
-
-/// Counts and sizes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StoreStats {
-    /// Chunks here.
-    pub chunks: u64,
-    /// Their sealed bytes.
-    pub bytes: u64,
-    /// Free on the disk, the reserve included.
-    pub free_bytes: u64,
-    /// Kept free; see [`StoreError::Full`].
-    pub reserve_bytes: u64,
-    /// Chunks found damaged and given up, ever.
-    pub quarantined: u64,
-    /// Bytes of segments that no whole record explains, found since the store was opened (rot, not torn tails).
-    pub rotten_bytes: u64,
-    /// Segment files.
-    pub segments: u64,
-    /// Index runs.
-    pub runs: u64,
-    /// Bytes written to segments since the store was opened.
-    pub written_bytes: u64,
-    /// Bytes written to the index since the store was opened.
-    pub index_written_bytes: u64,
-    /// Groups synced since the store was opened.
-    pub syncs: u64,
-    /// Syncs that failed since the store was opened.
-    pub syncs_failed: u64,
-}
-
-/// What was found when the store was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OpenReport {
-    /// Whether this home was empty.
-    pub new: bool,
-    /// Records read again from the segments because no index run covered them.
-    pub replayed: u64,
-    /// Index runs thrown away because they were damaged.
-    pub runs_discarded: u64,
-    /// Bytes after the last sync mark that were cut off: a torn tail, never acknowledged.
-    pub torn_bytes: u64,
-    /// Damaged places before a sync mark: rot of what was acknowledged.
-    pub rotten_places: u64,
-    /// Bytes in these places.
-    pub rotten_bytes: u64,
-}
-
-/// Sizes that tests make small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreOptions {
-    /// Length at which a segment is closed, in bytes.
-    pub segment_bytes_max: u64,
-    /// Free bytes that puts leave alone.
-    pub reserve_bytes: u64,
-    /// Index entries in memory before they become a run.
-    pub delta_entries_max: usize,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self {
-            segment_bytes_max: SEGMENT_BYTES_MAX,
-            reserve_bytes: RESERVE_BYTES,
-            delta_entries_max: 16 * 1024,
-        }
-    }
-}
+use super::feeds::Feeds;
+pub use super::request::{Op, OpenReport, Reply, Request, ScanState, StoreOptions, StoreStats};
+use super::sets::Sets;
+use crate::base::ids::{ChunkId, FeedId, NodeId};
+use crate::base::limits::PAGE_IDS_MAX;
 
 /// The store of one data home.
 #[derive(Debug)]
 pub struct Service {
-    /// Where everything is.
-    disk: Arc<dyn Disk>,
+    /// Chunks and their index.
+    chunks: Chunks,
+    /// Temporary sets.
+    sets: Sets,
+    /// Feed entries and settings.
+    feeds: Feeds,
 }
 
 impl Service {
@@ -319,29 +33,101 @@ impl Service {
     /// # Errors
     /// [`StoreError::NewerFormat`] when a newer nuthatch wrote it, [`StoreError::Disk`] when the disk fails.
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Self, OpenReport), StoreError> {
-        let _ = options;
-        Ok((Self { disk }, OpenReport::default()))
+        // The state first: it is small, and says if the whole home is of a newer format.
+        let feeds = Feeds::open(Arc::clone(&disk))?;
+        let sets = Sets::open(Arc::clone(&disk), options.reserve_bytes)?;
+        let (chunks, report) = Chunks::open(disk, options)?;
+        Ok((Self { chunks, sets, feeds }, report))
     }
 
     /// Carries out one request; replies that are ready are pushed to `replies` (of this or of earlier requests).
     pub fn execute(&mut self, request: Request, replies: &mut Vec<Reply>) {
-        if let Request::Stats { op } = request {
-            let free_bytes = self.disk.free_bytes().unwrap_or(0);
-            replies.push(Reply::Stats { op, stats: StoreStats { free_bytes, ..StoreStats::default() } });
-        }
+        let reply = self.reply(request);
+        self.chunks.drain(replies);
+        replies.extend(reply);
     }
 
     /// Whether a group waits for its sync: the caller flushes [`crate::base::limits::GROUP_DELAY_MAX`] later.
     #[must_use]
     pub fn unsynced(&self) -> bool {
-        false
+        self.chunks.unsynced()
     }
 
     /// Syncs the group that waits, and replies to its puts.
     pub fn flush(&mut self, replies: &mut Vec<Reply>) {
-        let _ = replies;
+        // A failure is told to every put of the group.
+        let _ = self.chunks.flush();
+        self.chunks.drain(replies);
     }
 
     /// Ends it cleanly; a store that is merely dropped loses nothing acknowledged either.
-    pub fn close(self) {}
+    pub fn close(self) {
+        if let Err(error) = self.chunks.close() {
+            log::warn!("the store could not be closed cleanly: {error}");
+        }
+    }
+
+    /// Carries out one request; the reply, if it is ready.
+    fn reply(&mut self, request: Request) -> Option<Reply> {
+        match request {
+            Request::Put { op, id, bytes } => {
+                self.chunks.put(op, id, &bytes);
+                None
+            }
+            Request::Get { op, id } => Some(Reply::Get { op, id, result: self.chunks.read(&id) }),
+            Request::Has { op, ids } => Some(or_failed(op, self.has(&ids), |have| Reply::Has { op, have })),
+            Request::Flush { op } => Some(Reply::Flush { op, result: self.chunks.flush() }),
+            Request::SetAdd { set, ids } => {
+                self.sets.add(set, &ids);
+                None
+            }
+            Request::SetPage { op, set, after, limit } => {
+                let page = self.sets.page(set, after.as_ref(), limit);
+                Some(or_failed(op, page, |ids| Reply::SetPage { op, ids }))
+            }
+            Request::SetDrop { set } => {
+                self.sets.remove(set);
+                None
+            }
+            Request::Append { op, feed, sequence, entries, settings } => {
+                let result = self.feeds.append(&feed, sequence, &entries, &settings);
+                Some(Reply::Append { op, result })
+            }
+            Request::Entries { op, feed, after, limit_bytes } => {
+                let page = self.feeds.entries(feed.as_ref(), after.as_ref(), limit_bytes);
+                Some(or_failed(op, page, |(entries, more)| Reply::Entries { op, entries, more }))
+            }
+            Request::Save { op, settings } => {
+                let no_feed = FeedId { node: NodeId::from_bytes([0; 32]), random: [0; 8] };
+                Some(Reply::Save { op, result: self.feeds.append(&no_feed, 0, &[], &settings) })
+            }
+            Request::Load { op, prefix } => {
+                let settings = self.feeds.settings(&prefix);
+                Some(or_failed(op, settings, |settings| Reply::Load { op, settings }))
+            }
+            Request::Scan { op, after, limit, read } => {
+                let page = self.chunks.scan(after.as_ref(), limit, read);
+                Some(or_failed(op, page, |(found, more)| Reply::Scan { op, found, more }))
+            }
+            Request::Stats { op } => {
+                Some(or_failed(op, self.chunks.stats(), |stats| Reply::Stats { op, stats }))
+            }
+        }
+    }
+
+    /// Which of these are here.
+    fn has(&mut self, ids: &[ChunkId]) -> Result<Vec<bool>, StoreError> {
+        if ids.len() > PAGE_IDS_MAX {
+            return Err(StoreError::TooMuch { what: "ids", found: ids.len(), limit: PAGE_IDS_MAX });
+        }
+        ids.iter().map(|id| self.chunks.has(id)).collect()
+    }
+}
+
+/// The reply, or that there is none.
+fn or_failed<T>(op: Op, result: Result<T, StoreError>, reply: impl FnOnce(T) -> Reply) -> Reply {
+    match result {
+        Ok(found) => reply(found),
+        Err(error) => Reply::Failed { op, error },
+    }
 }

@@ -1,0 +1,310 @@
+//! Reading the frames of one segment in order, and finding the way again after damage.
+//!
+//! Owns what counts as a record that is really there. After a place that is no frame the walk goes on at the next one,
+//! but trusts no header any more: a chunk counts only if all its bytes match its id, for the bytes between may have
+//! been sent by somebody and may look like frames. Refuses to change anything: cutting is the business of `log.rs`.
+//! Read `segment.rs` first.
+
+use super::disk::{Disk, DiskError, DiskErrorKind};
+use super::segment::{
+    bytes, checksum, is_chunk, segment_name, Frame, FrameKind, Location, Position, FRAME_HEADER_BYTES,
+    FRAME_MAGIC, FRAME_TRAILER_BYTES,
+};
+use crate::base::ids::ChunkId;
+
+/// What stands next in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A chunk's record.
+    Chunk(ChunkId, Location),
+    /// A chunk is gone since here; its record stood there.
+    Drop(ChunkId, Location),
+    /// A sync mark that ends here (offset).
+    Mark(u64),
+    /// Bytes that are no frame.
+    Gap(Gap),
+}
+
+/// A range of a segment that no frame explains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Where it begins.
+    pub from: u64,
+    /// Where the next frame begins, or the end.
+    pub to: u64,
+    /// The medium refused to read some of it: it must not be cut or written over.
+    pub unreadable: bool,
+}
+
+/// A walk through one segment.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    /// Where the segment is.
+    disk: &'a dyn Disk,
+    /// Its number.
+    segment: u32,
+    /// Its name.
+    name: String,
+    /// Where the next frame is expected.
+    offset: u64,
+    /// Where to stop.
+    end: u64,
+    /// From here on chunks are read and checked.
+    verify_from: u64,
+    /// After a gap: check everything, believe nothing else.
+    suspicious: bool,
+    /// A piece of the segment.
+    window: Vec<u8>,
+    /// Where it begins.
+    window_at: u64,
+    /// A read failed in the gap at hand.
+    unreadable: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Walks segment `from.segment` from `from.offset`, where a frame begins, to `end`. The bodies of chunks from
+    /// `verify_from` on are checked.
+    #[must_use]
+    pub fn new(disk: &'a dyn Disk, from: Position, end: u64, verify_from: u64) -> Self {
+        Self {
+            disk,
+            segment: from.segment,
+            name: segment_name(from.segment),
+            offset: from.offset,
+            end,
+            verify_from,
+            suspicious: false,
+            window: Vec::new(),
+            window_at: 0,
+            unreadable: false,
+        }
+    }
+
+    /// Where the next frame is expected.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position { segment: self.segment, offset: self.offset }
+    }
+
+    /// The next thing, or `None` at the end.
+    ///
+    /// # Errors
+    /// When the file is gone; places that cannot be read are gaps.
+    pub fn step(&mut self) -> Result<Option<Found>, DiskError> {
+        while self.offset < self.end {
+            let at = self.offset;
+            self.unreadable = false;
+            if let Some((frame, found)) = self.frame_at(at)? {
+                self.offset = at + frame.total();
+                match found {
+                    Some(found) => return Ok(Some(found)),
+                    None => continue,
+                }
+            }
+            self.suspicious = true;
+            let to = self.resume_after(at)?;
+            self.offset = to;
+            return Ok(Some(Found::Gap(Gap { from: at, to, unreadable: self.unreadable })));
+        }
+        Ok(None)
+    }
+
+    /// The frame that begins at `at`, and what it tells (a void tells nothing); `None` if none that counts does.
+    fn frame_at(&mut self, at: u64) -> Result<Option<(Frame, Option<Found>)>, DiskError> {
+        let mut header = [0; FRAME_HEADER_BYTES];
+        match self.window(at, FRAME_HEADER_BYTES)? {
+            Some(content) => header.copy_from_slice(&content[..FRAME_HEADER_BYTES]),
+            None => return Ok(None),
+        }
+        let place = Position { segment: self.segment, offset: at };
+        let Ok(frame) = Frame::decode(&header, place) else { return Ok(None) };
+        let end = at + frame.total();
+        if end > self.end {
+            return Ok(None);
+        }
+        let found = match frame.kind {
+            FrameKind::Chunk => {
+                let careful = self.suspicious || at >= self.verify_from;
+                let Ok(offset) = u32::try_from(at) else { return Ok(None) };
+                if careful && !self.chunk_is_whole(&frame, at)? {
+                    return Ok(None);
+                }
+                Some(Found::Chunk(frame.id, Location { segment: self.segment, offset, length: frame.length }))
+            }
+            FrameKind::Mark => Some(Found::Mark(end)),
+            FrameKind::Drop if !self.suspicious => match self.drop_body(at)? {
+                Some(location) => Some(Found::Drop(frame.id, location)),
+                None => return Ok(None),
+            },
+            FrameKind::Void if !self.suspicious => None,
+            FrameKind::Drop | FrameKind::Void => return Ok(None),
+        };
+        Ok(Some((frame, found)))
+    }
+
+    /// Whether all bytes of the chunk's record at `at` are as they were written.
+    fn chunk_is_whole(&mut self, frame: &Frame, at: u64) -> Result<bool, DiskError> {
+        let length = usize::try_from(frame.length).unwrap_or(usize::MAX);
+        let mut body = vec![0; length + FRAME_TRAILER_BYTES];
+        let read = self.disk.read_at(&self.name, at + bytes(FRAME_HEADER_BYTES), &mut body);
+        let Some(read) = self.readable(read)? else { return Ok(false) };
+        let (sealed, sum) = body.split_at(length);
+        Ok(read == body.len() && *sum == checksum(sealed) && is_chunk(&frame.id, sealed))
+    }
+
+    /// The body of the drop at `at`, if its checksum fits.
+    fn drop_body(&mut self, at: u64) -> Result<Option<Location>, DiskError> {
+        let Some(content) = self.window(at + bytes(FRAME_HEADER_BYTES), 12 + FRAME_TRAILER_BYTES)? else {
+            return Ok(None);
+        };
+        let mut body = [0; 12];
+        body.copy_from_slice(&content[..12]);
+        let whole = content[12..12 + FRAME_TRAILER_BYTES] == checksum(&body);
+        Ok(whole.then(|| Location::decode(&body)))
+    }
+
+    /// The first place after `gap` where a frame that counts begins, or the end.
+    fn resume_after(&mut self, gap: u64) -> Result<u64, DiskError> {
+        let mut at = gap + 1;
+        while at < self.end {
+            let wanted = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(WINDOW_BYTES);
+            let Some(content) = self.window(at, wanted)? else {
+                // Unreadable: try again behind the next block boundary.
+                at = (at / BLOCK_BYTES + 1) * BLOCK_BYTES;
+                continue;
+            };
+            let candidate = content.windows(FRAME_MAGIC.len()).position(|four| *four == FRAME_MAGIC);
+            let Some(candidate) = candidate else {
+                // The magic may begin in the last three bytes of this window.
+                at += bytes(content.len().saturating_sub(FRAME_MAGIC.len() - 1).max(1));
+                continue;
+            };
+            at += bytes(candidate);
+            if self.frame_at(at)?.is_some() {
+                return Ok(at);
+            }
+            at += 1;
+        }
+        Ok(self.end)
+    }
+
+    /// At least `length` bytes at `at` (more if they are at hand), or `None` if the range cannot be read or is not there.
+    fn window(&mut self, at: u64, length: usize) -> Result<Option<&[u8]>, DiskError> {
+        if at + bytes(length) > self.end {
+            return Ok(None);
+        }
+        let inside = at >= self.window_at && at + bytes(length) <= self.window_at + bytes(self.window.len());
+        if !inside {
+            let mut window = std::mem::take(&mut self.window);
+            let left = usize::try_from(self.end - at).unwrap_or(usize::MAX);
+            window.resize(left.min(WINDOW_BYTES).max(length), 0);
+            let read = self.disk.read_at(&self.name, at, &mut window);
+            let Some(read) = self.readable(read)? else { return Ok(None) };
+            window.truncate(read);
+            self.window = window;
+            self.window_at = at;
+            if read < length {
+                return Ok(None);
+            }
+        }
+        let start = usize::try_from(at - self.window_at).unwrap_or(usize::MAX);
+        Ok(self.window.get(start..))
+    }
+
+    /// Turns a medium error into `None` and remembers it; other errors are passed on.
+    fn readable(&mut self, read: Result<usize, DiskError>) -> Result<Option<usize>, DiskError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if error.kind == DiskErrorKind::Io => {
+                self.unreadable = true;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// How much of a segment is read at once: many small records, or one header of a large one without much waste.
+const WINDOW_BYTES: usize = 16 * 1024;
+/// What a medium fails to read at once.
+const BLOCK_BYTES: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::disk::SimDisk;
+    use sha2::{Digest, Sha256};
+    use std::ops::Range;
+
+    /// One chunk's record for that place.
+    fn record(at: Position, sealed: &[u8]) -> Vec<u8> {
+        let id = ChunkId::from_bytes(Sha256::digest(sealed).into());
+        let frame = Frame::chunk(id, u32::try_from(sealed.len()).unwrap());
+        [&frame.encode(at)[..], sealed, &checksum(sealed)].concat()
+    }
+
+    /// A segment of these chunks, from offset 32 on.
+    fn segment(chunks: &[&[u8]]) -> (SimDisk, Vec<Range<u64>>) {
+        let disk = SimDisk::new(1 << 30);
+        disk.create_dir("segments").unwrap();
+        let mut offset = 32;
+        let mut ranges = Vec::new();
+        for sealed in chunks {
+            let record = record(Position { segment: 0, offset }, sealed);
+            disk.write_at(&segment_name(0), offset, &record).unwrap();
+            ranges.push(offset..offset + bytes(record.len()));
+            offset += bytes(record.len());
+        }
+        (disk, ranges)
+    }
+
+    /// Everything that a walk finds: chunk lengths as `Ok`, gaps as `Err`.
+    fn walk(disk: &SimDisk, end: u64, verify_from: u64) -> Vec<Result<u32, Range<u64>>> {
+        let mut walk = Walk::new(disk, Position { segment: 0, offset: 32 }, end, verify_from);
+        let mut all = Vec::new();
+        while let Some(found) = walk.step().unwrap() {
+            match found {
+                Found::Chunk(_, location) => all.push(Ok(location.length)),
+                Found::Gap(gap) => all.push(Err(gap.from..gap.to)),
+                Found::Drop(..) | Found::Mark(_) => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn reading_resumes_at_the_record_after_a_damaged_header() {
+        let (disk, ranges) = segment(&[&[1; 40_000], &[2; 100], &[3; 50]]);
+        disk.flip_bits(&segment_name(0), ranges[0].start + 9, 1);
+        let found = walk(&disk, ranges[2].end, u64::MAX);
+        assert_eq!(found, [Err(ranges[0].clone()), Ok(100), Ok(50)]);
+    }
+
+    #[test]
+    fn a_damaged_body_is_found_where_bodies_are_verified() {
+        let (disk, ranges) = segment(&[&[1; 400], &[2; 100], &[3; 50]]);
+        disk.flip_bits(&segment_name(0), ranges[1].start + 60, 1);
+        assert_eq!(walk(&disk, ranges[2].end, u64::MAX), [Ok(400), Ok(100), Ok(50)]);
+        assert_eq!(walk(&disk, ranges[2].end, ranges[0].end), [Ok(400), Err(ranges[1].clone()), Ok(50)]);
+    }
+
+    #[test]
+    fn a_record_inside_a_damaged_chunk_cannot_stand_for_another_chunk() {
+        // A peer sent a chunk that holds a frame made for just this place, naming a chunk that it is not.
+        let inner = Position { segment: 0, offset: 32 + 52 + 10 };
+        let forged = Frame::chunk(ChunkId::from_bytes([9; 32]), 5).encode(inner);
+        let chunk = [&[0; 10][..], &forged, &[0; 40]].concat();
+        let (disk, ranges) = segment(&[&chunk, &[3; 50]]);
+        disk.flip_bits(&segment_name(0), 40, 1);
+        assert_eq!(walk(&disk, ranges[1].end, u64::MAX), [Err(ranges[0].clone()), Ok(50)]);
+    }
+
+    #[test]
+    fn unreadable_blocks_are_a_gap_that_says_so() {
+        let (disk, ranges) = segment(&[&[1; 40_000], &[2; 100]]);
+        disk.fail_after(0, crate::sim::disk::Fault::Io);
+        let mut walk = Walk::new(&disk, Position { segment: 0, offset: 32 }, ranges[1].end, u64::MAX);
+        let found = walk.step().unwrap();
+        assert_eq!(found, Some(Found::Gap(Gap { from: 32, to: ranges[1].start, unreadable: true })));
+    }
+}
