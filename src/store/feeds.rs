@@ -348,7 +348,7 @@ mod tests {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let (page, more) = feeds.entries(None, after.as_ref(), 350).unwrap();
-            assert_eq!(page.len(), if more { 3 } else { 3 });
+            assert_eq!(page.len(), 3, "30 entries of 100 bytes, 350 bytes a page");
             after = page.last().map(|(feed, sequence, _)| (*feed, *sequence));
             all.extend(page);
             if !more {

@@ -130,10 +130,8 @@ impl Log {
         let tail = self.tail.as_mut().expect("a segment was just begun");
         let at = Position { segment: tail.number, offset: tail.end };
         let parts = [&frame.encode(at)[..], body, &checksum(body)];
-        if let Err(error) = self.disk.write_parts_at(&tail.name, tail.end, &parts) {
-            // What was written in part is written over by the next frame, or cut at the next open.
-            return Err(error);
-        }
+        // What a failure leaves is written over by the next frame, or cut at the next open.
+        self.disk.write_parts_at(&tail.name, tail.end, &parts)?;
         tail.end += frame.total();
         self.written_bytes += frame.total();
         let offset = u32::try_from(at.offset).expect("a frame begins below the segment limit, a u32");
