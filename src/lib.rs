@@ -116,6 +116,7 @@ pub mod store {
 
 pub mod peer {
     //! Floor 2: datagrams <-> peers. State machines without input or output of their own.
+    pub mod answers;
     pub mod cipher;
     pub mod congestion;
     pub mod desk;
@@ -124,8 +125,10 @@ pub mod peer {
     pub mod handshake;
     pub mod invite;
     pub mod join;
+    pub mod knocks;
     pub mod links;
     pub mod loss;
+    pub mod opened;
     pub mod opening;
     pub mod pairing;
     pub mod ranges;

@@ -5,12 +5,10 @@
 
 use super::desk::Desk;
 use super::event::{Event, PeerInfo, SendError};
-use super::opening::{Opened, Order};
+use super::opened::{Opened, Order};
 use super::session::{CloseCode, SendError as SessionSendError, Session, SessionError};
 use crate::base::ids::NodeId;
-use crate::base::limits::{
-    FAREWELL_TIME, HANDSHAKE_TIME_MAX, HANDSHAKE_WAIT_FIRST, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX,
-};
+use crate::base::limits::{FAREWELL_TIME, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX};
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
 use crate::wire::frame::Lane;
@@ -57,22 +55,12 @@ struct Link {
     order: Order,
     /// Delivery.
     session: Session,
-    /// XX: the third message, until the other side is heard.
-    finish: Option<Finish>,
     /// How the other side proved its membership, until the roster has it.
     chain: Option<Vec<Vec<u8>>>,
     /// The greatest packet number that has authenticated: older packets do not move the address back.
     newest: Option<u64>,
     /// What did not fit the queue: on which lane, and how long it was. Room is reported when it would.
     starved: Option<(Lane, usize)>,
-}
-
-/// A handshake's last message, sent again until it has arrived.
-struct Finish {
-    /// As it was sent first.
-    datagram: Vec<u8>,
-    /// When it is sent again, and how long the wait after that is.
-    again: (Time, Span),
 }
 
 impl Links {
@@ -105,10 +93,6 @@ impl Links {
             desk.event(Event::Introduced { member, chain: chain.clone() });
             chain
         });
-        let finish = opened.finish.map(|datagram| {
-            desk.transmit(opened.address, datagram.clone());
-            Finish { datagram, again: (now + HANDSHAKE_WAIT_FIRST, HANDSHAKE_WAIT_FIRST.times(2)) }
-        });
         // The other side's session stands when it has read a packet of ours.
         session.ping();
         desk.event(Event::Up { node, address: opened.address });
@@ -118,7 +102,6 @@ impl Links {
             since: now,
             order: opened.order,
             session,
-            finish,
             chain,
             newest: None,
             starved: None,
@@ -146,7 +129,6 @@ impl Links {
         };
         match link.session.handle_data(now, header.number, sealed) {
             Ok(()) => {
-                link.finish = None;
                 if link.newest.is_none_or(|newest| header.number > newest) {
                     link.newest = Some(header.number);
                     link.address = from;
@@ -192,19 +174,12 @@ impl Links {
         }
     }
 
-    /// Timers of sessions, and third messages that have not arrived.
-    pub fn handle_timeout(&mut self, desk: &mut Desk, now: Time) {
+    /// Timers of sessions.
+    pub fn handle_timeout(&mut self, now: Time) {
         self.leaving.retain(|leaving| now < leaving.until);
         for link in self.links.values_mut() {
             if link.session.deadline().is_some_and(|deadline| deadline <= now) {
                 link.session.handle_timeout(now);
-            }
-            if now >= link.since + HANDSHAKE_TIME_MAX {
-                link.finish = None;
-            }
-            if let Some(finish) = link.finish.as_mut().filter(|finish| finish.again.0 <= now) {
-                desk.transmit(link.address, finish.datagram.clone());
-                finish.again = (now + finish.again.1, finish.again.1.times(2));
             }
         }
     }
@@ -213,10 +188,8 @@ impl Links {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let sessions = self.links.values().filter_map(|link| link.session.deadline());
-        let finishes =
-            self.links.values().filter_map(|link| link.finish.as_ref().map(|finish| finish.again.0));
         let leaving = self.leaving.iter().map(|leaving| leaving.until);
-        sessions.chain(finishes).chain(leaving).min()
+        sessions.chain(leaving).min()
     }
 
     /// The next datagram of any session: one each in turn, so that a busy session does not keep others waiting.

@@ -15,7 +15,7 @@ use crate::base::limits::PAIRING_JOINS_MAX;
 use crate::base::units::Time;
 use crate::feed::roster::Roster;
 use crate::wire::frame::Lane;
-use crate::wire::packet::{self, Data, Handshake, Packet, PacketError, Pair, PairStage, Stage, Versions};
+use crate::wire::packet::{self, Data, Handshake, Packet, PacketError, Pair, PairStage, Versions};
 use core::fmt;
 use rand_core::RngCore;
 use std::collections::BTreeMap;
@@ -118,7 +118,7 @@ impl Endpoint {
     pub fn handle_timeout(&mut self, now: Time) {
         self.see(now);
         self.openings.handle_timeout(&mut self.desk, now);
-        self.links.handle_timeout(&mut self.desk, now);
+        self.links.handle_timeout(now);
         if self.invitation.as_mut().is_some_and(|invitation| !invitation.handle_timeout(&mut self.desk, now))
         {
             self.invitation = None;
@@ -256,17 +256,9 @@ impl Endpoint {
             self.desk.counters.strangers += 1;
             return;
         };
-        let (openings, desk) = (&mut self.openings, &mut self.desk);
-        let opened = match handshake.header.stage {
-            Stage::Init => {
-                openings.on_init(member, desk, now, index, (from, handshake));
-                None
-            }
-            Stage::Reply => openings.on_reply(member, desk, now, (from, handshake)),
-            Stage::Finish => openings.on_finish(member, desk, now, (from, handshake)),
-        };
+        let opened = self.openings.handle(member, &mut self.desk, now, index, (from, handshake));
         if let Some(opened) = opened {
-            self.links.establish(desk, now, opened);
+            self.links.establish(&mut self.desk, now, opened);
         }
     }
 
@@ -337,3 +329,6 @@ impl fmt::Debug for Endpoint {
         formatter.debug_struct("Endpoint").field("desk", &self.desk).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

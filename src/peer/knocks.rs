@@ -1,0 +1,302 @@
+//! The initiator's side: handshakes that this node has begun.
+//!
+//! Owns: first and third messages sent again with growing waits, replies, giving up. Refuses: other nodes' handshakes
+//! (`answers.rs`). Read first: PROTOCOL.md, "Handshake".
+
+use super::desk::{Desk, Membership};
+use super::event::Event;
+use super::handshake::{Local, Noise};
+use super::opened::{identify, Clocks, Known, Opened, Order, Ready};
+use crate::base::ids::NodeId;
+use crate::base::limits::{
+    HANDSHAKES_BEGUN_MAX, HANDSHAKE_TIME_MAX, HANDSHAKE_WAIT_FIRST, SIMULTANEOUS_WAIT,
+};
+use crate::base::units::{Span, Time};
+use crate::feed::roster::Roster;
+use crate::wire::packet::{Data, Handshake, HandshakeHeader, Pattern, Stage, MAC_BYTES};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Handshakes that this node has begun.
+///
+/// ```text
+///  Waiting --- Reply (IK) ----------------------------------------> Opened
+///     |   \--- Reply (XX) --> Finished --- first data packet -----> Opened
+///     |                          |
+///     +--------------------------+--- ten seconds, or somebody else --> ConnectFailed
+/// ```
+#[derive(Default)]
+pub struct Knocks {
+    /// By this side's index.
+    begun: BTreeMap<u32, Begun>,
+}
+
+/// One of them.
+struct Begun {
+    /// Who is wanted; None: whichever member is there.
+    peer: Option<NodeId>,
+    /// Where.
+    address: SocketAddr,
+    /// What was sent last, and is sent again as it is.
+    datagram: Vec<u8>,
+    /// The clock in it (IK).
+    clock: u64,
+    /// When that was sent first.
+    since: Time,
+    /// When it is sent again, and how long the wait after that is.
+    again: (Time, Span),
+    /// How far it is.
+    stage: BegunStage,
+}
+
+/// What such a handshake waits for.
+enum BegunStage {
+    /// The reply.
+    Waiting(Box<Noise>),
+    /// XX: a data packet, which shows that the third message has arrived and was accepted.
+    Finished(Box<Ready>),
+}
+
+impl Knocks {
+    /// Whether this side's index is taken.
+    #[must_use]
+    pub fn has(&self, index: u32) -> bool {
+        self.begun.contains_key(&index)
+    }
+
+    /// Whether the same is on its way.
+    #[must_use]
+    pub fn is_begun(&self, peer: Option<NodeId>, address: SocketAddr) -> bool {
+        self.begun.values().any(|begun| begun.peer == peer && begun.address == address)
+    }
+
+    /// Begins: IK with a peer whose channel key is known, else XX. If the peer was answered a moment ago
+    /// (`is_expected`), the first message waits a little: it will hardly be needed.
+    pub fn begin(
+        &mut self,
+        member: &Membership,
+        desk: &mut Desk,
+        clocks: &mut Clocks,
+        now: Time,
+        (index, peer, address, is_expected): (u32, Option<NodeId>, SocketAddr, bool),
+    ) {
+        let channel = peer.and_then(|node| member.roster.member(&node)).map(|known| known.channel);
+        let clock = peer.map_or(0, |node| clocks.tick(node));
+        let local =
+            Local { door: &member.keys, channel_secret: &member.identity.channel_secret, seed: desk.seed() };
+        let made = Noise::initiate(local, channel.as_ref()).and_then(|mut noise| {
+            let (stage, pattern) = (Stage::Init, noise.pattern());
+            let header = HandshakeHeader { stage, pattern, sender: index, receiver: 0 };
+            let claims = channel.map(|_| clocks.claims(clock, member.chain.clone()));
+            let datagram = noise.write(&member.keys, header, claims.as_ref())?;
+            Ok((noise, datagram))
+        });
+        let (noise, datagram) = match made {
+            Ok(made) if self.begun.len() < HANDSHAKES_BEGUN_MAX => made,
+            _ => {
+                desk.counters.refused += 1;
+                return desk.event(Event::ConnectFailed { peer, address });
+            }
+        };
+        if !is_expected {
+            desk.transmit(address, datagram.clone());
+        }
+        let stage = BegunStage::Waiting(Box::new(noise));
+        self.begun.insert(
+            index,
+            Begun { peer, address, datagram, clock, since: now, again: first_wait(now), stage },
+        );
+    }
+
+    /// The peer and the clock of a handshake that waits for a reply of this pattern.
+    #[must_use]
+    pub fn waiting(&self, header: &HandshakeHeader) -> Option<(Option<NodeId>, u64)> {
+        let begun = self.begun.get(&header.receiver)?;
+        match &begun.stage {
+            BegunStage::Waiting(noise) if noise.pattern() == header.pattern => {
+                Some((begun.peer, begun.clock))
+            }
+            BegunStage::Waiting(_) | BegunStage::Finished(_) => None,
+        }
+    }
+
+    /// The reply to a first message, whose MAC is right. IK: the session stands.
+    pub fn on_reply(
+        &mut self,
+        member: &Membership,
+        desk: &mut Desk,
+        clocks: &mut Clocks,
+        now: Time,
+        (from, packet): (SocketAddr, &Handshake<'_>),
+    ) -> Option<Opened> {
+        let index = packet.header.receiver;
+        let BegunStage::Waiting(noise) = &mut self.begun.get_mut(&index)?.stage else {
+            return None;
+        };
+        let Ok(payload) = noise.read(packet.noise) else {
+            desk.counters.forged += 1;
+            return None;
+        };
+        let Begun { peer, address, clock, stage: BegunStage::Waiting(mut noise), .. } =
+            self.begun.remove(&index)?
+        else {
+            return None;
+        };
+        let known = identify(member, &noise, &payload)
+            .filter(|known| peer.is_none_or(|node| node == known.member.node));
+        let finished = known.and_then(|Known { member: other, chain, claims }| {
+            let (clock, finish) = match packet.header.pattern {
+                Pattern::Ik => (clock, None),
+                Pattern::Xx => {
+                    let clock = clocks.tick(other.node).max(claims.clock);
+                    (clock, Some(finish(member, clocks, &mut noise, packet.header, clock)?))
+                }
+            };
+            let order = clocks.place(&other.node, (member.identity.node, clock), &claims);
+            let ready =
+                Ready { member: other, chain, keys: noise.keys()?, remote: packet.header.sender, order };
+            Some((ready, finish))
+        });
+        match finished {
+            None => desk.event(Event::ConnectFailed { peer, address }),
+            Some((ready, None)) => {
+                let session = ready.session(now, index);
+                return Some(ready.open(session, from));
+            }
+            Some((ready, Some(datagram))) => {
+                desk.transmit(from, datagram.clone());
+                let (clock, again) = (ready.order.clock, first_wait(now));
+                let stage = BegunStage::Finished(Box::new(ready));
+                self.begun
+                    .insert(index, Begun { peer, address: from, datagram, clock, since: now, again, stage });
+            }
+        }
+        None
+    }
+
+    /// Whether a data packet with this index may complete a handshake.
+    #[must_use]
+    pub fn is_ready(&self, index: u32) -> bool {
+        matches!(self.begun.get(&index), Some(Begun { stage: BegunStage::Finished(_), .. }))
+    }
+
+    /// Such a data packet: if it authenticates, the session stands.
+    pub fn on_data(
+        &mut self,
+        desk: &mut Desk,
+        now: Time,
+        from: SocketAddr,
+        data: Data<'_>,
+    ) -> Option<Opened> {
+        let index = data.header.receiver;
+        let BegunStage::Finished(ready) = &self.begun.get(&index)?.stage else {
+            return None;
+        };
+        let Some(session) = ready.session_of(now, data) else {
+            desk.counters.forged += 1;
+            return None;
+        };
+        let BegunStage::Finished(ready) = self.begun.remove(&index)?.stage else {
+            return None;
+        };
+        Some(ready.open(session, from))
+    }
+
+    /// Somebody at the address does not speak our version.
+    pub fn on_versions(&mut self, desk: &mut Desk, index: u32) {
+        if let Some(begun) = self.begun.remove(&index) {
+            desk.event(Event::ConnectFailed { peer: begun.peer, address: begun.address });
+        }
+    }
+
+    /// Whether this side has begun an IK handshake with the same node a moment ago that will win over `theirs`: then
+    /// theirs is not answered yet, and no session is made only to be replaced.
+    #[must_use]
+    pub fn is_better(&self, own: NodeId, now: Time, theirs: &Order) -> bool {
+        self.begun.values().any(|begun| {
+            let ours = Order { initiator: own, clock: begun.clock, ..*theirs };
+            begun.peer == Some(theirs.initiator)
+                && begun.is_young(now)
+                && matches!(&begun.stage, BegunStage::Waiting(noise) if noise.pattern() == Pattern::Ik)
+                && ours.rank() > theirs.rank()
+        })
+    }
+
+    /// The same for XX, where nobody knows the other yet: by address, and the lower first message wins.
+    #[must_use]
+    pub fn is_better_at(&self, now: Time, address: SocketAddr, mac: &[u8; MAC_BYTES]) -> bool {
+        self.begun.values().any(|begun| {
+            begun.address == address
+                && begun.is_young(now)
+                && matches!(&begun.stage, BegunStage::Waiting(noise) if noise.pattern() == Pattern::Xx)
+                && begun.datagram.last_chunk::<MAC_BYTES>().is_some_and(|ours| ours < mac)
+        })
+    }
+
+    /// A session with `node` stands, reached at `address`: what waits for the same is not needed.
+    pub fn abandon(&mut self, node: &NodeId, address: Option<SocketAddr>) {
+        self.begun.retain(|_, begun| {
+            let is_same = begun.peer.map_or(Some(begun.address) == address, |peer| peer == *node);
+            !is_same || matches!(begun.stage, BegunStage::Finished(_))
+        });
+    }
+
+    /// Sends again, gives up.
+    pub fn handle_timeout(&mut self, desk: &mut Desk, now: Time) {
+        self.begun.retain(|_, begun| {
+            if now >= begun.since + HANDSHAKE_TIME_MAX {
+                desk.event(Event::ConnectFailed { peer: begun.peer, address: begun.address });
+                return false;
+            }
+            let (at, wait) = begun.again;
+            if now >= at {
+                desk.transmit(begun.address, begun.datagram.clone());
+                begun.again = (now + wait, wait.times(2));
+            }
+            true
+        });
+    }
+
+    /// When [`Knocks::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.begun.values().map(|begun| begun.again.0.min(begun.since + HANDSHAKE_TIME_MAX)).min()
+    }
+
+    /// Forgets handshakes with nodes that are removed.
+    pub fn set_roster(&mut self, roster: &Roster) {
+        self.begun.retain(|_, begun| {
+            let is_removed = |node: &NodeId| roster.is_removed(node);
+            let proven = match &begun.stage {
+                BegunStage::Finished(ready) => Some(ready.member.node),
+                BegunStage::Waiting(_) => None,
+            };
+            !begun.peer.as_ref().is_some_and(is_removed) && !proven.as_ref().is_some_and(is_removed)
+        });
+    }
+}
+
+impl Begun {
+    /// Whether it was begun a moment ago.
+    fn is_young(&self, now: Time) -> bool {
+        now < self.since + SIMULTANEOUS_WAIT
+    }
+}
+
+/// When something is sent for the second time, and how long the wait after that is.
+fn first_wait(now: Time) -> (Time, Span) {
+    (now + HANDSHAKE_WAIT_FIRST, HANDSHAKE_WAIT_FIRST.times(2))
+}
+
+/// Writes the third message of XX.
+fn finish(
+    member: &Membership,
+    clocks: &Clocks,
+    noise: &mut Noise,
+    reply: HandshakeHeader,
+    clock: u64,
+) -> Option<Vec<u8>> {
+    let (stage, pattern) = (Stage::Finish, Pattern::Xx);
+    let header = HandshakeHeader { stage, pattern, sender: reply.receiver, receiver: reply.sender };
+    noise.write(&member.keys, header, Some(&clocks.claims(clock, member.chain.clone()))).ok()
+}
