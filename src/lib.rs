@@ -60,6 +60,7 @@ pub mod file {
 pub mod seal {
     //! Floor 1: chunk <-> sealed chunk. Pure.
     pub mod cipher;
+    pub mod derive;
     pub mod keys;
     #[cfg(test)]
     mod keys_tests;
@@ -86,7 +87,10 @@ pub mod feed {
     #[cfg(test)]
     mod entry_tests;
     pub mod error;
+    pub mod facts;
     pub mod groups;
+    #[cfg(test)]
+    mod order_tests;
     pub mod roster;
     #[cfg(test)]
     mod roster_tests;

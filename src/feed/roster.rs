@@ -43,8 +43,8 @@ pub struct Roster {
     root: NodeId,
     /// All Admits and Removes, by feed, ascending by sequence.
     facts: BTreeMap<FeedId, Vec<Fact>>,
-    /// Nodes that some Remove names, valid or not.
-    named: BTreeSet<NodeId>,
+    /// Last entries that some Remove names, valid or not, by feed and sequence.
+    awaited: BTreeSet<(FeedId, u64)>,
     /// Members.
     members: BTreeMap<NodeId, Standing>,
     /// Nodes that were members.
@@ -98,7 +98,7 @@ impl Roster {
             root_public,
             root: author_of(&root_public),
             facts: BTreeMap::new(),
-            named: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             members: BTreeMap::new(),
             former: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -140,16 +140,16 @@ impl Roster {
             return false;
         }
         if let What::Remove(remove) = &what {
-            self.named.insert(remove.node);
+            self.awaited.extend(remove.heads.iter().map(|head| (head.feed, head.length.saturating_sub(1))));
         }
         facts.insert(index, Fact { sequence: entry.sequence, bytes: Arc::from(bytes), what });
         true
     }
 
-    /// Whether some Remove names the node, so that new entries of its feeds may complete what a Remove refers to.
+    /// Whether some Remove names this entry as the last one that counts, so that its arrival settles something.
     #[must_use]
-    pub(super) fn is_named(&self, node: &NodeId) -> bool {
-        self.named.contains(node)
+    pub(super) fn is_awaited(&self, feed: &FeedId, sequence: u64) -> bool {
+        self.awaited.contains(&(*feed, sequence))
     }
 
     /// Draws all conclusions anew. `hash_at` gives the hash of an entry by feed and sequence: a removed node's entries

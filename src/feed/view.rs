@@ -16,6 +16,8 @@ use crate::base::limits::FEEDS_MAX;
 use crate::base::units::WallTime;
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use super::facts::{Applied, FolderFact, Fork, SnapshotFact};
+
 /// The state of a vault as its feeds tell it.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -46,66 +48,6 @@ struct Feed {
     predecessor: Option<FeedId>,
     /// The latest Describe in it.
     describe: Option<Describe>,
-}
-
-/// An entry that was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// Its feed.
-    pub feed: FeedId,
-    /// Its place in the feed.
-    pub sequence: u64,
-    /// Its hash; of a Snapshot entry, the snapshot's id.
-    pub hash: EntryHash,
-    /// Whether it means anything by what is known now; if not, it is only chained.
-    pub counts: bool,
-    /// The entry.
-    pub entry: Entry,
-}
-
-/// A folder as one writer wants it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FolderFact {
-    /// Who.
-    pub writer: NodeId,
-    /// In which feed (with `sequence`, what its sealed text is bound to).
-    pub feed: FeedId,
-    /// At which place.
-    pub sequence: u64,
-    /// When, as a label.
-    pub wall: WallTime,
-    /// What.
-    pub entry: FolderEntry,
-}
-
-/// A snapshot and where it is stated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotFact {
-    /// Its id: the entry's hash.
-    pub id: SnapshotId,
-    /// Who wrote it.
-    pub writer: NodeId,
-    /// In which feed (with `sequence`, what its sealed text is bound to).
-    pub feed: FeedId,
-    /// At which place.
-    pub sequence: u64,
-    /// When it was published, as a label.
-    pub wall: WallTime,
-    /// What it says.
-    pub entry: SnapshotEntry,
-}
-
-/// Proof that a node has signed two histories of one feed: a disk was copied or restored, or it cheats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fork {
-    /// The feed.
-    pub feed: FeedId,
-    /// The first place known to differ.
-    pub sequence: u64,
-    /// The entry there that is kept: the one that came first.
-    pub kept: EntryHash,
-    /// The entry there that was refused.
-    pub refused: EntryHash,
 }
 
 impl View {
@@ -298,7 +240,7 @@ impl View {
             self.find_newest(&entry.feed.node);
         }
         let is_fact = self.roster.note(bytes, entry);
-        if is_fact || self.roster.is_named(&entry.feed.node) {
+        if is_fact || self.roster.is_awaited(&entry.feed, entry.sequence) {
             let feeds = &self.feeds;
             self.roster.settle(&|feed, sequence| feeds.get(feed)?.chain.hash_at(sequence));
         }

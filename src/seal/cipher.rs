@@ -7,7 +7,7 @@
 //! equal text gives equal sealed bytes (the construction of RFC 5297 and of Rogaway and Shrimpton's SIV, with a hash
 //! in the place of the PRF).
 
-use super::keys::derive;
+use super::derive::derive;
 use crate::base::ids::EpochId;
 use chacha20poly1305::{AeadInPlace, KeyInit, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;

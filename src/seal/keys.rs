@@ -11,15 +11,17 @@
 //!
 //! Only the content key ever changes: later epochs' keys are random.
 
+use super::derive::{decode, derive, encode};
 use crate::base::ids::{EpochId, NodeId, VaultId};
 use crate::base::limits::EPOCHS_MAX;
 use core::fmt;
 use ed25519_dalek::SigningKey;
-use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, Zeroizing};
+
+pub use super::derive::KeysError;
 
 /// The 256 bits that everything else comes from. They live on paper; a node has them only while it makes or recovers
 /// a vault.
@@ -67,15 +69,6 @@ pub struct NodeSecret {
     signing: SigningKey,
     /// Proves the node on channels (X25519).
     channel: [u8; 32],
-}
-
-/// Why stored or received keys cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeysError {
-    /// They are of a version that this program does not know.
-    Version(u8),
-    /// They are damaged.
-    Malformed,
 }
 
 impl RootSecret {
@@ -289,26 +282,10 @@ pub fn epoch_id(content_key: &[u8; 32]) -> EpochId {
     EpochId::from_bytes(id)
 }
 
-/// HKDF-SHA-256 with a fixed salt; each purpose has its own `info`, and no two purposes share one.
-#[must_use]
-pub(super) fn derive(secret: &[u8; 32], info: &[u8]) -> Zeroizing<[u8; 32]> {
-    let mut key = Zeroizing::new([0; 32]);
-    Hkdf::<Sha256>::new(Some(SALT), secret)
-        .expand(info, key.as_mut_slice())
-        .expect("HKDF-SHA-256 gives up to 8,160 bytes, and 32 are asked for");
-    key
-}
-
 /// The vault whose root has this public signing key.
 fn vault_of(root_public: &[u8; 32]) -> VaultId {
     VaultId::from_bytes(Sha256::digest(root_public).into())
 }
-
-/// The salt of every derivation: separates nuthatch from whatever else may use the same secret.
-const SALT: &[u8] = b"nuthatch key tree 1";
-
-/// The version byte that encoded keys begin with.
-const VERSION: u8 = 1;
 
 /// The encoded form of [`FullKeys`].
 #[derive(Serialize, Deserialize)]
@@ -325,26 +302,6 @@ struct FullWire {
     map: [u8; 32],
     /// Content keys, oldest first.
     content: Vec<[u8; 32]>,
-}
-
-/// The version byte, then postcard.
-fn encode<T: Serialize>(wire: &T) -> Zeroizing<Vec<u8>> {
-    // Large enough at once: a vector that grows would leave copies of secrets behind.
-    let mut bytes = Vec::with_capacity(256 + 32 * EPOCHS_MAX);
-    bytes.push(VERSION);
-    Zeroizing::new(postcard::to_extend(wire, bytes).expect("fixed arrays and lists of them always encode"))
-}
-
-/// Reads what [`encode`] wrote, all of it.
-fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, KeysError> {
-    match bytes.split_first() {
-        Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
-            Ok((wire, [])) => Ok(wire),
-            _ => Err(KeysError::Malformed),
-        },
-        Some((&version, _)) => Err(KeysError::Version(version)),
-        None => Err(KeysError::Malformed),
-    }
 }
 
 /// Wipes on drop, and prints without its secrets.
@@ -391,18 +348,3 @@ impl fmt::Debug for StoreKeys {
         write!(formatter, "StoreKeys({})", self.vault.short())
     }
 }
-
-impl fmt::Display for KeysError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version(version) => {
-                write!(formatter, "keys of version {version} are newer than this program: update nuthatch")
-            }
-            Self::Malformed => {
-                formatter.write_str("the keys are damaged: recover the node from the recovery phrase")
-            }
-        }
-    }
-}
-
-impl std::error::Error for KeysError {}
