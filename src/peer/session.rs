@@ -101,6 +101,8 @@ pub struct Session {
     ping: bool,
     /// When the last packet of the peer arrived.
     heard: Time,
+    /// When [`Self::handle_timeout`] was last called.
+    timeout_at: Time,
     /// Counters; the rest of [`Stats`] is kept where it happens.
     stats: Stats,
 }
@@ -127,6 +129,7 @@ impl Session {
             probes: 0,
             ping: false,
             heard: now,
+            timeout_at: now,
             stats: Stats::default(),
         }
     }
@@ -342,7 +345,8 @@ impl Session {
         }
     }
 
-    /// When [`Self::handle_timeout`] is to be called; None if never.
+    /// When [`Self::handle_timeout`] is to be called; None if never. After that call it lies ahead, even while a full
+    /// socket keeps [`Self::poll_transmit`] from being drained.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         if matches!(self.state, State::Closed { .. }) {
@@ -352,15 +356,14 @@ impl Session {
         if !self.ping {
             earliest = earliest.min(self.keepalive_at());
         }
-        if let Some(due) = self.received.due() {
-            earliest = earliest.min(due);
+        if self.probes == 0 {
+            earliest = self.sent.deadline(&self.trip).map_or(earliest, |due| earliest.min(due));
         }
-        if let Some(due) = self.sent.deadline(&self.trip) {
-            earliest = earliest.min(due);
-        }
-        if self.fits_window() && self.outgoing.is_pending() {
-            earliest = earliest.min(self.pacer.ready_at(&self.control, self.trip.smoothed()));
-        }
+        let paced = self.fits_window() && self.outgoing.is_pending();
+        let pace = paced.then(|| self.pacer.ready_at(&self.control, self.trip.smoothed()));
+        // What was due at the last call of handle_timeout() waits for poll_transmit() and for no clock.
+        let new = self.received.due().into_iter().chain(pace).filter(|due| *due > self.timeout_at);
+        earliest = new.fold(earliest, Time::min);
         Some(earliest)
     }
 
@@ -374,6 +377,7 @@ impl Session {
         if matches!(self.state, State::Closed { .. }) {
             return;
         }
+        self.timeout_at = self.timeout_at.max(now);
         if self.heard + SESSION_IDLE_MAX <= now {
             self.end(CloseReason::Idle, 0);
             return;
@@ -381,7 +385,7 @@ impl Session {
         if self.keepalive_at() <= now {
             self.ping = true;
         }
-        if self.sent.deadline(&self.trip).is_some_and(|due| due <= now) {
+        if self.probes == 0 && self.sent.deadline(&self.trip).is_some_and(|due| due <= now) {
             if self.sent.on_deadline(&self.trip, &mut self.outgoing) {
                 self.probes = PROBE_PACKETS;
                 self.incoming.repeat_credits(self.sent.credits_in_flight());

@@ -52,6 +52,8 @@ pub struct Link {
     pub weather: Weather,
     /// Serial numbers given out.
     pub serial: u64,
+    /// Things that have happened.
+    pub steps: u64,
     /// What the most memory was that one end's incoming lanes took.
     pub held_max: usize,
     /// Every datagram sent to each end.
@@ -75,6 +77,7 @@ impl Link {
             random: ChaCha8Rng::seed_from_u64(seed),
             weather,
             serial: 0,
+            steps: 0,
             held_max: 0,
             seen: [Vec::new(), Vec::new()],
             records: false,
@@ -146,6 +149,8 @@ impl Link {
             self.now = end;
             return false;
         };
+        assert!(self.steps < 5_000_000, "the sessions spin");
+        self.steps += 1;
         self.now = self.now.max(next);
         if packet == Some(next) {
             let Some(Reverse((_, _, to, mut datagram))) = self.on_the_way.pop() else { return false };
@@ -174,7 +179,6 @@ impl Link {
         let start = self.now;
         let count = self.out[1].len() + messages.len();
         let mut waiting = messages.into_iter().peekable();
-        let mut steps = 0_u64;
         while self.out[1].len() < count {
             while let Some((lane, message)) =
                 waiting.next_if(|next| self.ends[0].room(next.0) >= next.1.len())
@@ -182,8 +186,6 @@ impl Link {
                 self.ends[0].send(lane, message).expect("there is room");
             }
             assert!(self.step(start + Span::from_secs(3_600)), "it takes for ever");
-            steps += 1;
-            assert!(steps < 3_000_000, "the sessions spin");
         }
         self.now.since(start)
     }

@@ -331,3 +331,24 @@ fn a_stream_of_bulk_is_acknowledged_in_bunches() {
     let (data, acks) = (link.ends[0].stats().sent_packets, link.ends[1].stats().sent_packets);
     assert!(acks * 8 < data, "{acks} answers to {data} packets");
 }
+
+#[test]
+fn a_deadline_that_was_served_lies_ahead_even_if_nothing_can_be_sent() {
+    let mut link = Link::new(8, Weather { loss: 100, jitter: Span::from_millis(5), rate: 2_000, ..FAIR });
+    let mut served = 0;
+    for _ in 0..8 {
+        link.ends[0].send(Lane::Bulk, vec![3; 200_000]).expect("room");
+    }
+    for _ in 0..4_000 {
+        link.step(link.now + Span::from_secs(1));
+        for session in &mut link.ends {
+            if let Some(due) = session.deadline().filter(|due| *due <= link.now) {
+                // The socket is full: the timeout is handled, and nothing is drained.
+                session.handle_timeout(link.now);
+                assert!(session.deadline().is_none_or(|next| next > link.now), "due at {due:?}");
+                served += 1;
+            }
+        }
+    }
+    assert!(served > 20, "{served}");
+}
