@@ -367,8 +367,11 @@ mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
     use std::collections::BTreeMap;
 
+    /// Entries of a node: value and tail by key.
+    type Entries = BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>;
+
     /// Encodes a node; above the leaves every value is a chunk id.
-    fn encode(level: u8, entries: &BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>) -> Vec<u8> {
+    fn encode(level: u8, entries: &Entries) -> Vec<u8> {
         let mut writer = NodeWriter::new(level);
         for (key, (value, tail)) in entries {
             writer.add(Added { key, value, tail });
@@ -378,7 +381,7 @@ mod tests {
     }
 
     /// Reads all entries.
-    fn decode(bytes: &[u8]) -> Result<BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>, MapError> {
+    fn decode(bytes: &[u8]) -> Result<Entries, MapError> {
         let mut reader = NodeReader::new(bytes.to_vec())?;
         let mut entries = BTreeMap::new();
         while reader.advance()? {
@@ -500,9 +503,7 @@ mod tests {
     }
 
     /// Entries of a leaf.
-    fn entries(
-        count: Range<usize>,
-    ) -> impl proptest::strategy::Strategy<Value = BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>> {
+    fn entries(count: Range<usize>) -> impl proptest::strategy::Strategy<Value = Entries> {
         let bytes = || proptest::collection::vec(any::<u8>(), 0..200);
         proptest::collection::btree_map(key(), (bytes(), bytes()), count)
     }
