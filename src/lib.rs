@@ -104,6 +104,8 @@ pub mod feed {
 pub mod store {
     //! Floor 2: sealed chunk <-> disk. Synchronous; all input and output goes through [`disk::Disk`].
     pub mod chunks;
+    #[cfg(test)]
+    mod crash;
     pub mod disk;
     pub mod error;
     pub mod feeds;

@@ -101,10 +101,20 @@ impl SimDisk {
         state.names.get(name).map(|inode| state.files[inode].bytes.clone())
     }
 
-    /// Power is lost and comes back: what was not synced may be there, wholly or in part, or not. Faults are gone.
-    pub fn crash(&self, rng: &mut dyn RngCore) {
+    /// Power is lost and comes back: what was not synced may be there, wholly or in part, or not. Faults are gone. The
+    /// disk after that is given; this one and its clones, which the dead process may still hold, never have power again.
+    #[must_use]
+    pub fn lose_power(&self, rng: &mut dyn RngCore) -> Self {
         let mut state = self.state();
-        state.crash(rng);
+        let mut after = std::mem::take(&mut *state);
+        *state = State { off: true, ..State::default() };
+        after.crash(rng);
+        Self { state: Arc::new(Mutex::new(after)) }
+    }
+
+    /// The same, in place: whoever used the disk must be gone before, for nothing keeps it from going on.
+    pub fn crash(&self, rng: &mut dyn RngCore) {
+        self.state().crash(rng);
     }
 
     /// A copy of this disk as it might look after a crash now; this one goes on.

@@ -211,7 +211,9 @@ impl Feeds {
 /// Opens or makes the database `name`.
 fn open_database(disk: &Arc<dyn Disk>, name: &str) -> Result<Database, StoreError> {
     let file = RedbFile::open(Arc::clone(disk), name)?;
-    Database::builder().set_cache_size(STATE_CACHE_BYTES).create_with_backend(file).map_err(failure)
+    let mut builder = Database::builder();
+    builder.set_cache_size(STATE_CACHE_BYTES).create_with_file_format_v3(true);
+    builder.create_with_backend(file).map_err(failure)
 }
 
 /// Gives the database that was made aside its name.

@@ -1,0 +1,284 @@
+//! Tests only: the whole service on a disk that loses what it may lose, at every call.
+//!
+//! Owns the oracle of the store: what was acknowledged is there, what was not is absent or whole, the index equals one
+//! built anew, nothing is taken for rot that is none, and the store goes on working. Read `sim/disk.rs` first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use sha2::{Digest, Sha256};
+
+use super::disk::Disk;
+use super::service::{Reply, Request, ScanState, Service, StoreError, StoreOptions, StoreStats};
+use crate::base::ids::{ChunkId, FeedId, NodeId};
+use crate::sim::disk::{Fault, SimDisk};
+
+/// Small enough that a short workload rolls segments, writes runs and merges them.
+const OPTIONS: StoreOptions =
+    StoreOptions { segment_bytes_max: 24_000, reserve_bytes: 100_000, delta_entries_max: 12 };
+
+/// The feed that workloads append to.
+const FEED: FeedId = FeedId { node: NodeId::from_bytes([5; 32]), random: [6; 8] };
+
+/// A chunk like any other, of at most 4,000 bytes.
+fn chunk(number: u64) -> (ChunkId, Vec<u8>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(number);
+    let length = match number % 5 {
+        0 => rng.next_u32() % 4_000,
+        _ => rng.next_u32() % 600,
+    };
+    let mut sealed = vec![0; usize::try_from(length).unwrap()];
+    rng.fill_bytes(&mut sealed);
+    sealed.extend_from_slice(&number.to_le_bytes());
+    (ChunkId::from_bytes(Sha256::digest(&sealed).into()), sealed)
+}
+
+/// A service with a memory of what it said.
+struct Tester {
+    /// The disk.
+    disk: SimDisk,
+    /// What is tested.
+    service: Service,
+    /// Numbers of chunks that were ever put.
+    tried: BTreeSet<u64>,
+    /// Numbers of chunks acknowledged.
+    acknowledged: BTreeSet<u64>,
+    /// Feed entries tried and acknowledged.
+    entries: (u64, u64),
+    /// Whether the workload appends feed entries.
+    appends: bool,
+    /// The first error.
+    error: Option<StoreError>,
+}
+
+impl Tester {
+    /// Opens a service.
+    fn open(disk: &SimDisk) -> Result<Self, StoreError> {
+        let (service, _) = Service::open(Arc::new(disk.clone()), OPTIONS)?;
+        let (tried, acknowledged) = (BTreeSet::new(), BTreeSet::new());
+        Ok(Self {
+            disk: disk.clone(),
+            service,
+            tried,
+            acknowledged,
+            entries: (0, 0),
+            appends: true,
+            error: None,
+        })
+    }
+
+    /// Carries out a request and takes note of the replies; the last one is given.
+    fn ask(&mut self, request: Request) -> Option<Reply> {
+        let mut replies = Vec::new();
+        self.service.execute(request, &mut replies);
+        for reply in &replies {
+            match reply {
+                Reply::Put { op, result: Ok(_), .. } => drop(self.acknowledged.insert(*op)),
+                Reply::Append { op, result: Ok(()) } => self.entries.1 = *op + 1,
+                Reply::Put { result: Err(error), .. }
+                | Reply::Append { result: Err(error), .. }
+                | Reply::Flush { result: Err(error), .. }
+                | Reply::Failed { error, .. } => drop(self.error.get_or_insert(error.clone())),
+                _ => {}
+            }
+        }
+        replies.pop()
+    }
+
+    /// The process is killed: nothing of it gets a last word. What it remembers is kept.
+    fn die(mut self) -> Self {
+        let idle = Self::open(&SimDisk::new(1 << 24)).unwrap();
+        std::mem::forget(std::mem::replace(&mut self.service, idle.service));
+        self
+    }
+
+    /// Puts a chunk.
+    fn put(&mut self, number: u64) {
+        let (id, bytes) = chunk(number);
+        self.tried.insert(number);
+        self.ask(Request::Put { op: number, id, bytes });
+    }
+
+    /// Reads a chunk.
+    fn get(&mut self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.ask(Request::Get { op: 0, id: chunk(number).0 }) {
+            Some(Reply::Get { result, .. }) => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Appends the next feed entry.
+    fn append(&mut self) {
+        let sequence = self.entries.0;
+        self.entries.0 += 1;
+        let entries = vec![sequence.to_le_bytes().to_vec()];
+        let settings = vec![("last".to_owned(), Some(sequence.to_le_bytes().to_vec()))];
+        self.ask(Request::Append { op: sequence, feed: FEED, sequence, entries, settings });
+    }
+
+    /// All chunks, by scanning in pages of 7.
+    fn scan(&mut self, read: bool) -> BTreeMap<ChunkId, ScanState> {
+        let mut all: BTreeMap<ChunkId, ScanState> = BTreeMap::new();
+        loop {
+            let after = all.last_key_value().map(|(id, _)| *id);
+            let Some(Reply::Scan { found, more, .. }) =
+                self.ask(Request::Scan { op: 0, after, limit: 7, read })
+            else {
+                panic!("no scan")
+            };
+            assert!(found.len() <= 7 && found.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            all.extend(found);
+            if !more {
+                return all;
+            }
+        }
+    }
+
+    /// Counts and sizes.
+    fn stats(&mut self) -> StoreStats {
+        match self.ask(Request::Stats { op: 0 }) {
+            Some(Reply::Stats { stats, .. }) => stats,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A seeded mix of everything, until it is done or something fails.
+    fn work(&mut self, seed: u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        for step in 0..150 {
+            match rng.next_u32() % 20 {
+                0..=11 => self.put(seed * 1_000 + step),
+                12 | 13 => self.put(seed * 1_000 + u64::from(rng.next_u32()) % (step + 1)),
+                14 | 15 => drop(self.ask(Request::Flush { op: 0 })),
+                16 if self.appends => self.append(),
+                17 => drop(self.ask(Request::SetAdd { set: 1, ids: vec![chunk(step).0] })),
+                18 => drop(self.get(seed * 1_000 + u64::from(rng.next_u32()) % (step + 1))),
+                _ => drop(self.ask(Request::Has { op: 0, ids: vec![chunk(step).0] })),
+            }
+            if self.error.is_some() {
+                return;
+            }
+        }
+        self.ask(Request::Flush { op: 0 });
+    }
+}
+
+/// Checks a disk after a crash against what had been said before it; gives the disk's service.
+fn check(disk: &SimDisk, before: &Tester) -> Tester {
+    let (service, report) = Service::open(Arc::new(disk.clone()), OPTIONS).expect("it opens after any crash");
+    assert_eq!((report.rotten_places, report.rotten_bytes, report.runs_discarded), (0, 0, 0), "{report:?}");
+    let mut tester = Tester { service, ..Tester::open(&SimDisk::new(1 << 24)).unwrap() };
+    tester.disk = disk.clone();
+    for number in &before.tried {
+        match tester.get(*number).expect("nothing is damaged by a crash") {
+            Some(bytes) => assert_eq!(bytes, chunk(*number).1),
+            None => {
+                assert!(!before.acknowledged.contains(number), "chunk {number} was acknowledged and is gone")
+            }
+        }
+    }
+    let Some(Reply::Entries { entries, .. }) =
+        tester.ask(Request::Entries { op: 0, feed: None, after: None, limit_bytes: 1 << 20 })
+    else {
+        panic!("no entries")
+    };
+    let have = u64::try_from(entries.len()).unwrap();
+    assert!(before.entries.1 <= have && have <= before.entries.0, "{:?}, {have}", before.entries);
+    let Some(Reply::Load { settings, .. }) = tester.ask(Request::Load { op: 0, prefix: String::new() })
+    else {
+        panic!("no settings")
+    };
+    let last = have.checked_sub(1).map(|last| ("last".to_owned(), last.to_le_bytes().to_vec()));
+    tester.entries = (have, have);
+    assert_eq!(settings, last.into_iter().collect::<Vec<_>>(), "entries and settings change as one");
+    equals_rebuild(&mut tester);
+    tester
+}
+
+/// The index equals one built anew from the segments.
+fn equals_rebuild(tester: &mut Tester) {
+    let found = tester.scan(true);
+    assert!(found.values().all(|state| *state == ScanState::Good));
+    tester.ask(Request::Flush { op: 0 });
+    let copy = tester.disk.image(&mut ChaCha8Rng::seed_from_u64(1));
+    for (name, _) in copy.files() {
+        if name.starts_with("index/") {
+            copy.remove(&name).unwrap();
+        }
+    }
+    let mut rebuilt = Tester::open(&copy).unwrap();
+    assert_eq!(rebuilt.scan(true), found);
+    let (one, other) = (tester.stats(), rebuilt.stats());
+    assert_eq!((one.chunks, one.bytes, one.quarantined), (other.chunks, other.bytes, other.quarantined));
+    assert_eq!(one.chunks, u64::try_from(found.len()).unwrap());
+}
+
+/// Crashes a workload in call `call`, checks, goes on, crashes again in call `again` of the recovery, and checks.
+fn crash_twice(seed: u64, call: u64, again: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ call << 20);
+    let disk = SimDisk::new(1 << 24);
+    disk.fail_after(call, Fault::PowerLoss);
+    let Ok(mut before) = Tester::open(&disk) else {
+        let disk = disk.lose_power(&mut rng);
+        Tester::open(&disk).expect("it opens after a crash of the first open").put(1);
+        return;
+    };
+    before.work(seed);
+    let disk = disk.lose_power(&mut rng);
+    let before = before.die();
+    let second = disk.image(&mut rng);
+    second.fail_after(again, Fault::PowerLoss);
+    if let Ok(mut interrupted) = Tester::open(&second) {
+        interrupted.appends = false;
+        interrupted.work(seed + 500);
+        interrupted.die();
+    }
+    let second = second.lose_power(&mut rng);
+    check(&second, &before);
+    let mut after = check(&disk, &before);
+    after.work(seed + 700);
+    assert_eq!(after.error, None, "the store goes on working");
+    let disk = disk.lose_power(&mut rng);
+    let mut after = after.die();
+    after.tried.extend(&before.tried);
+    check(&disk, &after);
+}
+
+/// Disk calls of a whole workload.
+fn calls(seed: u64) -> u64 {
+    let disk = SimDisk::new(1 << 24);
+    let mut tester = Tester::open(&disk).unwrap();
+    tester.work(seed);
+    assert_eq!(tester.error, None);
+    assert!(tester.stats().segments > 1 && tester.stats().runs > 1, "{:?}", tester.stats());
+    disk.calls()
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_crash_at_any_call() {
+    let total = calls(1);
+    println!("seed 1, {total} calls");
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    for sample in 0..SAMPLES {
+        let call = sample * total / SAMPLES + u64::from(rng.next_u32()) % (total / SAMPLES);
+        let again = u64::from(rng.next_u32()) % 120;
+        crash_twice(1, call, again);
+    }
+}
+
+#[test]
+#[ignore = "every call of many workloads takes minutes"]
+fn what_was_acknowledged_survives_a_crash_at_every_call_of_many_workloads() {
+    for seed in 1..=10 {
+        let total = calls(seed);
+        println!("seed {seed}, {total} calls");
+        for call in 0..total {
+            crash_twice(seed, call, call * 7 % 150);
+        }
+    }
+}
+
+/// Crashes in an ordinary test run, spread over all calls of the workload.
+const SAMPLES: u64 = 120;
