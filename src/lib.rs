@@ -89,6 +89,7 @@ pub mod feed {
     pub mod error;
     pub mod facts;
     pub mod groups;
+    pub mod member;
     #[cfg(test)]
     mod order_tests;
     pub mod roster;

@@ -12,27 +12,13 @@
 //! ([`Roster::settle`]); it is repeated whenever a fact is added.
 
 use super::entry::{author_of, verify, Admit, Body, Entry, FeedError, Head, Remove, Role};
-use crate::base::ids::{EntryHash, FeedId, NodeId, VaultId};
-use crate::base::limits::{ADMIT_CHAIN_MAX, MEMBERS_MAX, ROSTER_FACTS_PER_FEED_MAX};
+use super::member::{limits_of, HashAt};
+use crate::base::ids::{FeedId, NodeId, VaultId};
+use crate::base::limits::{ADMIT_CHAIN_MAX, FEEDS_MAX, MEMBERS_MAX, ROSTER_FACTS_PER_FEED_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A node of the vault, present or former.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Its id.
-    pub node: NodeId,
-    /// Its public signing key.
-    pub signing: [u8; 32],
-    /// Its public channel key.
-    pub channel: [u8; 32],
-    /// What it may do.
-    pub role: Role,
-    /// The name that it was admitted under.
-    pub name: String,
-    /// Places of the Admit entries from the root's to its own; lower ranks remove higher ones.
-    pub rank: Vec<u64>,
-}
+pub use super::member::Member;
 
 /// The members of a vault, from the facts that are known.
 #[derive(Debug, Clone)]
@@ -87,9 +73,6 @@ struct Standing {
 /// An Admit that waits for its turn: ordered by rank, then node.
 type Waiting = BTreeSet<(Vec<u64>, NodeId, FeedId, usize)>;
 
-/// The hash of an entry of a feed, where it is known.
-pub(super) type HashAt<'a> = dyn Fn(&FeedId, u64) -> Option<EntryHash> + 'a;
-
 impl Roster {
     /// The roster of the vault with this root key, before any fact.
     #[must_use]
@@ -117,33 +100,49 @@ impl Roster {
         self.root
     }
 
-    /// Takes an Admit or Remove whose signature was checked; everything else, and what is here already, is ignored.
-    /// Without the feeds' hashes, of nodes that are removed nothing counts (see [`Roster::settle`]).
+    /// Takes an entry whose signature was checked: an Admit or Remove becomes a fact. Without the feeds' hashes, of
+    /// nodes that are removed nothing counts (see [`Roster::settle`]).
     pub fn add(&mut self, bytes: &[u8], entry: &Entry) {
         if self.note(bytes, entry) {
             self.settle(&|_, _| None);
         }
     }
 
-    /// Takes a fact without drawing conclusions; returns whether there is something to settle.
+    /// Takes what stands at a place of a feed without drawing conclusions; returns whether there is something to
+    /// settle. It replaces another fact that was thought to stand there: one that came with an introduction, when its
+    /// author has written two histories. Of each feed the first facts are kept, as many as may be.
     pub(super) fn note(&mut self, bytes: &[u8], entry: &Entry) -> bool {
         let what = match &entry.body {
-            Body::Admit(admit) => What::Admit(admit.clone()),
-            Body::Remove(remove) => What::Remove(remove.clone()),
-            _ => return false,
+            Body::Admit(admit) => Some(What::Admit(admit.clone())),
+            Body::Remove(remove) => Some(What::Remove(remove.clone())),
+            _ => None,
         };
-        let facts = self.facts.entry(entry.feed).or_default();
-        let Err(index) = facts.binary_search_by_key(&entry.sequence, |fact| fact.sequence) else {
-            return false;
-        };
-        if facts.len() >= ROSTER_FACTS_PER_FEED_MAX {
+        if what.is_none() && !self.facts.contains_key(&entry.feed) {
             return false;
         }
-        if let What::Remove(remove) = &what {
+        if let Some(What::Remove(remove)) = &what {
             self.awaited.extend(remove.heads.iter().map(|head| (head.feed, head.length.saturating_sub(1))));
         }
-        facts.insert(index, Fact { sequence: entry.sequence, bytes: Arc::from(bytes), what });
+        let facts = self.facts.entry(entry.feed).or_default();
+        let fact = what.map(|what| Fact { sequence: entry.sequence, bytes: Arc::from(bytes), what });
+        match (facts.binary_search_by_key(&entry.sequence, |fact| fact.sequence), fact) {
+            (Ok(index), _) if *facts[index].bytes == *bytes => return false,
+            (Ok(index), Some(fact)) => facts[index] = fact,
+            (Ok(index), None) => drop(facts.remove(index)),
+            (Err(index), Some(fact)) => facts.insert(index, fact),
+            (Err(_), None) => return false,
+        }
+        facts.truncate(ROSTER_FACTS_PER_FEED_MAX);
         true
+    }
+
+    /// Takes a fact ahead of its feed, unless something is known of its place already (or too many feeds are).
+    pub(super) fn introduce(&mut self, bytes: &[u8], entry: &Entry) -> bool {
+        let is_known = match self.facts.get(&entry.feed) {
+            Some(facts) => facts.binary_search_by_key(&entry.sequence, |fact| fact.sequence).is_ok(),
+            None => self.facts.len() >= FEEDS_MAX,
+        };
+        !is_known && self.note(bytes, entry)
     }
 
     /// Whether some Remove names this entry as the last one that counts, so that its arrival settles something.
@@ -371,22 +370,4 @@ struct Pass {
     waiting: Waiting,
     /// Removes that count, by the node that they name: what each says of its feeds.
     removes: BTreeMap<NodeId, Vec<Vec<Head>>>,
-}
-
-/// How far the feeds of a removed node count: as far as every Remove of it says.
-fn limits_of(removes: &[Vec<Head>], hash_at: &HashAt<'_>) -> BTreeMap<FeedId, u64> {
-    let proven = |heads: &Vec<Head>| -> BTreeMap<FeedId, u64> {
-        let is_here =
-            |head: &&Head| head.length > 0 && hash_at(&head.feed, head.length - 1) == Some(head.hash);
-        heads.iter().filter(is_here).map(|head| (head.feed, head.length)).collect()
-    };
-    let mut all = removes.iter().map(proven);
-    let mut limits = all.next().unwrap_or_default();
-    for other in all {
-        limits.retain(|feed, limit| {
-            *limit = (*limit).min(other.get(feed).copied().unwrap_or(0));
-            *limit > 0
-        });
-    }
-    limits
 }

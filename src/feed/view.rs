@@ -10,7 +10,7 @@ use super::entry::{check_signature, decode, hash, snapshot_id};
 use super::entry::{
     Begin, Body, Describe, Entry, FeedError, FolderEntry, GroupSet, Head, Release, Role, SnapshotEntry,
 };
-use super::roster::Roster;
+use super::roster::{Member, Roster};
 use crate::base::ids::{EntryHash, FeedId, FolderId, NodeId, SnapshotId};
 use crate::base::limits::FEEDS_MAX;
 use crate::base::units::WallTime;
@@ -94,6 +94,34 @@ impl View {
         self.take(bytes, &entry, hash)?;
         let counts = self.counts(&entry, &hash);
         Ok(Applied { feed: entry.feed, sequence: entry.sequence, hash, counts, entry })
+    }
+
+    /// Takes the Admit entries of a chain that a node shows, from the root's to its own, ahead of the feeds that they
+    /// stand in. When those arrive, what they say at these places is what counts.
+    ///
+    /// # Errors
+    /// What [`Roster::verify_chain`] says of the chain; [`FeedError::Fork`] when a feed that is here says something else
+    /// at the place of one of its entries, which is remembered. Nothing else changes then.
+    pub fn introduce(&mut self, chain: &[Vec<u8>]) -> Result<Member, FeedError> {
+        let introduced = self.roster.verify_chain(chain)?;
+        let mut entries = Vec::new();
+        for bytes in chain {
+            let entry = decode(bytes)?;
+            let hash = hash(bytes);
+            if self.hash_at(&entry.feed, entry.sequence).is_some_and(|known| known != hash) {
+                self.remember_fork(&entry, entry.sequence, hash);
+                return Err(FeedError::Fork { feed: entry.feed, sequence: entry.sequence });
+            }
+            entries.push((bytes, entry));
+        }
+        let mut is_new = false;
+        for (bytes, entry) in &entries {
+            is_new |= self.roster.introduce(bytes, entry);
+        }
+        if is_new {
+            self.settle();
+        }
+        self.roster.member(&introduced.node).cloned().ok_or(FeedError::Chain("it contradicts what is known"))
     }
 
     /// Who is a member.
@@ -241,10 +269,15 @@ impl View {
         }
         let is_fact = self.roster.note(bytes, entry);
         if is_fact || self.roster.is_awaited(&entry.feed, entry.sequence) {
-            let feeds = &self.feeds;
-            self.roster.settle(&|feed, sequence| feeds.get(feed)?.chain.hash_at(sequence));
+            self.settle();
         }
         Ok(())
+    }
+
+    /// Draws all conclusions on who is a member anew.
+    fn settle(&mut self) {
+        let feeds = &self.feeds;
+        self.roster.settle(&|feed, sequence| feeds.get(feed)?.chain.hash_at(sequence));
     }
 
     /// Keeps a Folder entry.

@@ -111,6 +111,45 @@ fn a_proven_fork_keeps_what_came_first_and_is_remembered() {
 }
 
 #[test]
+fn who_shows_a_chain_is_a_member_before_the_feeds_arrive() {
+    let (mut root, mut full, mut new) = (Writer::new(1), Writer::new(2), Writer::new(5));
+    let chain = [root.admit(&full, Role::Full), full.admit(&new, Role::Store)];
+    let mut view = View::new(root.public());
+    let greeting = new.write(describe("new"));
+    assert_eq!(view.apply(&greeting), Err(FeedError::UnknownAuthor(new.node())));
+    let member = view.introduce(&chain).unwrap();
+    assert_eq!(view.roster().member(&new.node()), Some(&member));
+    assert_eq!(view.introduce(&chain), Ok(member));
+    assert!(apply(&mut view, &greeting).counts);
+    assert_eq!(view.heads().len(), 1, "of the feeds in between nothing is here");
+    apply(&mut view, &chain[0]);
+    apply(&mut view, &chain[1]);
+    assert_eq!(view.roster().members().count(), 2);
+    apply(&mut view, &full.remove(new.node(), vec![new.head()]));
+    assert_eq!(view.introduce(&chain), Err(FeedError::Removed(new.node())));
+}
+
+/// A node that admits somebody in a second history, which it shows but does not publish.
+#[test]
+fn what_a_feed_says_outweighs_an_introduction() {
+    let (mut root, full, guest) = (Writer::new(1), Writer::new(2), Writer::new(5));
+    let admit = root.admit(&full, Role::Full);
+    let other = Body::Remove(super::entry::Remove { node: guest.node(), heads: vec![] });
+    for public in [describe("a"), other] {
+        let (mut hidden, mut shown) = (full.clone(), full.clone());
+        let chain = [admit.clone(), hidden.admit(&guest, Role::Full)];
+        let bytes = shown.write(public);
+        let mut view = View::new(root.public());
+        assert!(view.introduce(&chain).is_ok());
+        apply(&mut view, &bytes);
+        assert_eq!(view.roster().member(&guest.node()), None);
+        let fork = FeedError::Fork { feed: full.feed, sequence: 0 };
+        assert_eq!(view.introduce(&chain), Err(fork));
+        assert_eq!(view.forks().count(), 1);
+    }
+}
+
+#[test]
 fn receipts_add_up_until_they_are_released() {
     let (mut view, _, mut full, mut one, mut two) = household();
     let id = snapshot_id(&apply(&mut view, &full.write(snapshot(1, 5))).hash);
