@@ -200,6 +200,16 @@ pub const SESSION_IDLE_MAX: Span = Span::from_secs(60);
 pub const SESSION_KEEPALIVE: Span = Span::from_secs(20);
 /// A closed session says so to a peer that goes on, for this long.
 pub const FAREWELL_TIME: Span = Span::from_secs(3);
+/// Nodes sighted on the local network that are remembered; the one not seen for longest goes first.
+pub const SIGHTINGS_MAX: usize = 128;
+/// Longest name of an announcement, in bytes (a DNS label).
+pub const INSTANCE_BYTES_MAX: usize = 63;
+/// Of two nodes that sight each other, the one with the higher name waits this long for the other to begin.
+pub const DISCOVERY_DEFER: Span = Span::from_secs(4);
+/// The next address of a sighted node is tried after this long.
+pub const DISCOVERY_STEP: Span = Span::from_secs(3);
+/// After all of them were tried, the first is tried again after this long.
+pub const DISCOVERY_RETRY: Span = Span::from_secs(30);
 /// Digits of a pairing code.
 pub const PAIRING_CODE_DIGITS: usize = 8;
 /// Answered attempts at one invitation before it closes.

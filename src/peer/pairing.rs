@@ -297,3 +297,78 @@ pub const SPAKE_BYTES: usize = 33;
 const _: () = assert!(
     PAIR_HEADER_BYTES + 9 + MAC_BYTES + 2 + PAIRING_HELLO_BYTES_MAX + TAG_BYTES <= DATAGRAM_BYTES_MAX
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::hex;
+    use rand_core::SeedableRng;
+
+    /// Both sides of an exchange, each with its own code, and their messages.
+    fn exchange(joiner: &str, inviter: &str) -> (PairKeys, PairKeys, [Vec<u8>; 2]) {
+        let mut random = ChaCha20Rng::from_seed([1; 32]);
+        let (number, tag) = (0x0807_0605_0403_0201, [9; 8]);
+        let (left, hers) = Code::parse(joiner).unwrap().start_joiner(number, &tag, &mut random);
+        let (right, his) = Code::parse(inviter).unwrap().start_inviter(number, &tag, &mut random);
+        assert_eq!((hers.len(), his.len()), (SPAKE_BYTES, SPAKE_BYTES));
+        (PairKeys::finish(left, &his).unwrap(), PairKeys::finish(right, &hers).unwrap(), [hers, his])
+    }
+
+    #[test]
+    fn the_start_is_golden() {
+        let (.., [hers, _]) = exchange("12345678", "12345678");
+        let mut datagram = head(PairStage::Hello, (0, 1), 0x0807_0605_0403_0201, Step::Start, &[9; 8]);
+        datagram.extend_from_slice(&hers);
+        let golden = [
+            // type 16, version 1, fragment 0 of 1, exchange
+            "100100010102030405060708",
+            // step 2, tag
+            "020909090909090909",
+            // 'A', group element
+            "41e18ff3acfd4cf9d396b5859b1a6e0e3b6df1b9d3d5b135f4392161b5183e18d2",
+        ];
+        assert_eq!(hex(&datagram), golden.concat());
+        assert_eq!(padded(datagram).len(), DATAGRAM_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_same_code_gives_the_same_keys_and_another_code_others() {
+        let start = head(PairStage::Confirm, (0, 1), 1, Step::Confirm, &[9; 8]);
+        for (joiner, inviter, same) in [("12345678", "1234 5678", true), ("12345678", "12345679", false)] {
+            let (left, right, _) = exchange(joiner, inviter);
+            let bytes = confirmation_bytes(&left, &start, b"hello");
+            let confirmation = parse_confirmation(&bytes).unwrap();
+            let is_right = verifies(&right.joiner, &[&start, confirmation.sealed], confirmation.mac);
+            assert_eq!(is_right, same);
+            assert_eq!(right.open_hello(&start, confirmation.sealed), same.then(|| b"hello".to_vec()));
+            assert_eq!(*left.inviter == *right.inviter, same);
+        }
+    }
+
+    #[test]
+    fn the_invitation_and_the_exchange_are_bound_into_the_key() {
+        let mut random = ChaCha20Rng::from_seed([1; 32]);
+        let code = Code::parse("12345678").unwrap();
+        for (number, tag, same) in [(1, [1; 8], true), (2, [1; 8], false), (1, [2; 8], false)] {
+            let (left, hers) = code.start_joiner(1, &[1; 8], &mut random);
+            let (right, his) = code.start_inviter(number, &tag, &mut random);
+            let keys = (PairKeys::finish(left, &his).unwrap(), PairKeys::finish(right, &hers).unwrap());
+            assert_eq!(*keys.0.joiner == *keys.1.joiner, same);
+        }
+    }
+
+    #[test]
+    fn bodies_are_parsed_or_refused() {
+        let whole = head(PairStage::Hello, (0, 1), 1, Step::Closed, &[9; 8]);
+        let body = &whole[PAIR_HEADER_BYTES..];
+        assert_eq!(parse_body(body), Some(Body { step: Step::Closed, tag: [9; 8], rest: &[] }));
+        assert!((0..body.len()).all(|length| parse_body(&body[..length]).is_none()));
+        assert_eq!((parse_body(&[0; 20]), parse_body(&[8; 20])), (None, None));
+        let (left, ..) = exchange("12345678", "12345678");
+        let bytes = confirmation_bytes(&left, &whole, &[5; PAIRING_HELLO_BYTES_MAX]);
+        assert!(parse_confirmation(&bytes).is_some());
+        assert!((0..bytes.len()).all(|length| parse_confirmation(&bytes[..length]).is_none()));
+        let long = confirmation_bytes(&left, &whole, &[5; PAIRING_HELLO_BYTES_MAX + 1]);
+        assert!(parse_confirmation(&long).is_none());
+    }
+}

@@ -326,3 +326,61 @@ fn another_version_is_told_which_ones_are_spoken() {
     net.ends[0].handle_datagram(now, address(1), &mut out[..length]);
     assert!(matches!(net.ends[0].poll_event(), Some(Event::ConnectFailed { .. })));
 }
+
+#[test]
+fn real_chains_fit_the_first_message() {
+    let mut vault = Vault::new(1);
+    let person = vault.admit(10);
+    assert!(person.chain[0].len() <= 290, "handshake.rs counts on it: {}", person.chain[0].len());
+}
+
+#[test]
+fn a_busy_session_does_not_keep_others_waiting() {
+    let (mut net, _, people) = Net::household(19, 4, FAIR);
+    for (to, person) in people.iter().enumerate().skip(1) {
+        net.connect(0, to, Some(person.node()));
+    }
+    net.run(Span::from_secs(1));
+    let now = net.now;
+    for person in &people[1..4] {
+        for _ in 0..3 {
+            net.ends[0].send(now, &person.node(), Lane::Bulk, vec![1; 200_000]).unwrap();
+        }
+    }
+    let mut out = [0; 1_200];
+    let mut receivers = Vec::new();
+    while let Some((to, _)) = net.ends[0].poll_transmit(now, &mut out) {
+        receivers.push(to);
+    }
+    assert!(receivers.len() >= 24, "the first windows: {}", receivers.len());
+    for (round, three) in receivers.chunks_exact(3).enumerate().take(6) {
+        let mut three = three.to_vec();
+        three.sort();
+        assert_eq!(three, [address(1), address(2), address(3)], "round {round}");
+    }
+}
+
+#[test]
+fn room_is_reported_when_a_full_queue_has_drained() {
+    let (mut net, _, people) = Net::household(20, 2, FAIR);
+    net.connect(0, 1, Some(people[1].node()));
+    net.run(Span::from_secs(1));
+    let (now, node) = (net.now, people[1].node());
+    let mut taken = 0;
+    let full = loop {
+        match net.ends[0].send(now, &node, Lane::Bulk, vec![taken; 1_000_000]) {
+            Ok(()) => taken += 1,
+            Err(full) => break full,
+        }
+    };
+    assert!(matches!(full, SendError::Full { room } if room < 1_000_000), "{full:?}");
+    assert!(taken >= 2);
+    assert_eq!(net.ends[0].send(now, &node, Lane::Bulk, Vec::new()), Err(SendError::Length));
+    assert_eq!(net.ends[0].send(now, &people[0].node(), Lane::Bulk, vec![1]), Err(SendError::NoSession));
+    net.run(Span::from_secs(20));
+    assert_eq!(net.events[0].iter().filter(|event| matches!(event, Event::Room { .. })).count(), 1);
+    let arrived =
+        net.events[1].iter().filter(|event| matches!(event, Event::Message { lane: Lane::Bulk, .. }));
+    assert_eq!(arrived.count(), usize::from(taken));
+    assert!(net.ends[0].room(&node, Lane::Bulk) >= 1_000_000);
+}
