@@ -158,9 +158,13 @@ pub mod replicate {
 pub mod node {
     //! Floor 3: all machines as one value.
     pub mod api;
+    pub mod backup;
     pub mod config;
     pub mod core;
+    pub mod frames;
+    pub mod keep;
     pub mod ports;
+    pub mod restore;
 }
 
 pub mod face {
@@ -178,6 +182,7 @@ pub mod io {
     pub mod mdns;
     pub mod os;
     pub mod run;
+    pub mod target;
     pub mod udp;
     pub mod walk;
 }

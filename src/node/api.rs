@@ -1,1 +1,174 @@
-//! node/api
+//! The API: what a person (through the command line or a page) can ask of a node, as plain values.
+//!
+//! The answer to a [`Call`] is any number of [`Piece`]s and one end. `face/routes.rs` gives each call its HTTP method and
+//! path under `/api/v1`; this file knows nothing of HTTP. Errors are listed in `docs/ERRORS.md`.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+use crate::feed::entry::Role;
+
+/// A question or an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Call {
+    /// Make a new vault with this node as its first member. One JSON object: `recovery_phrase`, `vault`, `node`.
+    Init {
+        /// The node's name; the host's name when None.
+        name: Option<String>,
+        /// The site's name; "home" when None.
+        site: Option<String>,
+    },
+    /// Join a vault by code. JSON Lines: progress, last the result (`vault`, `node`, `role`).
+    Join {
+        /// Eight digits.
+        code: String,
+        /// Where the inviter is; None: through mDNS.
+        peer: Option<SocketAddr>,
+        /// As in `Init`.
+        name: Option<String>,
+        /// As in `Init`.
+        site: Option<String>,
+    },
+    /// Come back from the 24 words. JSON Lines: progress, last the result.
+    Recover {
+        /// The words.
+        phrase: String,
+        /// Where any member is; None: through mDNS.
+        peer: Option<SocketAddr>,
+        /// The lost node: it is removed, and its backup folders are adopted.
+        replace: Option<String>,
+        /// As in `Init`.
+        name: Option<String>,
+        /// As in `Init`.
+        site: Option<String>,
+    },
+    /// Open an invitation. JSON Lines: first `code`, `expires_us`, `addresses`; then what happens, until it closes.
+    Invite {
+        /// Of the node that will join.
+        role: Role,
+    },
+    /// The members. One JSON array.
+    Nodes,
+    /// Remove a member for good.
+    Remove {
+        /// Its name or a prefix of its id.
+        node: String,
+    },
+    /// A new folder.
+    FolderAdd(FolderAdd),
+    /// All folders. One JSON array.
+    FolderList,
+    /// Stop backing up a folder here; its snapshots stay.
+    FolderRemove {
+        /// Its name.
+        name: String,
+    },
+    /// Scan now (all folders when None). JSON Lines: progress; with `wait` until protected, or until it is known that it
+    /// cannot be now (Partial).
+    Backup {
+        /// The folder.
+        name: Option<String>,
+        /// Until protected.
+        wait: bool,
+    },
+    /// Snapshots, newest last. JSON Lines.
+    Snapshots {
+        /// Of this folder only.
+        name: Option<String>,
+    },
+    /// Entries of a snapshot. JSON Lines.
+    List {
+        /// `NAME[@SNAPSHOT][:PATH]`.
+        what: String,
+        /// Everything below, not only one level.
+        recursive: bool,
+    },
+    /// A snapshot's files as a stream of frames (see `node/frames.rs`). Bytes.
+    Restore {
+        /// `NAME[@SNAPSHOT][:PATH]`.
+        what: String,
+        /// Entries without content: what would be written.
+        dry_run: bool,
+    },
+    /// The state of everything. One JSON object; `summary` is the one sentence.
+    Status,
+    /// Check structure and presence; with `all` every byte. JSON Lines: progress, damage; last the result.
+    Verify {
+        /// Read everything.
+        all: bool,
+    },
+    /// The activity log. JSON Lines.
+    Log {
+        /// Go on with what happens.
+        follow: bool,
+    },
+    /// The configuration, or one key of it. One JSON value.
+    ConfigGet {
+        /// All when None.
+        key: Option<String>,
+    },
+    /// Change one key. It is checked first.
+    ConfigSet {
+        /// Dotted name.
+        key: String,
+        /// A TOML value, or a bare word for a string.
+        value: String,
+    },
+}
+
+/// The folder that is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderAdd {
+    /// Its name in the vault.
+    pub name: String,
+    /// Absolute path on this node, bytes of an OS path.
+    pub directory: Vec<u8>,
+    /// `backup` or `shared` (shared: refused in this version, with a sentence).
+    pub kind: String,
+    /// How many devices; the vault's default when None.
+    pub copies: Option<u8>,
+    /// Patterns in gitignore syntax.
+    pub ignore: Vec<String>,
+    /// Do not go into other file systems mounted below.
+    pub one_file_system: bool,
+}
+
+/// A part of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
+    /// A line of JSON Lines, or the one JSON value.
+    Json(serde_json::Value),
+    /// A run of a byte stream.
+    Bytes(Vec<u8>),
+}
+
+/// Why a call failed, for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiError {
+    /// Stable, snake_case, listed in `docs/ERRORS.md`.
+    pub code: String,
+    /// What happened, to what.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl ApiError {
+    /// An error with these words.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), hint: hint.into() }
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.message)?;
+        if !self.hint.is_empty() {
+            write!(formatter, "; {}", self.hint)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ApiError {}
