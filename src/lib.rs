@@ -161,10 +161,12 @@ pub mod node {
     pub mod backup;
     pub mod config;
     pub mod core;
+    pub mod duty;
     pub mod frames;
     pub mod keep;
     pub mod ports;
     pub mod restore;
+    pub mod verify;
 }
 
 pub mod face {
