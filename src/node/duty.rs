@@ -53,6 +53,13 @@ pub enum Ask {
         /// Which.
         id: ChunkId,
     },
+    /// A chunk of a holder, into the store; its bytes are not needed here.
+    Keep {
+        /// Repeated in the answer.
+        op: Op,
+        /// Which.
+        id: ChunkId,
+    },
 }
 
 /// What a duty is told.
@@ -70,6 +77,15 @@ pub enum Told {
         id: ChunkId,
         /// The bytes.
         result: Result<Vec<u8>, ChunkLost>,
+    },
+    /// A chunk was handed to the store (durable after a Flush); Err: at present at no holder that is connected.
+    Kept {
+        /// As asked.
+        op: Op,
+        /// Which.
+        id: ChunkId,
+        /// Its length in bytes.
+        result: Result<u64, ChunkLost>,
     },
 }
 

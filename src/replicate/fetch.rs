@@ -1,1 +1,321 @@
-//! replicate/fetch
+//! Fetching: which wanted chunk is asked of which peer, and what happens when it does not come.
+//!
+//! ```text
+//!   want ---> Queued ---ask---> Asked(peer) ---chunk---> gone (the caller has it)
+//!                ^                  |
+//!                |   missing, timeout, peer down
+//!                +--- another peer -+--- no peer left ---> Failed (told once, gone)
+//! ```
+//!
+//! Knows no peer's address and no disk: it emits [`Order`]s. A slow peer has its window full and gets less; a peer
+//! that lacks a chunk costs one round trip. Bounded by [`FETCH_CHUNKS_MAX`] and [`FETCH_CHUNKS_PER_PEER_MAX`];
+//! the queue of wants is bounded by who calls [`Fetch::want`] (duties keep windows).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::base::ids::{ChunkId, NodeId};
+use crate::base::limits::{FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_TIMEOUT};
+use crate::base::units::{Span, Time};
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Ask this peer for these chunks.
+    Ask {
+        /// Whom.
+        peer: NodeId,
+        /// What.
+        ids: Vec<ChunkId>,
+    },
+    /// No peer that is connected has it.
+    Failed {
+        /// What.
+        id: ChunkId,
+    },
+}
+
+/// All wanted chunks.
+#[derive(Debug, Default)]
+pub struct Fetch {
+    /// By id.
+    wants: BTreeMap<ChunkId, Want>,
+    /// Those that are queued, oldest first.
+    queue: VecDeque<ChunkId>,
+    /// The peers that can be asked.
+    peers: BTreeMap<NodeId, Load>,
+    /// Ids that nobody has, not yet told.
+    failed: VecDeque<ChunkId>,
+    /// Chunks that are on their way.
+    asked_count: usize,
+}
+
+/// One wanted chunk.
+#[derive(Debug)]
+struct Want {
+    /// Who is to be asked first.
+    preferred: Option<NodeId>,
+    /// Who said that it lacks it, or let it time out.
+    tried: BTreeSet<NodeId>,
+    /// Whom it was asked of, and until when it may take.
+    asked: Option<(NodeId, Time)>,
+}
+
+/// What one peer is busy with.
+#[derive(Debug, Default)]
+struct Load {
+    /// Chunks on their way from it.
+    asked_count: usize,
+    /// Smoothed time from asking to having, for choosing the faster one.
+    smoothed: Span,
+}
+
+impl Fetch {
+    /// Wants a chunk; wanting it again changes nothing.
+    pub fn want(&mut self, id: ChunkId, preferred: Option<NodeId>) {
+        if self.wants.contains_key(&id) {
+            return;
+        }
+        self.wants.insert(id, Want { preferred, tried: BTreeSet::new(), asked: None });
+        self.queue.push_back(id);
+    }
+
+    /// Whether it is wanted at present.
+    #[must_use]
+    pub fn is_wanted(&self, id: &ChunkId) -> bool {
+        self.wants.contains_key(id)
+    }
+
+    /// A peer can be asked from now on.
+    pub fn peer_up(&mut self, peer: NodeId) {
+        self.peer_down(&peer);
+        self.peers.insert(peer, Load::default());
+    }
+
+    /// A peer is gone: what was asked of it is asked of others.
+    pub fn peer_down(&mut self, peer: &NodeId) {
+        if self.peers.remove(peer).is_none() {
+            return;
+        }
+        let lost: Vec<ChunkId> = self
+            .wants
+            .iter()
+            .filter(|(_, want)| want.asked.is_some_and(|(asked, _)| asked == *peer))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in lost {
+            self.requeue(&id, false);
+        }
+    }
+
+    /// A chunk came from a peer and is right. True if it was wanted (by whomever it was asked).
+    pub fn arrived(&mut self, now: Time, peer: &NodeId, id: &ChunkId) -> bool {
+        let Some(want) = self.wants.remove(id) else { return false };
+        match want.asked {
+            Some((asked, until)) => {
+                self.release(&asked);
+                if let (true, Some(load)) = (asked == *peer, self.peers.get_mut(peer)) {
+                    let took = now.since(until - FETCH_TIMEOUT);
+                    load.smoothed = (load.smoothed.times(7) + took).part(8);
+                }
+            }
+            None => self.queue.retain(|queued| queued != id),
+        }
+        true
+    }
+
+    /// A peer said that it has none of these.
+    pub fn missing(&mut self, peer: &NodeId, ids: &[ChunkId]) {
+        for id in ids {
+            let asked = self.wants.get(id).and_then(|want| want.asked);
+            if asked.is_some_and(|(asked, _)| asked == *peer) {
+                self.requeue(id, true);
+            }
+        }
+    }
+
+    /// What was asked too long ago is asked of others.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let late: Vec<ChunkId> = self
+            .wants
+            .iter()
+            .filter(|(_, want)| want.asked.is_some_and(|(_, until)| until <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            self.requeue(&id, true);
+        }
+    }
+
+    /// When [`Fetch::handle_timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.wants.values().filter_map(|want| want.asked).map(|(_, until)| until).min()
+    }
+
+    /// The next thing to do; drained to None after each change.
+    pub fn poll(&mut self, now: Time) -> Option<Order> {
+        if let Some(id) = self.failed.pop_front() {
+            return Some(Order::Failed { id });
+        }
+        let mut skipped = VecDeque::new();
+        let mut order: Option<(NodeId, Vec<ChunkId>)> = None;
+        while let Some(id) = self.queue.pop_front() {
+            if self.asked_count >= FETCH_CHUNKS_MAX {
+                skipped.push_back(id);
+                break;
+            }
+            match self.choose(&id, order.as_ref().map(|(peer, _)| *peer)) {
+                Choice::Peer(peer) => {
+                    self.mark(&id, peer, now + FETCH_TIMEOUT);
+                    order.get_or_insert((peer, Vec::new())).1.push(id);
+                }
+                Choice::Later => skipped.push_back(id),
+                Choice::Nobody => {
+                    self.wants.remove(&id);
+                    self.failed.push_back(id);
+                }
+            }
+            if skipped.len() > FETCH_CHUNKS_MAX {
+                break;
+            }
+        }
+        while let Some(id) = skipped.pop_back() {
+            self.queue.push_front(id);
+        }
+        match order {
+            Some((peer, ids)) => Some(Order::Ask { peer, ids }),
+            None => self.failed.pop_front().map(|id| Order::Failed { id }),
+        }
+    }
+
+    /// Notes that `id` was asked of `peer`.
+    fn mark(&mut self, id: &ChunkId, peer: NodeId, until: Time) {
+        if let Some(want) = self.wants.get_mut(id) {
+            want.asked = Some((peer, until));
+        }
+        if let Some(load) = self.peers.get_mut(&peer) {
+            load.asked_count += 1;
+        }
+        self.asked_count += 1;
+    }
+
+    /// Whom to ask: the preferred peer if it has room, else the one that will have it soonest. While an order is being
+    /// filled (`only`), other peers wait for the next one.
+    fn choose(&self, id: &ChunkId, only: Option<NodeId>) -> Choice {
+        let Some(want) = self.wants.get(id) else { return Choice::Nobody };
+        let mut candidates = self.peers.iter().filter(|(node, _)| !want.tried.contains(*node)).peekable();
+        if candidates.peek().is_none() {
+            return Choice::Nobody;
+        }
+        let best = candidates
+            .filter(|(_, load)| load.asked_count < FETCH_CHUNKS_PER_PEER_MAX)
+            .min_by_key(|(node, load)| {
+                let waiting = u64::try_from(load.asked_count + 1).unwrap_or(u64::MAX);
+                (want.preferred != Some(**node), load.smoothed.times(waiting), load.asked_count, **node)
+            });
+        match best {
+            Some((node, _)) if only.is_none_or(|only| only == *node) => Choice::Peer(*node),
+            _ => Choice::Later,
+        }
+    }
+
+    /// Back into the queue, in front; with `tried` the peer it was asked of is not asked again.
+    fn requeue(&mut self, id: &ChunkId, tried: bool) {
+        let Some(want) = self.wants.get_mut(id) else { return };
+        let Some((peer, _)) = want.asked.take() else { return };
+        if tried {
+            want.tried.insert(peer);
+        }
+        self.release(&peer);
+        self.queue.push_front(*id);
+    }
+
+    /// One chunk less on its way from `peer`.
+    fn release(&mut self, peer: &NodeId) {
+        self.asked_count = self.asked_count.saturating_sub(1);
+        if let Some(load) = self.peers.get_mut(peer) {
+            load.asked_count = load.asked_count.saturating_sub(1);
+        }
+    }
+}
+
+/// What [`Fetch::choose`] found.
+enum Choice {
+    /// This one.
+    Peer(NodeId),
+    /// Somebody, but not now.
+    Later,
+    /// All have been tried, or nobody is there.
+    Nobody,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(number: u8) -> NodeId {
+        NodeId::from_bytes([number; 32])
+    }
+
+    fn chunk(number: u8) -> ChunkId {
+        ChunkId::from_bytes([number; 32])
+    }
+
+    fn drain(fetch: &mut Fetch, now: Time) -> Vec<Order> {
+        std::iter::from_fn(|| fetch.poll(now)).collect()
+    }
+
+    #[test]
+    fn a_chunk_that_one_peer_lacks_is_asked_of_the_next_and_then_fails() {
+        let mut fetch = Fetch::default();
+        fetch.peer_up(node(1));
+        fetch.peer_up(node(2));
+        fetch.want(chunk(9), Some(node(2)));
+        assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(2), ids: vec![chunk(9)] }]);
+        fetch.missing(&node(1), &[chunk(9)]);
+        assert_eq!(drain(&mut fetch, Time::ZERO), [], "only the asked peer can say that it lacks it");
+        fetch.missing(&node(2), &[chunk(9)]);
+        assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(1), ids: vec![chunk(9)] }]);
+        fetch.peer_down(&node(1));
+        assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Failed { id: chunk(9) }]);
+        assert!(!fetch.is_wanted(&chunk(9)));
+    }
+
+    #[test]
+    fn windows_bound_what_is_on_its_way_and_every_chunk_comes_in_the_end() {
+        let mut fetch = Fetch::default();
+        fetch.peer_up(node(1));
+        fetch.peer_up(node(2));
+        for number in 0..100 {
+            fetch.want(chunk(number), None);
+        }
+        let mut on_the_way: VecDeque<(NodeId, ChunkId)> = VecDeque::new();
+        let mut got = 0;
+        loop {
+            for order in drain(&mut fetch, Time::ZERO) {
+                let Order::Ask { peer, ids } = order else { panic!("nobody may fail here") };
+                on_the_way.extend(ids.into_iter().map(|id| (peer, id)));
+            }
+            assert!(on_the_way.len() <= FETCH_CHUNKS_MAX);
+            for peer in [node(1), node(2)] {
+                assert!(on_the_way.iter().filter(|(asked, _)| *asked == peer).count() <= FETCH_CHUNKS_PER_PEER_MAX);
+            }
+            let Some((peer, id)) = on_the_way.pop_front() else { break };
+            assert!(fetch.arrived(Time::from_micros(5), &peer, &id));
+            got += 1;
+        }
+        assert_eq!(got, 100);
+    }
+
+    #[test]
+    fn silence_is_a_no_after_the_timeout() {
+        let mut fetch = Fetch::default();
+        fetch.peer_up(node(1));
+        fetch.want(chunk(1), None);
+        assert_eq!(drain(&mut fetch, Time::ZERO).len(), 1);
+        let due = fetch.deadline().unwrap();
+        fetch.handle_timeout(due);
+        assert_eq!(drain(&mut fetch, due), [Order::Failed { id: chunk(1) }]);
+        assert_eq!(fetch.deadline(), None);
+    }
+}
