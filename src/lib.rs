@@ -157,15 +157,29 @@ pub mod replicate {
 
 pub mod node {
     //! Floor 3: all machines as one value.
+    pub mod activity;
     pub mod api;
     pub mod backup;
+    pub mod boot;
+    pub mod calls;
     pub mod config;
     pub mod core;
+    pub mod drafts;
     pub mod duty;
+    pub mod enter;
+    pub mod folders;
     pub mod frames;
+    pub mod gossip;
+    pub mod holding;
     pub mod keep;
+    pub mod list;
+    pub mod member;
+    pub mod names;
     pub mod ports;
+    pub mod reach;
     pub mod restore;
+    pub mod source;
+    pub mod status;
     pub mod verify;
 }
 

@@ -302,6 +302,26 @@ pub const FETCH_TIMEOUT: Span = Span::from_secs(20);
 pub const SERVE_CHUNKS_PER_PEER_MAX: usize = 4;
 /// Requested ids that one peer may have waiting here.
 pub const SERVE_QUEUE_PER_PEER_MAX: usize = 64;
+/// Fetched bytes that wait for a sync; above, nothing more is fetched. More than a group, or the two would wait for each other.
+pub const UNSYNCED_BYTES_MAX: u64 = GROUP_BYTES_MAX + GROUP_BYTES_MAX / 2;
+/// Calls of the API at once; more are refused.
+pub const CALLS_MAX: usize = 64;
+/// A backup that waits for copies gives up this long after the last device that could make one was heard.
+pub const WAIT_FOR_PEERS_MAX: Span = Span::from_secs(15);
+/// A share that could not be had is tried again after this long (or when a peer comes up).
+pub const KEEP_RETRY: Span = Span::from_secs(30);
+/// Init, join and recover are given up after this long without an end.
+pub const ENTER_TIME_MAX: Span = Span::from_secs(30);
+/// Folders of a vault.
+pub const FOLDERS_MAX: usize = 256;
+/// After start every folder is scanned this soon, so that what was interrupted is completed.
+pub const SCAN_AFTER_START: Span = Span::from_secs(3);
+/// First and longest pause between attempts to reach a member.
+pub const CONNECT_PAUSE_MIN: Span = Span::from_secs(1);
+/// See [`CONNECT_PAUSE_MIN`].
+pub const CONNECT_PAUSE_MAX: Span = Span::from_secs(60);
+/// Addresses remembered for unconnected announcers.
+pub const SIGHTINGS_MAX: usize = 256;
 /// Pieces of an answer that wait for a slow client.
 pub const CALL_PIECES_MAX: usize = 4;
 /// Entries of the activity log kept in memory.

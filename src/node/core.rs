@@ -1,1 +1,508 @@
-//! node/core
+//! The node as one value: everything that decides, and nothing that touches a clock, a file or a socket.
+//!
+//! ```text
+//!   Input --> Core::handle --> (state) --> Core::poll --> Output
+//!                                     \--> Core::poll_transmit --> datagrams
+//!
+//!   Loading --settings, entries--> Unconfigured --init, join, recover--> Member
+//!                              \-------------------------------------------^
+//! ```
+//!
+//! This file owns the routing between the ports, the endpoint and the duties. What is done in each case stands in the
+//! files beside it: `boot` (loading), `enter` (init, join, recover, invite), `gossip` (feeds), `reach` (connecting),
+//! `holding` (receipts), `folders` (backups and drafts), `source` (chunks), `calls` (the API), `status`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+
+use super::activity::{Activity, Level};
+use super::backup::{Backup, BackupOutput};
+use super::boot::Loading;
+use super::calls::Calls;
+use super::config::Config;
+use super::duty::{Ask, Ops, Told};
+use super::enter::Entering;
+use super::folders::Folders;
+use super::gossip::Gossip;
+use super::holding::Holding;
+use super::keep::{Keep, KeepOutput};
+use super::list::{List, ListOutput};
+use super::member::Membership;
+use super::ports::{CallId, FileReply, Input, Output};
+use super::reach::Reach;
+use super::restore::{Restore, RestoreOutput};
+use super::source::{Source, SourceOutput, SOURCE_DUTY};
+use super::verify::{Verify, VerifyOutput};
+use crate::base::ids::{FolderId, NodeId};
+use crate::base::units::{Moment, Time};
+use crate::peer::event::Event;
+use crate::peer::table::Endpoint;
+use crate::store::service::{Op, Reply, Request};
+use crate::wire::frame::Lane;
+use crate::wire::message::{self, Message};
+
+/// What a core is started with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// `nuthatch.toml`, read.
+    pub config: Config,
+    /// Its text, so that changes keep the comments.
+    pub config_text: String,
+    /// The machine's name, where nothing better is said.
+    pub host_name: String,
+}
+
+/// One node.
+pub struct Core {
+    /// How it was started; changes with `config set`.
+    pub(super) setup: Setup,
+    /// The only source of randomness.
+    pub(super) rng: ChaCha20Rng,
+    /// The moment of the present input.
+    pub(super) now: Moment,
+    /// What is to be done by whoever drives the core.
+    pub(super) outputs: VecDeque<Output>,
+    /// Set while the state is read from the disk.
+    pub(super) loading: Option<Loading>,
+    /// Set once this node belongs to a vault.
+    pub(super) member: Option<Membership>,
+    /// Sessions and pairing.
+    pub(super) endpoint: Endpoint,
+    /// Where this node can be reached.
+    pub(super) listening: Vec<SocketAddr>,
+    /// The wanted port was busy.
+    pub(super) fell_back: bool,
+    /// Numbers of the core's own operations.
+    pub(super) ops: Ops,
+    /// What the core's own operations are about.
+    pub(super) pending: BTreeMap<Op, Pending>,
+    /// Chunks in both directions.
+    pub(super) source: Source,
+    /// Jobs of many turns, by their number.
+    pub(super) duties: BTreeMap<u64, Duty>,
+    /// The next duty's number.
+    next_duty: u64,
+    /// The duty that was polled last: the next turn begins behind it.
+    last_duty: u64,
+    /// Running API calls.
+    pub(super) calls: Calls,
+    /// Feed exchange with each peer.
+    pub(super) gossip: Gossip,
+    /// Whom to connect to, and when.
+    pub(super) reach: Reach,
+    /// This node's shares of snapshots.
+    pub(super) holding: Holding,
+    /// This node's folders.
+    pub(super) folders: Folders,
+    /// Init, join, recover and invite while they run.
+    pub(super) entering: Entering,
+    /// What happened lately.
+    pub(super) activity: Activity,
+    /// Ends the name under which mDNS announces this run.
+    pub(super) instance_suffix: Option<String>,
+}
+
+/// A job of many turns.
+pub(super) enum Duty {
+    /// A folder is scanned.
+    Backup(Box<Backup>, FolderId),
+    /// A snapshot is streamed to a client.
+    Restore(Box<Restore>, CallId),
+    /// A snapshot is listed for a client.
+    List(Box<List>, CallId),
+    /// Everything is checked for a client.
+    Verify(Box<Verify>, CallId),
+    /// A share is kept.
+    Keep(Box<Keep>),
+}
+
+/// What one of the core's own operations is about.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// Settings at the start.
+    LoadSettings,
+    /// Feed entries at the start.
+    LoadEntries,
+    /// Entries became durable: show them to others, then go on with this.
+    Append(super::gossip::Appended),
+    /// Entries for a peer that wants them.
+    ReadEntries {
+        /// Who.
+        peer: NodeId,
+    },
+    /// Settings were saved; then go on with this.
+    Save(super::enter::AfterSave),
+    /// Numbers of the store for a status call.
+    Stats(CallId),
+}
+
+impl Core {
+    /// A node that has yet to read its state; the first `poll` asks for it. `seed` is fresh entropy (in the simulator:
+    /// drawn from the run's seed) and never used twice.
+    #[must_use]
+    pub fn new(seed: [u8; 32], setup: Setup) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let mut endpoint_seed = [0; 32];
+        rng.fill_bytes(&mut endpoint_seed);
+        let mut core = Self {
+            setup,
+            rng,
+            now: Moment::default(),
+            outputs: VecDeque::new(),
+            loading: None,
+            member: None,
+            endpoint: Endpoint::new(endpoint_seed),
+            listening: Vec::new(),
+            fell_back: false,
+            ops: Ops::new(0),
+            pending: BTreeMap::new(),
+            source: Source::default(),
+            duties: BTreeMap::new(),
+            next_duty: SOURCE_DUTY + 1,
+            last_duty: 0,
+            calls: Calls::default(),
+            gossip: Gossip::default(),
+            reach: Reach::default(),
+            holding: Holding::default(),
+            folders: Folders::default(),
+            entering: Entering::default(),
+            activity: Activity::default(),
+            instance_suffix: None,
+        };
+        core.begin_loading();
+        core
+    }
+
+    /// Something happened. Then `poll` and `poll_transmit` are drained.
+    pub fn handle(&mut self, moment: Moment, input: Input<'_>) {
+        self.now = moment;
+        match input {
+            Input::Datagram { from, bytes } => self.endpoint.handle_datagram(moment.time, from, bytes),
+            Input::Store(reply) => self.store_replied(reply),
+            Input::File(reply) => self.file_replied(reply),
+            Input::Call { id, call } => self.called(id, call),
+            Input::Taken(id) => self.taken(id),
+            Input::Dropped(id) => self.dropped(id),
+            Input::Sighted { addresses, announcement } => self.sighted(&addresses, &announcement),
+            Input::Listening { addresses, fell_back } => self.now_listening(addresses, fell_back),
+            Input::Tick => {}
+        }
+        self.handle_timeouts();
+    }
+
+    /// The next thing to do; None when everything waits. At most one chunk is cut or sealed in a call.
+    pub fn poll(&mut self, moment: Moment) -> Option<Output> {
+        self.now = moment;
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            if !self.turn() {
+                return None;
+            }
+        }
+    }
+
+    /// Fills `out` with the next datagram to send and says where to and how long it is.
+    pub fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        self.now = moment;
+        self.endpoint.poll_transmit(moment.time, out)
+    }
+
+    /// When to come back with [`Input::Tick`] if nothing else happens.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        [
+            self.endpoint.deadline(),
+            self.source.deadline(),
+            self.reach.deadline(),
+            self.holding.deadline(),
+            self.folders.deadline(),
+            self.calls.deadline(),
+            self.entering.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// One step of something that is ready. False when nothing is.
+    fn turn(&mut self) -> bool {
+        if let Some(event) = self.endpoint.poll_event() {
+            self.peer_event(event);
+            return true;
+        }
+        if let Some(output) = self.source.poll() {
+            self.source_wants(output);
+            return true;
+        }
+        self.poll_duties()
+    }
+
+    /// What is due by the clock.
+    fn handle_timeouts(&mut self) {
+        let now = self.now.time;
+        if self.endpoint.deadline().is_some_and(|due| due <= now) {
+            self.endpoint.handle_timeout(now);
+        }
+        if self.source.deadline().is_some_and(|due| due <= now) {
+            self.source.handle_timeout(now);
+        }
+        if self.loading.is_some() {
+            return;
+        }
+        self.entering_timeout();
+        self.reach_timeout();
+        self.holding_timeout();
+        self.folders_timeout();
+    }
+
+    /// Asks the storage thread for something of the core's own.
+    pub(super) fn ask_store(&mut self, pending: Pending, request: impl FnOnce(Op) -> Request) {
+        let op = self.ops.draw();
+        self.pending.insert(op, pending);
+        self.outputs.push_back(Output::Store(request(op)));
+    }
+
+    /// Notes what happened, and tells followers.
+    pub(super) fn note(&mut self, level: Level, area: &'static str, message: impl Into<String>) {
+        self.activity.note(self.now.wall, level, area, message);
+        self.show_activity();
+    }
+
+    /// Sends a message, if there is a session with room; the feeds' exchange repeats itself, so a loss only delays.
+    pub(super) fn send(&mut self, node: &NodeId, lane: Lane, message: &Message) -> bool {
+        match message::encode(message) {
+            Ok(bytes) => self.endpoint.send(self.now.time, node, lane, bytes).is_ok(),
+            Err(error) => {
+                log::error!("a message to {} was not sent: {error}", node.short());
+                false
+            }
+        }
+    }
+
+    /// Takes a duty in and gives it its number.
+    pub(super) fn begin_duty(&mut self, make: impl FnOnce(u64) -> Duty) -> u64 {
+        let number = self.next_duty;
+        self.next_duty += 1;
+        self.duties.insert(number, make(number));
+        number
+    }
+
+    /// The storage thread answered: to whom?
+    fn store_replied(&mut self, reply: Reply) {
+        let op = reply.op();
+        match Ops::duty(op) {
+            0 => self.own_reply(op, reply),
+            SOURCE_DUTY => self.source.stored(self.now.time, reply),
+            duty => self.tell(duty, Told::Store(reply)),
+        }
+    }
+
+    /// The file thread answered.
+    fn file_replied(&mut self, reply: FileReply) {
+        let op = match &reply {
+            FileReply::Root { op, .. }
+            | FileReply::List { op, .. }
+            | FileReply::Open { op, .. }
+            | FileReply::Read { op, .. } => *op,
+        };
+        self.tell(Ops::duty(op), Told::File(reply));
+    }
+
+    /// An answer to one of the core's own operations.
+    fn own_reply(&mut self, op: Op, reply: Reply) {
+        let Some(pending) = self.pending.remove(&op) else { return };
+        if let Reply::Failed { error, .. } = &reply {
+            self.note(Level::Error, "store", format!("the store refused an operation: {error}"));
+        }
+        match (pending, reply) {
+            (Pending::LoadSettings, Reply::Load { settings, .. }) => self.settings_loaded(settings),
+            (Pending::LoadEntries, Reply::Entries { entries, more, .. }) => self.entries_loaded(entries, more),
+            (Pending::Append(appended), Reply::Append { result, .. }) => self.appended(appended, result),
+            (Pending::ReadEntries { peer }, Reply::Entries { entries, .. }) => self.entries_read(&peer, entries),
+            (Pending::Save(then), Reply::Save { result, .. }) => self.saved(then, result),
+            (Pending::Stats(call), Reply::Stats { stats, .. }) => self.status_with(call, Some(&stats)),
+            (Pending::Stats(call), _) => self.status_with(call, None),
+            _ => {}
+        }
+    }
+
+    /// Hands an answer to a duty.
+    fn tell(&mut self, number: u64, told: Told) {
+        let Some(duty) = self.duties.get_mut(&number) else { return };
+        let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
+        match (duty, sealer) {
+            (Duty::Keep(keep), _) => keep.told(told),
+            (Duty::Verify(verify), sealer) => verify.told(told, sealer),
+            (Duty::Backup(backup, _), Some(sealer)) => backup.told(told, sealer),
+            (Duty::Restore(restore, _), Some(sealer)) => restore.told(told, sealer),
+            (Duty::List(list, _), Some(sealer)) => list.told(told, sealer),
+            (_, None) => {}
+        }
+    }
+
+    /// What the source wants.
+    fn source_wants(&mut self, output: SourceOutput) {
+        match output {
+            SourceOutput::Store(request) => self.outputs.push_back(Output::Store(request)),
+            SourceOutput::Tell(told) => {
+                let op = match &told {
+                    Told::Chunk { op, .. } | Told::Kept { op, .. } => *op,
+                    Told::Store(reply) => reply.op(),
+                    Told::File(_) => return,
+                };
+                self.tell(Ops::duty(op), told);
+            }
+            SourceOutput::Ask { peer, ids } => {
+                if !self.send(&peer, Lane::Interactive, &Message::Get { ids: ids.clone() }) {
+                    self.source.missing(self.now.time, &peer, &ids);
+                }
+            }
+            SourceOutput::Missing { peer, ids } => {
+                self.send(&peer, Lane::Interactive, &Message::Missing { ids });
+            }
+            SourceOutput::Send { peer, id, bytes } => self.send_chunk(&peer, id, bytes),
+        }
+    }
+
+    /// Sends a chunk, or keeps it until there is room.
+    fn send_chunk(&mut self, peer: &NodeId, id: crate::base::ids::ChunkId, bytes: Vec<u8>) {
+        let room = self.endpoint.room(peer, Lane::Bulk);
+        if room < bytes.len() + CHUNK_MESSAGE_OVERHEAD {
+            self.source.hold(peer, id, bytes);
+            return;
+        }
+        match message::encode_chunk(&id, &bytes) {
+            Ok(encoded) => match self.endpoint.send(self.now.time, peer, Lane::Bulk, encoded) {
+                Ok(()) => self.source.sent(peer),
+                Err(_) => self.source.hold(peer, id, bytes),
+            },
+            Err(error) => log::error!("chunk {} cannot be sent: {error}", id.short()),
+        }
+    }
+
+    /// Polls the duties in turn, until one of them has done something.
+    fn poll_duties(&mut self) -> bool {
+        let after: Vec<u64> = self.duties.range(self.last_duty + 1..).map(|(number, _)| *number).collect();
+        let before = self.duties.range(..=self.last_duty).map(|(number, _)| *number);
+        let order: Vec<u64> = after.into_iter().chain(before).collect();
+        order.into_iter().any(|number| {
+            self.last_duty = number;
+            self.poll_duty(number)
+        })
+    }
+
+    /// One turn of one duty. False when it waits.
+    fn poll_duty(&mut self, number: u64) -> bool {
+        let Some(duty) = self.duties.get_mut(&number) else { return false };
+        let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
+        match (duty, sealer) {
+            (Duty::Keep(keep), _) => match keep.poll() {
+                Some(KeepOutput::Ask(ask)) => self.ask(ask),
+                Some(KeepOutput::Finished(end)) => self.keep_finished(number, end),
+                None => return false,
+            },
+            (Duty::Backup(backup, folder), Some(sealer)) => {
+                let folder = *folder;
+                match backup.poll(sealer) {
+                    Some(BackupOutput::Ask(ask)) => self.ask(ask),
+                    Some(BackupOutput::Progress(progress)) => self.backup_progress(folder, &progress),
+                    Some(BackupOutput::Finished(result)) => self.backup_finished(number, folder, result),
+                    None => return false,
+                }
+            }
+            (Duty::Restore(restore, call), Some(sealer)) => {
+                let call = *call;
+                match restore.poll(sealer) {
+                    Some(RestoreOutput::Ask(ask)) => self.ask(ask),
+                    Some(RestoreOutput::Piece(piece)) => self.piece(call, piece),
+                    Some(RestoreOutput::Finished(result)) => self.duty_call_ends(number, call, result),
+                    None => return false,
+                }
+            }
+            (Duty::List(list, call), Some(sealer)) => {
+                let call = *call;
+                match list.poll(sealer) {
+                    Some(ListOutput::Ask(ask)) => self.ask(ask),
+                    Some(ListOutput::Piece(piece)) => self.piece(call, piece),
+                    Some(ListOutput::Finished(result)) => self.duty_call_ends(number, call, result),
+                    None => return false,
+                }
+            }
+            (Duty::Verify(verify, call), sealer) => {
+                let call = *call;
+                match verify.poll(sealer) {
+                    Some(VerifyOutput::Ask(ask)) => self.ask(ask),
+                    Some(VerifyOutput::Piece(piece)) => self.piece(call, piece),
+                    Some(VerifyOutput::Finished(result)) => self.duty_call_ends(number, call, result),
+                    None => return false,
+                }
+            }
+            (_, None) => return false,
+        }
+        true
+    }
+
+    /// What a duty asks for goes where it belongs.
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Store(request) => self.outputs.push_back(Output::Store(request)),
+            Ask::File(request) => self.outputs.push_back(Output::File(request)),
+            Ask::Chunk { op, id } => self.source.chunk(op, id),
+            Ask::Keep { op, id } => {
+                self.source.keep(op, id);
+                self.source.pump(self.now.time);
+            }
+        }
+    }
+
+    /// Something happened between this node and a peer.
+    fn peer_event(&mut self, event: Event) {
+        match event {
+            Event::Up { node, address } => self.peer_up(node, address),
+            Event::Down { node, reason } => self.peer_down(&node, &reason),
+            Event::Message { node, lane: _, bytes } => self.message_came(&node, &bytes),
+            Event::Introduced { member, chain } => self.introduced(&member, &chain),
+            Event::PairRequest { ticket, hello, from } => self.pair_requested(ticket, &hello, from),
+            Event::PairAnswered { payload, from } => self.pair_answered(&payload, from),
+            Event::PairFailed { reason, from } => self.pair_failed(reason, from),
+            Event::InvitationClosed { reason } => self.invitation_closed(reason),
+            Event::ConnectFailed { peer: _, address } => self.connect_failed(address),
+            Event::Room { node } => self.source.room(&node),
+        }
+    }
+
+    /// A peer said something.
+    fn message_came(&mut self, node: &NodeId, bytes: &[u8]) {
+        let message = match message::decode(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                log::debug!("a message of {} was not understood: {error}", node.short());
+                return;
+            }
+        };
+        let now = self.now.time;
+        match message {
+            Message::FeedHave { heads, more } => self.peer_has(node, &heads, more),
+            Message::FeedWant { feed, from } => self.peer_wants(node, feed, from),
+            Message::FeedEntries { entries, .. } => self.entries_came(node, entries),
+            Message::Get { ids } => self.source.asked(node, ids),
+            Message::Chunk { id, bytes } => self.source.arrived(now, node, id, bytes),
+            Message::Missing { ids } => self.source.missing(now, node, &ids),
+            Message::Status { snapshot, held, total } => self.peer_progress(node, snapshot, held, total),
+            Message::Hello { version, free_bytes } => self.gossip.hello(node, version, free_bytes),
+            Message::Offer { .. }
+            | Message::Want { .. }
+            | Message::Stored { .. }
+            | Message::Who { .. }
+            | Message::Known { .. } => {}
+        }
+    }
+}
+
+/// What a chunk's message has beside the chunk's bytes, at the most.
+const CHUNK_MESSAGE_OVERHEAD: usize = 64;

@@ -1,0 +1,449 @@
+//! Running API calls: which piece goes to whom, and when a call is over.
+//!
+//! At most [`CALL_PIECES_MAX`] pieces of a call are under way; the rest waits here, bounded by what the call can say.
+//! Progress is dropped rather than queued for a slow client.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::{json, Value};
+
+use super::api::{ApiError, Call, Piece};
+use super::core::{Core, Duty};
+use super::ports::{CallId, Ending, Output};
+use crate::base::ids::FolderId;
+use crate::base::limits::{CALLS_MAX, CALL_PIECES_MAX, WAIT_FOR_PEERS_MAX};
+use crate::base::units::Time;
+
+/// All running calls.
+#[derive(Default)]
+pub struct Calls {
+    /// By id.
+    running: BTreeMap<CallId, Running>,
+    /// Calls that came before the state was loaded.
+    early: VecDeque<(CallId, Call)>,
+    /// What is to be told of a snapshot once it is durable.
+    snapshot_lines: BTreeMap<FolderId, Value>,
+}
+
+/// One running call.
+#[derive(Default)]
+struct Running {
+    /// Pieces that the client has not taken.
+    under_way: usize,
+    /// Pieces that wait for those.
+    queue: VecDeque<Piece>,
+    /// How it ended, once the queue is empty.
+    end: Option<Result<Ending, ApiError>>,
+    /// The duty that fills it.
+    duty: Option<u64>,
+    /// Events of the activity log that it has seen, if it follows.
+    follows: Option<u64>,
+    /// Backups that it still expects the end of.
+    backups: usize,
+    /// The first failure among them.
+    failure: Option<ApiError>,
+    /// Some of them were done in part.
+    partial: bool,
+    /// Folders whose protection it waits for.
+    protecting: BTreeMap<FolderId, Waiting>,
+}
+
+/// Waits for copies.
+struct Waiting {
+    /// When something was last heard that could make a copy.
+    heard: Time,
+    /// The copies that were told last.
+    told: Option<u8>,
+}
+
+impl Calls {
+    /// A backup call ends when so many folders have been told of.
+    pub(super) fn expect_backups(&mut self, call: CallId, count: usize) {
+        if let Some(running) = self.running.get_mut(&call) {
+            running.backups = count;
+        }
+    }
+
+    /// The call waits until the folder is protected.
+    pub(super) fn wait_protected(&mut self, call: CallId, folder: FolderId, now: Time) {
+        if let Some(running) = self.running.get_mut(&call) {
+            running.protecting.insert(folder, Waiting { heard: now, told: None });
+        }
+    }
+
+    /// What to tell of a snapshot once it is durable.
+    pub(super) fn put_snapshot_line(&mut self, folder: FolderId, line: Value) {
+        self.snapshot_lines.insert(folder, line);
+    }
+
+    /// Takes what [`Calls::put_snapshot_line`] kept.
+    pub(super) fn take_snapshot_line(&mut self, folder: &FolderId) -> Option<Value> {
+        self.snapshot_lines.remove(folder)
+    }
+
+    /// When a wait may be given up.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        let waits = self.running.values().flat_map(|running| running.protecting.values());
+        waits.map(|waiting| waiting.heard + WAIT_FOR_PEERS_MAX).min()
+    }
+}
+
+impl Core {
+    /// Somebody called.
+    pub(super) fn called(&mut self, id: CallId, call: Call) {
+        if self.calls.running.len() >= CALLS_MAX {
+            let error = ApiError::new("busy", "too many requests at once", "try again in a moment");
+            self.outputs.push_back(Output::Done { id, result: Err(error) });
+            return;
+        }
+        self.calls.running.insert(id, Running::default());
+        if self.loading.is_some() {
+            self.calls.early.push_back((id, call));
+        } else {
+            self.dispatch(id, call);
+        }
+    }
+
+    /// The state is loaded: calls that came early are served.
+    pub(super) fn serve_waiting_calls(&mut self) {
+        while let Some((id, call)) = self.calls.early.pop_front() {
+            self.dispatch(id, call);
+        }
+    }
+
+    /// To whom each call goes.
+    fn dispatch(&mut self, id: CallId, call: Call) {
+        if let Err(error) = self.check_allowed(&call) {
+            return self.end_call(id, Err(error));
+        }
+        match call {
+            Call::Init { name, site } => self.call_init(id, name, site),
+            Call::Join { code, peer, name, site } => self.call_join(id, &code, peer, (name, site)),
+            Call::Recover { phrase, peer, replace, name, site } => {
+                let phrase = zeroize::Zeroizing::new(phrase);
+                self.call_recover(id, &phrase, peer, replace, (name, site));
+            }
+            Call::Invite { role } => self.call_invite(id, role),
+            Call::Nodes => self.call_nodes(id),
+            Call::Remove { node } => self.call_remove(id, &node),
+            Call::FolderAdd(add) => self.call_folder_add(id, add),
+            Call::FolderList => self.call_folder_list(id),
+            Call::FolderRemove { name } => self.call_folder_remove(id, &name),
+            Call::Backup { name, wait } => self.call_backup(id, name.as_deref(), wait),
+            Call::Snapshots { name } => self.call_snapshots(id, name.as_deref()),
+            Call::List { what, recursive } => self.call_list(id, &what, recursive),
+            Call::Restore { what, dry_run } => self.call_restore(id, &what, dry_run),
+            Call::Status => self.call_status(id),
+            Call::Verify { all } => self.call_verify(id, all),
+            Call::Log { follow } => self.call_log(id, follow),
+            Call::ConfigGet { key } => self.call_config_get(id, key.as_deref()),
+            Call::ConfigSet { key, value } => self.call_config_set(id, &key, &value),
+        }
+    }
+
+    /// What a node must be for a call.
+    fn check_allowed(&self, call: &Call) -> Result<(), ApiError> {
+        let anybody = matches!(
+            call,
+            Call::Init { .. }
+                | Call::Join { .. }
+                | Call::Recover { .. }
+                | Call::Status
+                | Call::Log { .. }
+                | Call::ConfigGet { .. }
+                | Call::ConfigSet { .. }
+        );
+        let Some(member) = &self.member else {
+            return if anybody {
+                Ok(())
+            } else {
+                let hint = "run `nuthatch init` for a new vault, `nuthatch join` or `nuthatch recover` for an existing one";
+                Err(ApiError::new("not_member", "this node belongs to no vault yet", hint))
+            };
+        };
+        let any_member = anybody || matches!(call, Call::Nodes | Call::Verify { .. });
+        if !any_member && member.sealer.is_none() {
+            let hint = "run this on a full node";
+            return Err(ApiError::new("not_full", "this node stores sealed chunks only and holds no key to read or change folders", hint));
+        }
+        Ok(())
+    }
+
+    /// A JSON piece.
+    pub(super) fn json(&mut self, id: CallId, value: Value) {
+        self.piece(id, Piece::Json(value));
+    }
+
+    /// A JSON piece that may be dropped if the client is slow.
+    pub(super) fn progress(&mut self, id: CallId, value: Value) {
+        if self.calls.running.get(&id).is_some_and(|running| running.under_way < CALL_PIECES_MAX) {
+            self.json(id, value);
+        }
+    }
+
+    /// A piece of an answer.
+    pub(super) fn piece(&mut self, id: CallId, piece: Piece) {
+        if let Some(running) = self.calls.running.get_mut(&id) {
+            running.queue.push_back(piece);
+            self.flow(id);
+        }
+    }
+
+    /// The call is over once its pieces are sent.
+    pub(super) fn end_call(&mut self, id: CallId, result: Result<Ending, ApiError>) {
+        if let Some(running) = self.calls.running.get_mut(&id) {
+            running.end.get_or_insert(result);
+            self.flow(id);
+        }
+    }
+
+    /// The client took a piece.
+    pub(super) fn taken(&mut self, id: CallId) {
+        let Some(running) = self.calls.running.get_mut(&id) else { return };
+        running.under_way = running.under_way.saturating_sub(1);
+        match running.duty.and_then(|duty| self.duties.get_mut(&duty)) {
+            Some(Duty::Restore(restore, _)) => restore.taken(),
+            Some(Duty::List(list, _)) => list.taken(),
+            Some(Duty::Verify(verify, _)) => verify.taken(),
+            Some(Duty::Backup(..) | Duty::Keep(_)) | None => {}
+        }
+        self.flow(id);
+    }
+
+    /// The client went away.
+    pub(super) fn dropped(&mut self, id: CallId) {
+        if let Some(running) = self.calls.running.remove(&id) {
+            if let Some(duty) = running.duty {
+                self.duties.remove(&duty);
+            }
+        }
+        self.calls.early.retain(|(early, _)| *early != id);
+        self.entering_dropped(id);
+    }
+
+    /// Sends what the client has room for.
+    fn flow(&mut self, id: CallId) {
+        let Some(running) = self.calls.running.get_mut(&id) else { return };
+        while running.under_way < CALL_PIECES_MAX {
+            let Some(piece) = running.queue.pop_front() else { break };
+            running.under_way += 1;
+            self.outputs.push_back(Output::Piece { id, piece });
+        }
+        if running.queue.is_empty() {
+            if let Some(result) = running.end.take() {
+                self.calls.running.remove(&id);
+                self.outputs.push_back(Output::Done { id, result });
+            }
+        }
+    }
+
+    /// A duty fills the call from now on.
+    pub(super) fn fill_call(&mut self, id: CallId, make: impl FnOnce(u64) -> Duty) {
+        let number = self.begin_duty(make);
+        if let Some(running) = self.calls.running.get_mut(&id) {
+            running.duty = Some(number);
+        }
+    }
+
+    /// The duty behind a call has ended.
+    pub(super) fn duty_call_ends(&mut self, number: u64, id: CallId, result: Result<Ending, ApiError>) {
+        self.duties.remove(&number);
+        self.end_call(id, result);
+    }
+
+    /// One folder of a backup call is done.
+    pub(super) fn backup_call_ends(&mut self, id: CallId, result: Result<Ending, ApiError>) {
+        let Some(running) = self.calls.running.get_mut(&id) else { return };
+        running.backups = running.backups.saturating_sub(1);
+        match result {
+            Ok(Ending::Complete) => {}
+            Ok(Ending::Partial) => running.partial = true,
+            Err(error) => running.failure = running.failure.take().or(Some(error)),
+        }
+        if running.backups > 0 {
+            return;
+        }
+        let result = match running.failure.take() {
+            Some(error) => Err(error),
+            None if running.partial => Ok(Ending::Partial),
+            None => Ok(Ending::Complete),
+        };
+        self.end_call(id, result);
+    }
+
+    /// Looks whether what calls wait for is protected now.
+    pub(super) fn check_waiting_backups(&mut self) {
+        let waiting: Vec<(CallId, FolderId)> = self
+            .calls
+            .running
+            .iter()
+            .flat_map(|(id, running)| running.protecting.keys().map(|folder| (*id, *folder)))
+            .collect();
+        for (id, folder) in waiting {
+            let Some(fact) = self.newest_snapshot(&folder) else { continue };
+            let protection = self.protection_of(&fact);
+            let members = self.member.as_ref().map_or(0, |member| member.holders().len());
+            let reachable = members >= usize::from(protection.wanted);
+            let all_have = usize::from(protection.have) >= members.min(usize::from(protection.wanted));
+            let folder_name = self.folder_name(&folder);
+            let line = json!({"event": "protected", "folder": folder_name, "have": protection.have, "wanted": protection.wanted});
+            let now = self.now.time;
+            let Some(wait) = self.calls.running.get_mut(&id).and_then(|running| running.protecting.get_mut(&folder)) else { continue };
+            if wait.told != Some(protection.have) {
+                wait.told = Some(protection.have);
+                wait.heard = now;
+            }
+            if protection.is_full() || (!reachable && all_have) {
+                let ending = if protection.is_full() { Ending::Complete } else { Ending::Partial };
+                self.stop_waiting(id, folder, line, ending);
+            }
+        }
+    }
+
+    /// Gives up waits for which nobody has been heard for too long.
+    pub(super) fn give_up_waiting(&mut self) {
+        let now = self.now.time;
+        let connected = self.gossip.peers().next().is_some();
+        let mut late = Vec::new();
+        for (id, running) in &mut self.calls.running {
+            for (folder, waiting) in &mut running.protecting {
+                if connected {
+                    waiting.heard = now;
+                } else if waiting.heard + WAIT_FOR_PEERS_MAX <= now {
+                    late.push((*id, *folder));
+                }
+            }
+        }
+        for (id, folder) in late {
+            let Some(fact) = self.newest_snapshot(&folder) else { continue };
+            let protection = self.protection_of(&fact);
+            let line = json!({
+                "event": "protected", "folder": self.folder_name(&folder), "have": protection.have,
+                "wanted": protection.wanted, "pending": "no other device is reachable; the backup is kept here and copied when one is",
+            });
+            self.stop_waiting(id, folder, line, Ending::Partial);
+        }
+    }
+
+    /// A wait is over.
+    fn stop_waiting(&mut self, id: CallId, folder: FolderId, line: Value, ending: Ending) {
+        if let Some(running) = self.calls.running.get_mut(&id) {
+            running.protecting.remove(&folder);
+        }
+        self.json(id, line);
+        self.backup_call_ends(id, Ok(ending));
+    }
+
+    /// Tells calls that wait for a snapshot's copies how far the holders are.
+    pub(super) fn show_replication(&mut self, snapshot: &crate::base::ids::SnapshotId) {
+        let Some(folder) = self.member.as_ref().and_then(|member| member.view.snapshot(snapshot)).map(|fact| fact.entry.folder) else { return };
+        let Some(fact) = self.newest_snapshot(&folder).filter(|fact| fact.id == *snapshot) else { return };
+        let protection = self.protection_of(&fact);
+        let progress: Vec<(u64, u64)> =
+            self.gossip.peers().filter_map(|peer| self.gossip.progress(peer, snapshot)).collect();
+        let line = json!({
+            "event": "progress", "folder": self.folder_name(&folder), "phase": "replicate",
+            "files": fact.entry.counts.files, "bytes": fact.entry.counts.bytes, "new_bytes": fact.entry.counts.stored_bytes,
+            "replicated": {
+                "have": protection.have, "wanted": protection.wanted,
+                "chunks_done": progress.iter().map(|(held, _)| held).sum::<u64>(),
+                "chunks": fact.entry.counts.chunks.saturating_mul(u64::try_from(progress.len()).unwrap_or(1)),
+            },
+        });
+        let calls: Vec<crate::node::ports::CallId> = self
+            .calls
+            .running
+            .iter()
+            .filter(|(_, running)| running.protecting.contains_key(&folder))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in calls {
+            self.progress(id, line.clone());
+        }
+    }
+
+    /// `log`.
+    fn call_log(&mut self, id: CallId, follow: bool) {
+        let lines: Vec<Value> = self.activity.since(0).collect();
+        for line in lines {
+            self.json(id, line);
+        }
+        if follow {
+            let seen = self.activity.count();
+            if let Some(running) = self.calls.running.get_mut(&id) {
+                running.follows = Some(seen);
+            }
+        } else {
+            self.end_call(id, Ok(Ending::Complete));
+        }
+    }
+
+    /// Tells followers what they have not seen.
+    pub(super) fn show_activity(&mut self) {
+        let count = self.activity.count();
+        let followers: Vec<(CallId, u64)> =
+            self.calls.running.iter().filter_map(|(id, running)| running.follows.map(|seen| (*id, seen))).collect();
+        for (id, seen) in followers {
+            let lines: Vec<Value> = self.activity.since(seen).collect();
+            if let Some(running) = self.calls.running.get_mut(&id) {
+                running.follows = Some(count);
+            }
+            for line in lines {
+                self.json(id, line);
+            }
+        }
+    }
+
+    /// `config get`.
+    fn call_config_get(&mut self, id: CallId, key: Option<&str>) {
+        let value = match key {
+            None => Ok(self.setup.config.values()),
+            Some(key) => self.setup.config.value(key).map_err(config_error),
+        };
+        match value {
+            Ok(value) => {
+                self.json(id, value);
+                self.end_call(id, Ok(Ending::Complete));
+            }
+            Err(error) => self.end_call(id, Err(error)),
+        }
+    }
+
+    /// `config set`.
+    fn call_config_set(&mut self, id: CallId, key: &str, value: &str) {
+        match self.set_config(key, value) {
+            Ok(()) => {
+                self.json(id, json!({"key": key, "value": value}));
+                self.describe_self();
+                self.end_call(id, Ok(Ending::Complete));
+            }
+            Err(error) => self.end_call(id, Err(error)),
+        }
+    }
+
+    /// Changes a key of the configuration, here and in the file.
+    pub(super) fn set_config(&mut self, key: &str, value: &str) -> Result<(), ApiError> {
+        let text = super::config::set(&self.setup.config_text, key, value).map_err(config_error)?;
+        self.setup.config = super::config::Config::parse(&text).map_err(config_error)?;
+        self.setup.config_text.clone_from(&text);
+        self.outputs.push_back(Output::SaveConfig(text));
+        Ok(())
+    }
+
+    /// Puts names that were given with init, join or recover into the configuration.
+    pub(super) fn take_names(&mut self, name: Option<String>, site: Option<String>) -> Result<(), ApiError> {
+        if let Some(name) = name {
+            self.set_config("node.name", &name)?;
+        }
+        if let Some(site) = site {
+            self.set_config("node.site", &site)?;
+        }
+        Ok(())
+    }
+}
+
+/// A configuration error as the API tells it.
+fn config_error(error: super::config::ConfigError) -> ApiError {
+    ApiError::new("bad_config", error.message.clone(), error.hint)
+}

@@ -1,0 +1,140 @@
+//! Drafts: snapshots that are safe on this disk but not yet in a feed.
+//!
+//! After start nobody may append to its feed before a peer has shown what it knows of it: a disk that was restored from
+//! an image would write two histories. Until then (and on a node that is alone) snapshots wait here. They pin their
+//! chunks, can be listed and restored, and are published in order as soon as a peer confirms.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::core::Core;
+use super::enter::{AfterAppend, AfterSave};
+use super::member::{Membership, SnapshotFact};
+use crate::base::ids::{FolderId, SnapshotId};
+use crate::feed::entry::{Body, SnapshotEntry, SnapshotText};
+
+/// Prefix of the settings that keep drafts.
+const DRAFT_PREFIX: &str = "draft:";
+
+/// A snapshot that is not in a feed yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// What will be published; its text is not sealed yet.
+    entry: SnapshotEntry,
+    /// What will be sealed.
+    text: SnapshotText,
+}
+
+impl Draft {
+    /// A draft of this snapshot.
+    #[must_use]
+    pub fn new(entry: SnapshotEntry, text: SnapshotText) -> Self {
+        Self { entry, text }
+    }
+
+    /// A name for it until it is published.
+    #[must_use]
+    pub fn id(&self) -> SnapshotId {
+        let bytes = postcard::to_stdvec(self).unwrap_or_default();
+        SnapshotId::from_bytes(Sha256::digest(&bytes).into())
+    }
+
+    /// The setting that keeps it: ordered by the time of the scan.
+    fn key(&self) -> String {
+        format!("{DRAFT_PREFIX}{:020}:{}", self.entry.taken.as_micros().max(0), self.id().short())
+    }
+}
+
+/// Drafts among the settings, oldest first.
+#[must_use]
+pub fn load(settings: &BTreeMap<String, Vec<u8>>) -> Vec<Draft> {
+    let drafts = settings.iter().filter(|(key, _)| key.starts_with(DRAFT_PREFIX));
+    drafts
+        .filter_map(|(_, bytes)| match postcard::take_from_bytes(bytes) {
+            Ok((draft, [])) => Some(draft),
+            _ => None,
+        })
+        .collect()
+}
+
+impl Core {
+    /// Keeps a new snapshot: in the feed if that is allowed now, else as a draft. `line` is told when it is durable.
+    pub(super) fn keep_snapshot(&mut self, draft: Draft, line: Value, mut settings: Vec<(String, Option<Vec<u8>>)>) {
+        let folder = draft.entry.folder;
+        self.calls.put_snapshot_line(folder, line);
+        let may_publish = self.member.as_ref().is_some_and(|member| member.confirmed && !member.is_alone());
+        if may_publish && self.folders.drafts.is_empty() {
+            self.publish(draft, settings, true);
+            return;
+        }
+        settings.push((draft.key(), postcard::to_stdvec(&draft).ok()));
+        self.folders.drafts.push(draft);
+        self.save(settings, AfterSave::Drafted { folder });
+    }
+
+    /// Publishes what waits, in order.
+    pub(super) fn publish_drafts(&mut self) {
+        if self.member.as_ref().is_none_or(Membership::is_alone) {
+            return;
+        }
+        let drafts = std::mem::take(&mut self.folders.drafts);
+        let mut renamed: BTreeMap<SnapshotId, SnapshotId> = BTreeMap::new();
+        for mut draft in drafts {
+            let (key, id) = (draft.key(), draft.id());
+            draft.entry.parent = draft.entry.parent.map(|parent| renamed.get(&parent).copied().unwrap_or(parent));
+            if let Some(published) = self.publish(draft, vec![(key, None)], false) {
+                renamed.insert(id, published);
+            }
+        }
+    }
+
+    /// Seals the text and appends the entry.
+    fn publish(&mut self, draft: Draft, settings: Vec<(String, Option<Vec<u8>>)>, announce: bool) -> Option<SnapshotId> {
+        let folder = draft.entry.folder;
+        let member = self.member.as_ref()?;
+        let sealer = member.sealer.as_ref()?;
+        let plain = draft.text.encode().ok()?;
+        let sealed = sealer.seal_text(&member.own, member.next_sequence(), &plain);
+        let entry = SnapshotEntry { sealed, ..draft.entry };
+        let applied = self.append(Body::Snapshot(entry), settings, AfterAppend::Published { folder, announce })?;
+        Some(SnapshotId::from_bytes(*applied.hash.as_bytes()))
+    }
+
+    /// All snapshots (of one folder), published or not, oldest first.
+    pub(super) fn snapshots(&self, folder: Option<&FolderId>) -> Vec<SnapshotFact> {
+        let Some(member) = &self.member else { return Vec::new() };
+        let wanted = |of: &FolderId| folder.is_none_or(|folder| folder == of);
+        let published = member.view.snapshots().filter(|fact| wanted(&fact.entry.folder)).map(|fact| {
+            let text = member.snapshot_text(&fact.feed, fact.sequence, &fact.entry.sealed);
+            SnapshotFact {
+                id: fact.id,
+                writer: fact.writer,
+                tree: text.as_ref().map(|text| text.tree),
+                skipped: text.as_ref().map_or(0, |text| text.skipped),
+                torn: text.as_ref().map_or(0, |text| text.torn),
+                entry: fact.entry.clone(),
+                draft: false,
+            }
+        });
+        let drafts = self.folders.drafts.iter().filter(|draft| wanted(&draft.entry.folder)).map(|draft| SnapshotFact {
+            id: draft.id(),
+            writer: member.node,
+            tree: Some(draft.text.tree),
+            skipped: draft.text.skipped,
+            torn: draft.text.torn,
+            entry: draft.entry.clone(),
+            draft: true,
+        });
+        let mut all: Vec<SnapshotFact> = published.chain(drafts).collect();
+        all.sort_by_key(|fact| (fact.entry.folder, fact.entry.taken, fact.draft));
+        all
+    }
+
+    /// The newest snapshot of a folder.
+    pub(super) fn newest_snapshot(&self, folder: &FolderId) -> Option<SnapshotFact> {
+        self.snapshots(Some(folder)).pop()
+    }
+}

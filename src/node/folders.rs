@@ -1,0 +1,428 @@
+//! This node's folders: when they are scanned, what becomes of a scan, and who waits for it.
+//!
+//! A scan ends as a snapshot. It is published in the feed at once when a peer has confirmed this node's head since
+//! start; otherwise it is kept as a draft (`node/drafts.rs`), which can be listed and restored like any other.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::activity::Level;
+use super::api::{ApiError, FolderAdd};
+use super::backup::{Backup, BackupError, BackupJob, Outcome, Parent, Progress};
+use super::core::{Core, Duty};
+use super::drafts::Draft;
+use super::enter::AfterAppend;
+use super::member::Membership;
+use super::names;
+use super::ports::{CallId, Ending};
+use crate::base::ids::{FolderId, NodeId, SnapshotId};
+use crate::base::limits::{FOLDERS_MAX, SCAN_AFTER_START};
+use crate::base::units::{Copies, Time, WallTime};
+use crate::feed::entry::{Body, FolderEntry, FolderKind, FolderText, SnapshotEntry, SnapshotText};
+
+/// What this node remembers of its folders.
+#[derive(Default)]
+pub struct Folders {
+    /// By id.
+    pub(super) local: BTreeMap<FolderId, Local>,
+    /// Snapshots that are not in a feed yet, oldest first.
+    pub(super) drafts: Vec<Draft>,
+    /// Bindings as they were saved.
+    bindings: BTreeMap<FolderId, Binding>,
+}
+
+/// One folder of this node.
+#[derive(Default)]
+pub(super) struct Local {
+    /// Where it lies, as it was found.
+    binding: Binding,
+    /// The running scan.
+    running: Option<u64>,
+    /// A scan was asked for while one ran.
+    again: bool,
+    /// Calls that wait for the running scan; true: until protected.
+    waiters: Vec<(CallId, bool)>,
+    /// When the next scan begins by itself.
+    next_scan: Option<Time>,
+    /// When the running scan began.
+    started: WallTime,
+    /// Why the last scan failed.
+    pub(super) failure: Option<ApiError>,
+    /// How far the running scan is.
+    pub(super) progress: Option<Progress>,
+    /// When the last scan ended well.
+    pub(super) checked: Option<WallTime>,
+    /// Unreadable files of the last scan.
+    pub(super) unreadable: u64,
+}
+
+/// What identifies a folder's place, so that an unplugged disk is not taken for an emptied folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Binding {
+    /// File system and inode of its root.
+    marker: Option<(u64, u64)>,
+    /// Start of the last scan that was completed.
+    trusted_before: WallTime,
+}
+
+/// Prefix of the settings that keep bindings.
+const BINDING_PREFIX: &str = "folder:";
+
+impl Folders {
+    /// What was remembered.
+    pub fn load(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
+        for (key, bytes) in settings {
+            if let Some(folder) = key.strip_prefix(BINDING_PREFIX).and_then(|id| id.parse().ok()) {
+                if let Ok((binding, [])) = postcard::take_from_bytes(bytes) {
+                    self.bindings.insert(folder, binding);
+                }
+            }
+        }
+        self.drafts = super::drafts::load(settings);
+    }
+
+    /// When a scan begins by itself.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.local.values().filter(|local| local.running.is_none()).filter_map(|local| local.next_scan).min()
+    }
+}
+
+/// Folders that a member writes, with what is said of them: the entry, its text, the feed and place it stands at.
+pub(super) fn folders_of(member: &Membership, writer: &NodeId) -> Vec<(FolderEntry, FolderText, WallTime)> {
+    member
+        .view
+        .folders()
+        .filter(|fact| fact.writer == *writer && !fact.entry.removed)
+        .filter_map(|fact| {
+            let plain = member.sealer.as_ref()?.open_text(&fact.feed, fact.sequence, &fact.entry.sealed).ok()?;
+            Some((fact.entry.clone(), FolderText::decode(&plain).ok()?, fact.wall))
+        })
+        .collect()
+}
+
+impl Core {
+    /// This node's own folders.
+    pub(super) fn own_folders(&self) -> Vec<(FolderEntry, FolderText)> {
+        let Some(member) = &self.member else { return Vec::new() };
+        folders_of(member, &member.node).into_iter().map(|(entry, text, _)| (entry, text)).collect()
+    }
+
+    /// Every folder of the vault: writer, entry, text.
+    pub(super) fn all_folders(&self) -> Vec<(NodeId, FolderEntry, FolderText)> {
+        let Some(member) = &self.member else { return Vec::new() };
+        member
+            .view
+            .folders()
+            .filter_map(|fact| {
+                let plain = member.sealer.as_ref()?.open_text(&fact.feed, fact.sequence, &fact.entry.sealed).ok()?;
+                Some((fact.writer, fact.entry.clone(), FolderText::decode(&plain).ok()?))
+            })
+            .collect()
+    }
+
+    /// After start: every folder is scanned soon, so that what was interrupted is completed.
+    pub(super) fn folders_begin(&mut self) {
+        let due = self.now.time + SCAN_AFTER_START;
+        for (entry, _) in self.own_folders() {
+            self.local(entry.folder).next_scan = Some(due);
+        }
+    }
+
+    /// The local side of a folder.
+    pub(super) fn local(&mut self, folder: FolderId) -> &mut Local {
+        let binding = self.folders.bindings.get(&folder).copied().unwrap_or_default();
+        self.folders.local.entry(folder).or_insert_with(|| Local { binding, ..Local::default() })
+    }
+
+    /// `folder add`.
+    pub(super) fn call_folder_add(&mut self, call: CallId, add: FolderAdd) {
+        let checked = self.check_folder(&add);
+        let (kind, copies) = match checked {
+            Ok(good) => good,
+            Err(error) => return self.end_call(call, Err(error)),
+        };
+        let folder = FolderId::from_bytes(self.random());
+        let text = FolderText {
+            name: add.name.clone(),
+            directory: add.directory,
+            ignore: add.ignore,
+            one_file_system: add.one_file_system,
+        };
+        let value = json!({"folder": folder.hex(), "name": add.name, "copies": copies.get(), "kind": "backup"});
+        let then = AfterAppend::Done { call, value };
+        if self.append_folder(folder, kind, copies, &text, false, then) {
+            self.note(Level::Info, "folders", format!("folder {} was added", add.name));
+            let rescan = self.setup.config.rescan;
+            let due = self.now.time + rescan;
+            self.local(folder).next_scan = Some(due);
+        } else {
+            self.end_call(call, Err(ApiError::new("bad_folder", "the folder's description is too long", "use fewer or shorter --ignore patterns")));
+        }
+    }
+
+    /// What must hold of a new folder.
+    fn check_folder(&self, add: &FolderAdd) -> Result<(FolderKind, Copies), ApiError> {
+        names::check_folder_name(&add.name)?;
+        if add.kind != "backup" {
+            return Err(ApiError::new("not_supported", format!("folders of kind '{}' are not part of this version", add.kind), "use --kind backup"));
+        }
+        if !add.directory.starts_with(b"/") {
+            return Err(ApiError::new("bad_directory", "the directory must be an absolute path", "write the path from / on"));
+        }
+        crate::file::ignore::IgnoreStack::new(&add.ignore)
+            .map_err(|error| ApiError::new("bad_pattern", error.to_string(), "patterns follow .gitignore"))?;
+        let folders = self.all_folders();
+        if folders.iter().any(|(_, entry, text)| text.name == add.name && !entry.removed) {
+            return Err(ApiError::new("exists", format!("there is a folder '{}' already", add.name), "choose another name"));
+        }
+        if folders.len() >= FOLDERS_MAX {
+            return Err(ApiError::new("too_many", format!("a vault has at most {FOLDERS_MAX} folders"), "remove one first"));
+        }
+        Ok((FolderKind::Backup, add.copies.map_or(self.setup.config.copies, Copies::new)))
+    }
+
+    /// Writes a folder's entry. False when it was refused.
+    pub(super) fn append_folder(
+        &mut self,
+        folder: FolderId,
+        kind: FolderKind,
+        copies: Copies,
+        text: &FolderText,
+        removed: bool,
+        then: AfterAppend,
+    ) -> bool {
+        let Some(member) = &self.member else { return false };
+        let (Some(sealer), Ok(plain)) = (&member.sealer, text.encode()) else { return false };
+        let sealed = sealer.seal_text(&member.own, member.next_sequence(), &plain);
+        let entry = FolderEntry { folder, kind, copies, removed, sealed };
+        self.append(Body::Folder(entry), Vec::new(), then).is_some()
+    }
+
+    /// `folder remove`: no more scans here; the snapshots stay.
+    pub(super) fn call_folder_remove(&mut self, call: CallId, name: &str) {
+        let own = self.own_folders();
+        let Some((entry, text)) = own.iter().find(|(_, text)| text.name == name) else {
+            let near = names::nearest(name, own.iter().map(|(_, text)| text.name.as_str()));
+            return self.end_call(call, Err(ApiError::new("no_folder", format!("this node has no folder '{name}'{near}"), "see `nuthatch folder list`")));
+        };
+        if let Some(number) = self.folders.local.remove(&entry.folder).and_then(|local| local.running) {
+            self.duties.remove(&number);
+        }
+        let value = json!({"folder": entry.folder.hex(), "name": name, "removed": true});
+        self.append_folder(entry.folder, entry.kind, entry.copies, text, true, AfterAppend::Done { call, value });
+        self.note(Level::Info, "folders", format!("folder {name} is no longer backed up; its snapshots stay"));
+    }
+
+    /// `backup`: scans one folder, or all.
+    pub(super) fn call_backup(&mut self, call: CallId, name: Option<&str>, wait: bool) {
+        let own = self.own_folders();
+        let wanted: Vec<FolderId> = own
+            .iter()
+            .filter(|(_, text)| name.is_none_or(|name| name == text.name))
+            .map(|(entry, _)| entry.folder)
+            .collect();
+        if wanted.is_empty() {
+            let message = match name {
+                Some(name) => {
+                    let near = names::nearest(name, own.iter().map(|(_, text)| text.name.as_str()));
+                    format!("this node has no folder '{name}'{near}")
+                }
+                None => "this node has no folder".to_owned(),
+            };
+            return self.end_call(call, Err(ApiError::new("no_folder", message, "see `nuthatch folder list`; add one with `nuthatch folder add NAME DIR`")));
+        }
+        self.calls.expect_backups(call, wanted.len());
+        for folder in wanted {
+            self.local(folder).waiters.push((call, wait));
+            self.begin_scan(folder);
+        }
+    }
+
+    /// Begins scans that are due.
+    pub(super) fn folders_timeout(&mut self) {
+        let now = self.now.time;
+        let due: Vec<FolderId> = self
+            .folders
+            .local
+            .iter()
+            .filter(|(_, local)| local.running.is_none() && local.next_scan.is_some_and(|next| next <= now))
+            .map(|(folder, _)| *folder)
+            .collect();
+        for folder in due {
+            self.begin_scan(folder);
+        }
+        self.give_up_waiting();
+    }
+
+    /// Begins to scan a folder; if it is being scanned, once more afterwards.
+    fn begin_scan(&mut self, folder: FolderId) {
+        let Some((entry, text)) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder) else { return };
+        let wall = self.now.wall;
+        let parent = self.newest_snapshot(&folder).and_then(|fact| {
+            Some(Parent { tree: fact.tree?, manifest: fact.entry.manifest, counts: fact.entry.counts })
+        });
+        let Some(keys) = self.member.as_ref().and_then(|member| match &member.keys {
+            super::member::Keys::Full(keys) => Some((keys.cut, keys.map)),
+            super::member::Keys::Store(_) => None,
+        }) else {
+            return;
+        };
+        let local = self.local(folder);
+        if local.running.is_some() {
+            local.again = true;
+            return;
+        }
+        local.started = wall;
+        local.next_scan = None;
+        local.failure = None;
+        let job = BackupJob {
+            folder,
+            root: text.directory,
+            ignore: text.ignore,
+            one_file_system: text.one_file_system,
+            marker: local.binding.marker,
+            parent,
+            trusted_before: local.binding.trusted_before,
+            cut_key: keys.0,
+            map_key: keys.1,
+        };
+        let _ = entry;
+        let number = self.begin_duty(|duty| Duty::Backup(Box::new(Backup::new(job, duty)), folder));
+        self.local(folder).running = Some(number);
+    }
+
+    /// A scan goes on.
+    pub(super) fn backup_progress(&mut self, folder: FolderId, progress: &Progress) {
+        let name = self.folder_name(&folder);
+        let local = self.local(folder);
+        local.progress = Some(progress.clone());
+        let line = json!({
+            "event": "progress", "folder": name, "phase": "store",
+            "files": progress.files, "bytes": progress.bytes, "new_bytes": progress.new_bytes,
+        });
+        let calls: Vec<CallId> = local.waiters.iter().map(|(call, _)| *call).collect();
+        for call in calls {
+            self.progress(call, line.clone());
+        }
+    }
+
+    /// A scan has ended.
+    pub(super) fn backup_finished(&mut self, number: u64, folder: FolderId, result: Result<Outcome, BackupError>) {
+        self.duties.remove(&number);
+        let rescan = self.now.time + self.setup.config.rescan;
+        let wall = self.now.wall;
+        let local = self.local(folder);
+        local.running = None;
+        local.progress = None;
+        local.next_scan = Some(rescan);
+        match result {
+            Ok(Outcome::Unchanged { files, bytes }) => {
+                local.binding.trusted_before = local.started;
+                local.checked = Some(wall);
+                self.scan_unchanged(folder, files, bytes);
+            }
+            Ok(Outcome::Changed(changed)) => {
+                local.binding = Binding { marker: Some(changed.marker), trusted_before: local.started };
+                local.checked = Some(wall);
+                local.unreadable = changed.unreadable_count;
+                self.snapshot_made(folder, &changed);
+            }
+            Err(error) => self.backup_failed(folder, ApiError::new(error.code(), error.to_string(), error.hint())),
+        }
+        if std::mem::take(&mut self.local(folder).again) {
+            self.begin_scan(folder);
+        }
+    }
+
+    /// Nothing has changed since the last snapshot.
+    fn scan_unchanged(&mut self, folder: FolderId, files: u64, bytes: u64) {
+        let Some(fact) = self.newest_snapshot(&folder) else { return };
+        let line = json!({
+            "event": "snapshot", "folder": self.folder_name(&folder), "snapshot": fact.id.hex(), "draft": fact.draft,
+            "files": files, "bytes": bytes, "chunks": fact.entry.counts.chunks, "stored_bytes": 0, "unchanged": true,
+            "skipped": fact.skipped, "torn": fact.torn, "unreadable": [],
+        });
+        self.scan_told(folder, &line);
+    }
+
+    /// A new snapshot: published, or kept as a draft.
+    fn snapshot_made(&mut self, folder: FolderId, changed: &super::backup::Changed) {
+        let Some((folder_entry, _)) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder) else { return };
+        let parent = self.newest_snapshot(&folder).map(|fact| (fact.id, fact.entry.taken));
+        // A clock that was set back must not make a new snapshot older than the one before it.
+        let after_parent = parent.map(|(_, taken)| WallTime::from_micros(taken.as_micros().saturating_add(1)));
+        let taken = after_parent.map_or(self.local(folder).started, |after| after.max(self.local(folder).started));
+        let parent: Option<SnapshotId> = parent.map(|(id, _)| id);
+        let entry = SnapshotEntry {
+            folder,
+            manifest: changed.manifest,
+            parent,
+            copies: folder_entry.copies,
+            taken,
+            complete: true,
+            counts: changed.counts,
+            sealed: Vec::new(),
+        };
+        let text = SnapshotText { tree: changed.tree, skipped: changed.skipped, torn: changed.torn };
+        let draft = Draft::new(entry, text);
+        let line = json!({
+            "event": "snapshot", "folder": self.folder_name(&folder), "snapshot": draft.id().hex(), "draft": true,
+            "files": changed.counts.files, "bytes": changed.counts.bytes, "chunks": changed.counts.chunks,
+            "stored_bytes": changed.counts.stored_bytes, "unchanged": false, "skipped": changed.skipped,
+            "torn": changed.torn, "unreadable": changed.unreadable,
+        });
+        let binding = self.local(folder).binding;
+        let settings = vec![(format!("{BINDING_PREFIX}{folder}"), postcard::to_stdvec(&binding).ok())];
+        let message = format!("{}: {} files, {} new bytes", self.folder_name(&folder), changed.counts.files, changed.counts.stored_bytes);
+        self.note(Level::Info, "backup", message);
+        self.keep_snapshot(draft, line, settings);
+    }
+
+    /// A snapshot is durable, as an entry or as a draft: who waits is told.
+    pub(super) fn published(&mut self, folder: FolderId, announce: bool) {
+        if !announce {
+            return;
+        }
+        let Some(mut line) = self.calls.take_snapshot_line(&folder) else { return };
+        if let Some(fact) = self.newest_snapshot(&folder) {
+            line["snapshot"] = json!(fact.id.hex());
+            line["draft"] = json!(fact.draft);
+        }
+        self.scan_told(folder, &line);
+    }
+
+    /// Tells the waiting calls how the scan ended; those that want protection wait on.
+    fn scan_told(&mut self, folder: FolderId, line: &serde_json::Value) {
+        let waiters = std::mem::take(&mut self.local(folder).waiters);
+        for (call, wait) in waiters {
+            self.json(call, line.clone());
+            if wait {
+                self.calls.wait_protected(call, folder, self.now.time);
+            } else {
+                self.backup_call_ends(call, Ok(Ending::Complete));
+            }
+        }
+        self.check_waiting_backups();
+    }
+
+    /// A scan failed: nothing was retired, the last snapshot stands.
+    pub(super) fn backup_failed(&mut self, folder: FolderId, error: ApiError) {
+        let message = format!("{}: {error}", self.folder_name(&folder));
+        self.note(Level::Error, "backup", message);
+        let local = self.local(folder);
+        local.failure = Some(error.clone());
+        let waiters = std::mem::take(&mut local.waiters);
+        for (call, _) in waiters {
+            self.backup_call_ends(call, Err(error.clone()));
+        }
+    }
+
+    /// The name of a folder.
+    pub(super) fn folder_name(&self, folder: &FolderId) -> String {
+        let found = self.all_folders().into_iter().find(|(_, entry, _)| entry.folder == *folder);
+        found.map_or_else(|| folder.short(), |(_, _, text)| text.name)
+    }
+}

@@ -1,0 +1,350 @@
+//! Feed exchange: what each peer has of every feed, asking for what is missing, and showing what is new.
+//!
+//! There is no order between feeds and no leader: each side tells its heads, each side asks for what it lacks. An entry
+//! is shown only when it is durable here. An entry whose author is not known yet is dropped and asked for again when
+//! the roster has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::activity::Level;
+use super::core::{Core, Pending};
+use super::enter::AfterAppend;
+use crate::base::ids::{FeedId, NodeId, SnapshotId};
+use crate::base::limits::{FEED_ENTRIES_MESSAGE_BYTES_MAX, HEADS_PER_MESSAGE_MAX};
+use crate::feed::entry::{Begin, Body, FeedError, Head};
+use crate::feed::view::Applied;
+use crate::store::service::{Request, StoreError};
+use crate::wire::frame::Lane;
+use crate::wire::message::{FeedHead, Message};
+
+/// What is known of the peers' feeds.
+#[derive(Debug, Default)]
+pub struct Gossip {
+    /// Connected peers.
+    peers: BTreeMap<NodeId, PeerFeeds>,
+}
+
+/// What one peer has.
+#[derive(Debug, Default)]
+struct PeerFeeds {
+    /// Entries it has of each feed.
+    lengths: BTreeMap<FeedId, u64>,
+    /// Feeds that it was asked for and has not answered.
+    asked: BTreeSet<FeedId>,
+    /// Feeds of which an answer brought nothing that could be used yet.
+    stuck: BTreeSet<FeedId>,
+    /// It has told all its heads.
+    told: bool,
+    /// Its program's version.
+    version: String,
+    /// What it would still store.
+    free_bytes: u64,
+    /// Its share of a snapshot: which, held, total.
+    progress: Option<(SnapshotId, u64, u64)>,
+}
+
+/// Entries that become durable.
+#[derive(Debug)]
+pub struct Appended {
+    /// The feed and its head after them.
+    head: Head,
+    /// Whom they came from; None: written here.
+    from: Option<NodeId>,
+    /// What waits for it.
+    then: AfterAppend,
+}
+
+impl Gossip {
+    /// A peer introduced itself.
+    pub fn hello(&mut self, node: &NodeId, version: String, free_bytes: u64) {
+        if let Some(peer) = self.peers.get_mut(node) {
+            peer.version = version;
+            peer.free_bytes = free_bytes;
+        }
+    }
+
+    /// Nothing is asked for, and everybody who is connected has told all: what can be known is known.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !self.peers.is_empty() && self.peers.values().all(|peer| peer.told && peer.asked.is_empty())
+    }
+
+    /// How far a peer's share of a snapshot has come, as it says: held, total.
+    #[must_use]
+    pub fn progress(&self, node: &NodeId, snapshot: &SnapshotId) -> Option<(u64, u64)> {
+        let (of, held, total) = self.peers.get(node)?.progress?;
+        (of == *snapshot).then_some((held, total))
+    }
+
+    /// The version that a peer runs.
+    #[must_use]
+    pub fn version(&self, node: &NodeId) -> Option<&str> {
+        self.peers.get(node).map(|peer| peer.version.as_str())
+    }
+
+    /// What a peer would still store.
+    #[must_use]
+    pub fn free_bytes(&self, node: &NodeId) -> Option<u64> {
+        self.peers.get(node).map(|peer| peer.free_bytes)
+    }
+
+    /// Who is connected.
+    pub fn peers(&self) -> impl Iterator<Item = &NodeId> {
+        self.peers.keys()
+    }
+}
+
+impl Core {
+    /// A session stands: greet, and tell all heads.
+    pub(super) fn greet(&mut self, node: NodeId) {
+        self.gossip.peers.insert(node, PeerFeeds::default());
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        self.send(&node, Lane::Control, &Message::Hello { version, free_bytes: 0 });
+        let heads: Vec<FeedHead> =
+            self.member.iter().flat_map(|member| member.durable.values()).map(wire_head).collect();
+        let mut pages = heads.chunks(HEADS_PER_MESSAGE_MAX).peekable();
+        if pages.peek().is_none() {
+            self.send(&node, Lane::Control, &Message::FeedHave { heads: Vec::new(), more: false });
+        }
+        while let Some(page) = pages.next() {
+            let more = pages.peek().is_some();
+            self.send(&node, Lane::Control, &Message::FeedHave { heads: page.to_vec(), more });
+        }
+    }
+
+    /// The session ended.
+    pub(super) fn forget_feeds_of(&mut self, node: &NodeId) {
+        self.gossip.peers.remove(node);
+    }
+
+    /// A peer says what it has.
+    pub(super) fn peer_has(&mut self, node: &NodeId, heads: &[FeedHead], more: bool) {
+        let Some(member) = &mut self.member else { return };
+        let Some(peer) = self.gossip.peers.get_mut(node) else { return };
+        let own = member.own;
+        let mut ahead = None;
+        let mut forked = false;
+        for head in heads {
+            peer.lengths.insert(head.feed, head.length);
+            peer.stuck.remove(&head.feed);
+            let mine = member.view.head(&head.feed);
+            if head.feed == own && head.length > mine.map_or(0, |mine| mine.length) {
+                ahead = Some(*head);
+            }
+            forked |= mine.is_some_and(|mine| mine.length == head.length && mine.hash != head.hash);
+        }
+        let settled = !more && !peer.told;
+        if !more {
+            peer.told = true;
+        }
+        if forked {
+            let name = member.name_of(node);
+            self.note(Level::Warn, "feeds", format!("{name} has another history of a feed than this node; both are kept"));
+        }
+        if let Some(head) = ahead {
+            self.begin_feed_anew(head);
+        }
+        if settled {
+            self.head_confirmed();
+        }
+        self.want_from(node);
+    }
+
+    /// A peer knows more of the own feed than the disk does: this home was restored from an older state. A new feed
+    /// is begun, so that no two entries ever carry one number.
+    fn begin_feed_anew(&mut self, theirs: FeedHead) {
+        let random = self.random();
+        let Some(member) = &mut self.member else { return };
+        member.own = FeedId { node: member.node, random };
+        let predecessor = Head { feed: theirs.feed, length: theirs.length, hash: theirs.hash };
+        self.note(
+            Level::Warn,
+            "feeds",
+            "this home is older than what other devices know of it (restored from an image?); a new feed is begun",
+        );
+        let settings = vec![(super::boot::setting::FEED.to_owned(), Some(random.to_vec()))];
+        self.append(Body::Begin(Begin { predecessor: Some(predecessor) }), settings, AfterAppend::Nothing);
+        self.holding.recheck(self.now.time);
+    }
+
+    /// A peer has shown what it knows of this node: from now on snapshots may be published.
+    fn head_confirmed(&mut self) {
+        let Some(member) = &mut self.member else { return };
+        if !member.confirmed {
+            member.confirmed = true;
+            self.publish_drafts();
+        }
+        self.describe_self();
+    }
+
+    /// Asks a peer for what it has and this node lacks.
+    fn want_from(&mut self, node: &NodeId) {
+        let Some(member) = &self.member else { return };
+        let Some(peer) = self.gossip.peers.get_mut(node) else { return };
+        let mut wanted = Vec::new();
+        for (feed, length) in &peer.lengths {
+            let from = member.view.head(feed).map_or(0, |head| head.length);
+            let open = peer.asked.len() + wanted.len() < FEEDS_ASKED_MAX;
+            if *length > from && open && !peer.asked.contains(feed) && !peer.stuck.contains(feed) {
+                wanted.push((*feed, from));
+            }
+        }
+        peer.asked.extend(wanted.iter().map(|(feed, _)| *feed));
+        for (feed, from) in wanted {
+            if !self.send(node, Lane::Control, &Message::FeedWant { feed, from }) {
+                if let Some(peer) = self.gossip.peers.get_mut(node) {
+                    peer.asked.remove(&feed);
+                }
+            }
+        }
+    }
+
+    /// A peer asks for entries: read them from the disk, for they are durable there.
+    pub(super) fn peer_wants(&mut self, node: &NodeId, feed: FeedId, from: u64) {
+        let after = from.checked_sub(1).map(|before| (feed, before));
+        self.ask_store(Pending::ReadEntries { peer: *node }, |op| Request::Entries {
+            op,
+            feed: Some(feed),
+            after,
+            limit_bytes: FEED_ENTRIES_MESSAGE_BYTES_MAX / 2,
+        });
+    }
+
+    /// The disk gave what a peer wants.
+    pub(super) fn entries_read(&mut self, node: &NodeId, entries: Vec<(FeedId, u64, Vec<u8>)>) {
+        let Some((feed, from, _)) = entries.first() else { return };
+        let (feed, from) = (*feed, *from);
+        let entries = entries.into_iter().map(|(_, _, bytes)| bytes).collect();
+        self.send(node, Lane::Control, &Message::FeedEntries { feed, from, entries });
+    }
+
+    /// A peer sent entries.
+    pub(super) fn entries_came(&mut self, node: &NodeId, entries: Vec<Vec<u8>>) {
+        let mut fresh: Vec<(Applied, Vec<u8>)> = Vec::new();
+        let mut feed = None;
+        for bytes in entries {
+            let Some(member) = &mut self.member else { return };
+            match member.view.apply(&bytes) {
+                Ok(applied) => {
+                    feed = Some(applied.feed);
+                    fresh.push((applied, bytes));
+                }
+                Err(FeedError::Known) => feed = feed.or_else(|| crate::feed::entry::decode(&bytes).ok().map(|entry| entry.feed)),
+                Err(error) => {
+                    log::debug!("an entry of {} was not taken: {error}", node.short());
+                    feed = feed.or_else(|| crate::feed::entry::decode(&bytes).ok().map(|entry| entry.feed));
+                    break;
+                }
+            }
+        }
+        if let (Some(feed), Some(peer)) = (feed, self.gossip.peers.get_mut(node)) {
+            peer.asked.remove(&feed);
+            if fresh.is_empty() {
+                peer.stuck.insert(feed);
+            }
+        }
+        if !fresh.is_empty() {
+            self.keep_entries(fresh, Some(*node), Vec::new(), AfterAppend::Nothing);
+        }
+        self.want_from(node);
+    }
+
+    /// Signs an entry of the own feed and makes it durable; then `then` happens. None (and a note) when it is refused.
+    pub(super) fn append(
+        &mut self,
+        body: Body,
+        settings: Vec<(String, Option<Vec<u8>>)>,
+        then: AfterAppend,
+    ) -> Option<Applied> {
+        let wall = self.now.wall;
+        let member = self.member.as_mut()?;
+        match member.append(wall, body) {
+            Ok((applied, bytes)) => {
+                self.keep_entries(vec![(applied.clone(), bytes)], None, settings, then);
+                Some(applied)
+            }
+            Err(error) => {
+                self.note(Level::Error, "feeds", format!("an entry of this node was refused: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Writes entries that the view has taken (all of one feed, in order), and reacts to what they say.
+    pub(super) fn keep_entries(
+        &mut self,
+        entries: Vec<(Applied, Vec<u8>)>,
+        from: Option<NodeId>,
+        settings: Vec<(String, Option<Vec<u8>>)>,
+        then: AfterAppend,
+    ) {
+        let (Some((first, _)), Some((last, _))) = (entries.first(), entries.last()) else { return };
+        let head = Head { feed: last.feed, length: last.sequence + 1, hash: last.hash };
+        let (feed, sequence) = (first.feed, first.sequence);
+        let roster_changes = entries.iter().any(|(applied, _)| matches!(applied.entry.body, Body::Admit(_) | Body::Remove(_)));
+        let bytes = entries.into_iter().map(|(_, bytes)| bytes).collect();
+        self.ask_store(Pending::Append(Appended { head, from, then }), |op| Request::Append {
+            op,
+            feed,
+            sequence,
+            entries: bytes,
+            settings,
+        });
+        if roster_changes {
+            self.roster_changed();
+        }
+        self.holding.recheck(self.now.time);
+    }
+
+    /// Entries are on the disk (or are not).
+    pub(super) fn appended(&mut self, appended: Appended, result: Result<(), StoreError>) {
+        if let Err(error) = result {
+            self.note(Level::Error, "feeds", format!("the disk did not take an entry: {error}; free space and restart"));
+            self.append_failed(appended.then, &error.to_string());
+            return;
+        }
+        if let Some(member) = &mut self.member {
+            member.durable.insert(appended.head.feed, appended.head);
+        }
+        let message = Message::FeedHave { heads: vec![wire_head(&appended.head)], more: false };
+        let peers: Vec<NodeId> = self.gossip.peers.keys().filter(|peer| Some(**peer) != appended.from).copied().collect();
+        for peer in peers {
+            self.send(&peer, Lane::Control, &message);
+        }
+        self.after_append(appended.then);
+        self.check_waiting_backups();
+    }
+
+    /// Members came or went: tell the endpoint, and ask again for what could not be used before.
+    pub(super) fn roster_changed(&mut self) {
+        let Some(member) = &self.member else { return };
+        let roster = member.view.roster().clone();
+        let chain = member.view.admit_chain(&member.node);
+        self.endpoint.set_roster(roster, chain);
+        self.holding.roster_changed();
+        self.reach.recheck(self.now.time);
+        let peers: Vec<NodeId> = self.gossip.peers.keys().copied().collect();
+        for node in peers {
+            if let Some(peer) = self.gossip.peers.get_mut(&node) {
+                peer.stuck.clear();
+            }
+            self.want_from(&node);
+        }
+    }
+
+    /// A holder says how far it is with its share.
+    pub(super) fn peer_progress(&mut self, node: &NodeId, snapshot: SnapshotId, held: u64, total: u64) {
+        if let Some(peer) = self.gossip.peers.get_mut(node) {
+            peer.progress = Some((snapshot, held, total));
+        }
+        self.show_replication(&snapshot);
+    }
+}
+
+/// A head as the wire has it.
+fn wire_head(head: &Head) -> FeedHead {
+    FeedHead { feed: head.feed, length: head.length, hash: head.hash }
+}
+
+/// Feeds asked of one peer at once.
+const FEEDS_ASKED_MAX: usize = 8;

@@ -1,0 +1,167 @@
+//! Holding: which snapshots this node still owes a receipt for, one after the other, newest first.
+//!
+//! A receipt is owed for every snapshot of another node whose groups placed here are not yet covered by this node's
+//! own receipts. One share is kept at a time, so that memory stays bounded. A share that could not be had is tried
+//! again after [`KEEP_RETRY`], or when a peer comes up.
+
+use std::collections::BTreeMap;
+
+use super::activity::Level;
+use super::core::{Core, Duty};
+use super::enter::AfterAppend;
+use super::keep::{Keep, KeepEnd};
+use crate::base::ids::{ChunkId, NodeId, SnapshotId};
+use crate::base::limits::KEEP_RETRY;
+use crate::base::units::{Copies, Time};
+use crate::feed::entry::{Body, GroupSet, Receipt};
+use crate::wire::frame::Lane;
+use crate::wire::message::Message;
+
+/// What is owed and tried.
+#[derive(Debug, Default)]
+pub struct Holding {
+    /// When to look again.
+    due: Option<Time>,
+    /// The share that is being kept.
+    running: Option<Running>,
+    /// Shares that could not be had: not before then.
+    retry: BTreeMap<SnapshotId, Time>,
+    /// This node's groups for each number of copies, until the roster changes.
+    groups: BTreeMap<Copies, GroupSet>,
+}
+
+/// The share at work.
+#[derive(Debug)]
+struct Running {
+    /// Its duty.
+    duty: u64,
+    /// Who wrote the snapshot.
+    writer: NodeId,
+    /// What the writer was told last.
+    told_held: u64,
+}
+
+impl Holding {
+    /// Something changed: look again.
+    pub fn recheck(&mut self, now: Time) {
+        self.due = Some(self.due.map_or(now, |due| due.min(now)));
+    }
+
+    /// The placement changed with the roster.
+    pub fn roster_changed(&mut self) {
+        self.groups.clear();
+    }
+
+    /// A peer came up: what could not be had may be had now.
+    pub fn peer_up(&mut self, now: Time) {
+        self.retry.clear();
+        self.recheck(now);
+    }
+
+    /// When to look again.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        if self.running.is_some() {
+            None
+        } else {
+            self.due
+        }
+    }
+
+    /// Whether a share is being kept.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+}
+
+impl Core {
+    /// Begins the next share, if one is owed.
+    pub(super) fn holding_timeout(&mut self) {
+        self.tell_progress(false);
+        if self.holding.running.is_some() || self.holding.due.is_none_or(|due| due > self.now.time) {
+            return;
+        }
+        self.holding.due = None;
+        let Some((snapshot, writer, manifest, groups)) = self.owed() else {
+            self.holding.due = self.holding.retry.values().min().copied();
+            return;
+        };
+        let connected = self.gossip.peers().any(|peer| *peer == writer);
+        self.source.prefer(connected.then_some(writer));
+        let duty = self.begin_duty(|duty| Duty::Keep(Box::new(Keep::new(snapshot, manifest, groups, duty))));
+        self.holding.running = Some(Running { duty, writer, told_held: 0 });
+    }
+
+    /// The newest snapshot for which this node owes a receipt and that may be tried now.
+    fn owed(&mut self) -> Option<(SnapshotId, NodeId, ChunkId, GroupSet)> {
+        let now = self.now.time;
+        self.holding.retry.retain(|_, until| *until > now);
+        let member = self.member.as_ref()?;
+        let mut best: Option<(i64, SnapshotId, NodeId, ChunkId, GroupSet)> = None;
+        for fact in member.view.snapshots() {
+            if fact.writer == member.node || self.holding.retry.contains_key(&fact.id) {
+                continue;
+            }
+            let taken = fact.entry.taken.as_micros();
+            if best.as_ref().is_some_and(|(newest, ..)| *newest >= taken) {
+                continue;
+            }
+            let copies = fact.entry.copies;
+            let groups = self.holding.groups.entry(copies).or_insert_with(|| member.own_groups(copies)).clone();
+            let mut receipts = member.view.receipts(&fact.id);
+            let covered = receipts.any(|(node, held)| node == member.node && held.contains_all(&groups));
+            if !covered && !groups.is_empty() {
+                best = Some((taken, fact.id, fact.writer, fact.entry.manifest, groups));
+            }
+        }
+        best.map(|(_, snapshot, writer, manifest, groups)| (snapshot, writer, manifest, groups))
+    }
+
+    /// A share is kept, or could not be.
+    pub(super) fn keep_finished(&mut self, number: u64, end: KeepEnd) {
+        self.tell_progress(true);
+        let Some(Duty::Keep(keep)) = self.duties.remove(&number) else { return };
+        self.holding.running = None;
+        self.source.prefer(None);
+        let snapshot = keep.snapshot();
+        match end {
+            KeepEnd::Kept => {
+                let held = keep.progress().held;
+                let receipt = Receipt { snapshot, groups: keep.groups().clone() };
+                self.append(Body::Receipt(receipt), Vec::new(), AfterAppend::Nothing);
+                self.note(Level::Info, "copies", format!("snapshot {} is kept here: {held} chunks", snapshot.short()));
+            }
+            KeepEnd::Lacking { chunks } => {
+                log::info!("snapshot {}: {chunks} chunks cannot be had now", snapshot.short());
+                self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY);
+            }
+            KeepEnd::Disk { reason } => {
+                self.note(Level::Error, "copies", format!("snapshot {} is not kept: {reason}", snapshot.short()));
+                self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY);
+            }
+            KeepEnd::Damaged { reason } => {
+                let message = format!("the manifest of snapshot {} is damaged: {reason}", snapshot.short());
+                self.note(Level::Error, "copies", message);
+                self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY.times(20));
+            }
+        }
+        self.holding.recheck(self.now.time);
+    }
+
+    /// Tells the writer how far its snapshot is here, now and then.
+    fn tell_progress(&mut self, last: bool) {
+        let Some(running) = &mut self.holding.running else { return };
+        let Some(Duty::Keep(keep)) = self.duties.get(&running.duty) else { return };
+        let progress = keep.progress();
+        if !last && progress.held < running.told_held + PROGRESS_CHUNKS {
+            return;
+        }
+        running.told_held = progress.held;
+        let (writer, snapshot) = (running.writer, keep.snapshot());
+        self.send(&writer, Lane::Control, &Message::Status { snapshot, held: progress.held, total: progress.seen });
+    }
+}
+
+/// The writer is told after every so many chunks.
+const PROGRESS_CHUNKS: u64 = 64;

@@ -1,0 +1,333 @@
+//! Where chunks come from and go to: for the node's own duties from the store, else from holders; for peers from the store.
+//!
+//! Owns the fetch machine, the waiting duties and the peers' requests. Knows nothing of folders or snapshots. Bounds:
+//! what waits for the disk is limited by [`UNSYNCED_BYTES_MAX`], what peers ask by [`SERVE_QUEUE_PER_PEER_MAX`].
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::duty::{ChunkLost, Ops, Told};
+use crate::base::ids::{ChunkId, NodeId};
+use crate::base::limits::{SERVE_CHUNKS_PER_PEER_MAX, SERVE_QUEUE_PER_PEER_MAX, UNSYNCED_BYTES_MAX};
+use crate::base::units::Time;
+use crate::replicate::fetch::{Fetch, Order};
+use crate::store::service::{Op, Reply, Request};
+use sha2::{Digest, Sha256};
+
+/// The duty number of the source's own operations.
+pub const SOURCE_DUTY: u64 = 1;
+
+/// Chunks in both directions.
+#[derive(Debug)]
+pub struct Source {
+    /// Numbers of its own operations.
+    ops: Ops,
+    /// Store reads for duties: which duty's operation waits for which chunk.
+    reading: BTreeMap<Op, Waiter>,
+    /// Who waits for a chunk that is being fetched.
+    waiting: BTreeMap<ChunkId, Vec<Waiter>>,
+    /// The fetch machine.
+    fetch: Fetch,
+    /// Bytes handed to the store and not yet synced, by operation.
+    unsynced: BTreeMap<Op, u64>,
+    /// Their sum.
+    unsynced_bytes: u64,
+    /// What peers asked for.
+    serving: BTreeMap<NodeId, Serving>,
+    /// Store reads for peers.
+    serve_reads: BTreeMap<Op, (NodeId, ChunkId)>,
+    /// What is to be done.
+    outputs: VecDeque<SourceOutput>,
+    /// Whom to ask first for chunks, if somebody is known to have what is wanted at present.
+    preferred: Option<NodeId>,
+}
+
+/// A duty that waits for a chunk.
+#[derive(Debug, Clone, Copy)]
+struct Waiter {
+    /// The duty's operation.
+    op: Op,
+    /// Which chunk.
+    id: ChunkId,
+    /// The bytes are wanted, not only their being here.
+    bytes: bool,
+}
+
+/// What one peer wants from here.
+#[derive(Debug, Default)]
+struct Serving {
+    /// Asked for, not yet read.
+    queue: VecDeque<ChunkId>,
+    /// Being read from the disk.
+    reading: usize,
+    /// Read, but the session's queue was full.
+    held: VecDeque<(ChunkId, Vec<u8>)>,
+    /// Chunks served since the session began.
+    served_count: u64,
+}
+
+/// What the source wants of the core.
+#[derive(Debug)]
+pub enum SourceOutput {
+    /// For the storage thread.
+    Store(Request),
+    /// For a duty.
+    Tell(Told),
+    /// Ask a peer.
+    Ask {
+        /// Whom.
+        peer: NodeId,
+        /// For what.
+        ids: Vec<ChunkId>,
+    },
+    /// Send a peer a chunk; when its queue is full, give it back through [`Source::hold`].
+    Send {
+        /// Whom.
+        peer: NodeId,
+        /// Which.
+        id: ChunkId,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Tell a peer that these are not here.
+    Missing {
+        /// Whom.
+        peer: NodeId,
+        /// Which.
+        ids: Vec<ChunkId>,
+    },
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            ops: Ops::new(SOURCE_DUTY),
+            reading: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            fetch: Fetch::default(),
+            unsynced: BTreeMap::new(),
+            unsynced_bytes: 0,
+            serving: BTreeMap::new(),
+            serve_reads: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            preferred: None,
+        }
+    }
+}
+
+impl Source {
+    /// A duty wants a chunk's bytes, from here or from anywhere.
+    pub fn chunk(&mut self, op: Op, id: ChunkId) {
+        let read = self.ops.draw();
+        self.reading.insert(read, Waiter { op, id, bytes: true });
+        self.outputs.push_back(SourceOutput::Store(Request::Get { op: read, id }));
+    }
+
+    /// A duty wants a chunk of a holder to be here.
+    pub fn keep(&mut self, op: Op, id: ChunkId) {
+        self.fetch_for(Waiter { op, id, bytes: false });
+    }
+
+    /// Who should be asked first from now on.
+    pub fn prefer(&mut self, peer: Option<NodeId>) {
+        self.preferred = peer;
+    }
+
+    /// Whether something is on its way from peers.
+    #[must_use]
+    pub fn is_fetching(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Chunks served to a peer in its present session.
+    #[must_use]
+    pub fn served(&self, peer: &NodeId) -> u64 {
+        self.serving.get(peer).map_or(0, |serving| serving.served_count)
+    }
+
+    /// A session stands.
+    pub fn peer_up(&mut self, now: Time, peer: NodeId) {
+        self.serving.insert(peer, Serving::default());
+        self.fetch.peer_up(peer);
+        self.pump(now);
+    }
+
+    /// A session has ended.
+    pub fn peer_down(&mut self, now: Time, peer: &NodeId) {
+        self.serving.remove(peer);
+        self.fetch.peer_down(peer);
+        self.pump(now);
+    }
+
+    /// A peer asks for chunks. What goes beyond its queue is not served; a peer of ours never asks for so many.
+    pub fn asked(&mut self, peer: &NodeId, ids: Vec<ChunkId>) {
+        let Some(serving) = self.serving.get_mut(peer) else { return };
+        for id in ids {
+            if serving.queue.len() < SERVE_QUEUE_PER_PEER_MAX {
+                serving.queue.push_back(id);
+            }
+        }
+        self.serve(peer);
+    }
+
+    /// A peer sent a chunk. Wrong bytes are as good as none.
+    pub fn arrived(&mut self, now: Time, peer: &NodeId, id: ChunkId, bytes: Vec<u8>) {
+        if !self.fetch.is_wanted(&id) {
+            return;
+        }
+        let hash: [u8; 32] = Sha256::digest(&bytes).into();
+        if ChunkId::from_bytes(hash) != id {
+            self.fetch.missing(peer, &[id]);
+            self.pump(now);
+            return;
+        }
+        self.fetch.arrived(now, peer, &id);
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        for waiter in self.waiting.remove(&id).unwrap_or_default() {
+            let told = if waiter.bytes {
+                Told::Chunk { op: waiter.op, id, result: Ok(bytes.clone()) }
+            } else {
+                Told::Kept { op: waiter.op, id, result: Ok(length) }
+            };
+            self.outputs.push_back(SourceOutput::Tell(told));
+        }
+        let op = self.ops.draw();
+        self.unsynced.insert(op, length);
+        self.unsynced_bytes += length;
+        self.outputs.push_back(SourceOutput::Store(Request::Put { op, id, bytes }));
+        self.pump(now);
+    }
+
+    /// A peer says that it lacks chunks.
+    pub fn missing(&mut self, now: Time, peer: &NodeId, ids: &[ChunkId]) {
+        self.fetch.missing(peer, ids);
+        self.pump(now);
+    }
+
+    /// The store answered one of the source's operations.
+    pub fn stored(&mut self, now: Time, reply: Reply) {
+        match reply {
+            Reply::Get { op, id, result } => {
+                if let Some(waiter) = self.reading.remove(&op) {
+                    match result {
+                        Ok(Some(bytes)) => {
+                            let told = Told::Chunk { op: waiter.op, id, result: Ok(bytes) };
+                            self.outputs.push_back(SourceOutput::Tell(told));
+                        }
+                        Ok(None) | Err(_) => self.fetch_for(waiter),
+                    }
+                } else if let Some((peer, id)) = self.serve_reads.remove(&op) {
+                    self.read_for(&peer, id, result.ok().flatten());
+                }
+            }
+            Reply::Put { op, .. } => {
+                if let Some(length) = self.unsynced.remove(&op) {
+                    self.unsynced_bytes -= length;
+                }
+            }
+            _ => {}
+        }
+        self.pump(now);
+    }
+
+    /// A peer's queue has room again.
+    pub fn room(&mut self, peer: &NodeId) {
+        if let Some(serving) = self.serving.get_mut(peer) {
+            if let Some((id, bytes)) = serving.held.pop_front() {
+                self.outputs.push_back(SourceOutput::Send { peer: *peer, id, bytes });
+            }
+        }
+        self.serve(peer);
+    }
+
+    /// The session's queue did not take a chunk.
+    pub fn hold(&mut self, peer: &NodeId, id: ChunkId, bytes: Vec<u8>) {
+        if let Some(serving) = self.serving.get_mut(peer) {
+            serving.held.push_front((id, bytes));
+        }
+    }
+
+    /// The session's queue took a chunk.
+    pub fn sent(&mut self, peer: &NodeId) {
+        if let Some(serving) = self.serving.get_mut(peer) {
+            serving.served_count += 1;
+            if let Some((id, bytes)) = serving.held.pop_front() {
+                self.outputs.push_back(SourceOutput::Send { peer: *peer, id, bytes });
+                return;
+            }
+        }
+        self.serve(peer);
+    }
+
+    /// Something may be due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.fetch.handle_timeout(now);
+        self.pump(now);
+    }
+
+    /// When.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.fetch.deadline()
+    }
+
+    /// The next thing to do; drained to None.
+    pub fn poll(&mut self) -> Option<SourceOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Lets a duty wait for a chunk that is not here.
+    fn fetch_for(&mut self, waiter: Waiter) {
+        self.waiting.entry(waiter.id).or_default().push(waiter);
+        self.fetch.want(waiter.id, self.preferred);
+    }
+
+    /// Turns the fetch machine's orders into outputs, as far as the disk keeps up.
+    pub fn pump(&mut self, now: Time) {
+        while self.unsynced_bytes < UNSYNCED_BYTES_MAX {
+            match self.fetch.poll(now) {
+                Some(Order::Ask { peer, ids }) => self.outputs.push_back(SourceOutput::Ask { peer, ids }),
+                Some(Order::Failed { id }) => self.lost(id),
+                None => break,
+            }
+        }
+    }
+
+    /// Nobody who is connected has it.
+    fn lost(&mut self, id: ChunkId) {
+        for waiter in self.waiting.remove(&id).unwrap_or_default() {
+            let lost = ChunkLost { reason: "no connected device holds it".into() };
+            let told = if waiter.bytes {
+                Told::Chunk { op: waiter.op, id, result: Err(lost) }
+            } else {
+                Told::Kept { op: waiter.op, id, result: Err(lost) }
+            };
+            self.outputs.push_back(SourceOutput::Tell(told));
+        }
+    }
+
+    /// Reads what a peer asked for, a few at a time.
+    fn serve(&mut self, peer: &NodeId) {
+        let Some(serving) = self.serving.get_mut(peer) else { return };
+        while serving.reading + serving.held.len() < SERVE_CHUNKS_PER_PEER_MAX {
+            let Some(id) = serving.queue.pop_front() else { break };
+            serving.reading += 1;
+            let op = self.ops.draw();
+            self.serve_reads.insert(op, (*peer, id));
+            self.outputs.push_back(SourceOutput::Store(Request::Get { op, id }));
+        }
+    }
+
+    /// A chunk for a peer was read, or is not here.
+    fn read_for(&mut self, peer: &NodeId, id: ChunkId, bytes: Option<Vec<u8>>) {
+        let Some(serving) = self.serving.get_mut(peer) else { return };
+        serving.reading = serving.reading.saturating_sub(1);
+        match bytes {
+            Some(bytes) if serving.held.is_empty() => {
+                self.outputs.push_back(SourceOutput::Send { peer: *peer, id, bytes });
+            }
+            Some(bytes) => serving.held.push_back((id, bytes)),
+            None => self.outputs.push_back(SourceOutput::Missing { peer: *peer, ids: vec![id] }),
+        }
+        self.serve(peer);
+    }
+}

@@ -1,0 +1,428 @@
+//! What a person is told: status, members, folders, snapshots; and which snapshot a person means.
+//!
+//! Nothing unknown is shown as good: protection is counted from receipts, and a snapshot that only this node has is
+//! called so.
+
+use serde_json::{json, Value};
+
+use super::activity::Level;
+use super::api::ApiError;
+use super::boot::role_word;
+use super::core::{Core, Duty, Pending};
+use super::enter::AfterAppend;
+use super::list::{List, ListJob};
+use super::member::SnapshotFact;
+use super::names::{self, Place, Wanted};
+use super::ports::{CallId, Ending, Output};
+use super::restore::{Restore, RestoreJob};
+use super::verify::{Verify, VerifyJob, VerifySnapshot};
+use crate::base::ids::NodeId;
+use crate::feed::entry::{Body, Describe, Remove};
+use crate::peer::discovery::{vault_tag, Announcement, State};
+use crate::replicate::ledger::{self, Protection};
+use crate::store::service::{Request, StoreStats};
+use std::net::SocketAddr;
+
+impl Core {
+    /// How well a snapshot is protected, by receipts.
+    pub(super) fn protection_of(&self, fact: &SnapshotFact) -> Protection {
+        match &self.member {
+            Some(member) if !fact.draft => {
+                ledger::protection(&fact.writer, fact.entry.copies, member.view.receipts(&fact.id))
+            }
+            _ => Protection { have: 1, wanted: fact.entry.copies.get() },
+        }
+    }
+
+    /// `status`: the store's numbers are asked for first.
+    pub(super) fn call_status(&mut self, id: CallId) {
+        self.ask_store(Pending::Stats(id), |op| Request::Stats { op });
+    }
+
+    /// `status`, with the store's numbers.
+    pub(super) fn status_with(&mut self, id: CallId, stats: Option<&StoreStats>) {
+        let mut attention: Vec<Value> = Vec::new();
+        let folders = self.folder_states(&mut attention);
+        if let Some(stats) = stats {
+            if stats.quarantined > 0 {
+                let message = format!("{} chunks on this disk are damaged", stats.quarantined);
+                attention.push(json!({"message": message, "hint": "run `nuthatch verify --all`; think of replacing the disk"}));
+            }
+        }
+        let summary = self.summary(&folders);
+        let counters = self.endpoint.counters();
+        let member = self.member.as_ref();
+        let value = json!({
+            "summary": summary,
+            "state": if member.is_some() { "member" } else { "unconfigured" },
+            "node": member.map(|member| member.node.hex()),
+            "name": self.own_name(),
+            "site": self.setup.config.site,
+            "role": member.map(|member| role_word(member.keys.role())),
+            "vault": member.map(|member| member.keys.vault().hex()),
+            "listen": self.listening.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "port_fell_back": self.fell_back,
+            "version": env!("CARGO_PKG_VERSION"),
+            "members": member.map_or(0, |member| member.holders().len()),
+            "peers": self.endpoint.peers().map(|peer| json!({
+                "node": peer.node.hex(),
+                "name": member.map(|member| member.name_of(&peer.node)),
+                "address": peer.address.to_string(),
+                "rtt_us": peer.rtt.as_micros(),
+                "sent_bytes": peer.sent_bytes,
+                "received_bytes": peer.received_bytes,
+            })).collect::<Vec<_>>(),
+            "folders": folders,
+            "store": stats.map(|stats| json!({
+                "chunks": stats.chunks, "stored_bytes": stats.bytes, "free_bytes": stats.free_bytes,
+                "quarantined": stats.quarantined, "written_bytes": stats.written_bytes,
+            })),
+            "attention": attention,
+            "counters": {
+                "strangers": counters.strangers, "garbage": counters.garbage, "replayed": counters.replayed,
+                "forged": counters.forged, "refused": counters.refused,
+            },
+        });
+        self.json(id, value);
+        self.end_call(id, Ok(Ending::Complete));
+    }
+
+    /// The one true sentence.
+    fn summary(&self, folders: &[Value]) -> String {
+        let Some(member) = &self.member else {
+            return "This node belongs to no vault yet.".into();
+        };
+        if member.sealer.is_none() {
+            let kept = member.view.snapshots().filter(|fact| member.view.receipts(&fact.id).any(|(node, _)| node == member.node)).count();
+            return format!("This node keeps sealed copies of {kept} snapshots for its vault.");
+        }
+        if folders.is_empty() {
+            return "No folder is backed up on this vault yet.".into();
+        }
+        let failing: Vec<&str> = folders.iter().filter(|folder| folder["state"] == "failed").filter_map(|folder| folder["name"].as_str()).collect();
+        let never: Vec<&str> = folders.iter().filter(|folder| folder["last_snapshot"].is_null()).filter_map(|folder| folder["name"].as_str()).collect();
+        let partly: Vec<String> = folders
+            .iter()
+            .filter(|folder| folder["state"] == "partly_protected")
+            .map(|folder| format!("{} ({} of {})", folder["name"].as_str().unwrap_or("?"), folder["protected"]["have"], folder["protected"]["wanted"]))
+            .collect();
+        if !failing.is_empty() {
+            format!("The last backup failed: {}.", failing.join(", "))
+        } else if !never.is_empty() {
+            format!("Not backed up yet: {}.", never.join(", "))
+        } else if !partly.is_empty() {
+            format!("Partly protected: {}.", partly.join(", "))
+        } else {
+            let copies = folders.iter().filter_map(|folder| folder["protected"]["have"].as_u64()).min().unwrap_or(1);
+            format!("Everything is protected: {copies} copies.")
+        }
+    }
+
+    /// Each folder and how it is.
+    fn folder_states(&mut self, attention: &mut Vec<Value>) -> Vec<Value> {
+        let own = self.member.as_ref().map(|member| member.node);
+        let mut states = Vec::new();
+        for (writer, entry, text) in self.all_folders() {
+            let newest = self.newest_snapshot(&entry.folder);
+            if entry.removed && newest.is_none() {
+                continue;
+            }
+            let protection = newest.as_ref().map(|fact| self.protection_of(fact));
+            let is_own = own == Some(writer);
+            let local = self.folders.local.get(&entry.folder).filter(|_| is_own);
+            let failure = local.and_then(|local| local.failure.clone());
+            let scanning = local.is_some_and(|local| local.progress.is_some());
+            let state = match (&failure, protection) {
+                (Some(_), _) => "failed",
+                (None, None) => "never",
+                (None, Some(protection)) if protection.is_full() => "protected",
+                (None, Some(_)) => "partly_protected",
+            };
+            if let Some(failure) = &failure {
+                attention.push(json!({"message": format!("{}: {}", text.name, failure.message), "hint": failure.hint}));
+            }
+            if state == "partly_protected" {
+                let message = format!("{} is partly protected", text.name);
+                attention.push(json!({"message": message, "hint": "let more devices join with `nuthatch invite`, or start those that are off"}));
+            }
+            let unreadable = local.map_or(0, |local| local.unreadable);
+            if unreadable > 0 {
+                let message = format!("{unreadable} files of {} could not be read", text.name);
+                attention.push(json!({"message": message, "hint": "see `nuthatch log`; the service's user must be allowed to read them"}));
+            }
+            states.push(json!({
+                "name": text.name,
+                "folder": entry.folder.hex(),
+                "kind": "backup",
+                "writer": writer.hex(),
+                "own": is_own,
+                "removed": entry.removed,
+                "directory": String::from_utf8_lossy(&text.directory),
+                "copies": entry.copies.get(),
+                "ignore": text.ignore,
+                "one_file_system": text.one_file_system,
+                "files": newest.as_ref().map(|fact| fact.entry.counts.files),
+                "bytes": newest.as_ref().map(|fact| fact.entry.counts.bytes),
+                "last_snapshot": newest.as_ref().map(|fact| fact.id.hex()),
+                "taken": newest.as_ref().map(|fact| fact.entry.taken.to_string()),
+                "draft": newest.as_ref().is_some_and(|fact| fact.draft),
+                "checked": local.and_then(|local| local.checked).map(|wall| wall.to_string()),
+                "scanning": scanning,
+                "protected": protection.map(|protection| json!({"have": protection.have, "wanted": protection.wanted})),
+                "pending_bytes": newest.as_ref().map(|fact| if protection.is_some_and(Protection::is_full) { 0 } else { fact.entry.counts.stored_bytes }),
+                "state": state,
+                "failure": failure.map(|failure| failure.message),
+            }));
+        }
+        states
+    }
+
+    /// `folder list`.
+    pub(super) fn call_folder_list(&mut self, id: CallId) {
+        let states = self.folder_states(&mut Vec::new());
+        self.json(id, Value::Array(states));
+        self.end_call(id, Ok(Ending::Complete));
+    }
+
+    /// `nodes`.
+    pub(super) fn call_nodes(&mut self, id: CallId) {
+        let Some(member) = &self.member else { return };
+        let nodes: Vec<Value> = member
+            .view
+            .roster()
+            .members()
+            .map(|other| {
+                let describe = member.view.describe(&other.node);
+                let peer = self.endpoint.peers().find(|peer| peer.node == other.node);
+                let held = member.view.snapshots().filter(|fact| member.view.receipts(&fact.id).any(|(node, _)| node == other.node)).count();
+                json!({
+                    "node": other.node.hex(),
+                    "name": member.name_of(&other.node),
+                    "site": describe.map(|describe| describe.site.clone()),
+                    "role": role_word(other.role),
+                    "self": other.node == member.node,
+                    "connected": peer.is_some(),
+                    "address": peer.map(|peer| peer.address.to_string()),
+                    "addresses": describe.map(|describe| describe.addresses.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                    "capacity_bytes": describe.map(|describe| describe.capacity_bytes),
+                    "version": describe.map(|describe| describe.version.clone()),
+                    "held_snapshots": held,
+                })
+            })
+            .collect();
+        self.json(id, Value::Array(nodes));
+        self.end_call(id, Ok(Ending::Complete));
+    }
+
+    /// `remove`.
+    pub(super) fn call_remove(&mut self, id: CallId, wanted: &str) {
+        let node = match self.find_node(wanted) {
+            Ok(node) => node,
+            Err(error) => return self.end_call(id, Err(error)),
+        };
+        let Some(member) = &self.member else { return };
+        if node == member.node {
+            return self.end_call(id, Err(ApiError::new("own_node", "a node does not remove itself", "run `nuthatch remove` on another full node")));
+        }
+        let name = member.name_of(&node);
+        let heads = member.view.heads().into_iter().filter(|head| head.feed.node == node).collect();
+        let value = json!({"removed": node.hex(), "name": name});
+        let then = AfterAppend::Done { call: id, value };
+        if self.append(Body::Remove(Remove { node, heads }), Vec::new(), then).is_none() {
+            return self.end_call(id, Err(ApiError::new("refused", format!("{name} cannot be removed from here"), "remove it on the node that was a member first, or with `nuthatch recover --replace`")));
+        }
+        let still = self.member.as_ref().is_some_and(|member| member.view.roster().member(&node).is_some());
+        let message = if still { format!("{name} was not removed: it was a member before this node") } else { format!("{name} was removed for good") };
+        self.note(Level::Warn, "members", message);
+    }
+
+    /// The member that a person means: by name, or by the beginning of its id.
+    pub(super) fn find_node(&self, wanted: &str) -> Result<NodeId, ApiError> {
+        let Some(member) = &self.member else { return Err(no_node(wanted, "")) };
+        let all: Vec<(NodeId, String)> =
+            member.view.roster().members().map(|other| (other.node, member.name_of(&other.node))).collect();
+        let found: Vec<NodeId> = all
+            .iter()
+            .filter(|(node, name)| name == wanted || (wanted.len() >= 6 && node.hex().starts_with(wanted)))
+            .map(|(node, _)| *node)
+            .collect();
+        match found.as_slice() {
+            [node] => Ok(*node),
+            [] => Err(no_node(wanted, &names::nearest(wanted, all.iter().map(|(_, name)| name.as_str())))),
+            _ => Err(ApiError::new("ambiguous", format!("several nodes are called '{wanted}'"), "use the beginning of its id, as `nuthatch nodes` shows it")),
+        }
+    }
+
+    /// `snapshots`.
+    pub(super) fn call_snapshots(&mut self, id: CallId, name: Option<&str>) {
+        let folders = self.all_folders();
+        if let Some(name) = name {
+            if !folders.iter().any(|(_, _, text)| text.name == name) {
+                let near = names::nearest(name, folders.iter().map(|(_, _, text)| text.name.as_str()));
+                return self.end_call(id, Err(no_folder(name, &near)));
+            }
+        }
+        let mut facts = self.snapshots(None);
+        facts.sort_by_key(|fact| fact.entry.taken);
+        for fact in facts {
+            let folder = folders.iter().find(|(_, entry, _)| entry.folder == fact.entry.folder).map(|(_, _, text)| text.name.clone());
+            if name.is_some() && folder.as_deref() != name {
+                continue;
+            }
+            let protection = self.protection_of(&fact);
+            let writer = self.member.as_ref().map(|member| member.name_of(&fact.writer));
+            let counts = fact.entry.counts;
+            self.json(id, json!({
+                "snapshot": fact.id.hex(), "folder": folder, "taken": fact.entry.taken.to_string(),
+                "files": counts.files, "directories": counts.directories, "bytes": counts.bytes, "chunks": counts.chunks,
+                "stored_bytes": counts.stored_bytes, "skipped": fact.skipped, "torn": fact.torn, "writer": writer,
+                "protected": {"have": protection.have, "wanted": protection.wanted}, "draft": fact.draft,
+            }));
+        }
+        self.end_call(id, Ok(Ending::Complete));
+    }
+
+    /// The snapshot and the path that a person means.
+    fn find_place(&self, what: &str) -> Result<(SnapshotFact, String), ApiError> {
+        let place = Place::parse(what)?;
+        let folders = self.all_folders();
+        let mut ids: Vec<_> = folders.iter().filter(|(_, _, text)| text.name == place.folder).map(|(_, entry, _)| entry.folder).collect();
+        ids.dedup();
+        if ids.is_empty() {
+            let near = names::nearest(&place.folder, folders.iter().map(|(_, _, text)| text.name.as_str()));
+            return Err(no_folder(&place.folder, &near));
+        }
+        let all: Vec<SnapshotFact> = ids.iter().flat_map(|folder| self.snapshots(Some(folder))).collect();
+        let mut fitting: Vec<&SnapshotFact> = all.iter().filter(|fact| place.snapshot.fits(&fact.id, fact.entry.taken)).collect();
+        fitting.sort_by_key(|fact| fact.entry.taken);
+        if matches!(place.snapshot, Wanted::Prefix(_)) && fitting.len() > 1 {
+            return Err(ApiError::new("ambiguous", format!("several snapshots of '{}' begin like this", place.folder), "write more digits of the id"));
+        }
+        match fitting.pop() {
+            Some(fact) => Ok((fact.clone(), place.path)),
+            None if all.is_empty() => Err(ApiError::new("no_snapshot", format!("'{}' has no snapshot yet", place.folder), "run `nuthatch backup`")),
+            None => {
+                let newest = all.last().map(|fact| fact.id.short()).unwrap_or_default();
+                Err(ApiError::new("no_snapshot", format!("'{}' has no such snapshot; the newest is {newest}", place.folder), "see `nuthatch snapshots`"))
+            }
+        }
+    }
+
+    /// `ls`.
+    pub(super) fn call_list(&mut self, id: CallId, what: &str, recursive: bool) {
+        let (fact, path) = match self.find_place(what) {
+            Ok(found) => found,
+            Err(error) => return self.end_call(id, Err(error)),
+        };
+        let Some(tree) = fact.tree else { return self.end_call(id, Err(sealed_elsewhere())) };
+        let job = ListJob { tree, path: path.into_bytes(), recursive };
+        self.fill_call(id, |duty| Duty::List(Box::new(List::new(job, duty)), id));
+    }
+
+    /// `restore`.
+    pub(super) fn call_restore(&mut self, id: CallId, what: &str, dry_run: bool) {
+        let (fact, path) = match self.find_place(what) {
+            Ok(found) => found,
+            Err(error) => return self.end_call(id, Err(error)),
+        };
+        let Some(tree) = fact.tree else { return self.end_call(id, Err(sealed_elsewhere())) };
+        let job = RestoreJob { snapshot: fact.id, tree, path: path.into_bytes(), dry_run, counts: fact.entry.counts };
+        self.fill_call(id, |duty| Duty::Restore(Box::new(Restore::new(job, duty)), id));
+    }
+
+    /// `verify`.
+    pub(super) fn call_verify(&mut self, id: CallId, all: bool) {
+        let folders = self.all_folders();
+        let facts = self.snapshots(None);
+        let Some(member) = &self.member else { return };
+        let snapshots = facts
+            .iter()
+            .filter(|fact| {
+                // A share that is still being fetched is pending, not damaged: only what was receipted must be here.
+                fact.writer == member.node || member.view.receipts(&fact.id).any(|(node, _)| node == member.node)
+            })
+            .map(|fact| {
+                let name = folders.iter().find(|(_, entry, _)| entry.folder == fact.entry.folder).map(|(_, _, text)| text.name.clone());
+                let receipted = member.view.receipts(&fact.id).find(|(node, _)| *node == member.node).map(|(_, groups)| groups.clone());
+                let groups = if fact.writer == member.node { crate::feed::entry::GroupSet::all() } else { receipted.unwrap_or_default() };
+                VerifySnapshot { snapshot: fact.id, folder: name.unwrap_or_else(|| fact.entry.folder.short()), manifest: fact.entry.manifest, tree: fact.tree, groups }
+            })
+            .collect();
+        let job = VerifyJob { snapshots, all };
+        self.fill_call(id, |duty| Duty::Verify(Box::new(Verify::new(job, duty)), id));
+    }
+
+    /// The sockets are bound.
+    pub(super) fn now_listening(&mut self, addresses: Vec<SocketAddr>, fell_back: bool) {
+        (self.listening, self.fell_back) = (addresses, fell_back);
+        if fell_back {
+            self.note(Level::Warn, "network", "the usual port is busy; another one is used and announced");
+        }
+        self.describe_self();
+        self.announce();
+    }
+
+    /// What mDNS shall say.
+    pub(super) fn announce(&mut self) {
+        if self.loading.is_some() || self.listening.is_empty() {
+            return;
+        }
+        let day = self.now.wall.as_micros().div_euclid(86_400_000_000);
+        let tag = self.member.as_ref().map(|member| vault_tag(member.keys.door().as_bytes(), day));
+        let state = match (&self.member, self.entering.is_inviting()) {
+            (None, _) => State::New,
+            (Some(_), false) => State::Member,
+            (Some(_), true) => State::Inviting,
+        };
+        let port = self.listening.first().map_or(0, SocketAddr::port);
+        let instance = self.instance();
+        let announcement = Announcement { instance, port, version: env!("CARGO_PKG_VERSION").into(), state, tag };
+        self.outputs.push_back(Output::Announce(Some(announcement)));
+    }
+
+    /// Writes a Describe entry if what it would say has changed; only when the own head is confirmed, or alone.
+    pub(super) fn describe_self(&mut self) {
+        let Some(member) = &self.member else { return };
+        if self.listening.is_empty() || !(member.confirmed || member.is_alone()) {
+            return;
+        }
+        let describe = Describe {
+            name: self.own_name(),
+            site: self.setup.config.site.clone(),
+            capacity_bytes: self.setup.config.capacity_bytes.unwrap_or(u64::MAX),
+            addresses: self.listening.iter().take(crate::base::limits::ADDRESSES_MAX).copied().collect(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        if member.view.describe(&member.node) != Some(&describe) {
+            self.append(Body::Describe(describe), Vec::new(), AfterAppend::Nothing);
+        }
+    }
+
+    /// This node's name.
+    pub(super) fn own_name(&self) -> String {
+        self.setup.config.name.clone().unwrap_or_else(|| self.setup.host_name.clone())
+    }
+
+    /// The running announcement's instance name: the node's name and a little of its id or randomness, so that two nodes of one name differ.
+    fn instance(&mut self) -> String {
+        if self.instance_suffix.is_none() {
+            self.instance_suffix = Some(crate::base::ids::hex(&self.random::<3>()));
+        }
+        format!("nuthatch-{}", self.instance_suffix.clone().unwrap_or_default())
+    }
+}
+
+/// Unknown folder.
+fn no_folder(name: &str, near: &str) -> ApiError {
+    ApiError::new("no_folder", format!("there is no folder '{name}'{near}"), "see `nuthatch folder list`")
+}
+
+/// Unknown node.
+fn no_node(name: &str, near: &str) -> ApiError {
+    ApiError::new("no_node", format!("there is no member '{name}'{near}"), "see `nuthatch nodes`")
+}
+
+/// A snapshot that cannot be read here.
+fn sealed_elsewhere() -> ApiError {
+    ApiError::new("sealed", "this snapshot is sealed with a key that this node does not hold", "run this on a full node")
+}
