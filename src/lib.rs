@@ -163,6 +163,7 @@ pub mod node {
     pub mod boot;
     pub mod calls;
     pub mod config;
+    pub mod config_keys;
     pub mod core;
     pub mod drafts;
     pub mod duty;
@@ -175,6 +176,7 @@ pub mod node {
     pub mod list;
     pub mod member;
     pub mod names;
+    pub mod outcome;
     pub mod ports;
     pub mod reach;
     pub mod restore;
@@ -208,5 +210,6 @@ pub mod sim {
     pub mod check;
     pub mod cluster;
     pub mod disk;
+    pub mod files;
     pub mod net;
 }

@@ -46,6 +46,8 @@ pub enum Call {
     Invite {
         /// Of the node that will join.
         role: Role,
+        /// Until it is used or closed; without, the answer ends with the first line and the invitation stays open.
+        wait: bool,
     },
     /// The members. One JSON array.
     Nodes,

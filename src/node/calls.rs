@@ -124,7 +124,7 @@ impl Core {
                 let phrase = zeroize::Zeroizing::new(phrase);
                 self.call_recover(id, &phrase, peer, replace, (name, site));
             }
-            Call::Invite { role } => self.call_invite(id, role),
+            Call::Invite { role, wait } => self.call_invite(id, role, wait),
             Call::Nodes => self.call_nodes(id),
             Call::Remove { node } => self.call_remove(id, &node),
             Call::FolderAdd(add) => self.call_folder_add(id, add),
@@ -445,5 +445,5 @@ impl Core {
 
 /// A configuration error as the API tells it.
 fn config_error(error: super::config::ConfigError) -> ApiError {
-    ApiError::new("bad_config", error.message.clone(), error.hint)
+    error.into()
 }

@@ -19,11 +19,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::activity::{Activity, Level};
+use super::api::Piece;
 use super::backup::{Backup, BackupOutput};
 use super::boot::Loading;
 use super::calls::Calls;
 use super::config::Config;
-use super::duty::{Ask, Ops, Told};
+use super::duty::{op_of, Ask, Ops, Told};
 use super::enter::Entering;
 use super::folders::Folders;
 use super::gossip::Gossip;
@@ -229,6 +230,18 @@ impl Core {
         .min()
     }
 
+    /// Whether a duty has more work ready although [`Core::poll`] returned None: look at the sockets, then poll again.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        self.duties.values().any(|duty| match duty {
+            Duty::Backup(backup, _) => backup.busy(),
+            Duty::Restore(restore, _) => restore.busy(),
+            Duty::List(list, _) => list.busy(),
+            Duty::Verify(verify, _) => verify.busy(),
+            Duty::Keep(_) => false,
+        })
+    }
+
     /// One step of something that is ready. False when nothing is.
     fn turn(&mut self) -> bool {
         if let Some(event) = self.endpoint.poll_event() {
@@ -294,7 +307,7 @@ impl Core {
 
     /// The storage thread answered: to whom?
     fn store_replied(&mut self, reply: Reply) {
-        let op = reply.op();
+        let op = op_of(&reply);
         match Ops::duty(op) {
             0 => self.own_reply(op, reply),
             SOURCE_DUTY => self.source.stored(self.now.time, reply),
@@ -337,7 +350,7 @@ impl Core {
         let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
         match (duty, sealer) {
             (Duty::Keep(keep), _) => keep.told(told),
-            (Duty::Verify(verify), sealer) => verify.told(told, sealer),
+            (Duty::Verify(verify, _), sealer) => verify.told(told, sealer),
             (Duty::Backup(backup, _), Some(sealer)) => backup.told(told, sealer),
             (Duty::Restore(restore, _), Some(sealer)) => restore.told(told, sealer),
             (Duty::List(list, _), Some(sealer)) => list.told(told, sealer),
@@ -352,7 +365,7 @@ impl Core {
             SourceOutput::Tell(told) => {
                 let op = match &told {
                     Told::Chunk { op, .. } | Told::Kept { op, .. } => *op,
-                    Told::Store(reply) => reply.op(),
+                    Told::Store(reply) => op_of(reply),
                     Told::File(_) => return,
                 };
                 self.tell(Ops::duty(op), told);
@@ -419,7 +432,7 @@ impl Core {
                 let call = *call;
                 match restore.poll(sealer) {
                     Some(RestoreOutput::Ask(ask)) => self.ask(ask),
-                    Some(RestoreOutput::Piece(piece)) => self.piece(call, piece),
+                    Some(RestoreOutput::Piece(bytes)) => self.piece(call, Piece::Bytes(bytes)),
                     Some(RestoreOutput::Finished(result)) => self.duty_call_ends(number, call, result),
                     None => return false,
                 }
@@ -428,7 +441,7 @@ impl Core {
                 let call = *call;
                 match list.poll(sealer) {
                     Some(ListOutput::Ask(ask)) => self.ask(ask),
-                    Some(ListOutput::Piece(piece)) => self.piece(call, piece),
+                    Some(ListOutput::Line(line)) => self.json(call, line),
                     Some(ListOutput::Finished(result)) => self.duty_call_ends(number, call, result),
                     None => return false,
                 }
@@ -437,7 +450,7 @@ impl Core {
                 let call = *call;
                 match verify.poll(sealer) {
                     Some(VerifyOutput::Ask(ask)) => self.ask(ask),
-                    Some(VerifyOutput::Piece(piece)) => self.piece(call, piece),
+                    Some(VerifyOutput::Line(line)) => self.json(call, line),
                     Some(VerifyOutput::Finished(result)) => self.duty_call_ends(number, call, result),
                     None => return false,
                 }

@@ -95,3 +95,22 @@ pub struct ChunkLost {
     /// Why, for a person: "no connected device holds it".
     pub reason: String,
 }
+
+/// The operation that a reply of the store belongs to.
+#[must_use]
+pub const fn op_of(reply: &Reply) -> Op {
+    match reply {
+        Reply::Put { op, .. }
+        | Reply::Get { op, .. }
+        | Reply::Has { op, .. }
+        | Reply::Flush { op, .. }
+        | Reply::SetPage { op, .. }
+        | Reply::Append { op, .. }
+        | Reply::Entries { op, .. }
+        | Reply::Save { op, .. }
+        | Reply::Load { op, .. }
+        | Reply::Scan { op, .. }
+        | Reply::Stats { op, .. }
+        | Reply::Failed { op, .. } => *op,
+    }
+}

@@ -87,12 +87,10 @@ struct Recovery {
 
 /// An open invitation.
 struct Invitation {
-    /// Who waits.
-    call: CallId,
+    /// Who waits for it, if somebody does.
+    call: Option<CallId>,
     /// For which role.
     role: Role,
-    /// The code, shown to people.
-    code: String,
 }
 
 /// What a joiner says of itself.
@@ -294,7 +292,7 @@ impl Core {
     }
 
     /// `invite`: lets a node in.
-    pub(super) fn call_invite(&mut self, call: CallId, role: Role) {
+    pub(super) fn call_invite(&mut self, call: CallId, role: Role, wait: bool) {
         let is_full = self.member.as_ref().is_some_and(|member| member.keys.role() == Role::Full);
         if !is_full {
             let error = ApiError::new("not_full", "only a full node of a vault can invite", "run `nuthatch invite` on a full node");
@@ -309,14 +307,17 @@ impl Core {
         let expires_us = crate::base::limits::PAIRING_TIME_MAX.as_micros();
         let shown = format!("{} {}", &code[..4], &code[4..]);
         self.json(call, json!({"event": "open", "code": shown, "role": role_word(role), "expires_us": expires_us, "addresses": addresses}));
-        self.entering.invitation = Some(Invitation { call, role, code });
+        if !wait {
+            self.end_call(call, Ok(Ending::Complete));
+        }
+        self.entering.invitation = Some(Invitation { call: wait.then_some(call), role });
         self.announce();
         self.note(Level::Info, "members", "an invitation is open");
     }
 
     /// The client of an invitation went away: it closes.
     pub(super) fn entering_dropped(&mut self, call: CallId) {
-        if self.entering.invitation.as_ref().is_some_and(|invitation| invitation.call == call) {
+        if self.entering.invitation.as_ref().is_some_and(|invitation| invitation.call == Some(call)) {
             self.endpoint.close_invitation(self.now.time);
             self.entering.invitation = None;
             self.announce();
@@ -335,13 +336,11 @@ impl Core {
             (Keys::Full(full), Role::Full) => Keys::Full(full.clone()),
             (keys, _) => Keys::Store(StoreKeys { vault: keys.vault(), root_public: keys.root_public(), door: keys.door().clone() }),
         };
-        self.note(Level::Info, "members", format!("{} joins from {from}", application.name));
-        let (own, sequence) = (member.own, member.next_sequence());
         let chain_before = member.view.admit_chain(&member.node);
+        self.note(Level::Info, "members", format!("{} joins from {from}", application.name));
         let wall = self.now.wall;
         let Some(member) = &mut self.member else { return };
         let Ok((applied, bytes)) = member.append(wall, Body::Admit(admit)) else { return };
-        debug_assert_eq!((applied.feed, applied.sequence), (own, sequence), "the entry stands where it was signed for");
         let chain = chain_before.into_iter().chain([bytes.clone()]).collect();
         let Ok(payload) = postcard::to_stdvec(&Welcome { keys: encode_keys(&keys), chain }) else { return };
         let then = AfterAppend::Admitted { ticket, payload, name: application.name, node };
@@ -394,14 +393,15 @@ impl Core {
         };
         let level = if reason == CloseReason::Attempts { Level::Warn } else { Level::Info };
         self.note(level, "members", message);
-        self.json(invitation.call, json!({"event": "closed", "reason": word}));
+        self.announce();
+        let Some(call) = invitation.call else { return };
+        self.json(call, json!({"event": "closed", "reason": word}));
         let ending = if reason == CloseReason::Used {
             Ok(Ending::Complete)
         } else {
             Err(ApiError::new("invitation_closed", message, "run `nuthatch invite` again"))
         };
-        self.end_call(invitation.call, ending);
-        self.announce();
+        self.end_call(call, ending);
     }
 
     /// An inviting node was seen.
@@ -536,9 +536,10 @@ impl Core {
                 self.announce();
             }
             AfterAppend::Admitted { ticket, payload, name, node } => {
-                self.endpoint.answer_pairing(self.now.time, ticket, payload);
-                if let Some(invitation) = &self.entering.invitation {
-                    let call = invitation.call;
+                if let Err(error) = self.endpoint.answer_pairing(self.now.time, ticket, payload) {
+                    log::warn!("the joiner was not answered: {error}");
+                }
+                if let Some(call) = self.entering.invitation.as_ref().and_then(|invitation| invitation.call) {
                     self.json(call, json!({"event": "joined", "node": node.hex(), "name": name}));
                 }
             }

@@ -10,17 +10,18 @@ use serde_json::json;
 
 use super::activity::Level;
 use super::api::{ApiError, FolderAdd};
-use super::backup::{Backup, BackupError, BackupJob, Outcome, Parent, Progress};
+use super::backup::Backup;
+use super::outcome::{BackupError, BackupJob, Outcome, Parent, Progress, Report};
 use super::core::{Core, Duty};
 use super::drafts::Draft;
 use super::enter::AfterAppend;
 use super::member::Membership;
 use super::names;
 use super::ports::{CallId, Ending};
-use crate::base::ids::{FolderId, NodeId, SnapshotId};
+use crate::base::ids::{ChunkId, FolderId, NodeId, SnapshotId};
 use crate::base::limits::{FOLDERS_MAX, SCAN_AFTER_START};
 use crate::base::units::{Copies, Time, WallTime};
-use crate::feed::entry::{Body, FolderEntry, FolderKind, FolderText, SnapshotEntry, SnapshotText};
+use crate::feed::entry::{Body, Counts, FolderEntry, FolderKind, FolderText, SnapshotEntry, SnapshotText};
 
 /// What this node remembers of its folders.
 #[derive(Default)]
@@ -288,6 +289,7 @@ impl Core {
             trusted_before: local.binding.trusted_before,
             cut_key: keys.0,
             map_key: keys.1,
+            exact: false,
         };
         let _ = entry;
         let number = self.begin_duty(|duty| Duty::Backup(Box::new(Backup::new(job, duty)), folder));
@@ -319,18 +321,19 @@ impl Core {
         local.progress = None;
         local.next_scan = Some(rescan);
         match result {
-            Ok(Outcome::Unchanged { files, bytes }) => {
-                local.binding.trusted_before = local.started;
+            Ok(Outcome::Unchanged { files, bytes, report, marker }) => {
+                local.binding = Binding { marker: Some(marker), trusted_before: local.started };
                 local.checked = Some(wall);
-                self.scan_unchanged(folder, files, bytes);
+                local.unreadable = report.unreadable;
+                self.scan_unchanged(folder, (files, bytes), &report);
             }
-            Ok(Outcome::Changed(changed)) => {
-                local.binding = Binding { marker: Some(changed.marker), trusted_before: local.started };
+            Ok(Outcome::Changed { tree, manifest, counts, report, marker }) => {
+                local.binding = Binding { marker: Some(marker), trusted_before: local.started };
                 local.checked = Some(wall);
-                local.unreadable = changed.unreadable_count;
-                self.snapshot_made(folder, &changed);
+                local.unreadable = report.unreadable;
+                self.snapshot_made(folder, (tree, manifest), counts, &report);
             }
-            Err(error) => self.backup_failed(folder, ApiError::new(error.code(), error.to_string(), error.hint())),
+            Err(error) => self.backup_failed(folder, backup_error(&error)),
         }
         if std::mem::take(&mut self.local(folder).again) {
             self.begin_scan(folder);
@@ -338,18 +341,18 @@ impl Core {
     }
 
     /// Nothing has changed since the last snapshot.
-    fn scan_unchanged(&mut self, folder: FolderId, files: u64, bytes: u64) {
+    fn scan_unchanged(&mut self, folder: FolderId, (files, bytes): (u64, u64), report: &Report) {
         let Some(fact) = self.newest_snapshot(&folder) else { return };
         let line = json!({
             "event": "snapshot", "folder": self.folder_name(&folder), "snapshot": fact.id.hex(), "draft": fact.draft,
             "files": files, "bytes": bytes, "chunks": fact.entry.counts.chunks, "stored_bytes": 0, "unchanged": true,
-            "skipped": fact.skipped, "torn": fact.torn, "unreadable": [],
+            "skipped": fact.skipped, "torn": fact.torn, "unreadable": paths(report),
         });
         self.scan_told(folder, &line);
     }
 
     /// A new snapshot: published, or kept as a draft.
-    fn snapshot_made(&mut self, folder: FolderId, changed: &super::backup::Changed) {
+    fn snapshot_made(&mut self, folder: FolderId, (tree, manifest): (ChunkId, ChunkId), counts: Counts, report: &Report) {
         let Some((folder_entry, _)) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder) else { return };
         let parent = self.newest_snapshot(&folder).map(|fact| (fact.id, fact.entry.taken));
         // A clock that was set back must not make a new snapshot older than the one before it.
@@ -358,25 +361,25 @@ impl Core {
         let parent: Option<SnapshotId> = parent.map(|(id, _)| id);
         let entry = SnapshotEntry {
             folder,
-            manifest: changed.manifest,
+            manifest,
             parent,
             copies: folder_entry.copies,
             taken,
             complete: true,
-            counts: changed.counts,
+            counts,
             sealed: Vec::new(),
         };
-        let text = SnapshotText { tree: changed.tree, skipped: changed.skipped, torn: changed.torn };
+        let text = SnapshotText { tree, skipped: report.skipped(), torn: report.torn };
         let draft = Draft::new(entry, text);
         let line = json!({
             "event": "snapshot", "folder": self.folder_name(&folder), "snapshot": draft.id().hex(), "draft": true,
-            "files": changed.counts.files, "bytes": changed.counts.bytes, "chunks": changed.counts.chunks,
-            "stored_bytes": changed.counts.stored_bytes, "unchanged": false, "skipped": changed.skipped,
-            "torn": changed.torn, "unreadable": changed.unreadable,
+            "files": counts.files, "bytes": counts.bytes, "chunks": counts.chunks,
+            "stored_bytes": counts.stored_bytes, "unchanged": false, "skipped": report.skipped(),
+            "torn": report.torn, "unreadable": paths(report),
         });
         let binding = self.local(folder).binding;
         let settings = vec![(format!("{BINDING_PREFIX}{folder}"), postcard::to_stdvec(&binding).ok())];
-        let message = format!("{}: {} files, {} new bytes", self.folder_name(&folder), changed.counts.files, changed.counts.stored_bytes);
+        let message = format!("{}: {} files, {} new bytes", self.folder_name(&folder), counts.files, counts.stored_bytes);
         self.note(Level::Info, "backup", message);
         self.keep_snapshot(draft, line, settings);
     }
@@ -425,4 +428,24 @@ impl Core {
         let found = self.all_folders().into_iter().find(|(_, entry, _)| entry.folder == *folder);
         found.map_or_else(|| folder.short(), |(_, _, text)| text.name)
     }
+}
+
+/// What could not be read, as JSON.
+fn paths(report: &Report) -> Vec<serde_json::Value> {
+    let path = |(path, reason): &(Vec<u8>, String)| json!({"path": String::from_utf8_lossy(path), "reason": reason});
+    report.paths.iter().map(path).collect()
+}
+
+/// A failed scan as the API tells it.
+fn backup_error(error: &BackupError) -> ApiError {
+    let code = match error {
+        BackupError::RootMissing { .. } => "folder_missing",
+        BackupError::RootUnreadable { .. } => "folder_unreadable",
+        BackupError::RootChanged { .. } => "folder_changed",
+        BackupError::RootEmptied { .. } => "folder_emptied",
+        BackupError::Ignore { .. } => "bad_pattern",
+        BackupError::Store(_) => "disk",
+        BackupError::Broken { .. } => "internal",
+    };
+    ApiError::new(code, error.to_string(), "nothing was changed; older snapshots stay as they are")
 }

@@ -110,7 +110,7 @@ impl Core {
             let copies = fact.entry.copies;
             let groups = self.holding.groups.entry(copies).or_insert_with(|| member.own_groups(copies)).clone();
             let mut receipts = member.view.receipts(&fact.id);
-            let covered = receipts.any(|(node, held)| node == member.node && held.contains_all(&groups));
+            let covered = receipts.any(|(node, held)| node == member.node && covers(held, &groups));
             if !covered && !groups.is_empty() {
                 best = Some((taken, fact.id, fact.writer, fact.entry.manifest, groups));
             }
@@ -161,6 +161,13 @@ impl Core {
         let (writer, snapshot) = (running.writer, keep.snapshot());
         self.send(&writer, Lane::Control, &Message::Status { snapshot, held: progress.held, total: progress.seen });
     }
+}
+
+/// Whether `held` has every group of `wanted`.
+fn covers(held: &GroupSet, wanted: &GroupSet) -> bool {
+    let mut rest = wanted.clone();
+    rest.subtract(held);
+    rest.is_empty()
 }
 
 /// The writer is told after every so many chunks.

@@ -102,7 +102,7 @@ impl Membership {
             None => (0, EntryHash::from_bytes([0; 32])),
         };
         let entry = Entry { feed: self.own, sequence, previous, wall, body };
-        let bytes = sign(&entry, &self.secret.signing)?;
+        let bytes = sign(&entry, self.secret.signing_key())?;
         let applied = self.view.apply(&bytes)?;
         Ok((applied, bytes))
     }

@@ -326,7 +326,7 @@ impl Core {
             Err(error) => return self.end_call(id, Err(error)),
         };
         let Some(tree) = fact.tree else { return self.end_call(id, Err(sealed_elsewhere())) };
-        let job = RestoreJob { snapshot: fact.id, tree, path: path.into_bytes(), dry_run, counts: fact.entry.counts };
+        let job = RestoreJob { snapshot: fact.id, tree, path: path.into_bytes(), dry_run, files: fact.entry.counts.files, bytes: fact.entry.counts.bytes };
         self.fill_call(id, |duty| Duty::Restore(Box::new(Restore::new(job, duty)), id));
     }
 
@@ -345,7 +345,7 @@ impl Core {
                 let name = folders.iter().find(|(_, entry, _)| entry.folder == fact.entry.folder).map(|(_, _, text)| text.name.clone());
                 let receipted = member.view.receipts(&fact.id).find(|(node, _)| *node == member.node).map(|(_, groups)| groups.clone());
                 let groups = if fact.writer == member.node { crate::feed::entry::GroupSet::all() } else { receipted.unwrap_or_default() };
-                VerifySnapshot { snapshot: fact.id, folder: name.unwrap_or_else(|| fact.entry.folder.short()), manifest: fact.entry.manifest, tree: fact.tree, groups }
+                VerifySnapshot { id: fact.id, folder: name.unwrap_or_else(|| fact.entry.folder.short()), manifest: fact.entry.manifest, tree: fact.tree, groups }
             })
             .collect();
         let job = VerifyJob { snapshots, all };

@@ -1,1 +1,346 @@
-//! sim/cluster
+//! Many real nodes (floors 0 to 3) in one thread, in virtual time, from one seed.
+//!
+//! Each node is a real core, a real store service on a [`SimDisk`], and a tree of [`FakeFiles`]. The cluster plays the
+//! part of `io/`: it carries requests to the store and replies back after a while, so that a crash can fall between
+//! the two. Nothing here knows what is right: `check.rs` does.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use serde_json::Value;
+
+use super::disk::SimDisk;
+use super::files::FakeFiles;
+use super::net::{Net, Weather};
+use crate::base::limits::{DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX};
+use crate::base::units::{Moment, Span, Time, WallTime};
+use crate::node::api::{ApiError, Call, Piece};
+use crate::node::config::Config;
+use crate::node::core::{Core, Setup};
+use crate::node::ports::{CallId, Ending, FileReply, Input, Output};
+use crate::store::disk::Disk;
+use crate::store::service::{Reply, Request, Service, StoreOptions};
+
+/// A household of simulated nodes.
+pub struct Cluster {
+    /// The only source of chance.
+    pub rng: ChaCha20Rng,
+    /// Virtual time.
+    now: Time,
+    /// What clocks on the wall show at the origin of virtual time.
+    wall: i64,
+    /// The nodes, by number.
+    pub nodes: Vec<SimNode>,
+    /// The network.
+    pub net: Net,
+    /// Draws the numbers of calls.
+    call_count: u64,
+}
+
+/// One simulated node.
+pub struct SimNode {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its disk, which survives it.
+    pub disk: Arc<SimDisk>,
+    /// The files of its owner.
+    pub files: FakeFiles,
+    /// The running program; None while it is off.
+    running: Option<Running>,
+    /// Answers to calls.
+    answers: BTreeMap<CallId, Answer>,
+}
+
+/// A running program.
+struct Running {
+    /// It decides.
+    core: Core,
+    /// It stores.
+    service: Service,
+    /// Replies on their way to the core.
+    replies: VecDeque<(Time, Arriving)>,
+    /// When the unsynced group is flushed.
+    flush_due: Option<Time>,
+}
+
+/// A reply on its way.
+enum Arriving {
+    /// Of the store.
+    Store(Reply),
+    /// Of the file thread.
+    File(FileReply),
+    /// A client took a piece.
+    Taken(CallId),
+}
+
+/// What a call has answered so far.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// JSON pieces.
+    pub lines: Vec<Value>,
+    /// Byte pieces, one after the other.
+    pub bytes: Vec<u8>,
+    /// How it ended.
+    pub end: Option<Result<Ending, ApiError>>,
+}
+
+impl Cluster {
+    /// `count` empty nodes that run.
+    #[must_use]
+    pub fn new(seed: u64, count: usize, weather: Weather) -> Self {
+        let rng = ChaCha20Rng::seed_from_u64(seed);
+        let wall = 1_800_000_000_000_000;
+        let mut cluster =
+            Self { rng, now: Time::ZERO, wall, nodes: Vec::new(), net: Net::new(weather), call_count: 0 };
+        for _ in 0..count {
+            cluster.add_node();
+        }
+        cluster
+    }
+
+    /// One more empty node; its number.
+    pub fn add_node(&mut self) -> usize {
+        let number = self.nodes.len();
+        let host = u8::try_from(number + 1).expect("a simulated household has fewer than 255 nodes");
+        let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, host), 7117));
+        self.nodes.push(SimNode {
+            address,
+            disk: Arc::new(SimDisk::new(1 << 40)),
+            files: FakeFiles::default(),
+            running: None,
+            answers: BTreeMap::new(),
+        });
+        self.start(number);
+        number
+    }
+
+    /// Virtual time.
+    #[must_use]
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Sets every clock on the wall forward (or back).
+    pub fn shift_clocks(&mut self, micros: i64) {
+        self.wall += micros;
+    }
+
+    /// Whether the node's program runs.
+    #[must_use]
+    pub fn is_running(&self, number: usize) -> bool {
+        self.nodes[number].running.is_some()
+    }
+
+    /// Starts a node on what its disk has.
+    pub fn start(&mut self, number: usize) {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let node = &mut self.nodes[number];
+        let disk: Arc<dyn Disk> = Arc::clone(&node.disk) as Arc<dyn Disk>;
+        let options = StoreOptions { reserve_bytes: 0, ..StoreOptions::default() };
+        let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
+        let config = Config::parse("").expect("an empty configuration is the default");
+        let setup = Setup { config, config_text: String::new(), host_name: format!("node{number}") };
+        let core = Core::new(seed, setup);
+        node.running = Some(Running { core, service, replies: VecDeque::new(), flush_due: None });
+        let listening = Input::Listening { addresses: vec![node.address], fell_back: false };
+        self.give(number, listening);
+    }
+
+    /// The power goes: what was not synced may be lost, in any part.
+    pub fn crash(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        node.running = None;
+        node.disk.crash(&mut self.rng);
+        for answer in node.answers.values_mut() {
+            answer.end.get_or_insert(Err(ApiError::new("crashed", "the node crashed", "")));
+        }
+    }
+
+    /// Cuts these nodes off from the others; none heals the network.
+    pub fn cut(&mut self, far: &[usize]) {
+        let far: BTreeSet<SocketAddr> = far.iter().map(|number| self.nodes[*number].address).collect();
+        self.net.cut(far);
+    }
+
+    /// Calls a node's API.
+    pub fn call(&mut self, number: usize, call: Call) -> CallId {
+        self.call_count += 1;
+        let id = CallId(self.call_count);
+        self.nodes[number].answers.insert(id, Answer::default());
+        self.give(number, Input::Call { id, call });
+        id
+    }
+
+    /// What a call has answered.
+    #[must_use]
+    pub fn answer(&self, number: usize, id: CallId) -> &Answer {
+        &self.nodes[number].answers[&id]
+    }
+
+    /// Runs until `done` says so, or `span` has passed. True if it was done.
+    pub fn run_until(&mut self, span: Span, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + span;
+        while !done(self) {
+            if self.now >= end || !self.step(end) {
+                return done(self);
+            }
+        }
+        true
+    }
+
+    /// Runs until the call has ended; its answer.
+    pub fn finish(&mut self, number: usize, id: CallId, span: Span) -> Answer {
+        let ended = self.run_until(span, |cluster| cluster.answer(number, id).end.is_some());
+        assert!(ended, "call {id:?} of node {number} has not ended: {:?}", self.answer(number, id).lines);
+        self.nodes[number].answers.remove(&id).expect("the call was made")
+    }
+
+    /// Calls and runs until the end.
+    pub fn ask(&mut self, number: usize, call: Call, span: Span) -> Answer {
+        let id = self.call(number, call);
+        self.finish(number, id, span)
+    }
+
+    /// Goes on to the next thing that happens, at `end` at the latest. False when nothing will happen any more.
+    fn step(&mut self, end: Time) -> bool {
+        let due = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.running.as_ref())
+            .flat_map(|running| {
+                let reply = running.replies.front().map(|(due, _)| *due);
+                [running.core.deadline(), reply, running.flush_due]
+            })
+            .flatten()
+            .chain(self.net.deadline())
+            .min();
+        let Some(due) = due else { return false };
+        self.now = self.now.max(due.min(end));
+        while let Some((to, from, mut bytes)) = self.net.arrived(self.now) {
+            if let Some(number) = self.nodes.iter().position(|node| node.address == to) {
+                self.give(number, Input::Datagram { from, bytes: &mut bytes });
+            }
+        }
+        for number in 0..self.nodes.len() {
+            self.wake(number);
+        }
+        true
+    }
+
+    /// Does what is due on one node.
+    fn wake(&mut self, number: usize) {
+        let now = self.now;
+        loop {
+            let Some(running) = &mut self.nodes[number].running else { return };
+            if running.replies.front().is_none_or(|(due, _)| *due > now) {
+                break;
+            }
+            let Some((_, reply)) = running.replies.pop_front() else { break };
+            match reply {
+                Arriving::Store(reply) => self.give(number, Input::Store(reply)),
+                Arriving::File(reply) => self.give(number, Input::File(reply)),
+                Arriving::Taken(id) => self.give(number, Input::Taken(id)),
+            }
+        }
+        let Some(running) = &mut self.nodes[number].running else { return };
+        if running.flush_due.is_some_and(|due| due <= now) {
+            let mut replies = Vec::new();
+            running.service.flush(&mut replies);
+            running.flush_due = None;
+            let arriving = replies.into_iter().map(|reply| (now, Arriving::Store(reply)));
+            running.replies.extend(arriving);
+        }
+        if running.core.deadline().is_some_and(|due| due <= now) {
+            self.give(number, Input::Tick);
+        }
+    }
+
+    /// Gives a node an input and does all that it wants.
+    fn give(&mut self, number: usize, input: Input<'_>) {
+        let moment = self.moment();
+        let Some(running) = &mut self.nodes[number].running else { return };
+        running.core.handle(moment, input);
+        loop {
+            while let Some(output) = self.next_output(number, moment) {
+                self.obey(number, output);
+            }
+            self.transmit(number, moment);
+            if !self.nodes[number].running.as_ref().is_some_and(|running| running.core.busy()) {
+                break;
+            }
+        }
+    }
+
+    /// The next thing a node wants.
+    fn next_output(&mut self, number: usize, moment: Moment) -> Option<Output> {
+        self.nodes[number].running.as_mut()?.core.poll(moment)
+    }
+
+    /// Sends what a node has to send.
+    fn transmit(&mut self, number: usize, moment: Moment) {
+        let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        let node = &mut self.nodes[number];
+        let Some(running) = &mut node.running else { return };
+        while let Some((to, length)) = running.core.poll_transmit(moment, &mut buffer) {
+            self.net.send(moment.time, &mut self.rng, node.address, to, &buffer[..length]);
+        }
+    }
+
+    /// Does what a node wants.
+    fn obey(&mut self, number: usize, output: Output) {
+        let latency = Span::from_micros(50 + self.rng.next_u64() % 3_000);
+        let now = self.now;
+        let node = &mut self.nodes[number];
+        let Some(running) = &mut node.running else { return };
+        match output {
+            Output::Store(request) => running.store(now, latency, request),
+            Output::File(request) => {
+                let reply = node.files.answer(request);
+                running.later(now + latency, Arriving::File(reply));
+            }
+            Output::Piece { id, piece } => {
+                if let Some(answer) = node.answers.get_mut(&id) {
+                    match piece {
+                        Piece::Json(line) => answer.lines.push(line),
+                        Piece::Bytes(bytes) => answer.bytes.extend_from_slice(&bytes),
+                    }
+                }
+                running.later(now + latency, Arriving::Taken(id));
+            }
+            Output::Done { id, result } => {
+                if let Some(answer) = node.answers.get_mut(&id) {
+                    answer.end = Some(result);
+                }
+            }
+            Output::Announce(_) | Output::SaveConfig(_) | Output::Restart => {}
+        }
+    }
+
+    /// Both clocks.
+    fn moment(&self) -> Moment {
+        let micros = i64::try_from(self.now.as_micros()).unwrap_or(i64::MAX);
+        Moment { time: self.now, wall: WallTime::from_micros(self.wall.saturating_add(micros)) }
+    }
+}
+
+impl Running {
+    /// The storage thread does a request; its replies take a while.
+    fn store(&mut self, now: Time, latency: Span, request: Request) {
+        let mut replies = Vec::new();
+        self.service.execute(request, &mut replies);
+        for reply in replies {
+            self.later(now + latency, Arriving::Store(reply));
+        }
+        self.flush_due = if self.service.unsynced() { self.flush_due.or(Some(now + GROUP_DELAY_MAX)) } else { None };
+    }
+
+    /// A reply arrives then, and not before those that were sent before it.
+    fn later(&mut self, due: Time, arriving: Arriving) {
+        let due = self.replies.back().map_or(due, |(last, _)| due.max(*last));
+        self.replies.push_back((due, arriving));
+    }
+}

@@ -1,1 +1,104 @@
-//! sim/net
+//! A network that loses, delays, reorders and doubles datagrams, and that can be cut in two.
+//!
+//! Everything is drawn from one generator, so that a seed is a run.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::net::SocketAddr;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
+
+use crate::base::units::{Span, Time};
+
+/// How bad the network is.
+#[derive(Debug, Clone, Copy)]
+pub struct Weather {
+    /// Datagrams lost, in thousandths.
+    pub loss_per_mille: u64,
+    /// Datagrams that arrive twice, in thousandths.
+    pub double_per_mille: u64,
+    /// Every datagram takes at least this long.
+    pub delay: Span,
+    /// And up to this much longer: what makes datagrams overtake each other.
+    pub jitter: Span,
+}
+
+/// A datagram on its way, ordered by arrival.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Flying {
+    /// When it arrives.
+    due: Time,
+    /// Breaks ties in the order of sending.
+    number: u64,
+    /// Where to.
+    to: SocketAddr,
+    /// Where from.
+    from: SocketAddr,
+    /// What.
+    bytes: Vec<u8>,
+}
+
+/// All datagrams on their way.
+#[derive(Debug)]
+pub struct Net {
+    /// Soonest first.
+    flying: BinaryHeap<Reverse<Flying>>,
+    /// How bad it is.
+    pub weather: Weather,
+    /// Addresses on the far side of a cut: they hear only each other.
+    far: BTreeSet<SocketAddr>,
+    /// Datagrams sent so far.
+    sent_count: u64,
+}
+
+impl Net {
+    /// A network with this weather.
+    #[must_use]
+    pub fn new(weather: Weather) -> Self {
+        Self { flying: BinaryHeap::new(), weather, far: BTreeSet::new(), sent_count: 0 }
+    }
+
+    /// Puts these addresses on the far side of a cut; an empty set heals it.
+    pub fn cut(&mut self, far: BTreeSet<SocketAddr>) {
+        self.far = far;
+    }
+
+    /// Sends a datagram.
+    pub fn send(&mut self, now: Time, rng: &mut ChaCha20Rng, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let weather = self.weather;
+        let copies = 1 + u64::from(rng.next_u64() % 1000 < weather.double_per_mille);
+        for _ in 0..copies {
+            if rng.next_u64() % 1000 < weather.loss_per_mille {
+                continue;
+            }
+            let jitter = rng.next_u64() % (weather.jitter.as_micros() + 1);
+            let due = now + weather.delay + Span::from_micros(jitter);
+            self.sent_count += 1;
+            self.flying.push(Reverse(Flying { due, number: self.sent_count, to, from, bytes: bytes.to_vec() }));
+        }
+    }
+
+    /// When the next datagram arrives.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.flying.peek().map(|Reverse(flying)| flying.due)
+    }
+
+    /// The next datagram that has arrived: to, from, bytes. One that meets a cut is gone.
+    pub fn arrived(&mut self, now: Time) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
+        while self.deadline().is_some_and(|due| due <= now) {
+            let Reverse(flying) = self.flying.pop()?;
+            if self.far.contains(&flying.to) == self.far.contains(&flying.from) {
+                return Some((flying.to, flying.from, flying.bytes));
+            }
+        }
+        None
+    }
+
+    /// Datagrams sent so far, those that were lost on the way not counted.
+    #[must_use]
+    pub const fn sent_count(&self) -> u64 {
+        self.sent_count
+    }
+}
