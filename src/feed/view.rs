@@ -236,24 +236,6 @@ impl View {
         self.roster.admit_chain(node)
     }
 
-    /// Takes the Admit entries of a chain that [`Roster::verify_chain`] accepts, without the feeds that they stand in:
-    /// what a stranger proved in a handshake, or an inviter said. When the feeds come they say the same again.
-    ///
-    /// # Errors
-    /// What [`Roster::verify_chain`] says of the chain.
-    pub fn introduce(&mut self, chain: &[Vec<u8>]) -> Result<Member, FeedError> {
-        let member = self.roster.verify_chain(chain)?;
-        let mut is_new = false;
-        for bytes in chain {
-            is_new |= self.roster.note(bytes, &decode(bytes)?);
-        }
-        if is_new {
-            let feeds = &self.feeds;
-            self.roster.settle(&|feed, sequence| feeds.get(feed)?.chain.hash_at(sequence));
-        }
-        Ok(member)
-    }
-
     /// Feeds whose writers are proven to have signed two histories.
     pub fn forks(&self) -> impl Iterator<Item = &Fork> {
         self.forks.values()
