@@ -321,7 +321,7 @@ pub const CONNECT_PAUSE_MIN: Span = Span::from_secs(1);
 /// See [`CONNECT_PAUSE_MIN`].
 pub const CONNECT_PAUSE_MAX: Span = Span::from_secs(60);
 /// Addresses remembered for unconnected announcers.
-pub const SIGHTINGS_MAX: usize = 256;
+pub const REACH_ADDRESSES_MAX: usize = 256;
 /// Pieces of an answer that wait for a slow client.
 pub const CALL_PIECES_MAX: usize = 4;
 /// Entries of the activity log kept in memory.

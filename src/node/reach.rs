@@ -11,9 +11,9 @@ use super::core::Core;
 use super::enter::AfterSave;
 use super::activity::Level;
 use crate::base::ids::NodeId;
-use crate::base::limits::{CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, SIGHTINGS_MAX};
+use crate::base::limits::{CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, REACH_ADDRESSES_MAX};
 use crate::base::units::{Span, Time};
-use crate::peer::discovery::{Announcement, State};
+use crate::peer::discovery::{Announcement, Search, State};
 
 /// The setting that remembers where peers were seen last.
 const SEEN_KEY: &str = "seen";
@@ -58,7 +58,7 @@ impl Reach {
             candidate.node = candidate.node.or(node);
             return;
         }
-        if self.candidates.len() < SIGHTINGS_MAX {
+        if self.candidates.len() < REACH_ADDRESSES_MAX {
             self.candidates.insert(address, Candidate { node, due: now, pause: CONNECT_PAUSE_MIN });
         }
     }
@@ -184,8 +184,7 @@ impl Core {
         let ours = self
             .member
             .as_ref()
-            .zip(announcement.tag.as_deref())
-            .is_some_and(|(member, tag)| crate::peer::discovery::is_tag_of(member.keys.door().as_bytes(), day, tag));
+            .is_some_and(|member| announcement.matches(Search::Vault(member.keys.door().as_bytes(), day)));
         if ours {
             for address in addresses {
                 self.reach.add(now, *address, None);

@@ -376,7 +376,7 @@ impl Core {
         };
         let port = self.listening.first().map_or(0, SocketAddr::port);
         let instance = self.instance();
-        let announcement = Announcement { instance, port, version: env!("CARGO_PKG_VERSION").into(), state, tag };
+        let announcement = Announcement { instance, port, state, tag };
         self.outputs.push_back(Output::Announce(Some(announcement)));
     }
 
