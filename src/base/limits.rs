@@ -333,3 +333,67 @@ pub const READ_AHEAD_FILES: usize = 16;
 
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= FETCH_CHUNKS_MAX);
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= SERVE_QUEUE_PER_PEER_MAX);
+
+// ---- duties (node/backup.rs, restore.rs, list.rs, verify.rs) ----
+
+/// Bytes of listings that a scan keeps over all levels of a deep tree; beyond, the upper ones are listed again.
+pub const SCAN_BYTES_MAX: usize = 2 * LIST_BYTES_MAX;
+/// What an item of a listing costs beside its name, in bytes of memory.
+pub const LIST_ITEM_BYTES: usize = 128;
+/// Content bytes read with the opening of a file.
+pub const FIRST_BLOCK_BYTES: usize = 256 * 1024;
+/// Content bytes of each later read of a file.
+pub const NEXT_BLOCK_BYTES: usize = 512 * 1024;
+/// Shorter holes of sparse files are kept as zeros: a list of tiny pieces costs more than zeros that compress.
+pub const HOLE_BYTES_MIN: u64 = 64 * 1024;
+/// A file that grew by this much while it was read is cut off there, and read again.
+pub const GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A file that changed while it was read is read so often in all before it is stored as torn.
+pub const READ_ATTEMPTS_MAX: u8 = 3;
+/// Changes this shortly before a scan may hide behind an equal stat: they are read again at the next one.
+pub const RACY_SPAN: Span = Span::from_secs(3);
+/// Entries that wait between the comparison and the tree, in bytes.
+pub const SCAN_QUEUE_BYTES_MAX: usize = 512 * 1024;
+/// Steps of a walk in one turn of the main thread, each about a microsecond.
+pub const STEPS_PER_TURN_MAX: usize = 1_024;
+/// Sealed bytes on their way to the store; more than a group, or the two would wait for each other.
+pub const PUT_BYTES_MAX: u64 = GROUP_BYTES_MAX + GROUP_BYTES_MAX / 2;
+/// Pages of ids on their way into a temporary set.
+pub const SET_PAGES_MAX: usize = 8;
+/// Paths that a report names; more are counted.
+pub const REPORTED_PATHS_MAX: usize = 100;
+/// Names of a directory that are looked at to find the nearest to one that is not there.
+pub const NEAREST_NAMES_MAX: usize = 2_000;
+/// Content chunks that a restore asks for ahead.
+pub const RESTORE_CHUNKS_MAX: usize = 8;
+/// Entries, holes and chunks of a restore that wait for those before them.
+pub const RESTORE_PARTS_MAX: usize = 128;
+/// Map nodes that a walk asks for beyond the one that it needs.
+pub const NODES_AHEAD_MAX: usize = 3;
+/// Small frames of a restore are sent together up to this length, in bytes.
+pub const RESTORE_BATCH_BYTES: usize = 64 * 1024;
+/// Damaged and missing chunks that a verification remembers, so as to tell of each once.
+pub const VERIFY_REMEMBERED_MAX: usize = 10_000;
+
+const _: () = assert!(FIRST_BLOCK_BYTES > INLINE_BYTES_MAX);
+const _: () = assert!(NEXT_BLOCK_BYTES <= CUT_BYTES_MAX);
+const _: () = assert!(PUT_BYTES_MAX > GROUP_BYTES_MAX + 2 * 1024 * 1024);
+
+// ---- configuration (node/config) and faces (face/) ----
+
+/// Longest `nuthatch.toml` that is read, in bytes; the sample has about 2,000.
+pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
+/// Addresses in `peers.addresses`: as many as sessions, for more could not all be held.
+pub const PEER_ADDRESSES_MAX: usize = 64;
+/// Most copies of a folder; a household rarely has more devices, and each costs its whole size.
+pub const COPIES_MAX: u8 = 16;
+/// Shortest time between two backups of a folder by themselves.
+pub const RESCAN_MIN: Span = Span::from_secs(60);
+/// Longest time between two backups of a folder by themselves.
+pub const RESCAN_MAX: Span = Span::from_secs(30 * 86_400);
+/// Longest recovery phrase or code that is read, in bytes: 24 words of at most 8 letters, however they are spaced.
+pub const SECRET_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of each of two files compared at once.
+pub const COMPARE_BLOCK_BYTES: usize = 256 * 1024;
+
+const _: () = assert!(PEER_ADDRESSES_MAX <= SESSIONS_MAX);

@@ -1,1 +1,530 @@
-//! node/backup
+//! Backup: one scan of one folder, from "look at the directory" to "all of a new snapshot is durable here".
+//!
+//! ```text
+//!   Root --ok--> Compare --all the same--> Check --> Finished(Unchanged)
+//!     |             | first difference                    ^
+//!     |             v                                     | same tree as the parent's
+//!     +--------> Build --tree--> Check again --> Settle --+
+//!                  ^                                      | another tree
+//!                  |                                      v
+//!                  +--- parent's manifest lost ------- Manifest --> Flush --> Finished(Changed)
+//! ```
+//!
+//! Owns the order of the passes and the refusals: a root that is missing, another one or suddenly empty is never taken
+//! for a deletion, and is looked at once more after the last file was read. The passes themselves are `node/join.rs`,
+//! `node/build.rs` and `node/manifest.rs`. An unchanged folder costs one pass over stats and the parent's tree.
+
+use std::rc::Rc;
+
+use super::build::{count, Build, Built};
+use super::content::Tools;
+use super::duty::{Ask, Ops, Told};
+use super::join::{is_unchanged, Join, Joined};
+use super::manifest::{Manifest, Merge, Merged};
+pub use super::outcome::{BackupError, BackupJob, Outcome, Parent, Progress, Report};
+use super::ports::{FileError, FileErrorKind, FileReply, FileRequest, RootFacts};
+use super::reader::{Form, From, Reader};
+use super::scan::Walker;
+use super::sink::Sink;
+use crate::base::ids::ChunkId;
+use crate::base::limits::{RACY_SPAN, STEPS_PER_TURN_MAX};
+use crate::feed::entry::Counts;
+use crate::file::cut::Gear;
+use crate::file::entry::{Entry, InlineCodec};
+use crate::seal::sealed::Sealer;
+use crate::store::service::{Op, Reply, Request};
+
+/// What a backup wants, or tells.
+#[derive(Debug)]
+pub enum BackupOutput {
+    /// Of the core.
+    Ask(Ask),
+    /// How far it is.
+    Progress(Progress),
+    /// It is over.
+    Finished(Result<Outcome, BackupError>),
+}
+
+/// A backup.
+#[derive(Debug)]
+pub struct Backup {
+    /// What is to be done.
+    job: BackupJob,
+    /// Number of the duty, and of its temporary set.
+    duty: u64,
+    /// The way into the store, and all that is asked.
+    sink: Sink,
+    /// The cutter's table.
+    gear: Rc<Gear>,
+    /// Where it stands.
+    state: State,
+    /// The root as it was at the start.
+    marker: (u64, u64),
+    /// Nothing can be done before something is told.
+    idle: bool,
+    /// This turn's work is done.
+    worked: bool,
+    /// Entries counted when progress was last told.
+    told_entries: u64,
+    /// Bytes counted then.
+    told_bytes: u64,
+}
+
+/// The states of a [`Backup`].
+#[derive(Debug)]
+enum State {
+    /// The root is looked at.
+    Root(Op),
+    /// Directory and parent are compared by stat.
+    Compare(Box<Compare>),
+    /// The tree is built.
+    Build(Box<Build>),
+    /// The root is looked at once more.
+    Check(Op, Scanned),
+    /// What was put is awaited, to see what was new.
+    Settle(Op, Scanned, ChunkId),
+    /// The manifest is built.
+    Manifest(Scanned, ChunkId, Box<Merge>),
+    /// The last sync is awaited.
+    Flush(Op, Box<Outcome>),
+    /// It ended, and that was not told yet.
+    Ended(Result<Box<Outcome>, BackupError>),
+    /// That was told.
+    Over,
+}
+
+/// The compare pass.
+#[derive(Debug)]
+struct Compare {
+    /// The merge.
+    join: Join,
+    /// What was counted.
+    counts: Counts,
+    /// What a person should hear of.
+    report: Report,
+}
+
+/// What a pass over the folder found.
+#[derive(Debug)]
+struct Scanned {
+    /// Root of the new tree; None: all is as the parent has it.
+    tree: Option<ChunkId>,
+    /// Files, directories, bytes.
+    counts: Counts,
+    /// What a person should hear of.
+    report: Report,
+    /// Ids that the parent needed and this tree does not.
+    dropped: u64,
+}
+
+impl Backup {
+    /// A backup that has not begun; `duty` numbers its operations.
+    #[must_use]
+    pub fn new(job: BackupJob, duty: u64) -> Self {
+        let mut sink = Sink::new(Ops::new(duty), duty);
+        let gear = Rc::new(Gear::new(&job.cut_key));
+        let op = ask_root(&job, &mut sink);
+        Self {
+            job,
+            duty,
+            sink,
+            gear,
+            state: State::Root(op),
+            marker: (0, 0),
+            idle: false,
+            worked: false,
+            told_entries: 0,
+            told_bytes: 0,
+        }
+    }
+
+    /// There is work to do without waiting for an answer: poll again, after something else had its turn.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        !self.idle && !matches!(self.state, State::Over)
+    }
+
+    /// Takes an answer.
+    pub fn told(&mut self, told: Told, sealer: &mut Sealer) {
+        self.idle = false;
+        match told {
+            Told::Store(reply) => self.store_told(reply),
+            Told::File(reply) => self.file_told(reply),
+            Told::Chunk { op, result, .. } => {
+                let reader = match &mut self.state {
+                    State::Compare(compare) => compare.join.old(),
+                    State::Build(build) => build.reader_of(op),
+                    State::Manifest(_, _, merge) => merge.parent(),
+                    _ => None,
+                };
+                if let Some(reader) = reader {
+                    reader.chunk_came(op, result, Some(sealer));
+                }
+            }
+            Told::Kept { .. } => {}
+        }
+    }
+
+    /// The next thing it wants or tells; drained to None. At most one piece is cut and sealed until then.
+    pub fn poll(&mut self, sealer: &mut Sealer) -> Option<BackupOutput> {
+        loop {
+            if let Some(error) = self.sink.take_failure() {
+                self.end(Err(error));
+            }
+            if let Some(ask) = self.sink.asks.pop_front() {
+                return Some(BackupOutput::Ask(ask));
+            }
+            if let State::Ended(_) = self.state {
+                let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else { return None };
+                return Some(BackupOutput::Finished(result.map(|outcome| *outcome)));
+            }
+            if self.idle || self.worked || matches!(self.state, State::Over) {
+                self.worked = false;
+                return None;
+            }
+            self.idle = !self.work(sealer);
+            self.worked = !self.idle;
+            if let Some(progress) = self.progress() {
+                return Some(BackupOutput::Progress(progress));
+            }
+        }
+    }
+
+    /// Does a turn's work. False if nothing can be done before something is told.
+    fn work(&mut self, sealer: &mut Sealer) -> bool {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Compare(compare) => self.compare(compare),
+            State::Build(build) => self.build(build, sealer),
+            State::Manifest(scanned, tree, merge) => self.merge(scanned, tree, merge),
+            waiting => {
+                self.state = waiting;
+                false
+            }
+        }
+    }
+
+    /// Takes an answer of the store.
+    fn store_told(&mut self, reply: Reply) {
+        let Some(reply) = self.sink.told(reply) else { return };
+        if let State::Manifest(_, _, merge) = &mut self.state {
+            merge.told(reply, &mut self.sink);
+            return;
+        }
+        let Reply::Flush { op, result } = reply else { return };
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Settle(asked, scanned, tree) if asked == op => match result {
+                Ok(()) => self.settled(scanned, tree),
+                Err(error) => self.end(Err(BackupError::Store(error))),
+            },
+            State::Flush(asked, outcome) if asked == op => self.end(match result {
+                Ok(()) => Ok(outcome),
+                Err(error) => Err(BackupError::Store(error)),
+            }),
+            other => self.state = other,
+        }
+    }
+
+    /// Takes an answer of the file thread.
+    fn file_told(&mut self, reply: FileReply) {
+        match (std::mem::replace(&mut self.state, State::Over), reply) {
+            (State::Root(asked), FileReply::Root { op, result }) if asked == op => self.root_came(result),
+            (State::Check(asked, scanned), FileReply::Root { op, result }) if asked == op => {
+                self.checked(scanned, result);
+            }
+            (State::Compare(mut compare), FileReply::List { op, result }) => {
+                compare.join.walker().listed(op, result);
+                self.state = State::Compare(compare);
+            }
+            (State::Build(mut build), reply) => {
+                match reply {
+                    FileReply::List { op, result } => {
+                        build.join.walker().listed(op, result);
+                    }
+                    FileReply::Open { op, result } => {
+                        build.opened(op, result);
+                    }
+                    FileReply::Read { op, result } => build.read(op, result),
+                    FileReply::Root { .. } => {}
+                }
+                self.state = State::Build(build);
+            }
+            (state, _) => self.state = state,
+        }
+    }
+
+    /// The root was looked at for the first time.
+    fn root_came(&mut self, result: Result<RootFacts, FileError>) {
+        let facts = match result {
+            Ok(facts) => facts,
+            Err(error) => return self.end(Err(self.root_error(error))),
+        };
+        let root = self.job.root.clone();
+        self.marker = (facts.file_system, facts.inode);
+        if self.job.marker.is_some_and(|marker| marker != self.marker) {
+            return self.end(Err(BackupError::RootChanged { root }));
+        }
+        let had_entries = self.job.parent.is_some_and(|parent| parent.counts.files + parent.counts.directories > 0);
+        if facts.empty && had_entries {
+            return self.end(Err(BackupError::RootEmptied { root }));
+        }
+        match self.job.parent {
+            Some(parent) => {
+                if let Some(join) = self.join(Some(parent.tree)) {
+                    let compare = Compare { join, counts: Counts::default(), report: Report::default() };
+                    self.state = State::Compare(Box::new(compare));
+                }
+            }
+            None => self.begin_build(None, true),
+        }
+    }
+
+    /// The merge of the directory with a tree.
+    fn join(&mut self, tree: Option<ChunkId>) -> Option<Join> {
+        let old = tree.map(|tree| Reader::new(tree, Form::Tree, From::Anywhere));
+        match Walker::new(&self.job.root, &self.job.ignore, self.job.one_file_system) {
+            Ok(walker) => Some(Join::new(walker, old)),
+            Err(error) => {
+                self.end(Err(BackupError::Ignore { reason: error.to_string() }));
+                None
+            }
+        }
+    }
+
+    /// Begins the build pass.
+    fn begin_build(&mut self, tree: Option<ChunkId>, exact: bool) {
+        self.job.exact = exact;
+        let Some(join) = self.join(tree) else { return };
+        let tools = Tools {
+            gear: Rc::clone(&self.gear),
+            map_key: self.job.map_key,
+            inline: InlineCodec::new(),
+            root: self.job.root.clone(),
+        };
+        (self.told_entries, self.told_bytes) = (0, 0);
+        self.state = State::Build(Box::new(Build::new(join, tools, self.trusted_ns(), exact)));
+    }
+
+    /// Compares on. False if it waits.
+    fn compare(&mut self, mut compare: Box<Compare>) -> bool {
+        let trusted_ns = self.trusted_ns();
+        for step in 0..STEPS_PER_TURN_MAX {
+            let joined = compare.join.next(&mut self.sink.ops, &mut self.sink.asks, &mut compare.report);
+            let same = match joined {
+                Joined::Both(new, old) => Entry::decode(&old.value)
+                    .ok()
+                    .filter(|entry| is_unchanged(&new.found, entry, trusted_ns)),
+                Joined::Kept(old) => Entry::decode(&old.value).ok(),
+                Joined::New(_) | Joined::Gone(_) => None,
+                Joined::Wait => {
+                    self.state = State::Compare(compare);
+                    return step > 0;
+                }
+                Joined::End => {
+                    compare.report.special = compare.join.walker().special();
+                    let Compare { counts, report, .. } = *compare;
+                    self.check(Scanned { tree: None, counts, report, dropped: 0 });
+                    return true;
+                }
+                Joined::OldLost => {
+                    self.begin_build(None, true);
+                    return true;
+                }
+                Joined::Failed(error) => {
+                    let error = self.root_error(error);
+                    self.end(Err(error));
+                    return true;
+                }
+            };
+            match same {
+                Some(entry) => count(&mut compare.counts, entry.kind, &entry.stat),
+                None => {
+                    let exact = self.job.exact || self.is_stale();
+                    let tree = self.job.parent.map(|parent| parent.tree);
+                    self.begin_build(tree, exact);
+                    return true;
+                }
+            }
+        }
+        self.state = State::Compare(compare);
+        true
+    }
+
+    /// Builds on. False if it waits.
+    fn build(&mut self, mut build: Box<Build>, sealer: &mut Sealer) -> bool {
+        match build.step(sealer, &mut self.sink) {
+            Built::Wait => {
+                self.state = State::Build(build);
+                false
+            }
+            Built::Worked => {
+                self.state = State::Build(build);
+                true
+            }
+            Built::Tree(tree) => {
+                let (report, dropped) = (build.take_report(), build.dropped());
+                self.check(Scanned { tree: Some(tree), counts: *build.counts(), report, dropped });
+                true
+            }
+            Built::OldLost => {
+                self.sink.drop_set();
+                self.begin_build(None, true);
+                true
+            }
+            Built::RootFailed(error) => {
+                let error = self.root_error(error);
+                self.end(Err(error));
+                true
+            }
+        }
+    }
+
+    /// Looks at the root once more.
+    fn check(&mut self, scanned: Scanned) {
+        let op = ask_root(&self.job, &mut self.sink);
+        self.state = State::Check(op, scanned);
+    }
+
+    /// The root was looked at once more.
+    fn checked(&mut self, scanned: Scanned, result: Result<RootFacts, FileError>) {
+        match result {
+            Err(error) => {
+                let error = self.root_error(error);
+                self.end(Err(error));
+            }
+            Ok(facts) if (facts.file_system, facts.inode) != self.marker => {
+                self.end(Err(BackupError::RootChanged { root: self.job.root.clone() }));
+            }
+            Ok(_) => match scanned.tree {
+                None => self.unchanged(scanned),
+                Some(tree) => {
+                    let op = self.sink.ops.draw();
+                    self.sink.asks.push_back(Ask::Store(Request::Flush { op }));
+                    self.state = State::Settle(op, scanned, tree);
+                }
+            },
+        }
+    }
+
+    /// All chunks of the tree are durable.
+    fn settled(&mut self, scanned: Scanned, tree: ChunkId) {
+        let parent = self.job.parent;
+        if parent.is_some_and(|parent| parent.tree == tree) {
+            self.sink.drop_set();
+            self.unchanged(scanned);
+            return;
+        }
+        let base = parent.filter(|_| !self.job.exact).map(|parent| parent.manifest);
+        self.state = State::Manifest(scanned, tree, Box::new(Merge::new(self.duty, base)));
+    }
+
+    /// Merges on. False if it waits.
+    fn merge(&mut self, scanned: Scanned, tree: ChunkId, mut merge: Box<Merge>) -> bool {
+        let merged = merge.step(&mut self.sink);
+        match merged {
+            Merged::Whole(manifest) => {
+                self.sink.drop_set();
+                let outcome = self.changed(scanned, tree, manifest);
+                let op = self.sink.ops.draw();
+                self.sink.asks.push_back(Ask::Store(Request::Flush { op }));
+                self.state = State::Flush(op, Box::new(outcome));
+                true
+            }
+            Merged::ParentLost => {
+                self.sink.drop_set();
+                self.begin_build(self.job.parent.map(|parent| parent.tree), true);
+                true
+            }
+            Merged::Wait | Merged::Worked => {
+                self.state = State::Manifest(scanned, tree, merge);
+                matches!(merged, Merged::Worked)
+            }
+        }
+    }
+
+    /// There is nothing new.
+    fn unchanged(&mut self, scanned: Scanned) {
+        let Scanned { counts, report, .. } = scanned;
+        let outcome =
+            Outcome::Unchanged { files: counts.files, bytes: counts.bytes, report, marker: self.marker };
+        self.end(Ok(Box::new(outcome)));
+    }
+
+    /// There is something new. How much of the manifest is stale is estimated: what was stale before, and what the
+    /// parent needed and the new tree does not, less what the new tree needs that the parent's manifest has. Ids that
+    /// a changed file shares with an unchanged one are the error, in either direction.
+    fn changed(&self, scanned: Scanned, tree: ChunkId, manifest: Manifest) -> Outcome {
+        let before = self.job.parent.filter(|_| !self.job.exact).map(|parent| parent.counts.stale);
+        let stale = before.map_or(0, |stale| (stale + scanned.dropped).saturating_sub(manifest.common));
+        let counts = Counts {
+            chunks: manifest.chunks,
+            stored_bytes: self.sink.new_bytes(),
+            stale: stale.min(manifest.chunks),
+            ..scanned.counts
+        };
+        Outcome::Changed { tree, manifest: manifest.root, counts, report: scanned.report, marker: self.marker }
+    }
+
+    /// More than a tenth of the parent's manifest is stale.
+    fn is_stale(&self) -> bool {
+        self.job.parent.is_some_and(|parent| parent.counts.stale.saturating_mul(10) > parent.counts.chunks)
+    }
+
+    /// Changes later than this are read again, in nanoseconds since 1970.
+    fn trusted_ns(&self) -> i64 {
+        let racy = i64::try_from(RACY_SPAN.as_micros()).unwrap_or(i64::MAX);
+        self.job.trusted_before.as_micros().saturating_sub(racy).saturating_mul(1_000)
+    }
+
+    /// Why the root cannot be scanned.
+    fn root_error(&self, error: FileError) -> BackupError {
+        let root = self.job.root.clone();
+        match error.kind {
+            FileErrorKind::Missing => BackupError::RootMissing { root },
+            FileErrorKind::Changed => BackupError::RootChanged { root },
+            FileErrorKind::Denied | FileErrorKind::Failed => {
+                BackupError::RootUnreadable { root, detail: error.detail }
+            }
+        }
+    }
+
+    /// Progress, if there was enough since it was last told.
+    fn progress(&mut self) -> Option<Progress> {
+        let progress = match &self.state {
+            State::Compare(compare) => Progress {
+                files: compare.counts.files,
+                bytes: compare.counts.bytes,
+                ..Progress::default()
+            },
+            State::Build(build) => build.progress(self.sink.new_bytes()),
+            _ => return None,
+        };
+        let enough = progress.files >= self.told_entries + PROGRESS_FILES
+            || progress.bytes >= self.told_bytes + PROGRESS_BYTES;
+        if !enough {
+            return None;
+        }
+        (self.told_entries, self.told_bytes) = (progress.files, progress.bytes);
+        Some(progress)
+    }
+
+    /// It is over. What was asked and not taken yet is not wanted any more, but for the set.
+    fn end(&mut self, result: Result<Box<Outcome>, BackupError>) {
+        if result.is_err() {
+            self.sink.asks.clear();
+            self.sink.drop_set();
+        }
+        self.state = State::Ended(result);
+    }
+}
+
+/// Asks for the root.
+fn ask_root(job: &BackupJob, sink: &mut Sink) -> Op {
+    let op = sink.ops.draw();
+    sink.asks.push_back(Ask::File(FileRequest::Root { op, root: job.root.clone() }));
+    op
+}
+
+/// Progress is told after this many files.
+const PROGRESS_FILES: u64 = 500;
+/// Progress is told after this many bytes.
+const PROGRESS_BYTES: u64 = 8 * 1024 * 1024;

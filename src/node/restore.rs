@@ -1,1 +1,540 @@
-//! node/restore
+//! Restore: a walk over a snapshot's tree that comes out as a stream of frames (`node/frames.rs`).
+//!
+//! ```text
+//!   Seeking --path found--> Walking --tree's end--> (parts run out) --> Finished
+//!
+//!   tree --fill--> parts: frames that are ready, chunks on their way --drain--> pieces of the stream, in order
+//! ```
+//!
+//! Owns the order: chunks of this file and the next ones are asked for ahead, and leave in the order of the tree. What
+//! cannot be had is told as [`Frame::Lost`], and the rest goes on. Trees may come from a device that was taken over: no
+//! path that leads out of the target leaves here, and nothing below what is no directory. The frames are written to disk
+//! elsewhere, with the rights of whoever asked.
+
+use std::collections::VecDeque;
+
+use super::api::ApiError;
+use super::duty::{Ask, ChunkLost, Ops, Told};
+use super::frames::Frame;
+use super::lookup::{lost, Seek, Sought};
+use super::parts::{Part, Parts, Placed};
+use super::ports::Ending;
+use super::reader::{Form, From, Reader, Seen};
+use crate::base::ids::{ChunkId, SnapshotId};
+use crate::base::limits::{CALL_PIECES_MAX, RESTORE_BATCH_BYTES, STEPS_PER_TURN_MAX};
+use crate::file::entry::{decode_attributes, Attributes, Content, Entry, InlineCodec, Kind, Piece};
+use crate::file::tree::{check_key, is_within, parent_of, path_of};
+use crate::seal::sealed::{ChunkKind, Sealer};
+use crate::store::service::Op;
+
+/// What is to be restored.
+#[derive(Debug, Clone)]
+pub struct RestoreJob {
+    /// Which snapshot.
+    pub snapshot: SnapshotId,
+    /// Root of its tree.
+    pub tree: ChunkId,
+    /// Only this path and what is below it (`/` or 0x00 between components); empty: all of it.
+    pub path: Vec<u8>,
+    /// Entries only, no content.
+    pub dry_run: bool,
+    /// Files of the whole snapshot.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a restore wants, or gives.
+#[derive(Debug)]
+pub enum RestoreOutput {
+    /// Of the core.
+    Ask(Ask),
+    /// The next bytes of the stream.
+    Piece(Vec<u8>),
+    /// It is over.
+    Finished(Result<Ending, ApiError>),
+}
+
+/// A restore.
+#[derive(Debug)]
+pub struct Restore {
+    /// What is to be done.
+    job: RestoreJob,
+    /// The wanted key.
+    key: Vec<u8>,
+    /// How much of a key is not shown: what the wanted entry is in.
+    hidden: usize,
+    /// Numbers of what is asked.
+    ops: Ops,
+    /// What is asked.
+    asks: VecDeque<Ask>,
+    /// The tree.
+    reader: Reader,
+    /// Where it stands.
+    state: State,
+    /// The file whose pieces are being queued.
+    file: Option<Queued>,
+    /// Files queued so far: their numbers.
+    file_number: u64,
+    /// The last key that is no directory: nothing may be below it.
+    leaf: Vec<u8>,
+    /// What waits for those before it.
+    parts: Parts,
+    /// The file whose parts leave now.
+    current: Placed,
+    /// The file that is lost: its parts are passed over.
+    spoiled: Option<u64>,
+    /// Frames that are sent together.
+    batch: Vec<u8>,
+    /// Pieces that are ready.
+    pieces: VecDeque<Vec<u8>>,
+    /// Pieces that the client has room for.
+    credit: usize,
+    /// Unpacks small content.
+    inline: InlineCodec,
+    /// Files sent.
+    files: u64,
+    /// Bytes sent.
+    bytes: u64,
+    /// Losses told.
+    losses: u64,
+    /// Nothing can be done before something is told.
+    idle: bool,
+    /// This turn's work is done.
+    worked: bool,
+}
+
+/// The states of a [`Restore`].
+#[derive(Debug)]
+enum State {
+    /// The path is looked for.
+    Seeking(Seek),
+    /// The tree is walked.
+    Walking,
+    /// The walk is over; parts are still on their way.
+    Draining,
+    /// It ended, and that was not told yet.
+    Ended(Result<Ending, ApiError>),
+    /// That was told.
+    Over,
+}
+
+/// A file whose pieces are being queued.
+#[derive(Debug)]
+struct Queued {
+    /// Its place.
+    placed: Placed,
+    /// Its pieces, or the list of them.
+    source: Source,
+}
+
+/// Where pieces come from.
+#[derive(Debug)]
+enum Source {
+    /// The entry.
+    Here(std::vec::IntoIter<Piece>),
+    /// A list of their own.
+    List(Box<Reader>),
+}
+
+impl Restore {
+    /// A restore that has not begun; `duty` numbers its operations.
+    #[must_use]
+    pub fn new(job: RestoreJob, duty: u64) -> Self {
+        let key: Vec<u8> = job.path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect();
+        let parent = parent_of(&key).len();
+        let state = match check_key(&key) {
+            Err(error) if !key.is_empty() => {
+                let hint = "write it as `nuthatch ls` shows it";
+                State::Ended(Err(ApiError::new("bad_path", error.to_string(), hint)))
+            }
+            _ => State::Seeking(Seek::new(key.clone())),
+        };
+        Self {
+            hidden: if parent == 0 { 0 } else { parent + 1 },
+            key,
+            ops: Ops::new(duty),
+            asks: VecDeque::new(),
+            reader: Reader::new(job.tree, Form::Tree, From::Anywhere),
+            state,
+            file: None,
+            file_number: 0,
+            leaf: Vec::new(),
+            parts: Parts::default(),
+            current: Placed::default(),
+            spoiled: None,
+            batch: Vec::new(),
+            pieces: VecDeque::new(),
+            credit: CALL_PIECES_MAX,
+            inline: InlineCodec::new(),
+            files: 0,
+            bytes: 0,
+            losses: 0,
+            idle: false,
+            worked: false,
+            job,
+        }
+    }
+
+    /// There is work to do without waiting for an answer.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        !self.idle && !matches!(self.state, State::Over)
+    }
+
+    /// The client took a piece.
+    pub fn taken(&mut self) {
+        self.credit = (self.credit + 1).min(CALL_PIECES_MAX);
+        self.idle = false;
+    }
+
+    /// Takes an answer.
+    pub fn told(&mut self, told: Told, sealer: &mut Sealer) {
+        self.idle = false;
+        let Told::Chunk { op, result, .. } = told else { return };
+        if self.reader.has_asked(op) {
+            self.reader.chunk_came(op, result, Some(sealer));
+            return;
+        }
+        if let Some(Queued { source: Source::List(list), .. }) = &mut self.file {
+            if list.has_asked(op) {
+                list.chunk_came(op, result, Some(sealer));
+                return;
+            }
+        }
+        self.parts.came(op, result);
+    }
+
+    /// The next thing it wants or gives; drained to None. At most one chunk is opened until then.
+    pub fn poll(&mut self, sealer: &mut Sealer) -> Option<RestoreOutput> {
+        loop {
+            if let Some(ask) = self.asks.pop_front() {
+                return Some(RestoreOutput::Ask(ask));
+            }
+            if self.credit > 0 {
+                if let Some(piece) = self.pieces.pop_front() {
+                    self.credit -= 1;
+                    return Some(RestoreOutput::Piece(piece));
+                }
+            }
+            if self.pieces.is_empty() {
+                if let State::Ended(_) = self.state {
+                    let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else { return None };
+                    return Some(RestoreOutput::Finished(result));
+                }
+            }
+            if self.idle || self.worked {
+                self.worked = false;
+                return None;
+            }
+            self.idle = !self.work(sealer);
+            self.worked = !self.idle;
+        }
+    }
+
+    /// Does a turn's work. False if nothing can be done before something is told.
+    fn work(&mut self, sealer: &mut Sealer) -> bool {
+        match &mut self.state {
+            State::Over | State::Ended(_) => false,
+            State::Seeking(seek) => match seek.look(&mut self.reader, &mut self.ops, &mut self.asks) {
+                Sought::Wait => false,
+                Sought::Failed(error) => {
+                    self.state = State::Ended(Err(error));
+                    true
+                }
+                Sought::Found => {
+                    self.state = State::Walking;
+                    let RestoreJob { snapshot, files, bytes, .. } = self.job;
+                    self.send(&Frame::Begin { snapshot: snapshot.hex(), files, bytes });
+                    true
+                }
+            },
+            State::Walking | State::Draining => {
+                let filled = self.fill();
+                let drained = self.drain(sealer);
+                filled || drained
+            }
+        }
+    }
+
+    /// Queues parts while there is room. True if it did anything.
+    fn fill(&mut self) -> bool {
+        for step in 0..STEPS_PER_TURN_MAX {
+            if self.parts.are_full() || !matches!(self.state, State::Walking) {
+                return step > 0;
+            }
+            let went_on = if self.file.is_some() { self.fill_file() } else { self.fill_tree() };
+            if !went_on {
+                return step > 0;
+            }
+        }
+        true
+    }
+
+    /// Queues the next piece of the file. False if it waits.
+    fn fill_file(&mut self) -> bool {
+        let Some(queued) = &mut self.file else { return false };
+        if self.spoiled == Some(queued.placed.file) {
+            self.file = None;
+            return true;
+        }
+        let placed = queued.placed.clone();
+        let piece = match &mut queued.source {
+            Source::Here(pieces) => pieces.next().map(Ok),
+            Source::List(list) => match list.look(&mut self.ops, &mut self.asks) {
+                Seen::Wait => return false,
+                Seen::End => None,
+                Seen::Lost { reason, .. } => Some(Err(reason)),
+                Seen::Entry => {
+                    let piece = Piece::decode(list.value()).map_err(|error| error.to_string());
+                    list.advance();
+                    Some(piece)
+                }
+            },
+        };
+        match piece {
+            None => self.file = None,
+            Some(Ok(Piece::Hole { length })) => self.parts.push(placed, Part::Hole(length)),
+            Some(Ok(Piece::Chunk { id, length })) => {
+                let op = self.ask(id);
+                self.parts.push(placed, Part::Chunk { op, length, came: None });
+            }
+            Some(Err(reason)) => {
+                self.parts.push(placed, Part::Lost(reason));
+                self.file = None;
+            }
+        }
+        true
+    }
+
+    /// Queues the next entry of the tree. False if it waits.
+    fn fill_tree(&mut self) -> bool {
+        match self.reader.look(&mut self.ops, &mut self.asks) {
+            Seen::Wait => false,
+            Seen::End => {
+                self.state = State::Draining;
+                true
+            }
+            Seen::Lost { reason, .. } if self.reader.nodes() == 0 => {
+                self.state = State::Ended(Err(lost(&reason)));
+                true
+            }
+            Seen::Lost { reason, .. } => {
+                self.reader.skip();
+                self.lose_part(format!("a part of the tree cannot be had: {reason}"));
+                true
+            }
+            Seen::Entry if !is_within(self.reader.key(), &self.key) => {
+                self.state = State::Draining;
+                true
+            }
+            Seen::Entry => {
+                self.entry();
+                self.reader.advance();
+                true
+            }
+        }
+    }
+
+    /// Queues the entry that the walk stands on.
+    fn entry(&mut self) {
+        let key = self.reader.key();
+        let below_leaf = !self.leaf.is_empty() && is_within(key, &self.leaf);
+        if check_key(key).is_err() || below_leaf || key.len() < self.hidden {
+            return self.lose_part("an entry has an impossible path; it was left out".into());
+        }
+        let key = key.to_vec();
+        self.file_number += 1;
+        let placed = Placed { file: self.file_number, path: path_of(&key[self.hidden..]) };
+        let entry = match Entry::decode(self.reader.value()) {
+            Ok(entry) => entry,
+            Err(error) => return self.parts.push(placed, Part::Lost(error.to_string())),
+        };
+        if entry.kind != Kind::Directory {
+            self.leaf = key;
+        }
+        self.queue(placed, entry);
+    }
+
+    /// Queues an entry and what is known of its content.
+    fn queue(&mut self, placed: Placed, entry: Entry) {
+        let Entry { kind, stat, attributes, content, torn } = entry;
+        let target = match &content {
+            Content::Target(target) => Some(target.clone()),
+            _ => None,
+        };
+        let path = placed.path.clone();
+        match attributes {
+            Attributes::Here(attributes) => {
+                let frame = Frame::Entry { path, kind, stat, attributes, target, torn };
+                self.parts.push(placed.clone(), Part::Entry(Box::new(frame)));
+            }
+            Attributes::Away { id } => {
+                let frame = Frame::Entry { path, kind, stat, attributes: Vec::new(), target, torn };
+                let op = self.ask(id);
+                self.parts.push(placed.clone(), Part::EntryAway { op, frame: Box::new(frame), came: None });
+            }
+        }
+        if self.job.dry_run {
+            return;
+        }
+        let source = match content {
+            Content::None | Content::Target(_) => return,
+            Content::Inline => {
+                let part = match self.inline.unpack(self.reader.tail()) {
+                    Ok(plain) => Part::Data(plain),
+                    Err(error) => Part::Lost(error.to_string()),
+                };
+                return self.parts.push(placed, part);
+            }
+            Content::Pieces(pieces) => Source::Here(pieces.into_iter()),
+            Content::List { root, .. } => Source::List(Box::new(Reader::new(root, Form::Pieces, From::Anywhere))),
+        };
+        self.file = Some(Queued { placed, source });
+    }
+
+    /// Queues the loss of a part of the tree, under the path that was asked for.
+    fn lose_part(&mut self, reason: String) {
+        self.file_number += 1;
+        let path = path_of(self.key.get(self.hidden..).unwrap_or_default());
+        self.parts.push(Placed { file: self.file_number, path }, Part::Lost(reason));
+    }
+
+    /// Asks for a chunk.
+    fn ask(&mut self, id: ChunkId) -> Op {
+        let op = self.ops.draw();
+        self.asks.push_back(Ask::Chunk { op, id });
+        op
+    }
+
+    /// Sends parts that are ready while the client has room. True if it did anything.
+    fn drain(&mut self, sealer: &mut Sealer) -> bool {
+        let mut did = false;
+        while self.pieces.len() < CALL_PIECES_MAX {
+            let Some((placed, part)) = self.parts.pop_ready() else { break };
+            did = true;
+            if self.spoiled == Some(placed.file) {
+                continue;
+            }
+            self.current = placed;
+            if self.part(part, sealer) {
+                return true;
+            }
+        }
+        if self.parts.is_empty() && matches!(self.state, State::Draining) {
+            self.end();
+            return true;
+        }
+        if !did && !self.batch.is_empty() && self.pieces.is_empty() {
+            // The next part may take long to come.
+            self.pieces.push_back(std::mem::take(&mut self.batch));
+            return true;
+        }
+        did
+    }
+
+    /// Sends one part. True if a chunk was opened for it.
+    fn part(&mut self, part: Part, sealer: &mut Sealer) -> bool {
+        match part {
+            Part::Entry(frame) => self.send_entry(&frame),
+            Part::Data(plain) => self.send_data(&plain),
+            Part::Hole(length) => {
+                self.bytes = self.bytes.saturating_add(length);
+                self.send(&Frame::Hole(length));
+            }
+            Part::Lost(reason) => self.lose(reason),
+            Part::Chunk { length, came, .. } => {
+                match open(came, ChunkKind::Content, sealer) {
+                    Ok(plain) if u32::try_from(plain.len()) == Ok(length) => self.send_data(&plain),
+                    Ok(_) => self.lose("a chunk has another length than the tree says".into()),
+                    Err(reason) => self.lose(reason),
+                }
+                return true;
+            }
+            Part::EntryAway { frame, came, .. } => {
+                let opened = open(came, ChunkKind::Attributes, sealer)
+                    .and_then(|plain| decode_attributes(&plain).map_err(|error| error.to_string()));
+                match (opened, *frame) {
+                    (Ok(attributes), Frame::Entry { path, kind, stat, target, torn, .. }) => {
+                        self.send_entry(&Frame::Entry { path, kind, stat, attributes, target, torn });
+                    }
+                    (Err(reason), _) => self.lose(format!("its attributes cannot be had: {reason}")),
+                    (Ok(_), _) => {}
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Sends the frame of an entry.
+    fn send_entry(&mut self, frame: &Frame) {
+        if frame.encode().is_err() {
+            return self.lose("its attributes are too long".into());
+        }
+        if let Frame::Entry { kind, stat, .. } = frame {
+            if *kind != Kind::Directory {
+                self.files += 1;
+            }
+            if self.job.dry_run && *kind == Kind::File {
+                self.bytes = self.bytes.saturating_add(stat.size);
+            }
+        }
+        self.send(frame);
+    }
+
+    /// Sends content.
+    fn send_data(&mut self, plain: &[u8]) {
+        let Ok(length) = u32::try_from(plain.len()) else { return };
+        self.bytes = self.bytes.saturating_add(u64::from(length));
+        if self.batch.len() + plain.len() > RESTORE_BATCH_BYTES {
+            self.cut_batch(0);
+        }
+        self.send(&Frame::Data(length));
+        self.batch.extend_from_slice(plain);
+        self.cut_batch(RESTORE_BATCH_BYTES);
+    }
+
+    /// Tells that the current file is lost; what is left of it is passed over.
+    fn lose(&mut self, reason: String) {
+        self.spoiled = Some(self.current.file);
+        self.losses += 1;
+        let path = self.current.path.clone();
+        self.send(&Frame::Lost { path, reason });
+    }
+
+    /// Sends a frame, with others if it is short.
+    fn send(&mut self, frame: &Frame) {
+        let Ok(bytes) = frame.encode() else { return };
+        self.cut_batch(RESTORE_BATCH_BYTES.saturating_sub(bytes.len()));
+        self.batch.extend_from_slice(&bytes);
+    }
+
+    /// Makes a piece of the batch if it is longer than this.
+    fn cut_batch(&mut self, length: usize) {
+        if !self.batch.is_empty() && self.batch.len() > length {
+            self.pieces.push_back(std::mem::take(&mut self.batch));
+        }
+    }
+
+    /// Ends the stream.
+    fn end(&mut self) {
+        let Self { files, bytes, losses: lost, .. } = *self;
+        self.send(&Frame::End { files, bytes, lost });
+        self.cut_batch(0);
+        self.state = State::Ended(Ok(if lost == 0 { Ending::Complete } else { Ending::Partial }));
+    }
+}
+
+/// The plain content of a chunk that came.
+fn open(
+    came: Option<Result<Vec<u8>, ChunkLost>>,
+    kind: ChunkKind,
+    sealer: &mut Sealer,
+) -> Result<Vec<u8>, String> {
+    match came {
+        Some(Ok(bytes)) => sealer.open(kind, &bytes).map_err(|error| error.to_string()),
+        Some(Err(lost)) => Err(lost.reason),
+        None => Err("it was not waited for".into()),
+    }
+}

@@ -136,6 +136,11 @@ impl MapCursor {
         Ok(())
     }
 
+    /// Gives up on the node that is needed: the walk goes on behind it, as if it held nothing.
+    pub fn skip(&mut self) {
+        self.pending = None;
+    }
+
     /// At most `limit` nodes that will be needed after the present one, in order, as far as the held nodes tell.
     #[must_use]
     pub fn upcoming(&self, limit: usize) -> Vec<ChunkId> {

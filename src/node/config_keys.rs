@@ -1,0 +1,371 @@
+//! The keys of `nuthatch.toml`: what each means, its unit, default and range, how it is read and shown.
+//!
+//! One table, [`KEYS`]; the sample file, the errors and `nuthatch config get` are made from it. A new key is a new row
+//! here and a field in `node/config.rs`.
+
+use std::net::SocketAddr;
+
+use super::config::Config;
+use crate::base::limits::{COPIES_MAX, NAME_BYTES_MAX, PEER_ADDRESSES_MAX, RESCAN_MAX, RESCAN_MIN};
+use crate::base::units::{Copies, Span};
+use serde_json::Value as Json;
+use toml_edit::Value;
+
+/// A key that can be set.
+pub struct Key {
+    /// `section.leaf`.
+    pub name: &'static str,
+    /// What it decides, with its unit: one line.
+    pub meaning: &'static str,
+    /// Its default, written as in the file.
+    pub default: &'static str,
+    /// What may be given, as a phrase that follows "give".
+    pub range: &'static str,
+    /// Takes the value over into the configuration.
+    pub(super) read: fn(&mut Config, &Value) -> Result<(), Refused>,
+    /// The value as JSON, written as it would be set.
+    pub(super) show: fn(&Config) -> Json,
+}
+
+/// The value is of the wrong type or out of range; [`Key::range`] says what would be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+impl Key {
+    /// The part before the dot.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// The part after the dot.
+    #[must_use]
+    pub fn leaf(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(_, leaf)| leaf)
+    }
+
+    /// Its line in the sample file.
+    #[must_use]
+    pub fn commented(&self) -> String {
+        format!("# {} = {}", self.leaf(), self.default)
+    }
+}
+
+/// Every key, in the order of the sample file.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "node.name",
+        meaning: "What this node is called in the vault; \"\" means the host's name. Read by `init`, `join` and `recover`.",
+        default: "\"\"",
+        range: "a text of at most 64 bytes without control characters",
+        read: |config, value| {
+            let name = name_of(value)?;
+            config.name = (!name.is_empty()).then_some(name);
+            Ok(())
+        },
+        show: |config| Json::from(config.name.clone().unwrap_or_default()),
+    },
+    Key {
+        name: "node.site",
+        meaning: "The place that could burn down as one: copies are spread over sites.",
+        default: "\"home\"",
+        range: "a text of 1 to 64 bytes without control characters",
+        read: |config, value| {
+            let site = name_of(value)?;
+            if site.is_empty() {
+                return Err(Refused);
+            }
+            config.site = site;
+            Ok(())
+        },
+        show: |config| Json::from(config.site.clone()),
+    },
+    Key {
+        name: "node.capacity",
+        meaning: "How much of this node's disk the vault may fill, in bytes or with a unit.",
+        default: "\"all\"",
+        range: "\"all\" (as much as there is), or a size such as \"200GB\" or \"1.5TiB\"",
+        read: |config, value| {
+            config.capacity_bytes = match value {
+                Value::Integer(number) => Some(u64::try_from(*number.value()).map_err(|_| Refused)?),
+                _ => match value.as_str().ok_or(Refused)? {
+                    "all" => None,
+                    text => Some(bytes_of(text).ok_or(Refused)?),
+                },
+            };
+            Ok(())
+        },
+        show: |config| config.capacity_bytes.map_or_else(|| Json::from("all"), Json::from),
+    },
+    Key {
+        name: "peers.addresses",
+        meaning: "Addresses of other nodes to try, for networks where mDNS does not reach them.",
+        default: "[]",
+        range: "a list of at most 64 IP:port, such as [\"192.168.1.20:7117\", \"[fd00::7]:7117\"]",
+        read: |config, value| {
+            let list = strings_of(value)?;
+            config.peers = list.iter().map(|text| text.parse().map_err(|_| Refused)).collect::<Result<_, _>>()?;
+            if config.peers.len() > PEER_ADDRESSES_MAX {
+                return Err(Refused);
+            }
+            Ok(())
+        },
+        show: |config| config.peers.iter().map(SocketAddr::to_string).collect(),
+    },
+    Key {
+        name: "network.listen",
+        meaning: "Where other nodes reach this one (UDP); \"default\" falls back to a free port where 7117 is busy.",
+        default: "\"default\"",
+        range: "\"default\" (port 7117 on every address), or IP:port such as \"0.0.0.0:7117\" or \"[::]:7117\"",
+        read: |config, value| {
+            config.listen = match value.as_str().ok_or(Refused)? {
+                "default" => None,
+                text => Some(text.parse().map_err(|_| Refused)?),
+            };
+            Ok(())
+        },
+        show: |config| config.listen.map_or_else(|| Json::from("default"), |address| Json::from(address.to_string())),
+    },
+    Key {
+        name: "mdns.enabled",
+        meaning: "Whether nodes on the local network find each other by themselves.",
+        default: "true",
+        range: "true or false",
+        read: |config, value| value.as_bool().map(|on| config.mdns = on).ok_or(Refused),
+        show: |config| Json::from(config.mdns),
+    },
+    Key {
+        name: "mdns.interfaces",
+        meaning: "Network interfaces on which to announce; [] means all but loopback, container and bridge interfaces.",
+        default: "[]",
+        range: "a list of interface names, such as [\"eth0\", \"wlan0\"]",
+        read: |config, value| {
+            let list = strings_of(value)?;
+            if list.iter().any(String::is_empty) {
+                return Err(Refused);
+            }
+            config.mdns_interfaces = list;
+            Ok(())
+        },
+        show: |config| Json::from(config.mdns_interfaces.clone()),
+    },
+    Key {
+        name: "backup.copies",
+        meaning: "On how many devices a new folder shall be, this one included.",
+        default: "3",
+        range: "a whole number from 1 to 16",
+        read: |config, value| {
+            let count = value.as_integer().and_then(|count| u8::try_from(count).ok()).ok_or(Refused)?;
+            if count == 0 || count > COPIES_MAX {
+                return Err(Refused);
+            }
+            config.copies = Copies::new(count);
+            Ok(())
+        },
+        show: |config| Json::from(config.copies.get()),
+    },
+    Key {
+        name: "backup.rescan",
+        meaning: "How long after a backup of a folder the next one begins by itself.",
+        default: "\"1h\"",
+        range: "a time from \"1m\" to \"30d\": a number with s, m, h or d",
+        read: |config, value| {
+            let span = value.as_str().and_then(span_of).ok_or(Refused)?;
+            if span < RESCAN_MIN || span > RESCAN_MAX {
+                return Err(Refused);
+            }
+            config.rescan = span;
+            Ok(())
+        },
+        show: |config| Json::from(span_text(config.rescan)),
+    },
+    Key {
+        name: "log.level",
+        meaning: "How much goes to the log.",
+        default: "\"info\"",
+        range: "one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+        read: |config, value| {
+            config.log_level = match value.as_str().ok_or(Refused)? {
+                "error" => log::LevelFilter::Error,
+                "warn" => log::LevelFilter::Warn,
+                "info" => log::LevelFilter::Info,
+                "debug" => log::LevelFilter::Debug,
+                "trace" => log::LevelFilter::Trace,
+                _ => return Err(Refused),
+            };
+            Ok(())
+        },
+        show: |config| Json::from(config.log_level.as_str().to_ascii_lowercase()),
+    },
+];
+
+/// The key with this name.
+#[must_use]
+pub fn key_named(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The key whose name is nearest to `name`, by the whole name or by its last part.
+///
+/// # Panics
+/// Never: the table is not empty.
+#[must_use]
+pub fn nearest_key(name: &str) -> &'static Key {
+    let (section, leaf) = name.split_once('.').unwrap_or(("", name));
+    let by_leaf = |key: &Key| {
+        edit_distance(leaf, key.leaf())
+            + if section.is_empty() { 1 } else { edit_distance(section, key.section()) }
+    };
+    let by_section = |key: &Key| edit_distance(name, key.section()) + 1;
+    KEYS.iter().min_by_key(|key| by_leaf(key).min(by_section(key))).expect("KEYS has rows")
+}
+
+/// How many insertions, deletions and replacements of a character lead from one text to the other (Levenshtein).
+#[must_use]
+pub fn edit_distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (index, character) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(character != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+/// A size: a number, then B, kB, MB, GB, TB (powers of 1,000) or KiB, MiB, GiB, TiB.
+#[must_use]
+pub fn bytes_of(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let scale: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" | "k" => 1_000,
+        "mb" | "m" => 1_000_000,
+        "gb" | "g" => 1_000_000_000,
+        "tb" | "t" => 1_000_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        _ => return None,
+    };
+    scaled(number, scale)
+}
+
+/// A span: a number, then s, m, h or d.
+#[must_use]
+pub fn span_of(text: &str) -> Option<Span> {
+    let (number, unit) = split_unit(text)?;
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    scaled(number, seconds * 1_000_000).map(Span::from_micros)
+}
+
+/// A span as [`span_of`] reads it.
+fn span_text(span: Span) -> String {
+    let seconds = span.as_micros() / 1_000_000;
+    match seconds {
+        _ if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
+        _ if seconds % 3_600 == 0 => format!("{}h", seconds / 3_600),
+        _ if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
+/// The digits (with at most one point) and what follows them.
+fn split_unit(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim();
+    let end =
+        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    (!number.is_empty()).then(|| (number, unit.trim()))
+}
+
+/// `number` (digits, perhaps a point and up to six more) times `scale`; None on overflow.
+fn scaled(number: &str, scale: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let mut total = whole.parse::<u64>().ok()?.checked_mul(scale)?;
+    if !fraction.is_empty() {
+        if fraction.len() > 6 {
+            return None;
+        }
+        let digits = u32::try_from(fraction.len()).ok()?;
+        let part =
+            u128::from(fraction.parse::<u64>().ok()?) * u128::from(scale) / u128::from(10_u64.pow(digits));
+        total = total.checked_add(u64::try_from(part).ok()?)?;
+    }
+    Some(total)
+}
+
+/// A name of a node or a site.
+fn name_of(value: &Value) -> Result<String, Refused> {
+    let name = value.as_str().ok_or(Refused)?;
+    if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(Refused);
+    }
+    Ok(name.to_owned())
+}
+
+/// A list of texts.
+fn strings_of(value: &Value) -> Result<Vec<String>, Refused> {
+    let list = value.as_array().ok_or(Refused)?;
+    list.iter().map(|item| item.as_str().map(str::to_owned).ok_or(Refused)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_spans_are_read_in_the_usual_units() {
+        assert_eq!(bytes_of("200GB"), Some(200_000_000_000));
+        assert_eq!(bytes_of("1.5 TiB"), Some(1_649_267_441_664));
+        assert_eq!(bytes_of("512"), Some(512));
+        assert_eq!(bytes_of("0"), Some(0));
+        for wrong in ["", "GB", "-1GB", "1XB", "99999999999TB", "1.2.3GB", "1.0000001GB"] {
+            assert_eq!(bytes_of(wrong), None, "{wrong}");
+        }
+        assert_eq!(span_of("90s"), Some(Span::from_secs(90)));
+        assert_eq!(span_of("1.5h"), Some(Span::from_secs(5_400)));
+        assert_eq!(span_of("1"), None);
+        for text in ["90s", "15m", "7h", "30d"] {
+            assert_eq!(span_of(text).map(span_text).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn the_nearest_key_is_found_by_a_misspelt_name_or_part() {
+        assert_eq!(nearest_key("node.nmae").name, "node.name");
+        assert_eq!(nearest_key("capacity").name, "node.capacity");
+        assert_eq!(nearest_key("backup.interval").section(), "backup");
+        assert_eq!(nearest_key("mdns.interface").name, "mdns.interfaces");
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn the_ranges_in_the_table_say_what_the_limits_are() {
+        let copies = key_named("backup.copies").unwrap();
+        assert!(copies.range.ends_with(&format!("1 to {COPIES_MAX}")));
+        let rescan = key_named("backup.rescan").unwrap();
+        assert!(rescan.range.contains(&format!(
+            "\"{}\" to \"{}\"",
+            span_text(RESCAN_MIN),
+            span_text(RESCAN_MAX)
+        )));
+        assert!(key_named("peers.addresses")
+            .unwrap()
+            .range
+            .contains(&format!("at most {PEER_ADDRESSES_MAX} ")));
+        assert!(key_named("node.name").unwrap().range.contains(&format!("at most {NAME_BYTES_MAX} ")));
+    }
+}

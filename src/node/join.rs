@@ -1,0 +1,198 @@
+//! The merge of the walk over a directory with the tree of the last snapshot: what is new, what is in both, what went.
+//!
+//! Owns the rule that what cannot be looked at is not gone: the parent's entries stand in for it. Decides by stat
+//! whether an entry is unchanged. Seals and reads nothing. Read `node/scan.rs` and `node/reader.rs` first.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use super::duty::{Ask, Ops};
+use super::outcome::Report;
+use super::ports::{FileError, Found, FoundKind};
+use super::reader::{Reader, Seen};
+use super::scan::{Ahead, Walked, Walker, What};
+use crate::file::entry::{Entry, Kind, Stat};
+use crate::file::tree::is_within;
+
+/// An entry of the parent's tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Old {
+    /// Its key.
+    pub(super) key: Vec<u8>,
+    /// The entry, encoded.
+    pub(super) value: Vec<u8>,
+    /// Its inline content.
+    pub(super) tail: Vec<u8>,
+}
+
+/// What stands at a path now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct New {
+    /// Its key.
+    pub(super) key: Vec<u8>,
+    /// Components joined by `/`.
+    pub(super) path: Vec<u8>,
+    /// What it is.
+    pub(super) found: Found,
+}
+
+/// One step of the merge.
+#[derive(Debug)]
+pub(super) enum Joined {
+    /// Here, and not in the parent.
+    New(New),
+    /// Here and in the parent.
+    Both(New, Old),
+    /// In the parent, and not looked at now: it stands.
+    Kept(Old),
+    /// In the parent, and not here any more.
+    Gone(Old),
+    /// The parent's tree cannot be read.
+    OldLost,
+    /// The root cannot be listed.
+    Failed(FileError),
+    /// Nothing yet.
+    Wait,
+    /// Nothing more.
+    End,
+}
+
+/// The merge.
+#[derive(Debug)]
+pub(super) struct Join {
+    /// What is here.
+    walker: Walker,
+    /// What the parent has.
+    old: Option<Reader>,
+    /// The parent's entries at and below this key stand.
+    stands: Option<Vec<u8>>,
+    /// The last key here that is no directory: nothing of the parent's can stand below it.
+    leaf: Vec<u8>,
+}
+
+impl Join {
+    /// A merge that has not begun.
+    pub(super) const fn new(walker: Walker, old: Option<Reader>) -> Self {
+        Self { walker, old, stands: None, leaf: Vec::new() }
+    }
+
+    /// The walk, for listings that came.
+    pub(super) fn walker(&mut self) -> &mut Walker {
+        &mut self.walker
+    }
+
+    /// The parent's tree, for nodes that came.
+    pub(super) fn old(&mut self) -> Option<&mut Reader> {
+        self.old.as_mut()
+    }
+
+    /// The next step; what cannot be looked at goes into `report`.
+    pub(super) fn next(&mut self, ops: &mut Ops, asks: &mut VecDeque<Ask>, report: &mut Report) -> Joined {
+        loop {
+            let old = self.old.as_mut().map_or(Seen::End, |old| old.look(ops, asks));
+            let here = match self.walker.look(ops, asks) {
+                Ok(here) => here,
+                Err(error) => return Joined::Failed(error),
+            };
+            match (&here, old) {
+                (_, Seen::Lost { .. }) => return Joined::OldLost,
+                (Ahead::Wait, _) | (_, Seen::Wait) => return Joined::Wait,
+                (Ahead::End, Seen::End) => return Joined::End,
+                (Ahead::End, Seen::Entry) => return self.without_new(),
+                (Ahead::Item, seen) => {
+                    if let Some(joined) = self.with_new(seen == Seen::Entry, report) {
+                        return joined;
+                    }
+                }
+            }
+        }
+    }
+
+    /// There is something here, and perhaps an entry of the parent's.
+    fn with_new(&mut self, has_old: bool, report: &mut Report) -> Option<Joined> {
+        let key = key_of_path(&self.walker.head()?.path);
+        let order = match (&self.old, has_old) {
+            (Some(old), true) => old.key().cmp(&key),
+            _ => Ordering::Greater,
+        };
+        let rest = matches!(self.walker.head()?.what, What::Rest(_));
+        if order == Ordering::Less && !rest {
+            return Some(self.without_new());
+        }
+        let Walked { path, what } = self.walker.take_head()?;
+        let found = match what {
+            What::Leaf(found) => {
+                self.leaf.clone_from(&key);
+                found
+            }
+            What::Directory(found) | What::Bare(found) => found,
+            What::Closed(found, reason) => {
+                self.stands = Some(key.clone());
+                report.unreadable(path.clone(), reason);
+                found
+            }
+            What::Hidden(reason) | What::Rest(reason) => {
+                // What the parent has of it comes next, and stands.
+                self.stands = Some(key);
+                report.unreadable(path, reason);
+                return None;
+            }
+        };
+        let new = New { key, path, found };
+        if order == Ordering::Equal {
+            let old = self.take_old()?;
+            return Some(Joined::Both(new, old));
+        }
+        Some(Joined::New(new))
+    }
+
+    /// There is only an entry of the parent's.
+    fn without_new(&mut self) -> Joined {
+        let Some(old) = self.take_old() else { return Joined::End };
+        let stands = self.stands.as_ref().is_some_and(|key| old.key == *key || is_within(&old.key, key));
+        let below_leaf = !self.leaf.is_empty() && is_within(&old.key, &self.leaf);
+        if stands && !below_leaf {
+            Joined::Kept(old)
+        } else {
+            Joined::Gone(old)
+        }
+    }
+
+    /// Takes the parent's entry and goes on.
+    fn take_old(&mut self) -> Option<Old> {
+        let reader = self.old.as_mut()?;
+        let old =
+            Old { key: reader.key().to_vec(), value: reader.value().to_vec(), tail: reader.tail().to_vec() };
+        reader.advance();
+        Some(old)
+    }
+}
+
+/// Is the entry as `found` says, and old enough that this can be told from its stat?
+pub(super) fn is_unchanged(found: &Found, entry: &Entry, trusted_ns: i64) -> bool {
+    let same_kind = kind_of(found.kind) == Some(entry.kind);
+    same_kind && !entry.torn && is_same(&found.stat, &entry.stat) && found.stat.ctime_ns <= trusted_ns
+}
+
+/// Do two stats tell of the same file in the same state?
+pub(super) fn is_same(one: &Stat, other: &Stat) -> bool {
+    let key = |stat: &Stat| {
+        (stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode, stat.mode, stat.uid, stat.gid)
+    };
+    key(one) == key(other)
+}
+
+/// The kind of entry that something becomes.
+pub(super) const fn kind_of(kind: FoundKind) -> Option<Kind> {
+    match kind {
+        FoundKind::File => Some(Kind::File),
+        FoundKind::Directory => Some(Kind::Directory),
+        FoundKind::Symlink => Some(Kind::Symlink),
+        FoundKind::Special => None,
+    }
+}
+
+/// The key of a path that the walk made.
+fn key_of_path(path: &[u8]) -> Vec<u8> {
+    path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect()
+}

@@ -1,0 +1,277 @@
+//! `ls`: a walk over a part of a snapshot's tree that comes out as JSON Lines.
+//!
+//! Owns the shape of a line. One level is listed without reading what is below its directories. Reads no content.
+
+use std::collections::VecDeque;
+
+use base64::Engine as _;
+use serde_json::{json, Map, Value};
+
+use super::api::ApiError;
+use super::duty::{Ask, Ops, Told};
+use super::lookup::{behind, lost, Seek, Sought};
+use super::ports::Ending;
+use super::reader::{Form, From, Reader, Seen};
+use crate::base::ids::ChunkId;
+use crate::base::limits::{CALL_PIECES_MAX, STEPS_PER_TURN_MAX};
+use crate::base::units::WallTime;
+use crate::file::entry::{Content, Entry, Kind};
+use crate::file::tree::{check_key, is_within, path_of};
+use crate::seal::sealed::Sealer;
+
+/// What is to be listed.
+#[derive(Debug, Clone)]
+pub struct ListJob {
+    /// Root of the tree.
+    pub tree: ChunkId,
+    /// A directory or file (`/` or 0x00 between components); empty: the whole folder.
+    pub path: Vec<u8>,
+    /// Everything below, not only one level.
+    pub recursive: bool,
+}
+
+/// What a listing wants, or gives.
+#[derive(Debug)]
+pub enum ListOutput {
+    /// Of the core.
+    Ask(Ask),
+    /// The next line.
+    Line(Value),
+    /// It is over.
+    Finished(Result<Ending, ApiError>),
+}
+
+/// A listing.
+#[derive(Debug)]
+pub struct List {
+    /// Everything below, not only one level.
+    recursive: bool,
+    /// The wanted key.
+    key: Vec<u8>,
+    /// Numbers of what is asked.
+    ops: Ops,
+    /// What is asked.
+    asks: VecDeque<Ask>,
+    /// The tree.
+    reader: Reader,
+    /// Where it stands.
+    state: State,
+    /// Lines that are ready.
+    lines: VecDeque<Value>,
+    /// Lines that the client has room for.
+    credit: usize,
+    /// A part of the tree cannot be had.
+    partial: bool,
+    /// Nothing can be done before something is told.
+    idle: bool,
+    /// This turn's work is done.
+    worked: bool,
+}
+
+/// The states of a [`List`].
+#[derive(Debug)]
+enum State {
+    /// The path is looked for.
+    Seeking(Seek),
+    /// The tree is walked.
+    Walking,
+    /// It ended, and that was not told yet.
+    Ended(Result<Ending, ApiError>),
+    /// That was told.
+    Over,
+}
+
+impl List {
+    /// A listing that has not begun; `duty` numbers its operations.
+    #[must_use]
+    pub fn new(job: ListJob, duty: u64) -> Self {
+        let key: Vec<u8> = job.path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect();
+        let state = match check_key(&key) {
+            Err(error) if !key.is_empty() => {
+                let hint = "write it as `nuthatch ls` shows it";
+                State::Ended(Err(ApiError::new("bad_path", error.to_string(), hint)))
+            }
+            _ => State::Seeking(Seek::new(key.clone())),
+        };
+        Self {
+            recursive: job.recursive,
+            key,
+            ops: Ops::new(duty),
+            asks: VecDeque::new(),
+            reader: Reader::new(job.tree, Form::Tree, From::Anywhere),
+            state,
+            lines: VecDeque::new(),
+            credit: CALL_PIECES_MAX,
+            partial: false,
+            idle: false,
+            worked: false,
+        }
+    }
+
+    /// There is work to do without waiting for an answer.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        !self.idle && !matches!(self.state, State::Over)
+    }
+
+    /// The client took a line.
+    pub fn taken(&mut self) {
+        self.credit = (self.credit + 1).min(CALL_PIECES_MAX);
+        self.idle = false;
+    }
+
+    /// Takes an answer.
+    pub fn told(&mut self, told: Told, sealer: &mut Sealer) {
+        self.idle = false;
+        if let Told::Chunk { op, result, .. } = told {
+            self.reader.chunk_came(op, result, Some(sealer));
+        }
+    }
+
+    /// The next thing it wants or gives; drained to None.
+    pub fn poll(&mut self, sealer: &mut Sealer) -> Option<ListOutput> {
+        // Nodes are opened when they come.
+        let _ = sealer;
+        loop {
+            if let Some(ask) = self.asks.pop_front() {
+                return Some(ListOutput::Ask(ask));
+            }
+            if self.credit > 0 {
+                if let Some(line) = self.lines.pop_front() {
+                    self.credit -= 1;
+                    return Some(ListOutput::Line(line));
+                }
+            }
+            if self.lines.is_empty() {
+                if let State::Ended(_) = self.state {
+                    let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else { return None };
+                    return Some(ListOutput::Finished(result));
+                }
+            }
+            if self.idle || self.worked {
+                self.worked = false;
+                return None;
+            }
+            self.idle = !self.work();
+            self.worked = !self.idle;
+        }
+    }
+
+    /// Does a turn's work. False if nothing can be done before something is told.
+    fn work(&mut self) -> bool {
+        for step in 0..STEPS_PER_TURN_MAX {
+            if self.lines.len() >= CALL_PIECES_MAX {
+                return step > 0;
+            }
+            let went_on = match &mut self.state {
+                State::Over | State::Ended(_) => false,
+                State::Seeking(seek) => match seek.look(&mut self.reader, &mut self.ops, &mut self.asks) {
+                    Sought::Wait => false,
+                    Sought::Failed(error) => {
+                        self.state = State::Ended(Err(error));
+                        true
+                    }
+                    Sought::Found => {
+                        self.state = State::Walking;
+                        true
+                    }
+                },
+                State::Walking => self.walk(),
+            };
+            if !went_on {
+                return step > 0;
+            }
+        }
+        true
+    }
+
+    /// Goes on by one entry. False if it waits.
+    fn walk(&mut self) -> bool {
+        match self.reader.look(&mut self.ops, &mut self.asks) {
+            Seen::Wait => return false,
+            Seen::End => self.end(),
+            Seen::Lost { reason, .. } if self.reader.nodes() == 0 => {
+                self.state = State::Ended(Err(lost(&reason)));
+            }
+            Seen::Lost { reason, .. } => {
+                self.partial = true;
+                self.lines.push_back(json!({"lost": true, "reason": reason}));
+                self.reader.skip();
+            }
+            Seen::Entry if !is_within(self.reader.key(), &self.key) => self.end(),
+            Seen::Entry => self.entry(),
+        }
+        true
+    }
+
+    /// Lists the entry that the walk stands on.
+    fn entry(&mut self) {
+        let key = self.reader.key().to_vec();
+        let entry = match (check_key(&key), Entry::decode(self.reader.value())) {
+            (Ok(()), Ok(entry)) => entry,
+            (Err(_), _) | (_, Err(_)) => {
+                self.partial = true;
+                self.lines.push_back(json!({"lost": true, "reason": "an entry of the tree is damaged"}));
+                self.reader.advance();
+                return;
+            }
+        };
+        let is_directory = entry.kind == Kind::Directory;
+        // A directory that was named is not listed itself, only what is in it.
+        let named = key == self.key;
+        if !(named && is_directory) {
+            self.lines.push_back(line(&path_of(&key), &entry));
+        }
+        if is_directory && !named && !self.recursive {
+            self.reader.seek(&behind(&key));
+        } else {
+            self.reader.advance();
+        }
+    }
+
+    /// The listing is over.
+    fn end(&mut self) {
+        self.state = State::Ended(Ok(if self.partial { Ending::Partial } else { Ending::Complete }));
+    }
+}
+
+/// One entry as JSON.
+fn line(path: &[u8], entry: &Entry) -> Value {
+    let mut line = Map::new();
+    put_path(&mut line, "path", path);
+    let kind = match entry.kind {
+        Kind::File => "file",
+        Kind::Directory => "directory",
+        Kind::Symlink => "symlink",
+    };
+    line.insert("kind".into(), kind.into());
+    if entry.kind == Kind::File {
+        line.insert("size_bytes".into(), entry.stat.size.into());
+    }
+    let mtime = WallTime::from_micros(entry.stat.mtime_ns.div_euclid(1_000));
+    line.insert("mtime".into(), mtime.to_string().into());
+    line.insert("mode".into(), format!("{:04o}", entry.stat.mode).into());
+    line.insert("uid".into(), entry.stat.uid.into());
+    line.insert("gid".into(), entry.stat.gid.into());
+    if let Content::Target(target) = &entry.content {
+        put_path(&mut line, "target", target);
+    }
+    if entry.torn {
+        line.insert("torn".into(), true.into());
+    }
+    Value::Object(line)
+}
+
+/// Puts a path under `name`, and, where it is not UTF-8, its bytes beside it.
+pub(super) fn put_path(line: &mut Map<String, Value>, name: &str, path: &[u8]) {
+    match std::str::from_utf8(path) {
+        Ok(text) => {
+            line.insert(name.into(), text.into());
+        }
+        Err(_) => {
+            line.insert(name.into(), String::from_utf8_lossy(path).into_owned().into());
+            let bytes = base64::engine::general_purpose::STANDARD.encode(path);
+            line.insert(format!("{name}_base64"), bytes.into());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a backup is asked to do, and how it ends: plain values, no behaviour. `node/backup.rs` is the machine.
+
+use std::fmt;
+
+use crate::base::ids::{ChunkId, FolderId};
+use crate::base::limits::REPORTED_PATHS_MAX;
+use crate::base::units::WallTime;
+use crate::feed::entry::Counts;
+use crate::store::service::StoreError;
+
+/// One scan of one folder.
+#[derive(Debug, Clone)]
+pub struct BackupJob {
+    /// Which folder (for whoever reads logs; the machine does not look at it).
+    pub folder: FolderId,
+    /// Absolute path of its directory on this node.
+    pub root: Vec<u8>,
+    /// Patterns in gitignore syntax.
+    pub ignore: Vec<String>,
+    /// Do not go into other file systems mounted below.
+    pub one_file_system: bool,
+    /// File system and inode that the root had when it was first scanned; None: this is the first time.
+    pub marker: Option<(u64, u64)>,
+    /// The newest snapshot of the folder.
+    pub parent: Option<Parent>,
+    /// When the last scan that completed began: what changed later than shortly before it is read again, even if its
+    /// stat is the same (a file system's clock is coarse).
+    pub trusted_before: WallTime,
+    /// The vault's cut key.
+    pub cut_key: [u8; 32],
+    /// The vault's map key.
+    pub map_key: [u8; 32],
+    /// Build the manifest anew instead of adding to the parent's.
+    pub exact: bool,
+}
+
+/// The snapshot that a new one follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parent {
+    /// Root of its tree.
+    pub tree: ChunkId,
+    /// Root of its manifest.
+    pub manifest: ChunkId,
+    /// What it counted.
+    pub counts: Counts,
+}
+
+/// How far a backup is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Files and links compared or stored so far.
+    pub files: u64,
+    /// Their content, in bytes.
+    pub bytes: u64,
+    /// Sealed bytes that the store did not have.
+    pub new_bytes: u64,
+    /// Where it is: components joined by `/`, relative to the folder.
+    pub path: Vec<u8>,
+}
+
+/// How a backup that did not fail ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The folder is as the parent has it: no snapshot is needed.
+    Unchanged {
+        /// Files and links.
+        files: u64,
+        /// Their content, in bytes.
+        bytes: u64,
+        /// What a person should hear of.
+        report: Report,
+        /// File system and inode of the root, to be kept as the folder's marker.
+        marker: (u64, u64),
+    },
+    /// There is something new; all of it is durable in the store.
+    Changed {
+        /// Root of the tree.
+        tree: ChunkId,
+        /// Root of the manifest.
+        manifest: ChunkId,
+        /// What was counted.
+        counts: Counts,
+        /// What a person should hear of.
+        report: Report,
+        /// File system and inode of the root, to be kept as the folder's marker.
+        marker: (u64, u64),
+    },
+}
+
+/// What could not be kept as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Sockets, devices and pipes, which are never kept.
+    pub special: u64,
+    /// Files that changed while they were read, each time that they were.
+    pub torn: u64,
+    /// Names that could not be read; where the parent has them, its version was kept.
+    pub unreadable: u64,
+    /// The first of the unreadable and torn ones, with the reason; at most [`REPORTED_PATHS_MAX`].
+    pub paths: Vec<(Vec<u8>, String)>,
+}
+
+impl Report {
+    /// Everything that the snapshot lacks or has from before: what a snapshot entry calls skipped.
+    #[must_use]
+    pub const fn skipped(&self) -> u64 {
+        self.special + self.unreadable
+    }
+
+    /// Counts one that could not be read.
+    pub(super) fn unreadable(&mut self, path: Vec<u8>, reason: impl Into<String>) {
+        self.unreadable += 1;
+        self.name(path, reason.into());
+    }
+
+    /// Counts one that would not hold still.
+    pub(super) fn torn(&mut self, path: Vec<u8>) {
+        self.torn += 1;
+        self.name(path, "it changed while it was read".into());
+    }
+
+    /// Remembers a path while there is room.
+    fn name(&mut self, path: Vec<u8>, reason: String) {
+        if self.paths.len() < REPORTED_PATHS_MAX {
+            self.paths.push((path, reason));
+        }
+    }
+}
+
+/// Why there is no snapshot. Nothing was changed by the attempt, and no older snapshot is touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupError {
+    /// The folder's directory is not there.
+    RootMissing {
+        /// Where it was looked for.
+        root: Vec<u8>,
+    },
+    /// It is there and cannot be read.
+    RootUnreadable {
+        /// Where.
+        root: Vec<u8>,
+        /// The system's words.
+        detail: String,
+    },
+    /// Another directory or file system is in its place: an unmounted disk, most likely.
+    RootChanged {
+        /// Where.
+        root: Vec<u8>,
+    },
+    /// It had entries and is empty now.
+    RootEmptied {
+        /// Where.
+        root: Vec<u8>,
+    },
+    /// A pattern of the folder's ignore list is none.
+    Ignore {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store could not keep a chunk.
+    Store(StoreError),
+    /// Something that must hold did not: a mistake of this program.
+    Broken {
+        /// What.
+        what: String,
+    },
+}
+
+impl fmt::Display for BackupError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |root: &Vec<u8>| String::from_utf8_lossy(root).into_owned();
+        match self {
+            Self::RootMissing { root } => {
+                write!(formatter, "the directory {} is not there; mount it or put it back, or remove the folder", show(root))
+            }
+            Self::RootUnreadable { root, detail } => {
+                let root = show(root);
+                write!(formatter, "the directory {root} cannot be read ({detail}); let the node's user read it")
+            }
+            Self::RootChanged { root } => write!(
+                formatter,
+                "another directory or file system is at {}; mount the right one, or add the folder anew if it moved",
+                show(root)
+            ),
+            Self::RootEmptied { root } => write!(
+                formatter,
+                "the directory {} has become empty, which is not taken for a deletion; put its content back, or any \
+                 one file if it was emptied on purpose",
+                show(root)
+            ),
+            Self::Ignore { reason } => write!(formatter, "the folder's ignore list is wrong: {reason}"),
+            Self::Store(error) => write!(formatter, "the backup could not be stored: {error}"),
+            Self::Broken { what } => {
+                write!(formatter, "the backup was given up: {what}; run verify, and report it if it happens again")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BackupError {}

@@ -1,0 +1,330 @@
+//! The sorted walk over a folder's directory, in the order of a tree's keys.
+//!
+//! Owns which directory is listed when, what is ignored, and the memory of it: a page of names a level, all together at
+//! most [`SCAN_BYTES_MAX`]; above, the pages of the upper levels are dropped and listed again from the last name on.
+//! Opens no file and compares nothing. Read `node/join.rs` next.
+//!
+//! A directory is given when the first page of what is in it has come: one that vanished meanwhile is never given, and
+//! one that cannot be listed is given as such. Names are sorted by bytes and a directory is entered right after it was
+//! given: "a", "a/x", "a-b", which is the order of keys joined by 0x00.
+
+use std::collections::VecDeque;
+
+use super::duty::{Ask, Ops};
+use super::ports::{FileError, FileErrorKind, FileRequest, Found, FoundKind, Item, Listing};
+use crate::base::limits::{LIST_ITEM_BYTES, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX};
+use crate::file::ignore::{IgnoreError, IgnoreStack};
+use crate::store::service::Op;
+
+/// Something that the walk came upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Walked {
+    /// Relative to the root, components joined by `/`.
+    pub(super) path: Vec<u8>,
+    /// What it is.
+    pub(super) what: What,
+}
+
+/// What the walk came upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    /// A file or link.
+    Leaf(Found),
+    /// A directory; what is in it follows.
+    Directory(Found),
+    /// A directory whose content is left out on purpose: a cache, or another file system.
+    Bare(Found),
+    /// A directory whose content cannot be listed: what was known of it stands.
+    Closed(Found, String),
+    /// A name that cannot be looked at: what was known of it and below it stands.
+    Hidden(String),
+    /// The rest of this directory, which was given before, cannot be listed: what was known of it stands.
+    Rest(String),
+}
+
+/// What a look finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// Something: see [`Walker::head`].
+    Item,
+    /// Nothing yet: a listing is on its way.
+    Wait,
+    /// The walk is over.
+    End,
+}
+
+/// A directory that the walk is in.
+#[derive(Debug)]
+struct Level {
+    /// Length of its path.
+    path_length: usize,
+    /// Names that were listed and not yet looked at.
+    items: VecDeque<Item>,
+    /// Names follow the last of `items`.
+    more: bool,
+    /// The last name that was taken from `items`.
+    last: Vec<u8>,
+}
+
+/// A listing that is on its way.
+#[derive(Debug)]
+enum Asked {
+    /// The first page of a directory, which is given when it has come (None: the root, which is not given).
+    First(Op, Option<Found>),
+    /// A later page of the innermost directory.
+    Next(Op),
+}
+
+/// A walk over one folder.
+#[derive(Debug)]
+pub(super) struct Walker {
+    /// Absolute path of the folder.
+    root: Vec<u8>,
+    /// What is left out.
+    ignore: IgnoreStack,
+    /// Mount points are not entered.
+    one_file_system: bool,
+    /// The directories that the walk is in, the root first.
+    levels: Vec<Level>,
+    /// Path of the innermost directory, or of the one whose first page is on its way.
+    path: Vec<u8>,
+    /// What was come upon.
+    head: Option<Walked>,
+    /// The listing on its way.
+    asked: Option<Asked>,
+    /// The root cannot be listed.
+    failed: Option<FileError>,
+    /// The root was asked for.
+    begun: bool,
+    /// Bytes of all pages.
+    bytes: usize,
+    /// Sockets, devices and pipes seen.
+    special: u64,
+}
+
+impl Walker {
+    /// A walk that has not begun.
+    ///
+    /// # Errors
+    /// When a pattern of `ignore` is none.
+    pub(super) fn new(root: &[u8], ignore: &[String], one_file_system: bool) -> Result<Self, IgnoreError> {
+        Ok(Self {
+            root: root.to_vec(),
+            ignore: IgnoreStack::new(ignore)?,
+            one_file_system,
+            levels: Vec::new(),
+            path: Vec::new(),
+            head: None,
+            asked: None,
+            failed: None,
+            begun: false,
+            bytes: 0,
+            special: 0,
+        })
+    }
+
+    /// Looks what comes next; asks for listings.
+    ///
+    /// # Errors
+    /// When the root cannot be listed.
+    pub(super) fn look(&mut self, ops: &mut Ops, asks: &mut VecDeque<Ask>) -> Result<Ahead, FileError> {
+        if !self.begun {
+            self.begun = true;
+            let op = self.list(ops, asks, None);
+            self.asked = Some(Asked::First(op, None));
+        }
+        loop {
+            if let Some(error) = &self.failed {
+                return Err(error.clone());
+            }
+            if self.head.is_some() {
+                return Ok(Ahead::Item);
+            }
+            if self.asked.is_some() {
+                return Ok(Ahead::Wait);
+            }
+            let Some(level) = self.levels.last_mut() else { return Ok(Ahead::End) };
+            match level.items.pop_front() {
+                Some(item) => {
+                    self.bytes -= weight(&item);
+                    level.last.clear();
+                    level.last.extend_from_slice(&item.name);
+                    self.take(item, ops, asks);
+                }
+                None if level.more => {
+                    let after = level.last.clone();
+                    let op = self.list(ops, asks, Some(after));
+                    self.asked = Some(Asked::Next(op));
+                }
+                None => self.leave(),
+            }
+        }
+    }
+
+    /// What was come upon.
+    pub(super) const fn head(&self) -> Option<&Walked> {
+        self.head.as_ref()
+    }
+
+    /// Takes it and goes on.
+    pub(super) fn take_head(&mut self) -> Option<Walked> {
+        self.head.take()
+    }
+
+    /// Sockets, devices and pipes seen so far.
+    pub(super) const fn special(&self) -> u64 {
+        self.special
+    }
+
+    /// Takes a listing; gives it back if it is not for this walk.
+    pub(super) fn listed(&mut self, op: Op, result: Result<Listing, FileError>) -> Option<Result<Listing, FileError>> {
+        match self.asked.take() {
+            Some(Asked::First(asked, found)) if asked == op => self.first_page(found, result),
+            Some(Asked::Next(asked)) if asked == op => self.next_page(result),
+            other => {
+                self.asked = other;
+                return Some(result);
+            }
+        }
+        None
+    }
+
+    /// Asks for a page of the directory at `path`.
+    fn list(&self, ops: &mut Ops, asks: &mut VecDeque<Ask>, after: Option<Vec<u8>>) -> Op {
+        let op = ops.draw();
+        asks.push_back(Ask::File(FileRequest::List { op, root: self.root.clone(), path: self.path.clone(), after }));
+        op
+    }
+
+    /// Looks at one name of the innermost directory.
+    fn take(&mut self, item: Item, ops: &mut Ops, asks: &mut VecDeque<Ask>) {
+        let mut path = self.path.clone();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(&item.name);
+        let what = match item.found {
+            Err(error) if error.kind == FileErrorKind::Missing => return,
+            Err(error) if !self.ignore.is_ignored(&path, false) => What::Hidden(error.detail),
+            Err(_) => return,
+            Ok(found) if self.ignore.is_ignored(&path, found.kind == FoundKind::Directory) => return,
+            Ok(found) => match found.kind {
+                FoundKind::Special => {
+                    self.special += 1;
+                    return;
+                }
+                _ if path.len() > MAP_KEY_BYTES_MAX => {
+                    // No key is that long, so nothing is known of it: it is only reported.
+                    What::Hidden("its path is too long".into())
+                }
+                FoundKind::File | FoundKind::Symlink => What::Leaf(found),
+                FoundKind::Directory if self.one_file_system && !found.same_file_system => What::Bare(found),
+                FoundKind::Directory => {
+                    self.path = path;
+                    let op = self.list(ops, asks, None);
+                    self.asked = Some(Asked::First(op, Some(found)));
+                    return;
+                }
+            },
+        };
+        self.head = Some(Walked { path, what });
+    }
+
+    /// The first page of a directory came.
+    fn first_page(&mut self, found: Option<Found>, result: Result<Listing, FileError>) {
+        let path = self.path.clone();
+        let Some(found) = found else {
+            match result {
+                Ok(listing) => self.enter(listing),
+                Err(error) => self.failed = Some(error),
+            }
+            return;
+        };
+        let what = match result {
+            Ok(listing) if listing.cache => What::Bare(found),
+            Ok(listing) => {
+                self.enter(listing);
+                self.head = Some(Walked { path, what: What::Directory(found) });
+                return;
+            }
+            Err(error) if error.kind == FileErrorKind::Missing => {
+                self.step_back();
+                return;
+            }
+            Err(error) if error.kind == FileErrorKind::Changed => What::Hidden(error.detail),
+            Err(error) => What::Closed(found, error.detail),
+        };
+        self.step_back();
+        self.head = Some(Walked { path, what });
+    }
+
+    /// A later page of the innermost directory came.
+    fn next_page(&mut self, result: Result<Listing, FileError>) {
+        match result {
+            Ok(listing) => {
+                let added: usize = listing.items.iter().map(weight).sum();
+                if let Some(level) = self.levels.last_mut() {
+                    // A page that brings nothing ends the directory, lest it be asked for again and again.
+                    level.more = listing.more && !listing.items.is_empty();
+                    level.items = listing.items.into();
+                    self.bytes += added;
+                }
+                self.shed();
+            }
+            Err(error) if self.levels.len() == 1 => self.failed = Some(error),
+            Err(error) => {
+                if let Some(level) = self.levels.last_mut() {
+                    level.more = false;
+                }
+                self.head = Some(Walked { path: self.path.clone(), what: What::Rest(error.detail) });
+            }
+        }
+    }
+
+    /// Goes into the directory at `path`.
+    fn enter(&mut self, listing: Listing) {
+        self.ignore.enter(&self.path, listing.ignore.as_deref());
+        self.bytes += listing.items.iter().map(weight).sum::<usize>();
+        self.levels.push(Level {
+            path_length: self.path.len(),
+            more: listing.more && !listing.items.is_empty(),
+            items: listing.items.into(),
+            last: Vec::new(),
+        });
+        self.shed();
+    }
+
+    /// Leaves the innermost directory, of which nothing is left.
+    fn leave(&mut self) {
+        self.levels.pop();
+        self.ignore.leave();
+        self.step_back();
+    }
+
+    /// The path is that of the innermost directory again.
+    fn step_back(&mut self) {
+        let length = self.levels.last().map_or(0, |level| level.path_length);
+        self.path.truncate(length);
+    }
+
+    /// Drops pages of upper levels until all together are small enough.
+    fn shed(&mut self) {
+        let Some((_, upper)) = self.levels.split_last_mut() else { return };
+        for level in upper {
+            if self.bytes <= SCAN_BYTES_MAX {
+                return;
+            }
+            if level.items.is_empty() {
+                continue;
+            }
+            self.bytes -= level.items.iter().map(weight).sum::<usize>();
+            level.items = VecDeque::new();
+            level.more = true;
+        }
+    }
+}
+
+/// What an item costs, in bytes of memory.
+fn weight(item: &Item) -> usize {
+    item.name.len() + LIST_ITEM_BYTES
+}

@@ -1,0 +1,499 @@
+//! A file system in memory that answers as the file thread does: the owner's files of a simulated node, and the source of
+//! every test of a backup.
+//!
+//! Deterministic: time goes on by one microsecond with every change. It can be told to be in the way ([`Trouble`]).
+//! Nothing here is a real file. Read `node/ports.rs` for what is answered.
+
+use std::collections::BTreeMap;
+
+use crate::base::limits::{LIST_BYTES_MAX, LIST_ITEM_BYTES};
+use crate::file::entry::Stat;
+use crate::file::ignore::CACHEDIR_SIGNATURE;
+use crate::node::ports::{
+    Block, Extent, FileError, FileErrorKind, FileReply, FileRequest, Found, FoundKind, Item, Listing, Opened,
+    RootFacts,
+};
+
+/// What may be in the way of reading a file or directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It is listed, and gone when it is opened.
+    Vanish,
+    /// Not allowed to open or list it.
+    Denied,
+    /// Its name cannot even be looked at.
+    Hidden,
+    /// Opening works, reading on fails.
+    Broken,
+    /// It is written anew after its first block was read; so many times.
+    Rewrite(u32, Vec<u8>),
+}
+
+/// What was asked so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// Listings.
+    pub lists: u64,
+    /// Openings.
+    pub opens: u64,
+    /// Later blocks.
+    pub reads: u64,
+    /// Bytes of content given.
+    pub data_bytes: u64,
+}
+
+/// Directories by their absolute path, and what is in them.
+#[derive(Debug, Clone)]
+pub struct FakeFiles {
+    /// Inodes of the roots.
+    roots: BTreeMap<Vec<u8>, u64>,
+    /// All inodes.
+    inodes: BTreeMap<u64, Inode>,
+    /// The next inode's number.
+    next: u64,
+    /// Nanoseconds since 1970.
+    clock_ns: i64,
+    /// Bytes of a listing's page.
+    page_bytes: usize,
+    /// What was asked so far.
+    asked: Asked,
+}
+
+/// A file, directory, link or device.
+#[derive(Debug, Clone)]
+struct Inode {
+    /// Its stat.
+    stat: Stat,
+    /// Number of its file system.
+    file_system: u64,
+    /// What it is.
+    body: Body,
+    /// Extended attributes.
+    attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What is in the way.
+    trouble: Option<Trouble>,
+}
+
+/// What an inode is.
+#[derive(Debug, Clone)]
+enum Body {
+    /// A file.
+    File(Vec<Extent>),
+    /// A directory.
+    Directory(BTreeMap<Vec<u8>, u64>),
+    /// A symbolic link.
+    Symlink(Vec<u8>),
+    /// A socket or the like.
+    Special,
+}
+
+impl Default for FakeFiles {
+    fn default() -> Self {
+        Self {
+            roots: BTreeMap::new(),
+            inodes: BTreeMap::new(),
+            next: 1,
+            clock_ns: CLOCK_START_NS,
+            page_bytes: LIST_BYTES_MAX,
+            asked: Asked::default(),
+        }
+    }
+}
+
+impl FakeFiles {
+    /// Makes an empty root, if there is none, as a file system of its own.
+    pub fn make_root(&mut self, root: &[u8]) {
+        if !self.roots.contains_key(root) {
+            let file_system = self.next;
+            let inode = self.add(Body::Directory(BTreeMap::new()), file_system);
+            self.roots.insert(root.to_vec(), inode);
+        }
+    }
+
+    /// Takes a root away, as if its disk were unplugged.
+    pub fn remove_root(&mut self, root: &[u8]) {
+        self.roots.remove(root);
+    }
+
+    /// Writes a file, and the directories that it is in.
+    pub fn write(&mut self, root: &[u8], path: &[u8], content: &[u8]) {
+        self.write_extents(root, path, vec![Extent::Data(content.to_vec())]);
+    }
+
+    /// Writes a file with holes, and the directories that it is in.
+    pub fn write_extents(&mut self, root: &[u8], path: &[u8], extents: Vec<Extent>) {
+        let size = extents.iter().map(length).sum();
+        let inode = match self.find(root, path) {
+            Some(inode) => {
+                self.touch(inode);
+                inode
+            }
+            None => self.place(root, path, Body::Special),
+        };
+        let file = self.inode(inode);
+        file.stat.size = size;
+        file.body = Body::File(extents);
+    }
+
+    /// Makes a directory, and those that it is in.
+    pub fn make_directory(&mut self, root: &[u8], path: &[u8]) {
+        if self.find(root, path).is_none() {
+            self.place(root, path, Body::Directory(BTreeMap::new()));
+        }
+    }
+
+    /// Makes a symbolic link.
+    pub fn link_symbolic(&mut self, root: &[u8], path: &[u8], target: &[u8]) {
+        let inode = self.place(root, path, Body::Symlink(target.to_vec()));
+        self.inode(inode).stat.size = size(target);
+    }
+
+    /// Makes a socket.
+    pub fn make_special(&mut self, root: &[u8], path: &[u8]) {
+        self.place(root, path, Body::Special);
+    }
+
+    /// Gives a file a second name.
+    pub fn link_hard(&mut self, root: &[u8], path: &[u8], other: &[u8]) {
+        let inode = self.find(root, path).expect("what is linked is there");
+        let (directory, name) = self.directory_for(root, other);
+        self.children(directory).insert(name, inode);
+        self.touch(inode);
+        self.inode(inode).stat.links += 1;
+    }
+
+    /// Removes a name and all below it.
+    pub fn remove(&mut self, root: &[u8], path: &[u8]) {
+        let (directory, name) = self.directory_for(root, path);
+        self.children(directory).remove(&name);
+        self.touch(directory);
+    }
+
+    /// Changes permission bits.
+    pub fn set_mode(&mut self, root: &[u8], path: &[u8], mode: u32) {
+        let inode = self.find(root, path).expect("what is changed is there");
+        self.clock_ns += 1_000;
+        let now = self.clock_ns;
+        let stat = &mut self.inode(inode).stat;
+        (stat.mode, stat.ctime_ns) = (mode, now);
+    }
+
+    /// Sets extended attributes.
+    pub fn set_attributes(&mut self, root: &[u8], path: &[u8], attributes: Vec<(Vec<u8>, Vec<u8>)>) {
+        let inode = self.find(root, path).expect("what is changed is there");
+        self.clock_ns += 1_000;
+        let now = self.clock_ns;
+        let inode = self.inode(inode);
+        (inode.attributes, inode.stat.ctime_ns) = (attributes, now);
+    }
+
+    /// Makes a directory (and what is put there later) a file system of its own.
+    pub fn mount(&mut self, root: &[u8], path: &[u8]) {
+        let inode = self.find(root, path).expect("what is mounted on is there");
+        self.inode(inode).file_system = inode;
+    }
+
+    /// Puts something in the way of a path, or takes it away.
+    pub fn trouble(&mut self, root: &[u8], path: &[u8], trouble: Option<Trouble>) {
+        let inode = self.find(root, path).expect("what is troubled is there");
+        self.inode(inode).trouble = trouble;
+    }
+
+    /// Sets the clock, in nanoseconds since 1970.
+    pub fn set_clock_ns(&mut self, clock_ns: i64) {
+        self.clock_ns = clock_ns;
+    }
+
+    /// Makes pages of listings this small.
+    pub fn set_page_bytes(&mut self, page_bytes: usize) {
+        self.page_bytes = page_bytes;
+    }
+
+    /// What was asked so far.
+    #[must_use]
+    pub const fn asked(&self) -> Asked {
+        self.asked
+    }
+
+    /// The stat of a path, if it is there.
+    #[must_use]
+    pub fn stat(&self, root: &[u8], path: &[u8]) -> Option<Stat> {
+        Some(self.inodes.get(&self.find(root, path)?)?.stat)
+    }
+
+    /// Answers as the file thread does.
+    pub fn answer(&mut self, request: FileRequest) -> FileReply {
+        match request {
+            FileRequest::Root { op, root } => FileReply::Root { op, result: self.root_facts(&root) },
+            FileRequest::List { op, root, path, after } => {
+                self.asked.lists += 1;
+                FileReply::List { op, result: self.listing(&root, &path, after.as_deref()) }
+            }
+            FileRequest::Open { op, root, path, budget } => {
+                self.asked.opens += 1;
+                FileReply::Open { op, result: self.open(&root, &path, budget) }
+            }
+            FileRequest::Read { op, root, path, offset, budget } => {
+                self.asked.reads += 1;
+                FileReply::Read { op, result: self.read(&root, &path, offset, budget) }
+            }
+        }
+    }
+
+    /// Answer to [`FileRequest::Root`].
+    fn root_facts(&self, root: &[u8]) -> Result<RootFacts, FileError> {
+        let number = *self.roots.get(root).ok_or_else(|| missing("stat"))?;
+        let inode = &self.inodes[&number];
+        let empty = matches!(&inode.body, Body::Directory(children) if children.is_empty());
+        Ok(RootFacts { file_system: inode.file_system, inode: number, empty, stat: inode.stat })
+    }
+
+    /// Answer to [`FileRequest::List`].
+    fn listing(&self, root: &[u8], path: &[u8], after: Option<&[u8]>) -> Result<Listing, FileError> {
+        let inode = self.find(root, path).ok_or_else(|| missing("open"))?;
+        let inode = &self.inodes[&inode];
+        if inode.trouble == Some(Trouble::Denied) {
+            return Err(denied("open"));
+        }
+        let Body::Directory(children) = &inode.body else {
+            return Err(FileError { kind: FileErrorKind::Changed, detail: "open: Not a directory".into() });
+        };
+        let home = self.inodes[&self.roots[root]].file_system;
+        let mut listing = Listing::default();
+        let mut bytes = 0;
+        for (name, number) in children {
+            if after.is_some_and(|after| name.as_slice() <= after) {
+                continue;
+            }
+            bytes += name.len() + LIST_ITEM_BYTES;
+            if bytes > self.page_bytes && !listing.items.is_empty() {
+                listing.more = true;
+                break;
+            }
+            let child = &self.inodes[number];
+            let found = match child.trouble {
+                Some(Trouble::Hidden) => Err(denied("stat")),
+                _ => Ok(found(child, home)),
+            };
+            listing.items.push(Item { name: name.clone(), found });
+        }
+        if after.is_none() {
+            listing.ignore = self.content(children, b".nuthatchignore");
+            let tag = self.content(children, b"CACHEDIR.TAG");
+            listing.cache = tag.is_some_and(|tag| tag.starts_with(CACHEDIR_SIGNATURE));
+        }
+        Ok(listing)
+    }
+
+    /// Answer to [`FileRequest::Open`].
+    fn open(&mut self, root: &[u8], path: &[u8], budget: usize) -> Result<Opened, FileError> {
+        let number = self.find(root, path).ok_or_else(|| missing("open"))?;
+        let home = self.inodes[&self.roots[root]].file_system;
+        let inode = &self.inodes[&number];
+        match inode.trouble {
+            Some(Trouble::Vanish) => return Err(missing("open")),
+            Some(Trouble::Denied | Trouble::Hidden) => return Err(denied("open")),
+            _ => {}
+        }
+        let target = match &inode.body {
+            Body::Symlink(target) => Some(target.clone()),
+            _ => None,
+        };
+        let (found, attributes) = (found(inode, home), inode.attributes.clone());
+        let block = match found.kind {
+            FoundKind::File => self.block(root, path, 0, budget),
+            _ => Block::default(),
+        };
+        Ok(Opened { found, attributes, target, block })
+    }
+
+    /// Answer to [`FileRequest::Read`].
+    fn read(&mut self, root: &[u8], path: &[u8], offset: u64, budget: usize) -> Result<Block, FileError> {
+        let number = self.find(root, path).ok_or_else(|| missing("open"))?;
+        if self.inodes[&number].trouble == Some(Trouble::Broken) {
+            return Err(FileError { kind: FileErrorKind::Failed, detail: "read: Input/output error".into() });
+        }
+        Ok(self.block(root, path, offset, budget))
+    }
+
+    /// A block of a file, which may be written anew behind it.
+    fn block(&mut self, root: &[u8], path: &[u8], offset: u64, budget: usize) -> Block {
+        let number = self.find(root, path).expect("it was found before");
+        let Body::File(extents) = &self.inodes[&number].body else { return Block::default() };
+        let (extents, end) = stretch(extents, offset, budget);
+        for extent in &extents {
+            if let Extent::Data(data) = extent {
+                self.asked.data_bytes += size(data);
+            }
+        }
+        if let Some(Trouble::Rewrite(times, content)) = self.inodes[&number].trouble.clone() {
+            if times > 0 && offset == 0 {
+                self.write(root, path, &content);
+                self.inode(number).trouble = Some(Trouble::Rewrite(times - 1, content));
+            }
+        }
+        Block { extents, end, after: Some(self.inodes[&number].stat) }
+    }
+
+    /// All of a small file in a directory.
+    fn content(&self, children: &BTreeMap<Vec<u8>, u64>, name: &[u8]) -> Option<Vec<u8>> {
+        match &self.inodes[children.get(name)?].body {
+            Body::File(extents) => Some(stretch(extents, 0, IGNORE_BYTES).0.iter().flat_map(bytes).collect()),
+            _ => None,
+        }
+    }
+
+    /// A new inode.
+    fn add(&mut self, body: Body, file_system: u64) -> u64 {
+        let inode = self.next;
+        self.next += 1;
+        self.clock_ns += 1_000;
+        let mode = if matches!(body, Body::Directory(_)) { 0o755 } else { 0o644 };
+        let size = if matches!(body, Body::Directory(_)) { 4_096 } else { 0 };
+        let (mtime_ns, ctime_ns) = (self.clock_ns, self.clock_ns);
+        let stat = Stat { size, mtime_ns, ctime_ns, inode, mode, uid: 1_000, gid: 1_000, links: 1 };
+        self.inodes.insert(inode, Inode { stat, file_system, body, attributes: Vec::new(), trouble: None });
+        inode
+    }
+
+    /// A new inode with a name; the directories that it is in are made.
+    fn place(&mut self, root: &[u8], path: &[u8], body: Body) -> u64 {
+        let (directory, name) = self.directory_for(root, path);
+        let file_system = self.inodes[&directory].file_system;
+        let inode = self.add(body, file_system);
+        self.children(directory).insert(name, inode);
+        self.touch(directory);
+        inode
+    }
+
+    /// The directory that a path is in, which is made if it is not there, and the last name.
+    fn directory_for(&mut self, root: &[u8], path: &[u8]) -> (u64, Vec<u8>) {
+        self.make_root(root);
+        let mut directory = self.roots[root];
+        let mut names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+        let last = names.pop().unwrap_or_default().to_vec();
+        for name in names {
+            directory = match self.children(directory).get(name) {
+                Some(inode) => *inode,
+                None => {
+                    let file_system = self.inodes[&directory].file_system;
+                    let inode = self.add(Body::Directory(BTreeMap::new()), file_system);
+                    self.children(directory).insert(name.to_vec(), inode);
+                    self.touch(directory);
+                    inode
+                }
+            };
+        }
+        (directory, last)
+    }
+
+    /// What is in a directory.
+    fn children(&mut self, inode: u64) -> &mut BTreeMap<Vec<u8>, u64> {
+        match &mut self.inode(inode).body {
+            Body::Directory(children) => children,
+            _ => panic!("the test puts something into what is no directory"),
+        }
+    }
+
+    /// An inode that is there.
+    fn inode(&mut self, inode: u64) -> &mut Inode {
+        self.inodes.get_mut(&inode).expect("numbers come from names")
+    }
+
+    /// Its content changes now.
+    fn touch(&mut self, inode: u64) {
+        self.clock_ns += 1_000;
+        let now = self.clock_ns;
+        let stat = &mut self.inode(inode).stat;
+        (stat.mtime_ns, stat.ctime_ns) = (now, now);
+    }
+
+    /// The inode of a path.
+    fn find(&self, root: &[u8], path: &[u8]) -> Option<u64> {
+        let mut inode = *self.roots.get(root)?;
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            match &self.inodes[&inode].body {
+                Body::Directory(children) => inode = *children.get(name)?,
+                _ => return None,
+            }
+        }
+        Some(inode)
+    }
+}
+
+/// What a listing says of an inode.
+fn found(inode: &Inode, home: u64) -> Found {
+    let kind = match inode.body {
+        Body::File(_) => FoundKind::File,
+        Body::Directory(_) => FoundKind::Directory,
+        Body::Symlink(_) => FoundKind::Symlink,
+        Body::Special => FoundKind::Special,
+    };
+    Found { kind, stat: inode.stat, same_file_system: inode.file_system == home }
+}
+
+/// The part of a file from `offset` on with at most `budget` bytes of data, and whether the file ends there.
+fn stretch(extents: &[Extent], offset: u64, budget: usize) -> (Vec<Extent>, bool) {
+    let (mut skip, mut left) = (offset, budget);
+    let mut part = Vec::new();
+    for extent in extents {
+        let whole = length(extent);
+        if skip >= whole {
+            skip -= whole;
+            continue;
+        }
+        match extent {
+            Extent::Hole(_) => part.push(Extent::Hole(whole - skip)),
+            Extent::Data(data) => {
+                if left == 0 {
+                    return (part, false);
+                }
+                let from = usize::try_from(skip).expect("files are small here");
+                let to = data.len().min(from + left);
+                left -= to - from;
+                part.push(Extent::Data(data[from..to].to_vec()));
+                if to < data.len() {
+                    return (part, false);
+                }
+            }
+        }
+        skip = 0;
+    }
+    (part, true)
+}
+
+/// Length of an extent, in bytes.
+fn length(extent: &Extent) -> u64 {
+    match extent {
+        Extent::Data(data) => size(data),
+        Extent::Hole(length) => *length,
+    }
+}
+
+/// The bytes of an extent of a small file.
+fn bytes(extent: &Extent) -> Vec<u8> {
+    match extent {
+        Extent::Data(data) => data.clone(),
+        Extent::Hole(length) => vec![0; usize::try_from(*length).expect("files are small here")],
+    }
+}
+
+/// A length as a size.
+fn size(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).expect("lengths fit")
+}
+
+/// It is not there.
+fn missing(verb: &str) -> FileError {
+    FileError { kind: FileErrorKind::Missing, detail: format!("{verb}: No such file or directory") }
+}
+
+/// It is not allowed.
+fn denied(verb: &str) -> FileError {
+    FileError { kind: FileErrorKind::Denied, detail: format!("{verb}: Permission denied") }
+}
+
+/// 2020-09-13, long before any simulated scan.
+const CLOCK_START_NS: i64 = 1_600_000_000_000_000_000;
+/// What is read of an ignore file.
+const IGNORE_BYTES: usize = 64 * 1024;
