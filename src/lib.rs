@@ -104,9 +104,12 @@ pub mod feed {
 
 pub mod store {
     //! Floor 2: sealed chunk <-> disk. Synchronous; all input and output goes through [`disk::Disk`].
+    #![doc = include_str!("store/FORMAT.md")]
     pub mod chunks;
     #[cfg(test)]
     mod crash;
+    #[cfg(test)]
+    mod damage;
     pub mod disk;
     pub mod error;
     pub mod feeds;

@@ -394,7 +394,7 @@ impl File {
 impl Disk for SimDisk {
     fn list(&self, directory: &str) -> Result<Vec<String>, DiskError> {
         let mut state = self.state();
-        state.begin("list", directory)?;
+        power(state.begin("list", directory)?, "list", directory)?;
         if !directory.is_empty() && !state.directories.contains(directory) {
             return Err(DiskError::new("list", directory, DiskErrorKind::NotFound, "no such directory"));
         }
@@ -418,19 +418,19 @@ impl Disk for SimDisk {
 
     fn len(&self, name: &str) -> Result<u64, DiskError> {
         let mut state = self.state();
-        state.begin("measure", name)?;
+        power(state.begin("measure", name)?, "measure", name)?;
         Ok(length(&state.file("measure", name)?.bytes))
     }
 
     fn exists(&self, name: &str) -> Result<bool, DiskError> {
         let mut state = self.state();
-        state.begin("look for", name)?;
+        power(state.begin("look for", name)?, "look for", name)?;
         Ok(state.names.contains_key(name) || state.directories.contains(name))
     }
 
     fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
         let mut state = self.state();
-        state.begin("read", name)?;
+        power(state.begin("read", name)?, "read", name)?;
         let file = state.file("read", name)?;
         let start = place(offset).min(file.bytes.len());
         let end = start.saturating_add(buffer.len()).min(file.bytes.len());
@@ -531,7 +531,7 @@ impl Disk for SimDisk {
 
     fn free_bytes(&self) -> Result<u64, DiskError> {
         let mut state = self.state();
-        state.begin("measure", "")?;
+        power(state.begin("measure", "")?, "measure", "")?;
         Ok(state.capacity.saturating_sub(state.used()))
     }
 }

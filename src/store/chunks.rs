@@ -33,8 +33,6 @@ pub struct Chunks {
     index: Index,
     /// Free bytes that puts leave alone.
     reserve_bytes: u64,
-    /// Entries of the index in memory above which nothing more is taken.
-    delta_limit_reached: bool,
     /// What waits for the next sync, in order.
     group: Vec<Waiting>,
     /// Its bytes.
@@ -83,7 +81,6 @@ impl Chunks {
             log,
             index,
             reserve_bytes: options.reserve_bytes,
-            delta_limit_reached: false,
             group: Vec::new(),
             group_bytes: 0,
             room_bytes: 0,
@@ -183,9 +180,7 @@ impl Chunks {
                     let (id, result) = (waiting.id, Ok(waiting.change.is_some()));
                     self.replies.extend(waiting.op.map(|op| Reply::Put { op, id, result }));
                 }
-                let settled = self.index.settle(&self.log, steps, &mut self.report);
-                self.delta_limit_reached = settled.is_err() && self.index.is_full();
-                if let Err(error) = settled {
+                if let Err(error) = self.index.settle(&self.log, steps, &mut self.report) {
                     log::warn!("the chunk index could not be brought up to date, it is tried again: {error}");
                 }
                 Ok(())
@@ -259,6 +254,11 @@ impl Chunks {
             self.group.push(Waiting { op: Some(op), id, change: None });
             return Ok(true);
         }
+        if self.index.is_overfull() {
+            // Runs could not be written for a while. Nothing more is taken until one can be.
+            self.flush()?;
+            self.index.settle(&self.log, 0, &mut self.report)?;
+        }
         let frame = Frame::chunk(id, length);
         self.take_room(frame.total())?;
         let change = Change::Put(self.append_frame(&frame, sealed)?);
@@ -283,10 +283,10 @@ impl Chunks {
 
     /// Makes sure that `wanted` bytes can be written without using the reserve.
     fn take_room(&mut self, wanted: u64) -> Result<(), StoreError> {
-        if self.room_bytes < wanted || self.delta_limit_reached {
+        if self.room_bytes < wanted {
             let free_bytes = self.disk.free_bytes()?;
             let room = free_bytes.saturating_sub(self.reserve_bytes);
-            if room < wanted || self.delta_limit_reached {
+            if room < wanted {
                 return Err(StoreError::Full { free_bytes, reserve_bytes: self.reserve_bytes });
             }
             // Others write to this disk as well: ask again soon.
@@ -340,6 +340,11 @@ impl Chunks {
             "chunk {} is damaged and was set aside; it is to be fetched from another node",
             id.short()
         );
+        // Who waits to hear that it is stored must not be told so.
+        for waiting in self.group.iter_mut().filter(|waiting| waiting.id == id) {
+            let reply = |op| Reply::Put { op, id, result: Err(StoreError::Damaged { id }) };
+            self.replies.extend(waiting.op.take().map(reply));
+        }
         let frame = Frame::drop_of(id);
         let change = Change::Drop(location);
         // If this cannot be written it is found damaged again after the next start.

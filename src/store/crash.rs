@@ -16,14 +16,14 @@ use crate::base::ids::{ChunkId, FeedId, NodeId};
 use crate::sim::disk::{Fault, SimDisk};
 
 /// Small enough that a short workload rolls segments, writes runs and merges them.
-const OPTIONS: StoreOptions =
-    StoreOptions { segment_bytes_max: 24_000, reserve_bytes: 100_000, delta_entries_max: 12 };
+pub(super) const OPTIONS: StoreOptions =
+    StoreOptions { segment_bytes_max: 24_000, reserve_bytes: 2_000_000, delta_entries_max: 12 };
 
 /// The feed that workloads append to.
 const FEED: FeedId = FeedId { node: NodeId::from_bytes([5; 32]), random: [6; 8] };
 
 /// A chunk like any other, of at most 4,000 bytes.
-fn chunk(number: u64) -> (ChunkId, Vec<u8>) {
+pub(super) fn chunk(number: u64) -> (ChunkId, Vec<u8>) {
     let mut rng = ChaCha8Rng::seed_from_u64(number);
     let length = match number % 5 {
         0 => rng.next_u32() % 4_000,
@@ -36,26 +36,28 @@ fn chunk(number: u64) -> (ChunkId, Vec<u8>) {
 }
 
 /// A service with a memory of what it said.
-struct Tester {
+pub(super) struct Tester {
     /// The disk.
-    disk: SimDisk,
+    pub(super) disk: SimDisk,
     /// What is tested.
-    service: Service,
+    pub(super) service: Service,
     /// Numbers of chunks that were ever put.
-    tried: BTreeSet<u64>,
+    pub(super) tried: BTreeSet<u64>,
     /// Numbers of chunks acknowledged.
-    acknowledged: BTreeSet<u64>,
+    pub(super) acknowledged: BTreeSet<u64>,
     /// Feed entries tried and acknowledged.
-    entries: (u64, u64),
+    pub(super) entries: (u64, u64),
     /// Whether the workload appends feed entries.
-    appends: bool,
+    pub(super) appends: bool,
+    /// Whether the workload goes on after an error.
+    pub(super) stubborn: bool,
     /// The first error.
-    error: Option<StoreError>,
+    pub(super) error: Option<StoreError>,
 }
 
 impl Tester {
     /// Opens a service.
-    fn open(disk: &SimDisk) -> Result<Self, StoreError> {
+    pub(super) fn open(disk: &SimDisk) -> Result<Self, StoreError> {
         let (service, _) = Service::open(Arc::new(disk.clone()), OPTIONS)?;
         let (tried, acknowledged) = (BTreeSet::new(), BTreeSet::new());
         Ok(Self {
@@ -65,12 +67,13 @@ impl Tester {
             acknowledged,
             entries: (0, 0),
             appends: true,
+            stubborn: false,
             error: None,
         })
     }
 
     /// Carries out a request and takes note of the replies; the last one is given.
-    fn ask(&mut self, request: Request) -> Option<Reply> {
+    pub(super) fn ask(&mut self, request: Request) -> Option<Reply> {
         let mut replies = Vec::new();
         self.service.execute(request, &mut replies);
         for reply in &replies {
@@ -87,22 +90,21 @@ impl Tester {
         replies.pop()
     }
 
-    /// The process is killed: nothing of it gets a last word. What it remembers is kept.
-    fn die(mut self) -> Self {
-        let idle = Self::open(&SimDisk::new(1 << 24)).unwrap();
-        std::mem::forget(std::mem::replace(&mut self.service, idle.service));
+    /// The process ends after its disk lost power, so that nothing of it gets a last word. What it remembers is kept.
+    pub(super) fn die(mut self) -> Self {
+        self.service = Self::open(&SimDisk::new(1 << 24)).unwrap().service;
         self
     }
 
     /// Puts a chunk.
-    fn put(&mut self, number: u64) {
+    pub(super) fn put(&mut self, number: u64) {
         let (id, bytes) = chunk(number);
         self.tried.insert(number);
         self.ask(Request::Put { op: number, id, bytes });
     }
 
     /// Reads a chunk.
-    fn get(&mut self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn get(&mut self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
         match self.ask(Request::Get { op: 0, id: chunk(number).0 }) {
             Some(Reply::Get { result, .. }) => result,
             other => panic!("{other:?}"),
@@ -110,16 +112,16 @@ impl Tester {
     }
 
     /// Appends the next feed entry.
-    fn append(&mut self) {
-        let sequence = self.entries.0;
-        self.entries.0 += 1;
+    pub(super) fn append(&mut self) {
+        let sequence = self.entries.1;
+        self.entries.0 = sequence + 1;
         let entries = vec![sequence.to_le_bytes().to_vec()];
         let settings = vec![("last".to_owned(), Some(sequence.to_le_bytes().to_vec()))];
         self.ask(Request::Append { op: sequence, feed: FEED, sequence, entries, settings });
     }
 
     /// All chunks, by scanning in pages of 7.
-    fn scan(&mut self, read: bool) -> BTreeMap<ChunkId, ScanState> {
+    pub(super) fn scan(&mut self, read: bool) -> BTreeMap<ChunkId, ScanState> {
         let mut all: BTreeMap<ChunkId, ScanState> = BTreeMap::new();
         loop {
             let after = all.last_key_value().map(|(id, _)| *id);
@@ -137,7 +139,7 @@ impl Tester {
     }
 
     /// Counts and sizes.
-    fn stats(&mut self) -> StoreStats {
+    pub(super) fn stats(&mut self) -> StoreStats {
         match self.ask(Request::Stats { op: 0 }) {
             Some(Reply::Stats { stats, .. }) => stats,
             other => panic!("{other:?}"),
@@ -145,7 +147,7 @@ impl Tester {
     }
 
     /// A seeded mix of everything, until it is done or something fails.
-    fn work(&mut self, seed: u64) {
+    pub(super) fn work(&mut self, seed: u64) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for step in 0..150 {
             match rng.next_u32() % 20 {
@@ -157,7 +159,7 @@ impl Tester {
                 18 => drop(self.get(seed * 1_000 + u64::from(rng.next_u32()) % (step + 1))),
                 _ => drop(self.ask(Request::Has { op: 0, ids: vec![chunk(step).0] })),
             }
-            if self.error.is_some() {
+            if self.error.is_some() && !self.stubborn {
                 return;
             }
         }
@@ -166,7 +168,7 @@ impl Tester {
 }
 
 /// Checks a disk after a crash against what had been said before it; gives the disk's service.
-fn check(disk: &SimDisk, before: &Tester) -> Tester {
+pub(super) fn check(disk: &SimDisk, before: &Tester) -> Tester {
     let (service, report) = Service::open(Arc::new(disk.clone()), OPTIONS).expect("it opens after any crash");
     assert_eq!((report.rotten_places, report.rotten_bytes, report.runs_discarded), (0, 0, 0), "{report:?}");
     let mut tester = Tester { service, ..Tester::open(&SimDisk::new(1 << 24)).unwrap() };
@@ -198,7 +200,7 @@ fn check(disk: &SimDisk, before: &Tester) -> Tester {
 }
 
 /// The index equals one built anew from the segments.
-fn equals_rebuild(tester: &mut Tester) {
+pub(super) fn equals_rebuild(tester: &mut Tester) {
     let found = tester.scan(true);
     assert!(found.values().all(|state| *state == ScanState::Good));
     tester.ask(Request::Flush { op: 0 });
@@ -230,12 +232,13 @@ fn crash_twice(seed: u64, call: u64, again: u64) {
     let before = before.die();
     let second = disk.image(&mut rng);
     second.fail_after(again, Fault::PowerLoss);
-    if let Ok(mut interrupted) = Tester::open(&second) {
+    let mut interrupted = Tester::open(&second);
+    if let Ok(interrupted) = &mut interrupted {
         interrupted.appends = false;
         interrupted.work(seed + 500);
-        interrupted.die();
     }
     let second = second.lose_power(&mut rng);
+    drop(interrupted);
     check(&second, &before);
     let mut after = check(&disk, &before);
     after.work(seed + 700);

@@ -67,7 +67,11 @@ impl Feeds {
             drop(aside);
             put_in_place(&*disk)?;
         }
-        let database = open_database(&disk, STATE_NAME)?;
+        let mut database = open_database(&disk, STATE_NAME)?;
+        // redb checks checksums only here; a damaged page that it meets later it takes for its own mistake.
+        if !database.check_integrity().map_err(failure)? {
+            log::warn!("`{STATE_NAME}` was damaged and could be repaired; look at the health of this disk");
+        }
         let format = {
             let transaction = database.begin_read().map_err(failure)?;
             let about = transaction.open_table(ABOUT).map_err(failure)?;
@@ -389,6 +393,31 @@ mod tests {
         drop(feeds);
         let error = Feeds::open(Arc::new(disk)).unwrap_err();
         assert!(error.to_string().ends_with("update nuthatch on this device"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_entry_is_never_given_out() {
+        let (disk, mut feeds) = fresh();
+        for sequence in 0..50 {
+            feeds.append(&feed(1), sequence, &[vec![7; 300]], &[]).unwrap();
+        }
+        drop(feeds);
+        let file = disk.content(STATE_NAME).unwrap();
+        let places = file.windows(64).enumerate().filter(|(_, bytes)| **bytes == [7; 64]).map(|(at, _)| at);
+        let mut refused = 0;
+        for at in places.step_by(997) {
+            let copy = disk.image(&mut ChaCha8Rng::seed_from_u64(0));
+            copy.flip_bits(STATE_NAME, u64::try_from(at).unwrap(), 0x20);
+            match Feeds::open(Arc::new(copy)) {
+                Ok(mut feeds) => {
+                    let entries = feeds.entries(None, None, 1 << 20).unwrap().0;
+                    assert!(entries.iter().all(|(_, _, entry)| *entry == [7; 300]), "old pages may rot");
+                }
+                Err(StoreError::Corrupt { .. }) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert!(refused > 0);
     }
 
     #[test]

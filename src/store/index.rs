@@ -176,6 +176,12 @@ impl Index {
         self.delta.entries.len() >= self.delta_max
     }
 
+    /// Whether the map holds more than it should because runs cannot be written: nothing more may be taken in.
+    #[must_use]
+    pub fn is_overfull(&self) -> bool {
+        self.delta.entries.len() >= self.delta_max * OVERFULL
+    }
+
     /// To be called after every group sync, when all facts taken in are durable: writes a run if the map is full, and goes
     /// on with merging for `steps` entries. What cannot be written now is tried again next time.
     ///

@@ -50,8 +50,8 @@ struct Tail {
 struct TailState {
     /// After the last mark: where each torn place is.
     torn: Vec<Gap>,
-    /// Whether anything stands after the last mark.
-    unmarked: bool,
+    /// Where the last mark ends, or the header if there is none.
+    marked: u64,
 }
 
 impl Log {
@@ -237,12 +237,34 @@ impl Log {
             return Ok(0);
         }
         self.tail = Some(Tail { number, name, end, mark_waits: false });
-        if state.unmarked {
+        if state.marked < end || torn_bytes > 0 {
+            self.rewrite(number, state.marked, end)?;
             self.sync()?;
         }
         Ok(torn_bytes)
     }
+
+    /// Writes what stands after the last mark once more, the mark included. A sync that failed before the last process
+    /// ended may have left pages that are read but were never written and that no later sync would write.
+    fn rewrite(&self, number: u32, marked: u64, end: u64) -> Result<(), DiskError> {
+        let name = segment_name(number);
+        let mut at = marked.saturating_sub(Frame::mark().total()).max(SEGMENT_HEADER_BYTES);
+        let mut piece = vec![0; REWRITE_BYTES];
+        while at < end {
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(REWRITE_BYTES);
+            let read = self.disk.read_at(&name, at, &mut piece[..wanted])?;
+            if read == 0 {
+                break;
+            }
+            self.disk.write_at(&name, at, &piece[..read])?;
+            at += bytes(read);
+        }
+        Ok(())
+    }
 }
+
+/// How much is written again at once.
+const REWRITE_BYTES: usize = 64 * 1024;
 
 /// Finds what stands after the last mark of the last segment.
 fn survey(disk: &dyn Disk, number: u32, end: u64) -> Result<TailState, StoreError> {
@@ -254,7 +276,7 @@ fn survey(disk: &dyn Disk, number: u32, end: u64) -> Result<TailState, StoreErro
             last_mark = after;
         }
     }
-    let mut state = TailState { torn: Vec::new(), unmarked: last_mark < end };
+    let mut state = TailState { torn: Vec::new(), marked: last_mark };
     let mut walk = Walk::new(disk, Position { segment: number, offset: last_mark }, end, last_mark);
     while let Some(found) = walk.step()? {
         if let Found::Gap(gap) = found {
@@ -296,7 +318,14 @@ pub fn replay(
         if number < from.segment || number > to.segment {
             continue;
         }
-        read_header(disk, number)?;
+        let header = read_header(disk, number)?;
+        let before = index.checked_sub(1).map_or(0, |before| segments[before] + 1);
+        if before < number && from.segment < number {
+            // The segment before is gone; how long it was stands in this one.
+            let lost = header.map_or(0, |header| header.previous_bytes);
+            let gap = Gap { from: 0, to: lost, unreadable: false };
+            each(Found::Gap(gap), Position { segment: number, offset: 0 })?;
+        }
         let length = disk.len(&segment_name(number))?;
         let stated = match segments.get(index + 1) {
             _ if number == to.segment => Some(to.offset),
