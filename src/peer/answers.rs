@@ -5,7 +5,7 @@
 
 use super::desk::{Desk, Membership};
 use super::handshake::{Local, Noise};
-use super::opened::{identify, Clocks, Known, Opened, Order, Ready};
+use super::opened::{identify, Clocks, Known, Opened, Order, Ready, Rival};
 use crate::base::ids::NodeId;
 use crate::base::limits::{
     HANDSHAKES_ANSWERED_MAX, HANDSHAKES_ANSWERED_PER_NODE_MAX, HANDSHAKE_MACS_MAX, HANDSHAKE_TIME_MAX,
@@ -37,6 +37,8 @@ struct Answered {
     mac: [u8; MAC_BYTES],
     /// That answer.
     reply: Vec<u8>,
+    /// Where the first message came from.
+    address: SocketAddr,
     /// The other side's index.
     remote: u32,
     /// When it was answered.
@@ -82,8 +84,7 @@ impl Answers {
         true
     }
 
-    /// A new first message, whose MAC is right; `index` is free for the answer. Whatever `is_better` finds in our own
-    /// handshakes is not answered.
+    /// A new first message, whose MAC is right; `index` is free for the answer.
     pub fn on_init(
         &mut self,
         member: &Membership,
@@ -91,7 +92,6 @@ impl Answers {
         clocks: &mut Clocks,
         (now, index, from): (Time, u32, SocketAddr),
         packet: &Handshake<'_>,
-        is_better: impl FnOnce(&Order) -> bool,
     ) {
         let pattern = packet.header.pattern;
         let local =
@@ -112,9 +112,6 @@ impl Answers {
                     return;
                 };
                 let order = clocks.place(&other.node, (other.node, claims.clock), &claims);
-                if is_better(&order) {
-                    return;
-                }
                 let answer = clocks.claims(clocks.latest(&other.node), Vec::new());
                 noise.write(&member.keys, header, Some(&answer)).ok().and_then(|reply| {
                     let ready = Ready { member: other, chain, keys: noise.keys()?, remote, order };
@@ -133,7 +130,8 @@ impl Answers {
         self.make_room(&stage);
         desk.transmit(from, reply.clone());
         let (mac, serial) = (*packet.mac, clocks.count());
-        self.answered.insert(index, Answered { mac, reply, remote, since: now, serial, stage });
+        self.answered
+            .insert(index, Answered { mac, reply, address: from, remote, since: now, serial, stage });
     }
 
     /// The third message of XX, whose MAC is right. It is fresh, for it depends on this side's answer.
@@ -202,17 +200,30 @@ impl Answers {
         Some(ready.open(session, from))
     }
 
-    /// Whether a handshake of `peer`, answered at most `age` ago, will win over `ours`, if there is one of ours.
+    /// Whether a handshake that `peer` began was answered at most `age` ago.
     #[must_use]
-    pub fn is_better(&self, peer: &NodeId, ours: Option<(NodeId, u64)>, now: Time, age: Span) -> bool {
+    pub fn is_expected(&self, peer: &NodeId, now: Time, age: Span) -> bool {
         self.answered.values().any(|answered| match &answered.stage {
-            AnsweredStage::Complete(ready) => {
-                let wins = ours.is_none_or(|(initiator, clock)| {
-                    ready.order.rank() > Order { initiator, clock, ..ready.order }.rank()
-                });
-                ready.member.node == *peer && now < answered.since + age && wins
-            }
+            AnsweredStage::Complete(ready) => ready.member.node == *peer && now < answered.since + age,
             AnsweredStage::Half(_) => false,
+        })
+    }
+
+    /// Whether a handshake that the same peer began, answered at most `age` ago, will win over ours. In XX nobody
+    /// knows the other yet: there the peer is known by its address, and the lower first message wins.
+    #[must_use]
+    pub fn is_better(&self, ours: &Rival, now: Time, age: Span) -> bool {
+        self.answered.values().filter(|answered| now < answered.since + age).any(|answered| {
+            match &answered.stage {
+                AnsweredStage::Complete(ready) => {
+                    let (initiator, clock) = ours.place;
+                    let place = Order { initiator, clock, ..ready.order };
+                    ours.peer == Some(ready.member.node) && ready.order.rank() > place.rank()
+                }
+                AnsweredStage::Half(_) => {
+                    ours.peer.is_none() && answered.address == ours.address && answered.mac < ours.mac
+                }
+            }
         })
     }
 

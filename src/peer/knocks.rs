@@ -6,11 +6,9 @@
 use super::desk::{Desk, Membership};
 use super::event::Event;
 use super::handshake::{Local, Noise};
-use super::opened::{identify, Clocks, Known, Opened, Order, Ready};
+use super::opened::{identify, Clocks, Known, Opened, Ready, Rival};
 use crate::base::ids::NodeId;
-use crate::base::limits::{
-    HANDSHAKES_BEGUN_MAX, HANDSHAKE_TIME_MAX, HANDSHAKE_WAIT_FIRST, SIMULTANEOUS_WAIT,
-};
+use crate::base::limits::{HANDSHAKES_BEGUN_MAX, HANDSHAKE_TIME_MAX, HANDSHAKE_WAIT_FIRST};
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
 use crate::wire::packet::{Data, Handshake, HandshakeHeader, Pattern, Stage, MAC_BYTES};
@@ -108,14 +106,17 @@ impl Knocks {
         );
     }
 
-    /// The peer and the clock of a handshake that waits for a reply of this pattern.
+    /// What waits for a reply of this pattern.
     #[must_use]
-    pub fn waiting(&self, header: &HandshakeHeader) -> Option<(Option<NodeId>, u64)> {
+    pub fn waiting(&self, own: NodeId, header: &HandshakeHeader) -> Option<Rival> {
         let begun = self.begun.get(&header.receiver)?;
         match &begun.stage {
-            BegunStage::Waiting(noise) if noise.pattern() == header.pattern => {
-                Some((begun.peer, begun.clock))
-            }
+            BegunStage::Waiting(noise) if noise.pattern() == header.pattern => Some(Rival {
+                peer: begun.peer.filter(|_| header.pattern == Pattern::Ik),
+                place: (own, begun.clock),
+                address: begun.address,
+                mac: *begun.datagram.last_chunk::<MAC_BYTES>()?,
+            }),
             BegunStage::Waiting(_) | BegunStage::Finished(_) => None,
         }
     }
@@ -209,30 +210,6 @@ impl Knocks {
         }
     }
 
-    /// Whether this side has begun an IK handshake with the same node a moment ago that will win over `theirs`: then
-    /// theirs is not answered yet, and no session is made only to be replaced.
-    #[must_use]
-    pub fn is_better(&self, own: NodeId, now: Time, theirs: &Order) -> bool {
-        self.begun.values().any(|begun| {
-            let ours = Order { initiator: own, clock: begun.clock, ..*theirs };
-            begun.peer == Some(theirs.initiator)
-                && begun.is_young(now)
-                && matches!(&begun.stage, BegunStage::Waiting(noise) if noise.pattern() == Pattern::Ik)
-                && ours.rank() > theirs.rank()
-        })
-    }
-
-    /// The same for XX, where nobody knows the other yet: by address, and the lower first message wins.
-    #[must_use]
-    pub fn is_better_at(&self, now: Time, address: SocketAddr, mac: &[u8; MAC_BYTES]) -> bool {
-        self.begun.values().any(|begun| {
-            begun.address == address
-                && begun.is_young(now)
-                && matches!(&begun.stage, BegunStage::Waiting(noise) if noise.pattern() == Pattern::Xx)
-                && begun.datagram.last_chunk::<MAC_BYTES>().is_some_and(|ours| ours < mac)
-        })
-    }
-
     /// A session with `node` stands, reached at `address`: what waits for the same is not needed.
     pub fn abandon(&mut self, node: &NodeId, address: Option<SocketAddr>) {
         self.begun.retain(|_, begun| {
@@ -273,13 +250,6 @@ impl Knocks {
             };
             !begun.peer.as_ref().is_some_and(is_removed) && !proven.as_ref().is_some_and(is_removed)
         });
-    }
-}
-
-impl Begun {
-    /// Whether it was begun a moment ago.
-    fn is_young(&self, now: Time) -> bool {
-        now < self.since + SIMULTANEOUS_WAIT
     }
 }
 

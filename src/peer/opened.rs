@@ -10,7 +10,7 @@ use crate::base::ids::NodeId;
 use crate::base::limits::MEMBERS_MAX;
 use crate::base::units::Time;
 use crate::feed::roster::{Member, Roster};
-use crate::wire::packet::Data;
+use crate::wire::packet::{Data, MAC_BYTES};
 use core::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -66,6 +66,18 @@ pub struct Order {
     pub incarnation: [u8; 8],
     /// Which of this side's handshakes.
     pub serial: u64,
+}
+
+/// A handshake that this side has begun, as it is compared with those that it has answered.
+pub struct Rival {
+    /// With whom (IK).
+    pub peer: Option<NodeId>,
+    /// Its initiator and clock.
+    pub place: (NodeId, u64),
+    /// Where its first message went.
+    pub address: SocketAddr,
+    /// That message's MAC.
+    pub mac: [u8; MAC_BYTES],
 }
 
 /// What gives handshakes their places.

@@ -12,7 +12,7 @@ use crate::base::ids::NodeId;
 use crate::base::limits::{HANDSHAKE_WAIT_FIRST, SIMULTANEOUS_WAIT};
 use crate::base::units::Time;
 use crate::feed::roster::Roster;
-use crate::wire::packet::{Data, Handshake, Pattern, Stage};
+use crate::wire::packet::{Data, Handshake, Stage};
 use std::net::SocketAddr;
 
 /// All handshakes on their way.
@@ -56,8 +56,7 @@ impl Openings {
         if self.knocks.is_begun(peer, address) {
             return;
         }
-        let is_expected =
-            peer.is_some_and(|peer| self.answers.is_better(&peer, None, now, HANDSHAKE_WAIT_FIRST));
+        let is_expected = peer.is_some_and(|peer| self.answers.is_expected(&peer, now, HANDSHAKE_WAIT_FIRST));
         self.knocks.begin(member, desk, &mut self.clocks, now, (index, peer, address, is_expected));
     }
 
@@ -72,34 +71,16 @@ impl Openings {
     ) -> Option<Opened> {
         let opened = match packet.header.stage {
             Stage::Init => {
-                self.on_init(member, desk, now, index, (from, packet));
+                if !self.answers.on_repeated(desk, from, packet) {
+                    let place = (now, index, from);
+                    self.answers.on_init(member, desk, &mut self.clocks, place, packet);
+                }
                 None
             }
             Stage::Reply => self.on_reply(member, desk, now, (from, packet)),
             Stage::Finish => self.answers.on_finish(member, desk, &mut self.clocks, now, (from, packet)),
         };
         self.abandon_for(opened)
-    }
-
-    /// A first message.
-    fn on_init(
-        &mut self,
-        member: &Membership,
-        desk: &mut Desk,
-        now: Time,
-        index: u32,
-        (from, packet): (SocketAddr, &Handshake<'_>),
-    ) {
-        let (knocks, own) = (&self.knocks, member.identity.node);
-        let is_xx = packet.header.pattern == Pattern::Xx;
-        if is_xx && knocks.is_better_at(now, from, packet.mac) || self.answers.on_repeated(desk, from, packet)
-        {
-            return;
-        }
-        let place = (now, index, from);
-        self.answers.on_init(member, desk, &mut self.clocks, place, packet, |theirs| {
-            knocks.is_better(own, now, theirs)
-        });
     }
 
     /// The reply to a first message of ours.
@@ -110,13 +91,13 @@ impl Openings {
         now: Time,
         (from, packet): (SocketAddr, &Handshake<'_>),
     ) -> Option<Opened> {
-        let Some((peer, clock)) = self.knocks.waiting(&packet.header) else {
+        let Some(ours) = self.knocks.waiting(member.identity.node, &packet.header) else {
             desk.counters.replayed += 1;
             return None;
         };
-        let ours = Some((member.identity.node, clock));
-        // The peer, which will win, has yet to send its first packet. If it does not, its reply comes again.
-        if peer.is_some_and(|peer| self.answers.is_better(&peer, ours, now, SIMULTANEOUS_WAIT)) {
+        // The peer has knocked here too and will win, but has yet to send its next message. If it does not, its reply
+        // to ours comes again.
+        if self.answers.is_better(&ours, now, SIMULTANEOUS_WAIT) {
             return None;
         }
         self.knocks.on_reply(member, desk, &mut self.clocks, now, (from, packet))
