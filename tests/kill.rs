@@ -96,7 +96,15 @@ fn a_lost_node_comes_back_from_the_words_and_one_other() {
     let phrase_file = fresh.dir.path().join("words");
     std::fs::write(&phrase_file, words).expect("the words can be written");
     let peer = second.address.to_string();
-    fresh.ok(&["recover", "--phrase-file", phrase_file.to_str().expect("a plain path"), "--peer", &peer, "--replace", "first"]);
+    fresh.ok(&[
+        "recover",
+        "--phrase-file",
+        phrase_file.to_str().expect("a plain path"),
+        "--peer",
+        &peer,
+        "--replace",
+        "first",
+    ]);
     let target = fresh.dir.path().join("back");
     fresh.ok(&["restore", "docs", "--to", target.to_str().expect("a plain path")]);
     assert_eq!(snapshot_of(&target), expected);
@@ -104,7 +112,11 @@ fn a_lost_node_comes_back_from_the_words_and_one_other() {
     kept.expect("the target can be written");
     let again = fresh.run(&["restore", "docs", "--to", target.to_str().expect("a plain path")]);
     assert_eq!(again.status.code(), Some(4), "what is kept is said");
-    assert_eq!(std::fs::read(target.join("large0")).expect("it is there"), b"mine", "nothing is overwritten unasked");
+    assert_eq!(
+        std::fs::read(target.join("large0")).expect("it is there"),
+        b"mine",
+        "nothing is overwritten unasked"
+    );
     fresh.ok(&["restore", "docs:large0", "--to", target.to_str().expect("a plain path"), "--overwrite"]);
     assert_eq!(snapshot_of(&target)[b"large0".as_slice()], expected[b"large0".as_slice()]);
     third.start();

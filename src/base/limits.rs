@@ -308,6 +308,8 @@ pub const UNSYNCED_BYTES_MAX: u64 = GROUP_BYTES_MAX + GROUP_BYTES_MAX / 2;
 pub const CALLS_MAX: usize = 64;
 /// A backup that waits for copies gives up this long after the last device that could make one was heard.
 pub const WAIT_FOR_PEERS_MAX: Span = Span::from_secs(15);
+/// ... or after this long without progress, when a connected device still owes a copy.
+pub const WAIT_FOR_STALLED_MAX: Span = Span::from_secs(60);
 /// A share that could not be had is tried again after this long (or when a peer comes up).
 pub const KEEP_RETRY: Span = Span::from_secs(30);
 /// Init, join and recover are given up after this long without an end.

@@ -175,7 +175,9 @@ impl Backup {
                 return Some(BackupOutput::Ask(ask));
             }
             if let State::Ended(_) = self.state {
-                let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else { return None };
+                let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else {
+                    return None;
+                };
                 return Some(BackupOutput::Finished(result.map(|outcome| *outcome)));
             }
             if self.idle || self.worked || matches!(self.state, State::Over) {
@@ -263,7 +265,8 @@ impl Backup {
         if self.job.marker.is_some_and(|marker| marker != self.marker) {
             return self.end(Err(BackupError::RootChanged { root }));
         }
-        let had_entries = self.job.parent.is_some_and(|parent| parent.counts.files + parent.counts.directories > 0);
+        let had_entries =
+            self.job.parent.is_some_and(|parent| parent.counts.files + parent.counts.directories > 0);
         if facts.empty && had_entries {
             return self.end(Err(BackupError::RootEmptied { root }));
         }
@@ -310,9 +313,9 @@ impl Backup {
         for step in 0..STEPS_PER_TURN_MAX {
             let joined = compare.join.next(&mut self.sink.ops, &mut self.sink.asks, &mut compare.report);
             let same = match joined {
-                Joined::Both(new, old) => Entry::decode(&old.value)
-                    .ok()
-                    .filter(|entry| is_unchanged(&new.found, entry, trusted_ns)),
+                Joined::Both(new, old) => {
+                    Entry::decode(&old.value).ok().filter(|entry| is_unchanged(&new.found, entry, trusted_ns))
+                }
                 Joined::Kept(old) => Entry::decode(&old.value).ok(),
                 Joined::New(_) | Joined::Gone(_) => None,
                 Joined::Wait => {
@@ -461,7 +464,13 @@ impl Backup {
             stale: stale.min(manifest.chunks),
             ..scanned.counts
         };
-        Outcome::Changed { tree, manifest: manifest.root, counts, report: scanned.report, marker: self.marker }
+        Outcome::Changed {
+            tree,
+            manifest: manifest.root,
+            counts,
+            report: scanned.report,
+            marker: self.marker,
+        }
     }
 
     /// More than a tenth of the parent's manifest is stale.
@@ -490,11 +499,9 @@ impl Backup {
     /// Progress, if there was enough since it was last told.
     fn progress(&mut self) -> Option<Progress> {
         let progress = match &self.state {
-            State::Compare(compare) => Progress {
-                files: compare.counts.files,
-                bytes: compare.counts.bytes,
-                ..Progress::default()
-            },
+            State::Compare(compare) => {
+                Progress { files: compare.counts.files, bytes: compare.counts.bytes, ..Progress::default() }
+            }
             State::Build(build) => build.progress(self.sink.new_bytes()),
             _ => return None,
         };

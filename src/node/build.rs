@@ -150,7 +150,11 @@ impl Build {
     }
 
     /// Takes an opening; gives it back if it is not for this pass.
-    pub(super) fn opened(&mut self, op: Op, result: Result<Opened, FileError>) -> Option<Result<Opened, FileError>> {
+    pub(super) fn opened(
+        &mut self,
+        op: Op,
+        result: Result<Opened, FileError>,
+    ) -> Option<Result<Opened, FileError>> {
         for task in &mut self.queue {
             if let Task::Fresh(fresh) = task {
                 if matches!(fresh.open, Open::Asked(asked) if asked == op) {
@@ -231,7 +235,9 @@ impl Build {
                     Ok(entry) => self.keep(old, entry),
                     Err(error) => self.report.unreadable(show(&old.key), error.to_string()),
                 },
-                Joined::Gone(old) => self.dropped += Entry::decode(&old.value).map_or(0, |entry| ids_of(&entry)),
+                Joined::Gone(old) => {
+                    self.dropped += Entry::decode(&old.value).map_or(0, |entry| ids_of(&entry))
+                }
                 Joined::OldLost => return Err(Built::OldLost),
                 Joined::Failed(error) => return Err(Built::RootFailed(error)),
                 Joined::Wait => return Ok(step > 0),
@@ -305,7 +311,13 @@ impl Build {
     }
 
     /// The first entry was opened, or not.
-    fn came(&mut self, fresh: Fresh, result: Result<Opened, FileError>, sealer: &mut Sealer, sink: &mut Sink) {
+    fn came(
+        &mut self,
+        fresh: Fresh,
+        result: Result<Opened, FileError>,
+        sealer: &mut Sealer,
+        sink: &mut Sink,
+    ) {
         let mut opened = match result {
             Ok(opened) if opened.found.kind == fresh.new.found.kind => opened,
             Ok(_) => {
@@ -318,13 +330,16 @@ impl Build {
         match (kind_of(opened.found.kind), opened.target.take()) {
             (Some(Kind::File), _) => {
                 let block = std::mem::take(&mut opened.block);
-                let reading = Reading::new(fresh.new.path.clone(), opened.found.stat.size, block, &self.tools);
+                let reading =
+                    Reading::new(fresh.new.path.clone(), opened.found.stat.size, block, &self.tools);
                 self.reading = Some((fresh, opened, reading));
             }
             (Some(Kind::Symlink), Some(target)) => {
                 self.push_fresh(&fresh, opened, Content::Target(target), &[], false, sealer, sink);
             }
-            (Some(Kind::Directory), _) => self.push_fresh(&fresh, opened, Content::None, &[], false, sealer, sink),
+            (Some(Kind::Directory), _) => {
+                self.push_fresh(&fresh, opened, Content::None, &[], false, sealer, sink)
+            }
             (Some(Kind::Symlink) | None, _) => {
                 let error = FileError { kind: FileErrorKind::Failed, detail: "it has no target".into() };
                 self.unreadable(fresh, &error, sealer, sink);
@@ -485,7 +500,8 @@ impl Build {
     /// Puts an entry into the tree.
     fn push(&mut self, key: &[u8], value: &[u8], tail: &[u8], sealer: &mut Sealer, sink: &mut Sink) {
         let Some(builder) = &mut self.builder else { return };
-        let mut seal = |parts: NodeParts<'_>| sink.seal(sealer, ChunkKind::Tree, parts.compress, parts.follow);
+        let mut seal =
+            |parts: NodeParts<'_>| sink.seal(sealer, ChunkKind::Tree, parts.compress, parts.follow);
         match builder.push(key, value, tail, &mut seal) {
             Ok(()) => {}
             Err(MapError::TooLong) => self.report.unreadable(show(key), "its entry is too long"),
@@ -501,7 +517,8 @@ impl Build {
 
     /// Ends the tree.
     fn finish(&mut self, builder: MapBuilder, sealer: &mut Sealer, sink: &mut Sink) -> Built {
-        let mut seal = |parts: NodeParts<'_>| sink.seal(sealer, ChunkKind::Tree, parts.compress, parts.follow);
+        let mut seal =
+            |parts: NodeParts<'_>| sink.seal(sealer, ChunkKind::Tree, parts.compress, parts.follow);
         match builder.finish(&mut seal) {
             Ok(tree) => {
                 sink.flush_ids();

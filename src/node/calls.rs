@@ -10,8 +10,8 @@ use serde_json::{json, Value};
 use super::api::{ApiError, Call, Piece};
 use super::core::{Core, Duty};
 use super::ports::{CallId, Ending, Output};
-use crate::base::ids::FolderId;
-use crate::base::limits::{CALLS_MAX, CALL_PIECES_MAX, WAIT_FOR_PEERS_MAX};
+use crate::base::ids::{FolderId, NodeId};
+use crate::base::limits::{CALLS_MAX, CALL_PIECES_MAX, WAIT_FOR_PEERS_MAX, WAIT_FOR_STALLED_MAX};
 use crate::base::units::Time;
 
 /// All running calls.
@@ -54,6 +54,8 @@ struct Waiting {
     heard: Time,
     /// The copies that were told last.
     told: Option<u8>,
+    /// When to look whether it is to be given up.
+    next_look: Time,
 }
 
 impl Calls {
@@ -67,7 +69,9 @@ impl Calls {
     /// The call waits until the folder is protected.
     pub(super) fn wait_protected(&mut self, call: CallId, folder: FolderId, now: Time) {
         if let Some(running) = self.running.get_mut(&call) {
-            running.protecting.insert(folder, Waiting { heard: now, told: None });
+            running
+                .protecting
+                .insert(folder, Waiting { heard: now, told: None, next_look: now + WAIT_FOR_PEERS_MAX });
         }
     }
 
@@ -85,7 +89,7 @@ impl Calls {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let waits = self.running.values().flat_map(|running| running.protecting.values());
-        waits.map(|waiting| waiting.heard + WAIT_FOR_PEERS_MAX).min()
+        waits.map(|waiting| waiting.next_look).min()
     }
 }
 
@@ -165,7 +169,11 @@ impl Core {
         let any_member = anybody || matches!(call, Call::Nodes | Call::Verify { .. });
         if !any_member && member.sealer.is_none() {
             let hint = "run this on a full node";
-            return Err(ApiError::new("not_full", "this node stores sealed chunks only and holds no key to read or change folders", hint));
+            return Err(ApiError::new(
+                "not_full",
+                "this node stores sealed chunks only and holds no key to read or change folders",
+                hint,
+            ));
         }
         Ok(())
     }
@@ -289,7 +297,11 @@ impl Core {
             let folder_name = self.folder_name(&folder);
             let line = json!({"event": "protected", "folder": folder_name, "have": protection.have, "wanted": protection.wanted});
             let now = self.now.time;
-            let Some(wait) = self.calls.running.get_mut(&id).and_then(|running| running.protecting.get_mut(&folder)) else { continue };
+            let Some(wait) =
+                self.calls.running.get_mut(&id).and_then(|running| running.protecting.get_mut(&folder))
+            else {
+                continue;
+            };
             if wait.told != Some(protection.have) {
                 wait.told = Some(protection.have);
                 wait.heard = now;
@@ -301,22 +313,34 @@ impl Core {
         }
     }
 
-    /// Gives up waits for which nobody has been heard for too long.
+    /// Gives up waits for which nothing has been heard for too long: sooner when nobody who is connected still owes a
+    /// copy, later when somebody does and is silent about it.
     pub(super) fn give_up_waiting(&mut self) {
         let now = self.now.time;
-        let connected = self.gossip.peers().next().is_some();
-        let mut late = Vec::new();
-        for (id, running) in &mut self.calls.running {
-            for (folder, waiting) in &mut running.protecting {
-                if connected {
-                    waiting.heard = now;
-                } else if waiting.heard + WAIT_FOR_PEERS_MAX <= now {
-                    late.push((*id, *folder));
-                }
+        for waiting in self.calls.running.values_mut().flat_map(|running| running.protecting.values_mut()) {
+            if waiting.next_look <= now {
+                waiting.next_look = now + WAIT_FOR_PEERS_MAX.part(3);
             }
         }
-        for (id, folder) in late {
+        let late: Vec<(CallId, FolderId, Time)> = self
+            .calls
+            .running
+            .iter()
+            .flat_map(|(id, running)| {
+                running.protecting.iter().map(|(folder, waiting)| (*id, *folder, waiting.heard))
+            })
+            .filter(|(_, _, heard)| *heard + WAIT_FOR_PEERS_MAX <= now)
+            .collect();
+        for (id, folder, heard) in late {
             let Some(fact) = self.newest_snapshot(&folder) else { continue };
+            let owes = |node: &NodeId| {
+                let member = self.member.as_ref();
+                member
+                    .is_some_and(|member| !member.view.receipts(&fact.id).any(|(holder, _)| holder == *node))
+            };
+            if self.gossip.peers().any(owes) && heard + WAIT_FOR_STALLED_MAX > now {
+                continue;
+            }
             let protection = self.protection_of(&fact);
             let line = json!({
                 "event": "protected", "folder": self.folder_name(&folder), "have": protection.have,
@@ -337,7 +361,14 @@ impl Core {
 
     /// Tells calls that wait for a snapshot's copies how far the holders are.
     pub(super) fn show_replication(&mut self, snapshot: &crate::base::ids::SnapshotId) {
-        let Some(folder) = self.member.as_ref().and_then(|member| member.view.snapshot(snapshot)).map(|fact| fact.entry.folder) else { return };
+        let Some(folder) = self
+            .member
+            .as_ref()
+            .and_then(|member| member.view.snapshot(snapshot))
+            .map(|fact| fact.entry.folder)
+        else {
+            return;
+        };
         let Some(fact) = self.newest_snapshot(&folder).filter(|fact| fact.id == *snapshot) else { return };
         let protection = self.protection_of(&fact);
         let progress: Vec<(u64, u64)> =
@@ -351,7 +382,7 @@ impl Core {
                 "chunks": fact.entry.counts.chunks.saturating_mul(u64::try_from(progress.len()).unwrap_or(1)),
             },
         });
-        let calls: Vec<crate::node::ports::CallId> = self
+        let calls: Vec<CallId> = self
             .calls
             .running
             .iter()
@@ -359,6 +390,11 @@ impl Core {
             .map(|(id, _)| *id)
             .collect();
         for id in calls {
+            if let Some(waiting) =
+                self.calls.running.get_mut(&id).and_then(|running| running.protecting.get_mut(&folder))
+            {
+                waiting.heard = self.now.time;
+            }
             self.progress(id, line.clone());
         }
     }
@@ -382,8 +418,12 @@ impl Core {
     /// Tells followers what they have not seen.
     pub(super) fn show_activity(&mut self) {
         let count = self.activity.count();
-        let followers: Vec<(CallId, u64)> =
-            self.calls.running.iter().filter_map(|(id, running)| running.follows.map(|seen| (*id, seen))).collect();
+        let followers: Vec<(CallId, u64)> = self
+            .calls
+            .running
+            .iter()
+            .filter_map(|(id, running)| running.follows.map(|seen| (*id, seen)))
+            .collect();
         for (id, seen) in followers {
             let lines: Vec<Value> = self.activity.since(seen).collect();
             if let Some(running) = self.calls.running.get_mut(&id) {

@@ -127,7 +127,11 @@ impl Reading {
     }
 
     /// Takes a block that was asked for; gives it back if it is not for this file.
-    pub(super) fn came(&mut self, op: Op, result: Result<Block, FileError>) -> Option<Result<Block, FileError>> {
+    pub(super) fn came(
+        &mut self,
+        op: Op,
+        result: Result<Block, FileError>,
+    ) -> Option<Result<Block, FileError>> {
         if self.asked != Some(op) {
             return Some(result);
         }
@@ -307,9 +311,8 @@ impl Pieces {
         let Some(list) = &mut self.list else { return };
         let key = self.end.to_be_bytes();
         self.end = self.end.saturating_add(piece.length());
-        let mut seal = |parts: NodeParts<'_>| {
-            sink.seal(sealer, ChunkKind::Pieces, parts.compress, parts.follow)
-        };
+        let mut seal =
+            |parts: NodeParts<'_>| sink.seal(sealer, ChunkKind::Pieces, parts.compress, parts.follow);
         let pushed = piece
             .encode()
             .map_err(|error| error.to_string())
@@ -325,9 +328,8 @@ impl Pieces {
             return if self.here.is_empty() { Content::None } else { Content::Pieces(self.here) };
         };
         let pieces = list.entries();
-        let mut seal = |parts: NodeParts<'_>| {
-            sink.seal(sealer, ChunkKind::Pieces, parts.compress, parts.follow)
-        };
+        let mut seal =
+            |parts: NodeParts<'_>| sink.seal(sealer, ChunkKind::Pieces, parts.compress, parts.follow);
         match list.finish(&mut seal) {
             Ok(root) => Content::List { root, pieces },
             Err(error) => {

@@ -104,6 +104,8 @@ pub struct Core {
     pub(super) activity: Activity,
     /// Ends the name under which mDNS announces this run.
     pub(super) instance_suffix: Option<String>,
+    /// The day whose tag is announced.
+    pub(super) announced_day: i64,
 }
 
 /// A job of many turns.
@@ -172,6 +174,7 @@ impl Core {
             entering: Entering::default(),
             activity: Activity::default(),
             instance_suffix: None,
+            announced_day: 0,
         };
         core.begin_loading();
         core
@@ -268,6 +271,7 @@ impl Core {
             return;
         }
         self.entering_timeout();
+        self.announce_daily();
         self.reach_timeout();
         self.holding_timeout();
         self.folders_timeout();
@@ -334,9 +338,13 @@ impl Core {
         }
         match (pending, reply) {
             (Pending::LoadSettings, Reply::Load { settings, .. }) => self.settings_loaded(settings),
-            (Pending::LoadEntries, Reply::Entries { entries, more, .. }) => self.entries_loaded(entries, more),
+            (Pending::LoadEntries, Reply::Entries { entries, more, .. }) => {
+                self.entries_loaded(entries, more)
+            }
             (Pending::Append(appended), Reply::Append { result, .. }) => self.appended(appended, result),
-            (Pending::ReadEntries { peer }, Reply::Entries { entries, .. }) => self.entries_read(&peer, entries),
+            (Pending::ReadEntries { peer }, Reply::Entries { entries, .. }) => {
+                self.entries_read(&peer, entries)
+            }
             (Pending::Save(then), Reply::Save { result, .. }) => self.saved(then, result),
             (Pending::Stats(call), Reply::Stats { stats, .. }) => self.status_with(call, Some(&stats)),
             (Pending::Stats(call), _) => self.status_with(call, None),

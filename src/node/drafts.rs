@@ -62,7 +62,12 @@ pub fn load(settings: &BTreeMap<String, Vec<u8>>) -> Vec<Draft> {
 
 impl Core {
     /// Keeps a new snapshot: in the feed if that is allowed now, else as a draft. `line` is told when it is durable.
-    pub(super) fn keep_snapshot(&mut self, draft: Draft, line: Value, mut settings: Vec<(String, Option<Vec<u8>>)>) {
+    pub(super) fn keep_snapshot(
+        &mut self,
+        draft: Draft,
+        line: Value,
+        mut settings: Vec<(String, Option<Vec<u8>>)>,
+    ) {
         let folder = draft.entry.folder;
         self.calls.put_snapshot_line(folder, line);
         let may_publish = self.member.as_ref().is_some_and(|member| member.confirmed && !member.is_alone());
@@ -84,7 +89,8 @@ impl Core {
         let mut renamed: BTreeMap<SnapshotId, SnapshotId> = BTreeMap::new();
         for mut draft in drafts {
             let (key, id) = (draft.key(), draft.id());
-            draft.entry.parent = draft.entry.parent.map(|parent| renamed.get(&parent).copied().unwrap_or(parent));
+            draft.entry.parent =
+                draft.entry.parent.map(|parent| renamed.get(&parent).copied().unwrap_or(parent));
             if let Some(published) = self.publish(draft, vec![(key, None)], false) {
                 renamed.insert(id, published);
             }
@@ -92,14 +98,20 @@ impl Core {
     }
 
     /// Seals the text and appends the entry.
-    fn publish(&mut self, draft: Draft, settings: Vec<(String, Option<Vec<u8>>)>, announce: bool) -> Option<SnapshotId> {
+    fn publish(
+        &mut self,
+        draft: Draft,
+        settings: Vec<(String, Option<Vec<u8>>)>,
+        announce: bool,
+    ) -> Option<SnapshotId> {
         let folder = draft.entry.folder;
         let member = self.member.as_ref()?;
         let sealer = member.sealer.as_ref()?;
         let plain = draft.text.encode().ok()?;
         let sealed = sealer.seal_text(&member.own, member.next_sequence(), &plain);
         let entry = SnapshotEntry { sealed, ..draft.entry };
-        let applied = self.append(Body::Snapshot(entry), settings, AfterAppend::Published { folder, announce })?;
+        let applied =
+            self.append(Body::Snapshot(entry), settings, AfterAppend::Published { folder, announce })?;
         Some(SnapshotId::from_bytes(*applied.hash.as_bytes()))
     }
 
@@ -119,14 +131,16 @@ impl Core {
                 draft: false,
             }
         });
-        let drafts = self.folders.drafts.iter().filter(|draft| wanted(&draft.entry.folder)).map(|draft| SnapshotFact {
-            id: draft.id(),
-            writer: member.node,
-            tree: Some(draft.text.tree),
-            skipped: draft.text.skipped,
-            torn: draft.text.torn,
-            entry: draft.entry.clone(),
-            draft: true,
+        let drafts = self.folders.drafts.iter().filter(|draft| wanted(&draft.entry.folder)).map(|draft| {
+            SnapshotFact {
+                id: draft.id(),
+                writer: member.node,
+                tree: Some(draft.text.tree),
+                skipped: draft.text.skipped,
+                torn: draft.text.torn,
+                entry: draft.entry.clone(),
+                draft: true,
+            }
         });
         let mut all: Vec<SnapshotFact> = published.chain(drafts).collect();
         all.sort_by_key(|fact| (fact.entry.folder, fact.entry.taken, fact.draft));

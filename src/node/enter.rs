@@ -242,7 +242,13 @@ impl Core {
         let secret = self.new_secret();
         self.way_begins(
             call,
-            WayKind::Pairing { code: code.to_owned(), secret, tried: Vec::new(), fixed: peer.is_some(), failure: None },
+            WayKind::Pairing {
+                code: code.to_owned(),
+                secret,
+                tried: Vec::new(),
+                fixed: peer.is_some(),
+                failure: None,
+            },
         );
         match peer {
             Some(address) => self.try_code(address),
@@ -278,7 +284,8 @@ impl Core {
         let own = FeedId { node: secret.node_id(), random: self.random() };
         let mut member = Membership::new(secret, Keys::Full(root.full_keys()), own);
         if let Err(error) = member.view.introduce(&[admit.clone()]) {
-            return self.end_call(call, Err(ApiError::new("internal", error.to_string(), "please report this")));
+            return self
+                .end_call(call, Err(ApiError::new("internal", error.to_string(), "please report this")));
         }
         self.member = Some(member);
         self.open_endpoint(vec![admit.clone()]);
@@ -295,13 +302,18 @@ impl Core {
     pub(super) fn call_invite(&mut self, call: CallId, role: Role, wait: bool) {
         let is_full = self.member.as_ref().is_some_and(|member| member.keys.role() == Role::Full);
         if !is_full {
-            let error = ApiError::new("not_full", "only a full node of a vault can invite", "run `nuthatch invite` on a full node");
+            let error = ApiError::new(
+                "not_full",
+                "only a full node of a vault can invite",
+                "run `nuthatch invite` on a full node",
+            );
             return self.end_call(call, Err(error));
         }
         let number = self.rng.next_u64() % 100_000_000;
         let code = format!("{number:08}");
         if let Err(error) = self.endpoint.open_invitation(self.now.time, &code) {
-            return self.end_call(call, Err(ApiError::new("internal", error.to_string(), "please report this")));
+            return self
+                .end_call(call, Err(ApiError::new("internal", error.to_string(), "please report this")));
         }
         let addresses: Vec<String> = self.listening.iter().map(ToString::to_string).collect();
         let expires_us = crate::base::limits::PAIRING_TIME_MAX.as_micros();
@@ -329,12 +341,20 @@ impl Core {
         let Some(role) = self.entering.invitation.as_ref().map(|invitation| invitation.role) else { return };
         let Ok((application, [])) = postcard::take_from_bytes::<Application>(hello) else { return };
         let node = author_of(&application.signing);
-        let admit =
-            Admit { signing: application.signing, channel: application.channel, role, name: application.name.clone() };
+        let admit = Admit {
+            signing: application.signing,
+            channel: application.channel,
+            role,
+            name: application.name.clone(),
+        };
         let Some(member) = &self.member else { return };
         let keys = match (&member.keys, role) {
             (Keys::Full(full), Role::Full) => Keys::Full(full.clone()),
-            (keys, _) => Keys::Store(StoreKeys { vault: keys.vault(), root_public: keys.root_public(), door: keys.door().clone() }),
+            (keys, _) => Keys::Store(StoreKeys {
+                vault: keys.vault(),
+                root_public: keys.root_public(),
+                door: keys.door().clone(),
+            }),
         };
         let chain_before = member.view.admit_chain(&member.node);
         self.note(Level::Info, "members", format!("{} joins from {from}", application.name));
@@ -353,15 +373,25 @@ impl Core {
         let welcome = postcard::take_from_bytes::<Welcome>(payload).ok().filter(|(_, rest)| rest.is_empty());
         let keys = welcome.as_ref().and_then(|(welcome, _)| super::boot::decode_keys(&welcome.keys));
         let (Some((welcome, _)), Some(keys)) = (welcome, keys) else {
-            return self.way_fails(ApiError::new("bad_answer", "the inviter's answer cannot be read", "run the same version of nuthatch on both devices"));
+            return self.way_fails(ApiError::new(
+                "bad_answer",
+                "the inviter's answer cannot be read",
+                "run the same version of nuthatch on both devices",
+            ));
         };
         let Some(way) = &mut self.entering.way else { return };
-        let WayKind::Pairing { secret, .. } = std::mem::replace(&mut way.kind, WayKind::Connecting) else { return };
+        let WayKind::Pairing { secret, .. } = std::mem::replace(&mut way.kind, WayKind::Connecting) else {
+            return;
+        };
         way.until = self.now.time + ENTER_TIME_MAX;
         let own = FeedId { node: secret.node_id(), random: self.random() };
         let mut member = Membership::new(secret, keys, own);
         if let Err(error) = member.view.introduce(&welcome.chain) {
-            return self.way_fails(ApiError::new("bad_answer", format!("the inviter's answer is not valid: {error}"), "run `nuthatch invite` again"));
+            return self.way_fails(ApiError::new(
+                "bad_answer",
+                format!("the inviter's answer is not valid: {error}"),
+                "run `nuthatch invite` again",
+            ));
         }
         let settings = member_settings(&member, &welcome.chain);
         self.member = Some(member);
@@ -370,7 +400,9 @@ impl Core {
 
     /// Pairing did not work at an address.
     pub(super) fn pair_failed(&mut self, reason: PairFailure, from: SocketAddr) {
-        let Some(Way { kind: WayKind::Pairing { fixed, failure, .. }, .. }) = &mut self.entering.way else { return };
+        let Some(Way { kind: WayKind::Pairing { fixed, failure, .. }, .. }) = &mut self.entering.way else {
+            return;
+        };
         *failure = Some(reason);
         if *fixed || reason == PairFailure::WrongCode {
             let code = match reason {
@@ -406,9 +438,15 @@ impl Core {
 
     /// An inviting node was seen.
     pub(super) fn entering_sighted(&mut self, addresses: &[SocketAddr]) {
-        let Some(Way { kind: WayKind::Pairing { fixed: false, tried, .. }, .. }) = &self.entering.way else { return };
-        let fresh: Vec<SocketAddr> =
-            addresses.iter().filter(|address| !tried.contains(address)).take(CODE_ADDRESSES_MAX.saturating_sub(tried.len())).copied().collect();
+        let Some(Way { kind: WayKind::Pairing { fixed: false, tried, .. }, .. }) = &self.entering.way else {
+            return;
+        };
+        let fresh: Vec<SocketAddr> = addresses
+            .iter()
+            .filter(|address| !tried.contains(address))
+            .take(CODE_ADDRESSES_MAX.saturating_sub(tried.len()))
+            .copied()
+            .collect();
         for address in fresh {
             self.try_code(address);
         }
@@ -451,8 +489,15 @@ impl Core {
         let settled = self.gossip.is_settled() && self.pending.is_empty();
         match &way.kind {
             WayKind::Pairing { failure, .. } if is_late => {
-                let reason = failure.map_or_else(|| "no node that invites was found on this network".to_owned(), |reason| reason.to_string());
-                self.way_fails(ApiError::new("no_peer", reason, "run `nuthatch invite` on a member, or name its address with --peer ADDR"));
+                let reason = failure.map_or_else(
+                    || "no node that invites was found on this network".to_owned(),
+                    |reason| reason.to_string(),
+                );
+                self.way_fails(ApiError::new(
+                    "no_peer",
+                    reason,
+                    "run `nuthatch invite` on a member, or name its address with --peer ADDR",
+                ));
             }
             WayKind::Connecting if settled || is_late => self.way_joined(connected),
             WayKind::Seeking(_) if is_late => {
@@ -474,8 +519,12 @@ impl Core {
     fn way_joined(&mut self, connected: bool) {
         let Some(way) = self.entering.way.take() else { return };
         let Some(member) = &self.member else { return };
-        let (vault, node, role) = (member.keys.vault().hex(), member.node.hex(), role_word(member.keys.role()));
-        self.json(way.call, json!({"event": "joined", "vault": vault, "node": node, "role": role, "connected": connected}));
+        let (vault, node, role) =
+            (member.keys.vault().hex(), member.node.hex(), role_word(member.keys.role()));
+        self.json(
+            way.call,
+            json!({"event": "joined", "vault": vault, "node": node, "role": role, "connected": connected}),
+        );
         self.note(Level::Info, "members", "this node has joined a vault");
         self.end_call(way.call, Ok(Ending::Complete));
         self.announce();
@@ -494,7 +543,10 @@ impl Core {
         }
         let Some(member) = &self.member else { return };
         let (vault, node) = (member.keys.vault().hex(), member.node.hex());
-        self.json(way.call, json!({"event": "recovered", "vault": vault, "node": node, "role": "full", "adopted": adopted}));
+        self.json(
+            way.call,
+            json!({"event": "recovered", "vault": vault, "node": node, "role": "full", "adopted": adopted}),
+        );
         self.note(Level::Info, "members", "this node was recovered from the phrase");
         self.end_call(way.call, Ok(Ending::Complete));
         self.describe_self();
@@ -506,12 +558,17 @@ impl Core {
         let folders = super::folders::folders_of(member, &lost);
         let heads = member.view.heads().into_iter().filter(|head| head.feed.node == lost).collect();
         let head = member.view.head(&recovery.feed);
-        let (sequence, previous) = head.map_or((0, EntryHash::from_bytes([0; 32])), |head| (head.length, head.hash));
+        let (sequence, previous) =
+            head.map_or((0, EntryHash::from_bytes([0; 32])), |head| (head.length, head.hash));
         let body = Body::Remove(Remove { node: lost, heads });
         let entry = Entry { feed: recovery.feed, sequence, previous, wall: self.now.wall, body };
-        match sign(&entry, &recovery.root.signing_key()).and_then(|bytes| member.view.apply(&bytes).map(|applied| (applied, bytes))) {
+        match sign(&entry, &recovery.root.signing_key())
+            .and_then(|bytes| member.view.apply(&bytes).map(|applied| (applied, bytes)))
+        {
             Ok(signed) => self.keep_entries(vec![signed], None, Vec::new(), AfterAppend::Nothing),
-            Err(error) => self.note(Level::Error, "members", format!("the lost node was not removed: {error}")),
+            Err(error) => {
+                self.note(Level::Error, "members", format!("the lost node was not removed: {error}"))
+            }
         }
         let names = folders.iter().map(|(_, text, _)| text.name.clone()).collect();
         for (entry, text, _) in folders {
@@ -553,9 +610,15 @@ impl Core {
 
     /// The disk did not take entries.
     pub(super) fn append_failed(&mut self, then: AfterAppend, reason: &str) {
-        let error = ApiError::new("disk", format!("the disk did not take it: {reason}"), "free space on the node's disk and try again");
+        let error = ApiError::new(
+            "disk",
+            format!("the disk did not take it: {reason}"),
+            "free space on the node's disk and try again",
+        );
         match then {
-            AfterAppend::Initialised { call, .. } | AfterAppend::Done { call, .. } => self.end_call(call, Err(error)),
+            AfterAppend::Initialised { call, .. } | AfterAppend::Done { call, .. } => {
+                self.end_call(call, Err(error))
+            }
             AfterAppend::Published { folder, .. } => self.backup_failed(folder, error),
             AfterAppend::Nothing | AfterAppend::Admitted { .. } => {}
         }
@@ -564,7 +627,11 @@ impl Core {
     /// Settings are saved, or not.
     pub(super) fn saved(&mut self, then: AfterSave, result: Result<(), StoreError>) {
         let failure = result.err().map(|error| {
-            ApiError::new("disk", format!("the disk did not take it: {error}"), "free space on the node's disk and try again")
+            ApiError::new(
+                "disk",
+                format!("the disk did not take it: {error}"),
+                "free space on the node's disk and try again",
+            )
         });
         match (then, failure) {
             (AfterSave::Nothing, None) => {}
@@ -641,7 +708,10 @@ impl Core {
     /// An address is tried with the code.
     fn try_code(&mut self, address: SocketAddr) {
         let name = self.setup.config.name.clone().unwrap_or_else(|| self.setup.host_name.clone());
-        let Some(Way { kind: WayKind::Pairing { code, secret, tried, .. }, .. }) = &mut self.entering.way else { return };
+        let Some(Way { kind: WayKind::Pairing { code, secret, tried, .. }, .. }) = &mut self.entering.way
+        else {
+            return;
+        };
         tried.push(address);
         let application =
             Application { signing: secret.signing_public(), channel: secret.channel_public(), name };
@@ -676,7 +746,11 @@ impl Core {
     /// Refuses to enter a vault twice, or two at once.
     fn check_outside(&self) -> Result<(), ApiError> {
         if self.member.is_some() && self.entering.way.is_none() {
-            return Err(ApiError::new("member_already", "this node belongs to a vault already", "use an empty home (--home DIR) for another one"));
+            return Err(ApiError::new(
+                "member_already",
+                "this node belongs to a vault already",
+                "use an empty home (--home DIR) for another one",
+            ));
         }
         if self.entering.way.is_some() {
             return Err(ApiError::new("busy", "another join or recover is running", "wait until it ends"));
@@ -697,10 +771,16 @@ impl Core {
     /// The root admits this node, as the first entry of `feed`.
     fn sign_admit(&self, root: &RootSecret, feed: FeedId, secret: &NodeSecret) -> Result<Vec<u8>, ApiError> {
         let name = self.setup.config.name.clone().unwrap_or_else(|| self.setup.host_name.clone());
-        let admit = Admit { signing: secret.signing_public(), channel: secret.channel_public(), role: Role::Full, name };
+        let admit = Admit {
+            signing: secret.signing_public(),
+            channel: secret.channel_public(),
+            role: Role::Full,
+            name,
+        };
         let previous = EntryHash::from_bytes([0; 32]);
         let entry = Entry { feed, sequence: 0, previous, wall: self.now.wall, body: Body::Admit(admit) };
-        sign(&entry, &root.signing_key()).map_err(|error| ApiError::new("bad_name", error.to_string(), "choose a shorter name"))
+        sign(&entry, &root.signing_key())
+            .map_err(|error| ApiError::new("bad_name", error.to_string(), "choose a shorter name"))
     }
 }
 

@@ -11,12 +11,12 @@ use serde_json::json;
 use super::activity::Level;
 use super::api::{ApiError, FolderAdd};
 use super::backup::Backup;
-use super::outcome::{BackupError, BackupJob, Outcome, Parent, Progress, Report};
 use super::core::{Core, Duty};
 use super::drafts::Draft;
 use super::enter::AfterAppend;
 use super::member::Membership;
 use super::names;
+use super::outcome::{BackupError, BackupJob, Outcome, Parent, Progress, Report};
 use super::ports::{CallId, Ending};
 use crate::base::ids::{ChunkId, FolderId, NodeId, SnapshotId};
 use crate::base::limits::{FOLDERS_MAX, SCAN_AFTER_START};
@@ -98,7 +98,8 @@ pub(super) fn folders_of(member: &Membership, writer: &NodeId) -> Vec<(FolderEnt
         .folders()
         .filter(|fact| fact.writer == *writer && !fact.entry.removed)
         .filter_map(|fact| {
-            let plain = member.sealer.as_ref()?.open_text(&fact.feed, fact.sequence, &fact.entry.sealed).ok()?;
+            let plain =
+                member.sealer.as_ref()?.open_text(&fact.feed, fact.sequence, &fact.entry.sealed).ok()?;
             Some((fact.entry.clone(), FolderText::decode(&plain).ok()?, fact.wall))
         })
         .collect()
@@ -118,7 +119,8 @@ impl Core {
             .view
             .folders()
             .filter_map(|fact| {
-                let plain = member.sealer.as_ref()?.open_text(&fact.feed, fact.sequence, &fact.entry.sealed).ok()?;
+                let plain =
+                    member.sealer.as_ref()?.open_text(&fact.feed, fact.sequence, &fact.entry.sealed).ok()?;
                 Some((fact.writer, fact.entry.clone(), FolderText::decode(&plain).ok()?))
             })
             .collect()
@@ -152,7 +154,8 @@ impl Core {
             ignore: add.ignore,
             one_file_system: add.one_file_system,
         };
-        let value = json!({"folder": folder.hex(), "name": add.name, "copies": copies.get(), "kind": "backup"});
+        let value =
+            json!({"folder": folder.hex(), "name": add.name, "copies": copies.get(), "kind": "backup"});
         let then = AfterAppend::Done { call, value };
         if self.append_folder(folder, kind, copies, &text, false, then) {
             self.note(Level::Info, "folders", format!("folder {} was added", add.name));
@@ -160,7 +163,14 @@ impl Core {
             let due = self.now.time + rescan;
             self.local(folder).next_scan = Some(due);
         } else {
-            self.end_call(call, Err(ApiError::new("bad_folder", "the folder's description is too long", "use fewer or shorter --ignore patterns")));
+            self.end_call(
+                call,
+                Err(ApiError::new(
+                    "bad_folder",
+                    "the folder's description is too long",
+                    "use fewer or shorter --ignore patterns",
+                )),
+            );
         }
     }
 
@@ -168,19 +178,35 @@ impl Core {
     fn check_folder(&self, add: &FolderAdd) -> Result<(FolderKind, Copies), ApiError> {
         names::check_folder_name(&add.name)?;
         if add.kind != "backup" {
-            return Err(ApiError::new("not_supported", format!("folders of kind '{}' are not part of this version", add.kind), "use --kind backup"));
+            return Err(ApiError::new(
+                "not_supported",
+                format!("folders of kind '{}' are not part of this version", add.kind),
+                "use --kind backup",
+            ));
         }
         if !add.directory.starts_with(b"/") {
-            return Err(ApiError::new("bad_directory", "the directory must be an absolute path", "write the path from / on"));
+            return Err(ApiError::new(
+                "bad_directory",
+                "the directory must be an absolute path",
+                "write the path from / on",
+            ));
         }
         crate::file::ignore::IgnoreStack::new(&add.ignore)
             .map_err(|error| ApiError::new("bad_pattern", error.to_string(), "patterns follow .gitignore"))?;
         let folders = self.all_folders();
         if folders.iter().any(|(_, entry, text)| text.name == add.name && !entry.removed) {
-            return Err(ApiError::new("exists", format!("there is a folder '{}' already", add.name), "choose another name"));
+            return Err(ApiError::new(
+                "exists",
+                format!("there is a folder '{}' already", add.name),
+                "choose another name",
+            ));
         }
         if folders.len() >= FOLDERS_MAX {
-            return Err(ApiError::new("too_many", format!("a vault has at most {FOLDERS_MAX} folders"), "remove one first"));
+            return Err(ApiError::new(
+                "too_many",
+                format!("a vault has at most {FOLDERS_MAX} folders"),
+                "remove one first",
+            ));
         }
         Ok((FolderKind::Backup, add.copies.map_or(self.setup.config.copies, Copies::new)))
     }
@@ -207,14 +233,32 @@ impl Core {
         let own = self.own_folders();
         let Some((entry, text)) = own.iter().find(|(_, text)| text.name == name) else {
             let near = names::nearest(name, own.iter().map(|(_, text)| text.name.as_str()));
-            return self.end_call(call, Err(ApiError::new("no_folder", format!("this node has no folder '{name}'{near}"), "see `nuthatch folder list`")));
+            return self.end_call(
+                call,
+                Err(ApiError::new(
+                    "no_folder",
+                    format!("this node has no folder '{name}'{near}"),
+                    "see `nuthatch folder list`",
+                )),
+            );
         };
         if let Some(number) = self.folders.local.remove(&entry.folder).and_then(|local| local.running) {
             self.duties.remove(&number);
         }
         let value = json!({"folder": entry.folder.hex(), "name": name, "removed": true});
-        self.append_folder(entry.folder, entry.kind, entry.copies, text, true, AfterAppend::Done { call, value });
-        self.note(Level::Info, "folders", format!("folder {name} is no longer backed up; its snapshots stay"));
+        self.append_folder(
+            entry.folder,
+            entry.kind,
+            entry.copies,
+            text,
+            true,
+            AfterAppend::Done { call, value },
+        );
+        self.note(
+            Level::Info,
+            "folders",
+            format!("folder {name} is no longer backed up; its snapshots stay"),
+        );
     }
 
     /// `backup`: scans one folder, or all.
@@ -233,7 +277,14 @@ impl Core {
                 }
                 None => "this node has no folder".to_owned(),
             };
-            return self.end_call(call, Err(ApiError::new("no_folder", message, "see `nuthatch folder list`; add one with `nuthatch folder add NAME DIR`")));
+            return self.end_call(
+                call,
+                Err(ApiError::new(
+                    "no_folder",
+                    message,
+                    "see `nuthatch folder list`; add one with `nuthatch folder add NAME DIR`",
+                )),
+            );
         }
         self.calls.expect_backups(call, wanted.len());
         for folder in wanted {
@@ -260,7 +311,10 @@ impl Core {
 
     /// Begins to scan a folder; if it is being scanned, once more afterwards.
     fn begin_scan(&mut self, folder: FolderId) {
-        let Some((entry, text)) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder) else { return };
+        let Some((entry, text)) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder)
+        else {
+            return;
+        };
         let wall = self.now.wall;
         let parent = self.newest_snapshot(&folder).and_then(|fact| {
             Some(Parent { tree: fact.tree?, manifest: fact.entry.manifest, counts: fact.entry.counts })
@@ -312,7 +366,12 @@ impl Core {
     }
 
     /// A scan has ended.
-    pub(super) fn backup_finished(&mut self, number: u64, folder: FolderId, result: Result<Outcome, BackupError>) {
+    pub(super) fn backup_finished(
+        &mut self,
+        number: u64,
+        folder: FolderId,
+        result: Result<Outcome, BackupError>,
+    ) {
         self.duties.remove(&number);
         let rescan = self.now.time + self.setup.config.rescan;
         let wall = self.now.wall;
@@ -352,12 +411,24 @@ impl Core {
     }
 
     /// A new snapshot: published, or kept as a draft.
-    fn snapshot_made(&mut self, folder: FolderId, (tree, manifest): (ChunkId, ChunkId), counts: Counts, report: &Report) {
-        let Some((folder_entry, _)) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder) else { return };
+    fn snapshot_made(
+        &mut self,
+        folder: FolderId,
+        (tree, manifest): (ChunkId, ChunkId),
+        counts: Counts,
+        report: &Report,
+    ) {
+        let Some((folder_entry, _)) =
+            self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder)
+        else {
+            return;
+        };
         let parent = self.newest_snapshot(&folder).map(|fact| (fact.id, fact.entry.taken));
         // A clock that was set back must not make a new snapshot older than the one before it.
-        let after_parent = parent.map(|(_, taken)| WallTime::from_micros(taken.as_micros().saturating_add(1)));
-        let taken = after_parent.map_or(self.local(folder).started, |after| after.max(self.local(folder).started));
+        let after_parent =
+            parent.map(|(_, taken)| WallTime::from_micros(taken.as_micros().saturating_add(1)));
+        let taken =
+            after_parent.map_or(self.local(folder).started, |after| after.max(self.local(folder).started));
         let parent: Option<SnapshotId> = parent.map(|(id, _)| id);
         let entry = SnapshotEntry {
             folder,
@@ -379,7 +450,12 @@ impl Core {
         });
         let binding = self.local(folder).binding;
         let settings = vec![(format!("{BINDING_PREFIX}{folder}"), postcard::to_stdvec(&binding).ok())];
-        let message = format!("{}: {} files, {} new bytes", self.folder_name(&folder), counts.files, counts.stored_bytes);
+        let message = format!(
+            "{}: {} files, {} new bytes",
+            self.folder_name(&folder),
+            counts.files,
+            counts.stored_bytes
+        );
         self.note(Level::Info, "backup", message);
         self.keep_snapshot(draft, line, settings);
     }
@@ -432,7 +508,8 @@ impl Core {
 
 /// What could not be read, as JSON.
 fn paths(report: &Report) -> Vec<serde_json::Value> {
-    let path = |(path, reason): &(Vec<u8>, String)| json!({"path": String::from_utf8_lossy(path), "reason": reason});
+    let path =
+        |(path, reason): &(Vec<u8>, String)| json!({"path": String::from_utf8_lossy(path), "reason": reason});
     report.paths.iter().map(path).collect()
 }
 

@@ -88,6 +88,12 @@ impl Gossip {
         self.peers.get(node).map(|peer| peer.free_bytes)
     }
 
+    /// Whether a peer is connected.
+    #[must_use]
+    pub fn is_connected(&self, node: &NodeId) -> bool {
+        self.peers.contains_key(node)
+    }
+
     /// Who is connected.
     pub fn peers(&self) -> impl Iterator<Item = &NodeId> {
         self.peers.keys()
@@ -139,7 +145,11 @@ impl Core {
         }
         if forked {
             let name = member.name_of(node);
-            self.note(Level::Warn, "feeds", format!("{name} has another history of a feed than this node; both are kept"));
+            self.note(
+                Level::Warn,
+                "feeds",
+                format!("{name} has another history of a feed than this node; both are kept"),
+            );
         }
         if let Some(head) = ahead {
             self.begin_feed_anew(head);
@@ -172,8 +182,9 @@ impl Core {
         let Some(member) = &mut self.member else { return };
         if !member.confirmed {
             member.confirmed = true;
-            self.publish_drafts();
+            self.holding.recheck(self.now.time);
         }
+        self.publish_drafts();
         self.describe_self();
     }
 
@@ -229,7 +240,9 @@ impl Core {
                     feed = Some(applied.feed);
                     fresh.push((applied, bytes));
                 }
-                Err(FeedError::Known) => feed = feed.or_else(|| crate::feed::entry::decode(&bytes).ok().map(|entry| entry.feed)),
+                Err(FeedError::Known) => {
+                    feed = feed.or_else(|| crate::feed::entry::decode(&bytes).ok().map(|entry| entry.feed))
+                }
                 Err(error) => {
                     log::debug!("an entry of {} was not taken: {error}", node.short());
                     feed = feed.or_else(|| crate::feed::entry::decode(&bytes).ok().map(|entry| entry.feed));
@@ -281,7 +294,8 @@ impl Core {
         let (Some((first, _)), Some((last, _))) = (entries.first(), entries.last()) else { return };
         let head = Head { feed: last.feed, length: last.sequence + 1, hash: last.hash };
         let (feed, sequence) = (first.feed, first.sequence);
-        let roster_changes = entries.iter().any(|(applied, _)| matches!(applied.entry.body, Body::Admit(_) | Body::Remove(_)));
+        let roster_changes =
+            entries.iter().any(|(applied, _)| matches!(applied.entry.body, Body::Admit(_) | Body::Remove(_)));
         let bytes = entries.into_iter().map(|(_, bytes)| bytes).collect();
         self.ask_store(Pending::Append(Appended { head, from, then }), |op| Request::Append {
             op,
@@ -299,7 +313,11 @@ impl Core {
     /// Entries are on the disk (or are not).
     pub(super) fn appended(&mut self, appended: Appended, result: Result<(), StoreError>) {
         if let Err(error) = result {
-            self.note(Level::Error, "feeds", format!("the disk did not take an entry: {error}; free space and restart"));
+            self.note(
+                Level::Error,
+                "feeds",
+                format!("the disk did not take an entry: {error}; free space and restart"),
+            );
             self.append_failed(appended.then, &error.to_string());
             return;
         }
@@ -307,7 +325,8 @@ impl Core {
             member.durable.insert(appended.head.feed, appended.head);
         }
         let message = Message::FeedHave { heads: vec![wire_head(&appended.head)], more: false };
-        let peers: Vec<NodeId> = self.gossip.peers.keys().filter(|peer| Some(**peer) != appended.from).copied().collect();
+        let peers: Vec<NodeId> =
+            self.gossip.peers.keys().filter(|peer| Some(**peer) != appended.from).copied().collect();
         for peer in peers {
             self.send(&peer, Lane::Control, &message);
         }

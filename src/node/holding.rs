@@ -12,7 +12,7 @@ use super::enter::AfterAppend;
 use super::keep::{Keep, KeepEnd};
 use crate::base::ids::{ChunkId, NodeId, SnapshotId};
 use crate::base::limits::KEEP_RETRY;
-use crate::base::units::{Copies, Time};
+use crate::base::units::{Copies, Span, Time};
 use crate::feed::entry::{Body, GroupSet, Receipt};
 use crate::wire::frame::Lane;
 use crate::wire::message::Message;
@@ -39,6 +39,8 @@ struct Running {
     writer: NodeId,
     /// What the writer was told last.
     told_held: u64,
+    /// When.
+    told_at: Time,
 }
 
 impl Holding {
@@ -90,14 +92,15 @@ impl Core {
         let connected = self.gossip.peers().any(|peer| *peer == writer);
         self.source.prefer(connected.then_some(writer));
         let duty = self.begin_duty(|duty| Duty::Keep(Box::new(Keep::new(snapshot, manifest, groups, duty))));
-        self.holding.running = Some(Running { duty, writer, told_held: 0 });
+        self.holding.running = Some(Running { duty, writer, told_held: 0, told_at: self.now.time });
     }
 
     /// The newest snapshot for which this node owes a receipt and that may be tried now.
     fn owed(&mut self) -> Option<(SnapshotId, NodeId, ChunkId, GroupSet)> {
         let now = self.now.time;
         self.holding.retry.retain(|_, until| *until > now);
-        let member = self.member.as_ref()?;
+        // A receipt is an entry: none is written before a peer has shown what it knows of this node.
+        let member = self.member.as_ref().filter(|member| member.confirmed)?;
         let mut best: Option<(i64, SnapshotId, NodeId, ChunkId, GroupSet)> = None;
         for fact in member.view.snapshots() {
             if fact.writer == member.node || self.holding.retry.contains_key(&fact.id) {
@@ -108,7 +111,8 @@ impl Core {
                 continue;
             }
             let copies = fact.entry.copies;
-            let groups = self.holding.groups.entry(copies).or_insert_with(|| member.own_groups(copies)).clone();
+            let groups =
+                self.holding.groups.entry(copies).or_insert_with(|| member.own_groups(copies)).clone();
             let mut receipts = member.view.receipts(&fact.id);
             let covered = receipts.any(|(node, held)| node == member.node && covers(held, &groups));
             if !covered && !groups.is_empty() {
@@ -130,14 +134,22 @@ impl Core {
                 let held = keep.progress().held;
                 let receipt = Receipt { snapshot, groups: keep.groups().clone() };
                 self.append(Body::Receipt(receipt), Vec::new(), AfterAppend::Nothing);
-                self.note(Level::Info, "copies", format!("snapshot {} is kept here: {held} chunks", snapshot.short()));
+                self.note(
+                    Level::Info,
+                    "copies",
+                    format!("snapshot {} is kept here: {held} chunks", snapshot.short()),
+                );
             }
             KeepEnd::Lacking { chunks } => {
                 log::info!("snapshot {}: {chunks} chunks cannot be had now", snapshot.short());
                 self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY);
             }
             KeepEnd::Disk { reason } => {
-                self.note(Level::Error, "copies", format!("snapshot {} is not kept: {reason}", snapshot.short()));
+                self.note(
+                    Level::Error,
+                    "copies",
+                    format!("snapshot {} is not kept: {reason}", snapshot.short()),
+                );
                 self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY);
             }
             KeepEnd::Damaged { reason } => {
@@ -154,12 +166,19 @@ impl Core {
         let Some(running) = &mut self.holding.running else { return };
         let Some(Duty::Keep(keep)) = self.duties.get(&running.duty) else { return };
         let progress = keep.progress();
-        if !last && progress.held < running.told_held + PROGRESS_CHUNKS {
+        let is_much = progress.held >= running.told_held + PROGRESS_CHUNKS;
+        let is_old =
+            progress.held > running.told_held && self.now.time.since(running.told_at) >= PROGRESS_PAUSE;
+        if !last && !is_much && !is_old {
             return;
         }
-        running.told_held = progress.held;
+        (running.told_held, running.told_at) = (progress.held, self.now.time);
         let (writer, snapshot) = (running.writer, keep.snapshot());
-        self.send(&writer, Lane::Control, &Message::Status { snapshot, held: progress.held, total: progress.seen });
+        self.send(
+            &writer,
+            Lane::Control,
+            &Message::Status { snapshot, held: progress.held, total: progress.seen },
+        );
     }
 }
 
@@ -170,5 +189,8 @@ fn covers(held: &GroupSet, wanted: &GroupSet) -> bool {
     rest.is_empty()
 }
 
-/// The writer is told after every so many chunks.
+/// The writer is told after every so many chunks,
 const PROGRESS_CHUNKS: u64 = 64;
+
+/// or after this long, if there is anything new.
+const PROGRESS_PAUSE: Span = Span::from_secs(1);

@@ -176,9 +176,8 @@ pub(super) fn is_unchanged(found: &Found, entry: &Entry, trusted_ns: i64) -> boo
 
 /// Do two stats tell of the same file in the same state?
 pub(super) fn is_same(one: &Stat, other: &Stat) -> bool {
-    let key = |stat: &Stat| {
-        (stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode, stat.mode, stat.uid, stat.gid)
-    };
+    let key =
+        |stat: &Stat| (stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode, stat.mode, stat.uid, stat.gid);
     key(one) == key(other)
 }
 

@@ -242,7 +242,11 @@ impl Keep {
             self.fetching += 1;
             self.asks.push_back(Ask::Keep { op: self.ops.draw(), id });
         }
-        while !self.walked && self.awaited.is_none() && self.missing.is_empty() && self.asked.len() < PAGES_ASKED_MAX {
+        while !self.walked
+            && self.awaited.is_none()
+            && self.missing.is_empty()
+            && self.asked.len() < PAGES_ASKED_MAX
+        {
             if !self.walk() {
                 return;
             }

@@ -144,7 +144,9 @@ impl List {
             }
             if self.lines.is_empty() {
                 if let State::Ended(_) = self.state {
-                    let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else { return None };
+                    let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else {
+                        return None;
+                    };
                     return Some(ListOutput::Finished(result));
                 }
             }

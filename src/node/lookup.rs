@@ -132,7 +132,11 @@ impl Seek {
         let wanted = String::from_utf8_lossy(name_of(&self.key)).into_owned();
         let near = nearest(&wanted, names.iter().map(String::as_str));
         let path = String::from_utf8_lossy(&path_of(&self.key)).into_owned();
-        ApiError::new("not_found", format!("there is no '{path}' in this snapshot{near}"), "list it with `nuthatch ls`")
+        ApiError::new(
+            "not_found",
+            format!("there is no '{path}' in this snapshot{near}"),
+            "list it with `nuthatch ls`",
+        )
     }
 }
 

@@ -89,7 +89,16 @@ impl Membership {
             Keys::Store(_) => None,
         };
         let view = View::new(keys.root_public());
-        Self { node: secret.node_id(), secret, keys, sealer, view, own, durable: BTreeMap::new(), confirmed: false }
+        Self {
+            node: secret.node_id(),
+            secret,
+            keys,
+            sealer,
+            view,
+            own,
+            durable: BTreeMap::new(),
+            confirmed: false,
+        }
     }
 
     /// Signs an entry of the own feed and believes it at once; it becomes durable later.

@@ -141,7 +141,10 @@ mod tests {
     #[test]
     fn a_place_is_read_in_all_its_forms() {
         let place = |text: &str| Place::parse(text).unwrap();
-        assert_eq!(place("photos"), Place { folder: "photos".into(), snapshot: Wanted::Latest, path: String::new() });
+        assert_eq!(
+            place("photos"),
+            Place { folder: "photos".into(), snapshot: Wanted::Latest, path: String::new() }
+        );
         assert_eq!(place("photos:a/b:c").path, "a/b:c");
         assert_eq!(place("photos@latest:x").snapshot, Wanted::Latest);
         assert_eq!(place("photos@ABCdef12").snapshot, Wanted::Prefix("abcdef12".into()));

@@ -63,7 +63,9 @@ pub(super) struct Parts {
 impl Parts {
     /// Nothing may be added.
     pub(super) fn are_full(&self) -> bool {
-        self.queue.len() >= RESTORE_PARTS_MAX || self.chunks >= RESTORE_CHUNKS_MAX || self.bytes >= PART_BYTES_MAX
+        self.queue.len() >= RESTORE_PARTS_MAX
+            || self.chunks >= RESTORE_CHUNKS_MAX
+            || self.bytes >= PART_BYTES_MAX
     }
 
     /// Nothing is left.
@@ -82,7 +84,9 @@ impl Parts {
     pub(super) fn came(&mut self, op: Op, result: Result<Vec<u8>, ChunkLost>) {
         for (_, part) in &mut self.queue {
             match part {
-                Part::Chunk { op: asked, came, .. } | Part::EntryAway { op: asked, came, .. } if *asked == op => {
+                Part::Chunk { op: asked, came, .. } | Part::EntryAway { op: asked, came, .. }
+                    if *asked == op =>
+                {
                     *came = Some(result);
                     return;
                 }
@@ -93,7 +97,9 @@ impl Parts {
 
     /// The first part, if it waits for nothing.
     pub(super) fn pop_ready(&mut self) -> Option<(Placed, Part)> {
-        if let Some((_, Part::Chunk { came: None, .. } | Part::EntryAway { came: None, .. })) = self.queue.front() {
+        if let Some((_, Part::Chunk { came: None, .. } | Part::EntryAway { came: None, .. })) =
+            self.queue.front()
+        {
             return None;
         }
         let (placed, part) = self.queue.pop_front()?;

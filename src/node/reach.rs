@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use super::activity::Level;
 use super::core::Core;
 use super::enter::AfterSave;
-use super::activity::Level;
 use crate::base::ids::NodeId;
 use crate::base::limits::{CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, REACH_ADDRESSES_MAX};
 use crate::base::units::{Span, Time};
@@ -117,7 +117,9 @@ impl Core {
             attempts.push((candidate.node, *address));
         }
         for (node, address) in attempts {
-            let member = node.filter(|node| self.member.as_ref().is_some_and(|own| own.view.roster().member(node).is_some()));
+            let member = node.filter(|node| {
+                self.member.as_ref().is_some_and(|own| own.view.roster().member(node).is_some())
+            });
             self.endpoint.connect(now, member, address);
         }
     }
@@ -154,7 +156,8 @@ impl Core {
         self.holding.peer_up(now);
         self.entered_up(node);
         if self.reach.seen.insert(node, address) != Some(address) {
-            let seen: Vec<(NodeId, SocketAddr)> = self.reach.seen.iter().map(|(node, address)| (*node, *address)).collect();
+            let seen: Vec<(NodeId, SocketAddr)> =
+                self.reach.seen.iter().map(|(node, address)| (*node, *address)).collect();
             let bytes = postcard::to_stdvec(&seen).ok();
             self.save(vec![(SEEN_KEY.to_owned(), bytes)], AfterSave::Nothing);
         }
@@ -167,7 +170,8 @@ impl Core {
         self.note(Level::Info, "peers", format!("lost {name}: {reason}"));
         self.forget_feeds_of(node);
         self.source.peer_down(now, node);
-        for candidate in self.reach.candidates.values_mut().filter(|candidate| candidate.node == Some(*node)) {
+        for candidate in self.reach.candidates.values_mut().filter(|candidate| candidate.node == Some(*node))
+        {
             (candidate.due, candidate.pause) = (now + CONNECT_PAUSE_MIN, CONNECT_PAUSE_MIN);
         }
         self.reach.recheck(now);
@@ -180,7 +184,7 @@ impl Core {
         if announcement.state == State::Inviting {
             self.entering_sighted(addresses);
         }
-        let day = self.now.wall.as_micros().div_euclid(86_400_000_000);
+        let day = self.day();
         let ours = self
             .member
             .as_ref()

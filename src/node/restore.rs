@@ -219,7 +219,9 @@ impl Restore {
             }
             if self.pieces.is_empty() {
                 if let State::Ended(_) = self.state {
-                    let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else { return None };
+                    let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else {
+                        return None;
+                    };
                     return Some(RestoreOutput::Finished(result));
                 }
             }
@@ -388,7 +390,9 @@ impl Restore {
                 return self.parts.push(placed, part);
             }
             Content::Pieces(pieces) => Source::Here(pieces.into_iter()),
-            Content::List { root, .. } => Source::List(Box::new(Reader::new(root, Form::Pieces, From::Anywhere))),
+            Content::List { root, .. } => {
+                Source::List(Box::new(Reader::new(root, Form::Pieces, From::Anywhere)))
+            }
         };
         self.file = Some(Queued { placed, source });
     }

@@ -177,7 +177,11 @@ impl Walker {
     }
 
     /// Takes a listing; gives it back if it is not for this walk.
-    pub(super) fn listed(&mut self, op: Op, result: Result<Listing, FileError>) -> Option<Result<Listing, FileError>> {
+    pub(super) fn listed(
+        &mut self,
+        op: Op,
+        result: Result<Listing, FileError>,
+    ) -> Option<Result<Listing, FileError>> {
         match self.asked.take() {
             Some(Asked::First(asked, found)) if asked == op => self.first_page(found, result),
             Some(Asked::Next(asked)) if asked == op => self.next_page(result),
@@ -192,7 +196,12 @@ impl Walker {
     /// Asks for a page of the directory at `path`.
     fn list(&self, ops: &mut Ops, asks: &mut VecDeque<Ask>, after: Option<Vec<u8>>) -> Op {
         let op = ops.draw();
-        asks.push_back(Ask::File(FileRequest::List { op, root: self.root.clone(), path: self.path.clone(), after }));
+        asks.push_back(Ask::File(FileRequest::List {
+            op,
+            root: self.root.clone(),
+            path: self.path.clone(),
+            after,
+        }));
         op
     }
 

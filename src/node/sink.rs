@@ -88,7 +88,13 @@ impl Sink {
     }
 
     /// Seals content, keeps it, and lists it.
-    pub(super) fn seal(&mut self, sealer: &mut Sealer, kind: ChunkKind, compress: &[u8], follow: &[u8]) -> ChunkId {
+    pub(super) fn seal(
+        &mut self,
+        sealer: &mut Sealer,
+        kind: ChunkKind,
+        compress: &[u8],
+        follow: &[u8],
+    ) -> ChunkId {
         match sealer.seal(kind, compress, follow) {
             Ok(sealed) => {
                 self.put(sealed.id, sealed.bytes);

@@ -93,18 +93,37 @@ impl Core {
             return "This node belongs to no vault yet.".into();
         };
         if member.sealer.is_none() {
-            let kept = member.view.snapshots().filter(|fact| member.view.receipts(&fact.id).any(|(node, _)| node == member.node)).count();
+            let kept = member
+                .view
+                .snapshots()
+                .filter(|fact| member.view.receipts(&fact.id).any(|(node, _)| node == member.node))
+                .count();
             return format!("This node keeps sealed copies of {kept} snapshots for its vault.");
         }
         if folders.is_empty() {
             return "No folder is backed up on this vault yet.".into();
         }
-        let failing: Vec<&str> = folders.iter().filter(|folder| folder["state"] == "failed").filter_map(|folder| folder["name"].as_str()).collect();
-        let never: Vec<&str> = folders.iter().filter(|folder| folder["last_snapshot"].is_null()).filter_map(|folder| folder["name"].as_str()).collect();
+        let failing: Vec<&str> = folders
+            .iter()
+            .filter(|folder| folder["state"] == "failed")
+            .filter_map(|folder| folder["name"].as_str())
+            .collect();
+        let never: Vec<&str> = folders
+            .iter()
+            .filter(|folder| folder["last_snapshot"].is_null())
+            .filter_map(|folder| folder["name"].as_str())
+            .collect();
         let partly: Vec<String> = folders
             .iter()
             .filter(|folder| folder["state"] == "partly_protected")
-            .map(|folder| format!("{} ({} of {})", folder["name"].as_str().unwrap_or("?"), folder["protected"]["have"], folder["protected"]["wanted"]))
+            .map(|folder| {
+                format!(
+                    "{} ({} of {})",
+                    folder["name"].as_str().unwrap_or("?"),
+                    folder["protected"]["have"],
+                    folder["protected"]["wanted"]
+                )
+            })
             .collect();
         if !failing.is_empty() {
             format!("The last backup failed: {}.", failing.join(", "))
@@ -113,7 +132,8 @@ impl Core {
         } else if !partly.is_empty() {
             format!("Partly protected: {}.", partly.join(", "))
         } else {
-            let copies = folders.iter().filter_map(|folder| folder["protected"]["have"].as_u64()).min().unwrap_or(1);
+            let copies =
+                folders.iter().filter_map(|folder| folder["protected"]["have"].as_u64()).min().unwrap_or(1);
             format!("Everything is protected: {copies} copies.")
         }
     }
@@ -139,7 +159,9 @@ impl Core {
                 (None, Some(_)) => "partly_protected",
             };
             if let Some(failure) = &failure {
-                attention.push(json!({"message": format!("{}: {}", text.name, failure.message), "hint": failure.hint}));
+                attention.push(
+                    json!({"message": format!("{}: {}", text.name, failure.message), "hint": failure.hint}),
+                );
             }
             if state == "partly_protected" {
                 let message = format!("{} is partly protected", text.name);
@@ -222,17 +244,35 @@ impl Core {
         };
         let Some(member) = &self.member else { return };
         if node == member.node {
-            return self.end_call(id, Err(ApiError::new("own_node", "a node does not remove itself", "run `nuthatch remove` on another full node")));
+            return self.end_call(
+                id,
+                Err(ApiError::new(
+                    "own_node",
+                    "a node does not remove itself",
+                    "run `nuthatch remove` on another full node",
+                )),
+            );
         }
         let name = member.name_of(&node);
         let heads = member.view.heads().into_iter().filter(|head| head.feed.node == node).collect();
         let value = json!({"removed": node.hex(), "name": name});
         let then = AfterAppend::Done { call: id, value };
         if self.append(Body::Remove(Remove { node, heads }), Vec::new(), then).is_none() {
-            return self.end_call(id, Err(ApiError::new("refused", format!("{name} cannot be removed from here"), "remove it on the node that was a member first, or with `nuthatch recover --replace`")));
+            return self.end_call(
+                id,
+                Err(ApiError::new(
+                    "refused",
+                    format!("{name} cannot be removed from here"),
+                    "remove it on the node that was a member first, or with `nuthatch recover --replace`",
+                )),
+            );
         }
         let still = self.member.as_ref().is_some_and(|member| member.view.roster().member(&node).is_some());
-        let message = if still { format!("{name} was not removed: it was a member before this node") } else { format!("{name} was removed for good") };
+        let message = if still {
+            format!("{name} was not removed: it was a member before this node")
+        } else {
+            format!("{name} was removed for good")
+        };
         self.note(Level::Warn, "members", message);
     }
 
@@ -249,7 +289,11 @@ impl Core {
         match found.as_slice() {
             [node] => Ok(*node),
             [] => Err(no_node(wanted, &names::nearest(wanted, all.iter().map(|(_, name)| name.as_str())))),
-            _ => Err(ApiError::new("ambiguous", format!("several nodes are called '{wanted}'"), "use the beginning of its id, as `nuthatch nodes` shows it")),
+            _ => Err(ApiError::new(
+                "ambiguous",
+                format!("several nodes are called '{wanted}'"),
+                "use the beginning of its id, as `nuthatch nodes` shows it",
+            )),
         }
     }
 
@@ -265,7 +309,10 @@ impl Core {
         let mut facts = self.snapshots(None);
         facts.sort_by_key(|fact| fact.entry.taken);
         for fact in facts {
-            let folder = folders.iter().find(|(_, entry, _)| entry.folder == fact.entry.folder).map(|(_, _, text)| text.name.clone());
+            let folder = folders
+                .iter()
+                .find(|(_, entry, _)| entry.folder == fact.entry.folder)
+                .map(|(_, _, text)| text.name.clone());
             if name.is_some() && folder.as_deref() != name {
                 continue;
             }
@@ -286,24 +333,41 @@ impl Core {
     fn find_place(&self, what: &str) -> Result<(SnapshotFact, String), ApiError> {
         let place = Place::parse(what)?;
         let folders = self.all_folders();
-        let mut ids: Vec<_> = folders.iter().filter(|(_, _, text)| text.name == place.folder).map(|(_, entry, _)| entry.folder).collect();
+        let mut ids: Vec<_> = folders
+            .iter()
+            .filter(|(_, _, text)| text.name == place.folder)
+            .map(|(_, entry, _)| entry.folder)
+            .collect();
         ids.dedup();
         if ids.is_empty() {
             let near = names::nearest(&place.folder, folders.iter().map(|(_, _, text)| text.name.as_str()));
             return Err(no_folder(&place.folder, &near));
         }
         let all: Vec<SnapshotFact> = ids.iter().flat_map(|folder| self.snapshots(Some(folder))).collect();
-        let mut fitting: Vec<&SnapshotFact> = all.iter().filter(|fact| place.snapshot.fits(&fact.id, fact.entry.taken)).collect();
+        let mut fitting: Vec<&SnapshotFact> =
+            all.iter().filter(|fact| place.snapshot.fits(&fact.id, fact.entry.taken)).collect();
         fitting.sort_by_key(|fact| fact.entry.taken);
         if matches!(place.snapshot, Wanted::Prefix(_)) && fitting.len() > 1 {
-            return Err(ApiError::new("ambiguous", format!("several snapshots of '{}' begin like this", place.folder), "write more digits of the id"));
+            return Err(ApiError::new(
+                "ambiguous",
+                format!("several snapshots of '{}' begin like this", place.folder),
+                "write more digits of the id",
+            ));
         }
         match fitting.pop() {
             Some(fact) => Ok((fact.clone(), place.path)),
-            None if all.is_empty() => Err(ApiError::new("no_snapshot", format!("'{}' has no snapshot yet", place.folder), "run `nuthatch backup`")),
+            None if all.is_empty() => Err(ApiError::new(
+                "no_snapshot",
+                format!("'{}' has no snapshot yet", place.folder),
+                "run `nuthatch backup`",
+            )),
             None => {
                 let newest = all.last().map(|fact| fact.id.short()).unwrap_or_default();
-                Err(ApiError::new("no_snapshot", format!("'{}' has no such snapshot; the newest is {newest}", place.folder), "see `nuthatch snapshots`"))
+                Err(ApiError::new(
+                    "no_snapshot",
+                    format!("'{}' has no such snapshot; the newest is {newest}", place.folder),
+                    "see `nuthatch snapshots`",
+                ))
             }
         }
     }
@@ -326,7 +390,14 @@ impl Core {
             Err(error) => return self.end_call(id, Err(error)),
         };
         let Some(tree) = fact.tree else { return self.end_call(id, Err(sealed_elsewhere())) };
-        let job = RestoreJob { snapshot: fact.id, tree, path: path.into_bytes(), dry_run, files: fact.entry.counts.files, bytes: fact.entry.counts.bytes };
+        let job = RestoreJob {
+            snapshot: fact.id,
+            tree,
+            path: path.into_bytes(),
+            dry_run,
+            files: fact.entry.counts.files,
+            bytes: fact.entry.counts.bytes,
+        };
         self.fill_call(id, |duty| Duty::Restore(Box::new(Restore::new(job, duty)), id));
     }
 
@@ -339,13 +410,31 @@ impl Core {
             .iter()
             .filter(|fact| {
                 // A share that is still being fetched is pending, not damaged: only what was receipted must be here.
-                fact.writer == member.node || member.view.receipts(&fact.id).any(|(node, _)| node == member.node)
+                fact.writer == member.node
+                    || member.view.receipts(&fact.id).any(|(node, _)| node == member.node)
             })
             .map(|fact| {
-                let name = folders.iter().find(|(_, entry, _)| entry.folder == fact.entry.folder).map(|(_, _, text)| text.name.clone());
-                let receipted = member.view.receipts(&fact.id).find(|(node, _)| *node == member.node).map(|(_, groups)| groups.clone());
-                let groups = if fact.writer == member.node { crate::feed::entry::GroupSet::all() } else { receipted.unwrap_or_default() };
-                VerifySnapshot { id: fact.id, folder: name.unwrap_or_else(|| fact.entry.folder.short()), manifest: fact.entry.manifest, tree: fact.tree, groups }
+                let name = folders
+                    .iter()
+                    .find(|(_, entry, _)| entry.folder == fact.entry.folder)
+                    .map(|(_, _, text)| text.name.clone());
+                let receipted = member
+                    .view
+                    .receipts(&fact.id)
+                    .find(|(node, _)| *node == member.node)
+                    .map(|(_, groups)| groups.clone());
+                let groups = if fact.writer == member.node {
+                    crate::feed::entry::GroupSet::all()
+                } else {
+                    receipted.unwrap_or_default()
+                };
+                VerifySnapshot {
+                    id: fact.id,
+                    folder: name.unwrap_or_else(|| fact.entry.folder.short()),
+                    manifest: fact.entry.manifest,
+                    tree: fact.tree,
+                    groups,
+                }
             })
             .collect();
         let job = VerifyJob { snapshots, all };
@@ -362,12 +451,25 @@ impl Core {
         self.announce();
     }
 
+    /// The tag changes daily.
+    pub(super) fn announce_daily(&mut self) {
+        if self.announced_day != self.day() {
+            self.announce();
+        }
+    }
+
+    /// Days since 1970, as the wall clock has it.
+    pub(super) fn day(&self) -> i64 {
+        self.now.wall.as_micros().div_euclid(86_400_000_000)
+    }
+
     /// What mDNS shall say.
     pub(super) fn announce(&mut self) {
         if self.loading.is_some() || self.listening.is_empty() {
             return;
         }
-        let day = self.now.wall.as_micros().div_euclid(86_400_000_000);
+        let day = self.day();
+        self.announced_day = day;
         let tag = self.member.as_ref().map(|member| vault_tag(member.keys.door().as_bytes(), day));
         let state = match (&self.member, self.entering.is_inviting()) {
             (None, _) => State::New,
@@ -424,5 +526,9 @@ fn no_node(name: &str, near: &str) -> ApiError {
 
 /// A snapshot that cannot be read here.
 fn sealed_elsewhere() -> ApiError {
-    ApiError::new("sealed", "this snapshot is sealed with a key that this node does not hold", "run this on a full node")
+    ApiError::new(
+        "sealed",
+        "this snapshot is sealed with a key that this node does not hold",
+        "run this on a full node",
+    )
 }

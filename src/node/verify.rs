@@ -81,8 +81,8 @@ pub struct Verify {
 /// The states of a [`Verify`].
 #[derive(Debug)]
 enum State {
-    /// All chunks are read; the last id of the page before.
-    Reading(Option<ChunkId>),
+    /// All chunks are read, page by page.
+    Reading,
     /// A manifest is walked.
     Manifest(VerifySnapshot, Box<MapCursor>),
     /// A tree is walked.
@@ -114,7 +114,7 @@ impl Verify {
     /// Begins to verify.
     #[must_use]
     pub fn new(job: VerifyJob, duty: u64) -> Self {
-        let state = if job.all { State::Reading(None) } else { State::Next };
+        let state = if job.all { State::Reading } else { State::Next };
         let mut verify = Self {
             snapshots: job.snapshots.into(),
             ops: Ops::new(duty),
@@ -138,7 +138,7 @@ impl Verify {
         }
         self.awaited = None;
         match (std::mem::replace(&mut self.state, State::Over), reply) {
-            (State::Reading(_), Reply::Scan { found, more, .. }) => self.scanned(&found, more),
+            (State::Reading, Reply::Scan { found, more, .. }) => self.scanned(&found, more),
             (State::Manifest(snapshot, cursor), Reply::Get { id, result, .. }) => {
                 let bytes = result.ok().flatten();
                 self.state = self.manifest_node(snapshot, cursor, id, bytes);
@@ -179,7 +179,8 @@ impl Verify {
     /// Whether a call of `poll` would do something now.
     #[must_use]
     pub fn busy(&self) -> bool {
-        !self.outputs.is_empty() || (self.awaited.is_none() && !matches!(self.state, State::Over | State::Reading(_)))
+        !self.outputs.is_empty()
+            || (self.awaited.is_none() && !matches!(self.state, State::Over | State::Reading))
     }
 
     /// The client took a line; lines are few, nothing waits for it.
@@ -205,7 +206,7 @@ impl Verify {
         let last = found.last().map(|(id, _)| *id);
         self.progress("read", "");
         if more && last.is_some() {
-            self.state = State::Reading(last);
+            self.state = State::Reading;
             self.scan(last);
         } else {
             self.state = State::Next;
@@ -229,7 +230,8 @@ impl Verify {
         let end = if bad == 0 {
             Ok(Ending::Complete)
         } else {
-            let hint = "what other devices hold is fetched anew when it is needed; think of replacing the disk";
+            let hint =
+                "what other devices hold is fetched anew when it is needed; think of replacing the disk";
             Err(ApiError::new("damaged", format!("{bad} chunks are damaged or missing on this disk"), hint))
         };
         self.outputs.push_back(VerifyOutput::Finished(end));
@@ -306,8 +308,16 @@ impl Verify {
     }
 
     /// A node of a manifest was read.
-    fn manifest_node(&mut self, snapshot: VerifySnapshot, mut cursor: Box<MapCursor>, id: ChunkId, bytes: Option<Vec<u8>>) -> State {
-        let given = bytes.ok_or_else(|| NOT_HERE.to_owned()).and_then(|bytes| cursor.give(id, bytes).map_err(|error| error.to_string()));
+    fn manifest_node(
+        &mut self,
+        snapshot: VerifySnapshot,
+        mut cursor: Box<MapCursor>,
+        id: ChunkId,
+        bytes: Option<Vec<u8>>,
+    ) -> State {
+        let given = bytes
+            .ok_or_else(|| NOT_HERE.to_owned())
+            .and_then(|bytes| cursor.give(id, bytes).map_err(|error| error.to_string()));
         match given {
             Ok(()) => State::Manifest(snapshot, cursor),
             Err(reason) => {
@@ -324,8 +334,11 @@ impl Verify {
                 Ok(Step::Entry { key, value, .. }) => {
                     self.counts.entries += 1;
                     let checked = tree::check_key(key).map_err(|error| error.to_string());
-                    let checked = checked.and_then(|()| Entry::decode(value).map(drop).map_err(|error| error.to_string()));
-                    checked.err().map(|reason| (String::from_utf8_lossy(&tree::path_of(key)).into_owned(), reason))
+                    let checked = checked
+                        .and_then(|()| Entry::decode(value).map(drop).map_err(|error| error.to_string()));
+                    checked
+                        .err()
+                        .map(|reason| (String::from_utf8_lossy(&tree::path_of(key)).into_owned(), reason))
                 }
                 Ok(Step::Need(id)) => {
                     self.get(id);
@@ -418,7 +431,11 @@ impl Verify {
     /// The store could not answer.
     fn fail(&mut self, reason: &str) {
         self.state = State::Over;
-        let error = ApiError::new("disk", format!("the store cannot be read: {reason}"), "look at the disk and at `nuthatch log`");
+        let error = ApiError::new(
+            "disk",
+            format!("the store cannot be read: {reason}"),
+            "look at the disk and at `nuthatch log`",
+        );
         self.outputs.push_back(VerifyOutput::Finished(Err(error)));
     }
 }

@@ -207,12 +207,12 @@ impl Fetch {
         if candidates.peek().is_none() {
             return Choice::Nobody;
         }
-        let best = candidates
-            .filter(|(_, load)| load.asked_count < FETCH_CHUNKS_PER_PEER_MAX)
-            .min_by_key(|(node, load)| {
+        let best = candidates.filter(|(_, load)| load.asked_count < FETCH_CHUNKS_PER_PEER_MAX).min_by_key(
+            |(node, load)| {
                 let waiting = u64::try_from(load.asked_count + 1).unwrap_or(u64::MAX);
                 (want.preferred != Some(**node), load.smoothed.times(waiting), load.asked_count, **node)
-            });
+            },
+        );
         match best {
             Some((node, _)) if only.is_none_or(|only| only == *node) => Choice::Peer(*node),
             _ => Choice::Later,
@@ -298,7 +298,10 @@ mod tests {
             }
             assert!(on_the_way.len() <= FETCH_CHUNKS_MAX);
             for peer in [node(1), node(2)] {
-                assert!(on_the_way.iter().filter(|(asked, _)| *asked == peer).count() <= FETCH_CHUNKS_PER_PEER_MAX);
+                assert!(
+                    on_the_way.iter().filter(|(asked, _)| *asked == peer).count()
+                        <= FETCH_CHUNKS_PER_PEER_MAX
+                );
             }
             let Some((peer, id)) = on_the_way.pop_front() else { break };
             assert!(fetch.arrived(Time::from_micros(5), &peer, &id));

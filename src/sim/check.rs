@@ -145,7 +145,8 @@ fn trouble(cluster: &mut Cluster, count: u64) {
 
 /// Backs up until it is protected, however often the answer is "partly".
 fn back_up(cluster: &mut Cluster) -> Answer {
-    let mut answer = cluster.ask(0, Call::Backup { name: Some("family".into()), wait: true }, MINUTE.times(10));
+    let mut answer =
+        cluster.ask(0, Call::Backup { name: Some("family".into()), wait: true }, MINUTE.times(10));
     for _ in 0..5 {
         if answer.end == Some(Ok(Ending::Complete)) {
             break;
@@ -176,7 +177,8 @@ fn lose_two(cluster: &mut Cluster) -> Vec<usize> {
 /// Restores on the owner's node, or on a new one that comes back from the words.
 fn restore_somewhere(cluster: &mut Cluster, gone: &[usize], phrase: &str, expected: &Expected) {
     let reader = if gone.contains(&0) || cluster.rng.next_u64() % 2 == 0 {
-        let survivor = (0..cluster.nodes.len()).rfind(|number| !gone.contains(number)).expect("three are left");
+        let survivor =
+            (0..cluster.nodes.len()).rfind(|number| !gone.contains(number)).expect("three are left");
         let peer = Some(cluster.nodes[survivor].address);
         let number = cluster.add_node();
         let call = Call::Recover { phrase: phrase.to_owned(), peer, replace: None, name: None, site: None };
@@ -199,7 +201,8 @@ fn restore_somewhere(cluster: &mut Cluster, gone: &[usize], phrase: &str, expect
         }
         cluster.run_until(MINUTE, |_| false);
     }
-    let bytes = restored.unwrap_or_else(|error| panic!("the folder cannot be restored with {gone:?} gone: {error}"));
+    let bytes =
+        restored.unwrap_or_else(|error| panic!("the folder cannot be restored with {gone:?} gone: {error}"));
     assert_eq!(unpack(&bytes), *expected, "what comes back is what was there");
 }
 
@@ -249,7 +252,8 @@ mod tests {
 
     #[test]
     fn protected_means_restorable_with_any_two_of_five_nodes_gone() {
-        let seeds = std::env::var("NUTHATCH_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
+        let seeds =
+            std::env::var("NUTHATCH_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
         for seed in 0..seeds {
             play(Story { seed, nodes: 5, files: 24, troubles: seed % 4 });
         }
@@ -258,7 +262,8 @@ mod tests {
     #[test]
     #[ignore = "runs as many seeds as NUTHATCH_SIM_SEEDS says; for a long night"]
     fn sim_long() {
-        let seeds = std::env::var("NUTHATCH_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000);
+        let seeds =
+            std::env::var("NUTHATCH_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000);
         for seed in 0..seeds {
             let nodes = 3 + usize::try_from(seed % 6).unwrap_or(0);
             play(Story { seed: 1_000_000 + seed, nodes, files: 10 + seed % 60, troubles: seed % 8 });

@@ -335,7 +335,8 @@ impl Running {
         for reply in replies {
             self.later(now + latency, Arriving::Store(reply));
         }
-        self.flush_due = if self.service.unsynced() { self.flush_due.or(Some(now + GROUP_DELAY_MAX)) } else { None };
+        self.flush_due =
+            if self.service.unsynced() { self.flush_due.or(Some(now + GROUP_DELAY_MAX)) } else { None };
     }
 
     /// A reply arrives then, and not before those that were sent before it.

@@ -75,7 +75,13 @@ impl Net {
             let jitter = rng.next_u64() % (weather.jitter.as_micros() + 1);
             let due = now + weather.delay + Span::from_micros(jitter);
             self.sent_count += 1;
-            self.flying.push(Reverse(Flying { due, number: self.sent_count, to, from, bytes: bytes.to_vec() }));
+            self.flying.push(Reverse(Flying {
+                due,
+                number: self.sent_count,
+                to,
+                from,
+                bytes: bytes.to_vec(),
+            }));
         }
     }
 

@@ -116,7 +116,10 @@ pub fn binary() -> &'static str {
 
 /// JSON Lines (or one JSON document) as values.
 pub fn lines(text: &str) -> Vec<Value> {
-    serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{error}: {text}"))
+    serde_json::Deserializer::from_str(text)
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// Waits for a condition, as long as it takes on a loaded machine (the test runner has the last word).
@@ -131,7 +134,8 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Writes a file of pseudo-random bytes that compress badly and differ by seed.
 pub fn write_noise(path: &Path, length: usize, seed: u64) {
-    std::fs::create_dir_all(path.parent().expect("a file has a directory")).expect("the directory can be made");
+    std::fs::create_dir_all(path.parent().expect("a file has a directory"))
+        .expect("the directory can be made");
     let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("the file can be made"));
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut left = length;
@@ -167,7 +171,10 @@ pub fn snapshot_of(root: &Path) -> std::collections::BTreeMap<Vec<u8>, String> {
             };
             let kind = meta.file_type();
             let text = format!("{kind:?} {:o} {}.{} {content}", meta.mode(), meta.mtime(), meta.mtime_nsec());
-            found.insert(path.strip_prefix(root).expect("below the root").as_os_str().as_bytes().to_vec(), text);
+            found.insert(
+                path.strip_prefix(root).expect("below the root").as_os_str().as_bytes().to_vec(),
+                text,
+            );
         }
     }
     found
