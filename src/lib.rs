@@ -48,13 +48,19 @@ pub mod base {
 
 pub mod file {
     //! Floor 1: file <-> chunks. Pure.
+    pub mod attributes;
     pub mod cut;
     pub mod entry;
+    #[cfg(test)]
+    mod entry_tests;
     pub mod field;
     pub mod ignore;
     pub mod inline;
     pub mod map;
+    pub mod piece;
     pub mod tree;
+    #[cfg(test)]
+    mod tree_tests;
 }
 
 pub mod seal {

@@ -1,31 +1,66 @@
-//! How postcard writes the fields of an entry that have no fixed length.
+//! What the encodings of entries, pieces and attributes have in common: a version byte, then postcard.
 //!
 //! serde's own lists reserve room for as many elements as the bytes claim, and take byte strings apart into numbers.
 //! Here lists grow with what is really there and stop at a bound; byte strings are copied as one. The encoding is that
 //! of postcard's lists and byte strings: a length, then the elements. Read `file/entry.rs` first.
 
-use crate::base::limits::ATTRIBUTES_MAX;
 use core::fmt;
 use core::marker::PhantomData;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Names and values of extended attributes.
-pub type AttributeList = Vec<(Vec<u8>, Vec<u8>)>;
+/// Why an entry cannot be encoded or bytes are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryError {
+    /// Written by a version of nuthatch that is newer than this one, or damaged.
+    Version(u8),
+    /// Longer than it may be.
+    TooLong,
+    /// The bytes do not end where the entry ends, or do not make one.
+    Malformed,
+    /// The parts do not fit together; this one is wrong.
+    Senseless(&'static str),
+}
 
-/// Extended attributes as they are read.
-#[derive(Debug, Deserialize)]
-pub struct Pairs(#[serde(deserialize_with = "pairs::deserialize")] pub AttributeList);
+impl fmt::Display for EntryError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => {
+                write!(
+                    formatter,
+                    "tree entry of version {version}, known is {VERSION}: update nuthatch on this device"
+                )
+            }
+            Self::TooLong => formatter.write_str("tree entry is longer than an entry may be"),
+            Self::Malformed => formatter.write_str("tree entry is malformed"),
+            Self::Senseless(part) => write!(formatter, "tree entry makes no sense: {part}"),
+        }
+    }
+}
 
-/// Extended attributes as they are written.
-#[derive(Debug, Serialize)]
-pub struct PairsRef<'a>(#[serde(serialize_with = "pairs::serialize")] pub &'a [(Vec<u8>, Vec<u8>)]);
+impl std::error::Error for EntryError {}
 
-/// Upper bound of the encoded length of extended attributes, in bytes.
-#[must_use]
-pub fn pairs_length(list: &[(Vec<u8>, Vec<u8>)]) -> usize {
-    list.iter().map(|(name, value)| name.len() + value.len() + 2 * LENGTH_BYTES_MAX).sum::<usize>()
-        + LENGTH_BYTES_MAX
+/// A version byte and the value.
+///
+/// # Errors
+/// None of the types here gives one.
+pub fn with_version<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, EntryError> {
+    postcard::to_extend(value, vec![VERSION]).map_err(|_| EntryError::Malformed)
+}
+
+/// Reads a version byte and what follows it, to the last byte.
+///
+/// # Errors
+/// When the version is unknown, or the bytes are none of it, too few or too many.
+pub fn versioned<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, EntryError> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => match postcard::take_from_bytes(body) {
+            Ok((value, [])) => Ok(value),
+            _ => Err(EntryError::Malformed),
+        },
+        Some((version, _)) => Err(EntryError::Version(*version)),
+        None => Err(EntryError::Malformed),
+    }
 }
 
 /// A list of at most `MAX` elements.
@@ -60,36 +95,6 @@ pub mod bytes {
         deserializer.deserialize_bytes(BytesVisitor)
     }
 }
-
-/// Lists of names and values.
-pub mod pairs {
-    use super::{list, AttributeList, Bytes, BytesRef, Deserializer, Serializer, ATTRIBUTES_MAX};
-
-    /// Writes one.
-    ///
-    /// # Errors
-    /// Those of the serializer.
-    pub fn serialize<S: Serializer>(list: &[(Vec<u8>, Vec<u8>)], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(list.iter().map(|(name, value)| (BytesRef(name), BytesRef(value))))
-    }
-
-    /// Reads one.
-    ///
-    /// # Errors
-    /// Those of the deserializer; more than [`ATTRIBUTES_MAX`] are too many.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AttributeList, D::Error> {
-        let list = list::<D, (Bytes, Bytes), ATTRIBUTES_MAX>(deserializer)?;
-        Ok(list.into_iter().map(|(name, value)| (name.0, value.0)).collect())
-    }
-}
-
-/// A byte string in a list, as it is read.
-#[derive(Deserialize)]
-struct Bytes(#[serde(deserialize_with = "bytes::deserialize")] Vec<u8>);
-
-/// A byte string in a list, as it is written.
-#[derive(Serialize)]
-struct BytesRef<'a>(#[serde(serialize_with = "bytes::serialize")] &'a [u8]);
 
 /// Takes the elements of a list.
 struct ListVisitor<T, const MAX: usize>(PhantomData<T>);
@@ -128,5 +133,5 @@ impl Visitor<'_> for BytesVisitor {
     }
 }
 
-/// Longest encoding of a length that fits into a chunk: three groups of seven bits.
-const LENGTH_BYTES_MAX: usize = 3;
+/// First byte of every encoding. History: 1, the first.
+const VERSION: u8 = 1;

@@ -6,6 +6,8 @@
 //! patterns themselves are `file/ignore/pattern.rs`. It reads nothing: the walk hands in the files that it comes upon.
 
 pub mod pattern;
+#[cfg(test)]
+mod pattern_tests;
 
 use crate::base::limits::IGNORE_FILE_BYTES_MAX;
 use core::fmt;

@@ -4,7 +4,7 @@
 //! secret one could measure from the sealed length what the secret has in common with it. It does not seal.
 
 use crate::base::limits::{INLINE_BYTES_MAX, TAIL_BYTES_MAX};
-use crate::file::entry::EntryError;
+use crate::file::field::EntryError;
 use core::fmt;
 use zstd::bulk::{Compressor, Decompressor};
 

@@ -9,8 +9,8 @@
 //! parent tells, no byte too many), so an entry is never shown of a node that turns out to be wrong further on. That the
 //! bytes belong to the id is for the giver to check, who knows whether they were sealed. One node a level is held.
 
+use super::error::MapError;
 use super::node::NodeReader;
-use super::MapError;
 use crate::base::ids::ChunkId;
 use crate::base::limits::MAP_LEVELS_MAX;
 
