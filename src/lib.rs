@@ -213,12 +213,23 @@ pub mod face {
 
 pub mod io {
     //! Floor 4: the only place with sockets, files, clocks and entropy. Decides nothing.
+    pub mod attributes;
+    pub mod beneath;
+    pub mod calls;
+    pub mod client;
     pub mod disk;
+    pub mod drive;
+    pub mod extents;
+    pub mod facts;
+    pub mod home;
     pub mod http;
+    pub mod list;
     pub mod mdns;
     pub mod os;
+    pub mod place;
     pub mod run;
     pub mod target;
+    pub mod threads;
     pub mod udp;
     pub mod walk;
 }

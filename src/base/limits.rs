@@ -399,3 +399,25 @@ pub const SECRET_BYTES_MAX: usize = 4 * 1024;
 pub const COMPARE_BLOCK_BYTES: usize = 256 * 1024;
 
 const _: () = assert!(PEER_ADDRESSES_MAX <= SESSIONS_MAX);
+// ---- outside (io/) ----
+
+/// Longest path of a Unix socket, in bytes: `sun_path` without its NUL.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Entries of one page of a directory: what lies in memory with their stats.
+pub const LIST_ITEMS_MAX: usize = 1_024;
+/// Directories whose remaining names are kept between pages; each takes up to [`LIST_BYTES_MAX`].
+pub const OPEN_LISTINGS_MAX: usize = 3;
+/// Folder roots that are kept open.
+pub const OPEN_ROOTS_MAX: usize = 32;
+/// Files that are kept open between two of their blocks.
+pub const OPEN_SOURCE_FILES_MAX: usize = 2 * READ_AHEAD_FILES;
+/// Runs of data and holes in one block of a file.
+pub const BLOCK_EXTENTS_MAX: usize = 1_024;
+/// Longest `.nuthatchignore` that is used, in bytes.
+pub const IGNORE_BYTES_MAX: usize = 64 * 1024;
+/// Extended attributes of one file, names and values, in bytes: they must fit one frame of a restore stream.
+pub const ATTRIBUTES_BYTES_MAX: usize = 128 * 1024;
+/// The file thread closes what it has open when it was asked nothing for this long.
+pub const FILE_REST: Span = Span::from_secs(5);
+
+const _: () = assert!(OPEN_SOURCE_FILES_MAX > READ_AHEAD_FILES);

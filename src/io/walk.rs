@@ -1,1 +1,337 @@
-//! io/walk
+//! The file thread's work: listing directories, looking at files and reading them, for backups.
+//!
+//! Refuses to write, to follow a symbolic link below a folder's root, and to wait for a pipe. What is open stays open
+//! for the next request of the same file, and is let go when nothing is asked for a while ([`FileService::rest`]), so
+//! that a disk can be unmounted. Read `node/ports.rs` first.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::attributes::{Carrier, Reader};
+use super::facts::{self, Device, Facts};
+use super::list::Pages;
+use super::{beneath, extents};
+use crate::base::limits::{
+    LIST_BYTES_MAX, LIST_ITEMS_MAX, OPEN_LISTINGS_MAX, OPEN_ROOTS_MAX, OPEN_SOURCE_FILES_MAX,
+};
+use crate::node::ports::{Block, FileError, FileReply, FileRequest, FoundKind, Listing, Opened, RootFacts};
+
+/// Answers the core's requests about files, one at a time.
+#[derive(Debug, Default)]
+pub struct FileService {
+    /// Roots that were asked about, the last used first.
+    roots: VecDeque<Root>,
+    /// Directories that are not fully listed, the last used first.
+    listings: VecDeque<(Place, Pages)>,
+    /// Files that are not fully read, the last used first.
+    files: VecDeque<(Place, OpenFile)>,
+    /// Buffers for attributes.
+    attributes: Reader,
+}
+
+/// A path below a root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    /// The root, as the core named it.
+    root: Vec<u8>,
+    /// Relative to it.
+    path: Vec<u8>,
+}
+
+/// A folder's root.
+#[derive(Debug)]
+struct Root {
+    /// As the core named it.
+    path: Vec<u8>,
+    /// The open directory; None while the service rests.
+    directory: Option<Rc<OwnedFd>>,
+    /// Its file system.
+    device: Device,
+    /// Its inode.
+    inode: u64,
+}
+
+/// A regular file that is being read.
+#[derive(Debug)]
+struct OpenFile {
+    /// The file.
+    file: OwnedFd,
+    /// What was known of it when it was last looked at.
+    facts: Facts,
+}
+
+impl FileService {
+    /// Nothing is open yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers one request.
+    pub fn execute(&mut self, request: FileRequest) -> FileReply {
+        match request {
+            FileRequest::Root { op, root } => FileReply::Root { op, result: self.root_facts(&root) },
+            FileRequest::List { op, root, path, after } => {
+                FileReply::List { op, result: self.list(Place { root, path }, after) }
+            }
+            FileRequest::Open { op, root, path, budget } => {
+                FileReply::Open { op, result: self.open(Place { root, path }, budget) }
+            }
+            FileRequest::Read { op, root, path, offset, budget } => {
+                FileReply::Read { op, result: self.read(Place { root, path }, offset, budget) }
+            }
+        }
+    }
+
+    /// Lets go of everything that is open. A root is opened again when it is needed, and must then be the same.
+    pub fn rest(&mut self) {
+        self.listings.clear();
+        self.files.clear();
+        for root in &mut self.roots {
+            root.directory = None;
+        }
+    }
+
+    /// What stands at `root`; what was known of it before is forgotten.
+    fn root_facts(&mut self, root: &[u8]) -> Result<RootFacts, FileError> {
+        self.roots.retain(|known| known.path != root);
+        self.listings.retain(|(place, _)| place.root != root);
+        self.files.retain(|(place, _)| place.root != root);
+        let (directory, facts) = open_root(root)?;
+        let file_system =
+            file_system(directory.as_fd(), facts.device).map_err(|errno| facts::failure("statfs", errno))?;
+        let again = beneath::open(directory.as_fd(), b"", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+            .map_err(|errno| facts::failure("open", errno))?;
+        let empty = is_empty(&again).map_err(|errno| facts::failure("list", errno))?;
+        self.remember(root, directory, &facts);
+        Ok(RootFacts { file_system, inode: facts.stat.inode, empty, stat: facts.stat })
+    }
+
+    /// Keeps a root open.
+    fn remember(&mut self, root: &[u8], directory: OwnedFd, facts: &Facts) -> (Rc<OwnedFd>, Device) {
+        let directory = Rc::new(directory);
+        self.roots.push_front(Root {
+            path: root.to_vec(),
+            directory: Some(Rc::clone(&directory)),
+            device: facts.device,
+            inode: facts.stat.inode,
+        });
+        self.roots.truncate(OPEN_ROOTS_MAX);
+        (directory, facts.device)
+    }
+
+    /// The open root. One that was another directory when it was asked about last is refused: the disk with the folder
+    /// may have been unmounted in the middle of a scan.
+    fn root(&mut self, path: &[u8]) -> Result<(Rc<OwnedFd>, Device), FileError> {
+        let Some(at) = self.roots.iter().position(|root| root.path == path) else {
+            let (directory, facts) = open_root(path)?;
+            return Ok(self.remember(path, directory, &facts));
+        };
+        let root = &mut self.roots[at];
+        if let Some(directory) = &root.directory {
+            return Ok((Rc::clone(directory), root.device));
+        }
+        let (directory, facts) = open_root(path)?;
+        if facts.device != root.device || facts.stat.inode != root.inode {
+            return Err(facts::changed("the folder's directory became another one during the scan"));
+        }
+        let directory = Rc::new(directory);
+        root.directory = Some(Rc::clone(&directory));
+        Ok((directory, root.device))
+    }
+
+    /// A page of a directory.
+    fn list(&mut self, place: Place, after: Option<Vec<u8>>) -> Result<Listing, FileError> {
+        let known = self.listings.iter().position(|(known, pages)| {
+            *known == place && after.is_some() && pages.reported() == after.as_deref()
+        });
+        let mut pages = match known.and_then(|at| self.listings.remove(at)) {
+            Some((_, pages)) => pages,
+            None => {
+                self.listings.retain(|(known, _)| *known != place);
+                let (root, device) = self.root(&place.root)?;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+                let directory = open_quietly(root.as_fd(), &place.path, flags)
+                    .map_err(|errno| facts::failure("open", errno))?;
+                Pages::new(directory, device, after, LIST_BYTES_MAX)?
+            }
+        };
+        let listing = pages.page(LIST_ITEMS_MAX)?;
+        if listing.more {
+            self.listings.push_front((place, pages));
+            self.listings.truncate(OPEN_LISTINGS_MAX);
+        }
+        Ok(listing)
+    }
+
+    /// Everything about one path, and its first bytes.
+    fn open(&mut self, place: Place, budget: usize) -> Result<Opened, FileError> {
+        self.files.retain(|(known, _)| *known != place);
+        let (root, device) = self.root(&place.root)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = match open_quietly(root.as_fd(), &place.path, flags) {
+            Ok(file) => file,
+            Err(Errno::LOOP) => return self.open_link(root.as_fd(), device, &place.path),
+            Err(errno) => return Err(facts::failure("open", errno)),
+        };
+        let known = facts::look(file.as_fd()).map_err(|errno| facts::failure("stat", errno))?;
+        let mut opened = Opened {
+            found: known.found(device),
+            attributes: Vec::new(),
+            target: None,
+            block: Block { extents: Vec::new(), end: true, after: None },
+        };
+        if known.kind == FoundKind::Special {
+            return Ok(opened);
+        }
+        opened.attributes = self.attributes.read(Carrier::Open(file.as_fd()));
+        if known.kind == FoundKind::File {
+            let mut open = OpenFile { file, facts: known };
+            opened.block.end = known.stat.size == 0;
+            if budget > 0 {
+                opened.block = open.read(0, budget)?;
+            }
+            if !opened.block.end {
+                self.keep_open(place, open);
+            }
+        }
+        Ok(opened)
+    }
+
+    /// A symbolic link: what it is and where it points.
+    fn open_link(&mut self, root: BorrowedFd<'_>, device: Device, path: &[u8]) -> Result<Opened, FileError> {
+        let link = beneath::open(root, path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|errno| facts::failure("open", errno))?;
+        let known = facts::look(link.as_fd()).map_err(|errno| facts::failure("stat", errno))?;
+        if known.kind != FoundKind::Symlink {
+            return Err(facts::changed("it was replaced while it was looked at"));
+        }
+        let target = rustix::fs::readlinkat(&link, c"", Vec::new())
+            .map_err(|errno| facts::failure("read link", errno))?;
+        Ok(Opened {
+            found: known.found(device),
+            attributes: self.attributes.read(Carrier::Path(link.as_fd())),
+            target: Some(target.into_bytes()),
+            block: Block { extents: Vec::new(), end: true, after: Some(known.stat) },
+        })
+    }
+
+    /// The next block of a file, whether it is still open or not.
+    fn read(&mut self, place: Place, offset: u64, budget: usize) -> Result<Block, FileError> {
+        let known = self.files.iter().position(|(known, _)| *known == place);
+        let mut open = match known.and_then(|at| self.files.remove(at)) {
+            Some((_, open)) => open,
+            None => self.reopen(&place)?,
+        };
+        let block = open.read(offset, budget)?;
+        if !block.end {
+            self.keep_open(place, open);
+        }
+        Ok(block)
+    }
+
+    /// Opens a regular file again.
+    fn reopen(&mut self, place: &Place) -> Result<OpenFile, FileError> {
+        let (root, _) = self.root(&place.root)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file =
+            open_quietly(root.as_fd(), &place.path, flags).map_err(|errno| facts::failure("open", errno))?;
+        let facts = facts::look(file.as_fd()).map_err(|errno| facts::failure("stat", errno))?;
+        if facts.kind != FoundKind::File {
+            return Err(facts::changed("it is no regular file any more"));
+        }
+        Ok(OpenFile { file, facts })
+    }
+
+    /// Keeps a file open for its next block.
+    fn keep_open(&mut self, place: Place, open: OpenFile) {
+        self.files.push_front((place, open));
+        self.files.truncate(OPEN_SOURCE_FILES_MAX);
+    }
+}
+
+impl OpenFile {
+    /// Reads a block and looks at the file again.
+    fn read(&mut self, offset: u64, budget: usize) -> Result<Block, FileError> {
+        let (extents, end) =
+            extents::read(self.file.as_fd(), offset, self.facts.stat.size, self.facts.sparse, budget)
+                .map_err(|errno| facts::failure("read", errno))?;
+        self.facts = facts::look(self.file.as_fd()).map_err(|errno| facts::failure("stat", errno))?;
+        // A file that grew is read on; one that shrank ends where reading ended.
+        let end = match end {
+            extents::End::Reached(position) => position >= self.facts.stat.size,
+            extents::End::Short => true,
+            extents::End::Budget => false,
+        };
+        Ok(Block { extents, end, after: Some(self.facts.stat) })
+    }
+}
+
+/// Opens beneath `root` without touching access times, where that is allowed.
+fn open_quietly(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    match beneath::open(root, path, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => beneath::open(root, path, flags, Mode::empty()),
+        answer => answer,
+    }
+}
+
+/// Opens a folder's root, which may be a symbolic link itself.
+fn open_root(path: &[u8]) -> Result<(OwnedFd, Facts), FileError> {
+    let path = Path::new(OsStr::from_bytes(path));
+    if !path.is_absolute() {
+        return Err(facts::changed("the folder's path is not absolute"));
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory =
+        rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| facts::failure("open", errno))?;
+    let facts = facts::look(directory.as_fd()).map_err(|errno| facts::failure("stat", errno))?;
+    Ok((directory, facts))
+}
+
+/// Whether a directory has no entry. Moves its position: for a descriptor of its own.
+fn is_empty(directory: &OwnedFd) -> Result<bool, Errno> {
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
+    let mut entries = rustix::fs::RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What identifies a file system through reboots and replugging: its own id where it has one that is not made from
+/// the device number, else the UUID that udev knows for the device, else the device number.
+fn file_system(directory: BorrowedFd<'_>, device: Device) -> Result<u64, Errno> {
+    let own = rustix::fs::fstatvfs(directory)?.f_fsid;
+    let number = rustix::fs::makedev(device.major, device.minor);
+    if own != 0 && own != number && u32::try_from(own).is_err() {
+        return Ok(own);
+    }
+    let known = std::fs::read_dir("/dev/disk/by-uuid").ok().and_then(|names| {
+        names.flatten().find(|name| {
+            use std::os::unix::fs::MetadataExt;
+            std::fs::metadata(name.path()).is_ok_and(|facts| facts.rdev() == number)
+        })
+    });
+    Ok(match known {
+        Some(name) => {
+            let hash = blake3::hash(name.file_name().as_bytes());
+            u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+        }
+        None if own != 0 => own,
+        None => number,
+    })
+}
+
+#[cfg(test)]
+mod tests;
