@@ -416,7 +416,17 @@ pub const BLOCK_EXTENTS_MAX: usize = 1_024;
 /// Longest `.nuthatchignore` that is used, in bytes.
 pub const IGNORE_BYTES_MAX: usize = 64 * 1024;
 /// Extended attributes of one file, names and values, in bytes: they must fit one frame of a restore stream.
-pub const ATTRIBUTES_BYTES_MAX: usize = 128 * 1024;
+pub const SOURCE_ATTRIBUTES_BYTES_MAX: usize = 128 * 1024;
+/// Files of the store that are kept open.
+pub const OPEN_STORE_FILES_MAX: usize = 24;
+/// Buffers in one gathering write (IOV_MAX of Linux is 1,024).
+pub const WRITE_PARTS_MAX: usize = 64;
+/// Groups of hard links that a restore remembers; what lies beyond is copied, and counted.
+pub const LINK_GROUPS_MAX: usize = 65_536;
+/// Open directories along the path that a restore is writing to; the ones above are opened again when needed.
+pub const TARGET_LEVELS_OPEN_MAX: usize = 32;
+/// Paths that a restore's report names; all are counted.
+pub const REPORT_PATHS_MAX: usize = 1_000;
 /// The file thread closes what it has open when it was asked nothing for this long.
 pub const FILE_REST: Span = Span::from_secs(5);
 

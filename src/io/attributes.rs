@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
-use crate::base::limits::ATTRIBUTES_BYTES_MAX;
+use crate::base::limits::SOURCE_ATTRIBUTES_BYTES_MAX;
 
 /// What carries the attributes.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +43,8 @@ impl Reader {
         for name in self.names.split(|&byte| byte == 0).filter(|name| is_kept(name)) {
             if fill(&mut self.value, |buffer| read_one(carrier, name, buffer)).is_ok() {
                 total += name.len() + self.value.len();
-                if total > ATTRIBUTES_BYTES_MAX {
-                    log::warn!("a file has more than {ATTRIBUTES_BYTES_MAX} bytes of extended attributes; the rest is left out");
+                if total > SOURCE_ATTRIBUTES_BYTES_MAX {
+                    log::warn!("a file has more than {SOURCE_ATTRIBUTES_BYTES_MAX} bytes of extended attributes; the rest is left out");
                     break;
                 }
                 found.push((name.to_vec(), self.value.clone()));
