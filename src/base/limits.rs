@@ -427,6 +427,16 @@ pub const LINK_GROUPS_MAX: usize = 65_536;
 pub const TARGET_LEVELS_OPEN_MAX: usize = 32;
 /// Paths that a restore's report names; all are counted.
 pub const REPORT_PATHS_MAX: usize = 1_000;
+/// Connections of the control socket at once.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Longest body of a request, in bytes.
+pub const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// What a connection buffers for reading, and again for writing, in bytes.
+pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// A request's head, and again its body, must arrive within this.
+pub const HTTP_REQUEST_TIME_MAX: Span = Span::from_secs(15);
+/// Longest line, and longest single value, that the command line takes from a node, in bytes.
+pub const ANSWER_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The file thread closes what it has open when it was asked nothing for this long.
 pub const FILE_REST: Span = Span::from_secs(5);
 

@@ -1,1 +1,362 @@
-//! io/http
+//! HTTP/1.1 on the control socket: requests become calls, answers become bodies.
+//!
+//! Knows no route: a [`Handler`] (`face/routes.rs`) turns method, path and body into a [`Call`]. Bounds what a client
+//! may send and how long it may take; a client that reads slowly slows only its own call. The answer's form:
+//!
+//! | media | body | how the end is told |
+//! |---|---|---|
+//! | [`Media::Json`] | one JSON value | status, and header `nuthatch-end: complete` or `partial` |
+//! | [`Media::Lines`] | JSON Lines | last line `{"end":"complete"}`, `{"end":"partial"}` or `{"error":{...}}` |
+//! | [`Media::Bytes`] | bytes | trailer `nuthatch-end` or `nuthatch-error` (JSON); to a client without `TE: trailers` an error is a broken body |
+//!
+//! An error before the first piece is `{"error":{"code","message","hint"}}` with a status of its own.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{ready, Context, Poll};
+use std::time::Duration;
+
+use async_net::unix::{UnixListener, UnixStream};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Either, Full, Limited};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE, TE, TRAILER};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use serde_json::json;
+use smol::lock::{Semaphore, SemaphoreGuardArc};
+use smol::{LocalExecutor, Timer};
+use smol_hyper::rt::{FuturesIo, SmolTimer};
+
+use super::calls::{Calls, Outward, Running};
+use crate::base::limits::{
+    HTTP_BODY_BYTES_MAX, HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIME_MAX,
+};
+use crate::node::api::{ApiError, Call, Piece};
+use crate::node::ports::Ending;
+
+/// A request, as far as routes need it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// `GET`, `POST`, ...
+    pub method: &'a str,
+    /// Without the query, as it was sent (percent-encoded).
+    pub path: &'a str,
+    /// What stands behind the question mark, as it was sent.
+    pub query: Option<&'a str>,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    /// One JSON value.
+    Json,
+    /// JSON Lines.
+    Lines,
+    /// Bytes.
+    Bytes,
+}
+
+impl Media {
+    /// Its name in HTTP.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Lines => "application/x-ndjson",
+            Self::Bytes => "application/octet-stream",
+        }
+    }
+}
+
+/// What a request means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The call.
+    pub call: Call,
+    /// How its answer is written.
+    pub media: Media,
+}
+
+/// Knows the routes.
+pub trait Handler {
+    /// What a request means.
+    ///
+    /// # Errors
+    /// When it means nothing here.
+    fn route(&self, asked: &Asked<'_>) -> Result<Route, ApiError>;
+}
+
+/// How an answer that did not fail ended: header and trailer.
+pub const END: HeaderName = HeaderName::from_static("nuthatch-end");
+/// How a byte stream failed: trailer.
+pub const FAILED: HeaderName = HeaderName::from_static("nuthatch-error");
+
+/// The word for an ending.
+#[must_use]
+pub const fn ending_word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Complete => "complete",
+        Ending::Partial => "partial",
+    }
+}
+
+/// Serves connections until the task is dropped.
+pub async fn serve(
+    executor: Rc<LocalExecutor<'static>>,
+    listener: UnixListener,
+    handler: Rc<dyn Handler>,
+    calls: Calls,
+) {
+    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+    loop {
+        let place = places.acquire_arc().await;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let task = connection(stream, Rc::clone(&handler), calls.clone(), place);
+                executor.spawn(task).detach();
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: the listener stays readable, so wait instead of turning.
+                log::warn!("the control socket cannot accept: {error}");
+                Timer::after(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection.
+async fn connection(stream: UnixStream, handler: Rc<dyn Handler>, calls: Calls, _place: SemaphoreGuardArc) {
+    let service = service_fn(move |request| {
+        let (handler, calls) = (Rc::clone(&handler), calls.clone());
+        async move { Ok::<_, Infallible>(answer(request, &*handler, &calls).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(SmolTimer::new())
+        .header_read_timeout(duration(HTTP_REQUEST_TIME_MAX))
+        .max_buf_size(HTTP_BUFFER_BYTES_MAX)
+        .serve_connection(FuturesIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        log::debug!("a connection of the control socket ended: {error}");
+    }
+}
+
+/// The body of any response.
+type AnswerBody = Either<Full<Bytes>, StreamBody>;
+
+/// Answers one request.
+async fn answer(request: Request<Incoming>, handler: &dyn Handler, calls: &Calls) -> Response<AnswerBody> {
+    let (parts, body) = request.into_parts();
+    let trailers = parts.headers.get_all(TE).iter().any(|value| value.as_bytes() == b"trailers");
+    let routed = match read_body(body).await {
+        Ok(body) => handler.route(&Asked {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            body: &body,
+        }),
+        Err(error) => Err(error),
+    };
+    let route = match routed {
+        Ok(route) => route,
+        Err(error) => return refusal(&error),
+    };
+    let mut running = calls.begin(route.call);
+    let first = running.next().await;
+    match (first, route.media) {
+        (Outward::Done(Err(error)), _) => refusal(&error),
+        (first, Media::Json) => whole(first, running).await,
+        (first, media) => {
+            let body = StreamBody { running, first: Some(first), media, trailers, pending: false, over: false };
+            let mut response = Response::new(Either::Right(body));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));
+            if media == Media::Bytes {
+                headers.insert(TRAILER, HeaderValue::from_static("nuthatch-end, nuthatch-error"));
+            }
+            response
+        }
+    }
+}
+
+/// The whole body of a request, within its bounds.
+async fn read_body(body: Incoming) -> Result<Bytes, ApiError> {
+    let read = async { Some(Limited::new(body, HTTP_BODY_BYTES_MAX).collect().await) };
+    let late = async {
+        Timer::after(duration(HTTP_REQUEST_TIME_MAX)).await;
+        None
+    };
+    match smol::future::or(read, late).await {
+        Some(Ok(body)) => Ok(body.to_bytes()),
+        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(ApiError::new(
+            "body_too_large",
+            format!("the request's body is longer than {HTTP_BODY_BYTES_MAX} bytes"),
+            "send less",
+        )),
+        Some(Err(error)) => Err(ApiError::new("bad_request", format!("the body broke off: {error}"), "send it again")),
+        None => Err(ApiError::new("request_timeout", "the request's body took too long", "send it again")),
+    }
+}
+
+/// An answer that is one JSON value: its status is known only at its end.
+async fn whole(first: Outward, mut running: Running) -> Response<AnswerBody> {
+    let mut values = Vec::new();
+    let mut outward = first;
+    let ending = loop {
+        match outward {
+            Outward::Piece(Piece::Json(value)) => {
+                values.push(value);
+                running.taken();
+            }
+            Outward::Piece(Piece::Bytes(_)) => {
+                return refusal(&ApiError::new("internal", "bytes where JSON was expected", "report this as a bug"));
+            }
+            Outward::Done(Ok(ending)) => break ending,
+            Outward::Done(Err(error)) => return refusal(&error),
+        }
+        outward = running.next().await;
+    };
+    let value = if values.len() == 1 { values.swap_remove(0) } else { serde_json::Value::Array(values) };
+    let mut response = json_response(StatusCode::OK, &value);
+    response.headers_mut().insert(END, HeaderValue::from_static(ending_word(ending)));
+    response
+}
+
+/// An error as a response of its own.
+fn refusal(error: &ApiError) -> Response<AnswerBody> {
+    json_response(status_of(&error.code), &json!({ "error": error }))
+}
+
+/// A JSON value as a response.
+fn json_response(status: StatusCode, value: &serde_json::Value) -> Response<AnswerBody> {
+    let mut text = value.to_string();
+    text.push('\n');
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(text))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Media::Json.name()));
+    response
+}
+
+/// The status that fits an error's code.
+fn status_of(code: &str) -> StatusCode {
+    match code {
+        "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
+        "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "request_timeout" => StatusCode::REQUEST_TIMEOUT,
+        "stopping" => StatusCode::SERVICE_UNAVAILABLE,
+        "internal" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ if code.ends_with("not_found") || code.starts_with("unknown_") => StatusCode::NOT_FOUND,
+        _ if code.contains("busy") || code.starts_with("already_") => StatusCode::CONFLICT,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// A [`Span`](crate::base::units::Span) for the executor's timers.
+fn duration(span: crate::base::units::Span) -> Duration {
+    Duration::from_micros(span.as_micros())
+}
+
+/// An answer that is written as it comes. The next piece is asked for when the last one was taken for writing.
+#[derive(Debug)]
+struct StreamBody {
+    /// The call.
+    running: Running,
+    /// Heard before the response began.
+    first: Option<Outward>,
+    /// Lines or bytes.
+    media: Media,
+    /// The client takes trailers.
+    trailers: bool,
+    /// A piece was handed out whose taking the core was not told of.
+    pending: bool,
+    /// Nothing follows.
+    over: bool,
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = ApiError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ApiError>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        if std::mem::take(&mut self.pending) {
+            self.running.taken();
+        }
+        let outward = match self.first.take() {
+            Some(first) => first,
+            None => ready!(self.running.poll_next(context)),
+        };
+        let frame = match outward {
+            Outward::Piece(piece) => {
+                self.pending = true;
+                Ok(Frame::data(match piece {
+                    Piece::Json(value) => line(&value),
+                    Piece::Bytes(bytes) => Bytes::from(bytes),
+                }))
+            }
+            Outward::Done(result) => {
+                self.over = true;
+                self.last_frame(result)
+            }
+        };
+        Poll::Ready(Some(frame))
+    }
+}
+
+impl StreamBody {
+    /// Tells the end.
+    fn last_frame(&self, result: Result<Ending, ApiError>) -> Result<Frame<Bytes>, ApiError> {
+        match (self.media, result) {
+            (Media::Bytes, Ok(ending)) => {
+                Ok(trailer(END, HeaderValue::from_static(ending_word(ending))))
+            }
+            (Media::Bytes, Err(error)) if self.trailers => match HeaderValue::from_str(&ascii_json(&error)) {
+                Ok(value) => Ok(trailer(FAILED, value)),
+                Err(_) => Err(error),
+            },
+            (Media::Bytes, Err(error)) => Err(error),
+            (_, Ok(ending)) => Ok(Frame::data(line(&json!({ "end": ending_word(ending) })))),
+            (_, Err(error)) => Ok(Frame::data(line(&json!({ "error": error })))),
+        }
+    }
+}
+
+/// One line of JSON Lines.
+fn line(value: &serde_json::Value) -> Bytes {
+    let mut text = value.to_string();
+    text.push('\n');
+    Bytes::from(text)
+}
+
+/// One trailer.
+fn trailer(name: HeaderName, value: HeaderValue) -> Frame<Bytes> {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(name, value);
+    Frame::trailers(trailers)
+}
+
+/// JSON in ASCII, as a header value must be.
+fn ascii_json(error: &ApiError) -> String {
+    let mut text = String::new();
+    for unit in json!(error).to_string().encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => text.push(char::from(byte)),
+            _ => text.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
