@@ -223,14 +223,19 @@ pub mod io {
     pub mod facts;
     pub mod home;
     pub mod http;
+    pub mod levels;
+    pub mod links;
     pub mod list;
     pub mod mdns;
+    pub mod metadata;
+    pub mod names;
     pub mod os;
     pub mod place;
     pub mod run;
     pub mod target;
     pub mod threads;
     pub mod udp;
+    pub mod unpack;
     pub mod walk;
 }
 

@@ -118,7 +118,9 @@ impl Client {
     fn connect_to(socket: PathBuf) -> Result<Self, ClientError> {
         match smol::block_on(UnixStream::connect(&socket)) {
             Ok(stream) => Ok(Self { stream }),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(ClientError::Denied { socket }),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(ClientError::Denied { socket })
+            }
             Err(_) => Err(ClientError::NotRunning { socket }),
         }
     }
@@ -148,8 +150,15 @@ impl Client {
         let status = response.status();
         let media = media_of(response.headers());
         let (parts, body) = response.into_parts();
-        let mut stream =
-            CallStream { executor, body, media, headers: parts.headers, buffer: Vec::new(), over: None, given: false };
+        let mut stream = CallStream {
+            executor,
+            body,
+            media,
+            headers: parts.headers,
+            buffer: Vec::new(),
+            over: None,
+            given: false,
+        };
         if status == StatusCode::OK {
             return Ok(stream);
         }
@@ -309,7 +318,10 @@ fn ending_in(headers: &HeaderMap) -> Result<Ending, ClientError> {
 
 /// The ending that a word means.
 fn ending_of(word: &str) -> Result<Ending, ClientError> {
-    [Ending::Complete, Ending::Partial].into_iter().find(|&ending| ending_word(ending) == word).ok_or_else(cut_off)
+    [Ending::Complete, Ending::Partial]
+        .into_iter()
+        .find(|&ending| ending_word(ending) == word)
+        .ok_or_else(cut_off)
 }
 
 /// The answer has no end.

@@ -250,7 +250,8 @@ mod tests {
     #[test]
     fn parts_are_written_one_after_the_other_however_many() {
         let (_directory, disk) = lab();
-        let parts: Vec<Vec<u8>> = (0..2_500_usize).map(|number| vec![number.to_le_bytes()[0]; number % 50]).collect();
+        let parts: Vec<Vec<u8>> =
+            (0..2_500_usize).map(|number| vec![number.to_le_bytes()[0]; number % 50]).collect();
         let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         disk.write_parts_at("f", 3, &slices).unwrap();
         let wanted = parts.concat();
@@ -292,6 +293,10 @@ mod tests {
         for number in 0..100 {
             disk.write_at(&number.to_string(), 0, b"y").unwrap();
         }
-        assert_eq!(disk.open_files().iter().filter(|file| file.unsynced).count(), 100, "none is closed unsynced");
+        assert_eq!(
+            disk.open_files().iter().filter(|file| file.unsynced).count(),
+            100,
+            "none is closed unsynced"
+        );
     }
 }

@@ -173,7 +173,8 @@ async fn answer(request: Request<Incoming>, handler: &dyn Handler, calls: &Calls
         (Outward::Done(Err(error)), _) => refusal(&error),
         (first, Media::Json) => whole(first, running).await,
         (first, media) => {
-            let body = StreamBody { running, first: Some(first), media, trailers, pending: false, over: false };
+            let body =
+                StreamBody { running, first: Some(first), media, trailers, pending: false, over: false };
             let mut response = Response::new(Either::Right(body));
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));
@@ -199,7 +200,9 @@ async fn read_body(body: Incoming) -> Result<Bytes, ApiError> {
             format!("the request's body is longer than {HTTP_BODY_BYTES_MAX} bytes"),
             "send less",
         )),
-        Some(Err(error)) => Err(ApiError::new("bad_request", format!("the body broke off: {error}"), "send it again")),
+        Some(Err(error)) => {
+            Err(ApiError::new("bad_request", format!("the body broke off: {error}"), "send it again"))
+        }
         None => Err(ApiError::new("request_timeout", "the request's body took too long", "send it again")),
     }
 }
@@ -215,7 +218,11 @@ async fn whole(first: Outward, mut running: Running) -> Response<AnswerBody> {
                 running.taken();
             }
             Outward::Piece(Piece::Bytes(_)) => {
-                return refusal(&ApiError::new("internal", "bytes where JSON was expected", "report this as a bug"));
+                return refusal(&ApiError::new(
+                    "internal",
+                    "bytes where JSON was expected",
+                    "report this as a bug",
+                ));
             }
             Outward::Done(Ok(ending)) => break ending,
             Outward::Done(Err(error)) => return refusal(&error),
@@ -318,9 +325,7 @@ impl StreamBody {
     /// Tells the end.
     fn last_frame(&self, result: Result<Ending, ApiError>) -> Result<Frame<Bytes>, ApiError> {
         match (self.media, result) {
-            (Media::Bytes, Ok(ending)) => {
-                Ok(trailer(END, HeaderValue::from_static(ending_word(ending))))
-            }
+            (Media::Bytes, Ok(ending)) => Ok(trailer(END, HeaderValue::from_static(ending_word(ending)))),
             (Media::Bytes, Err(error)) if self.trailers => match HeaderValue::from_str(&ascii_json(&error)) {
                 Ok(value) => Ok(trailer(FAILED, value)),
                 Err(_) => Err(error),

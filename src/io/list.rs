@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::Errno;
 
 use super::facts::{self, Device};
+use super::names::Names;
 use crate::base::limits::{IGNORE_BYTES_MAX, LIST_BYTES_MAX, LIST_ITEMS_MAX};
 use crate::file::ignore::CACHEDIR_SIGNATURE;
 use crate::node::ports::{FileError, FoundKind, Item, Listing};
@@ -83,11 +84,11 @@ impl Pages {
             listing.cache = self.has_tag && self.has_valid_tag();
         }
         loop {
-            if self.given == self.names.len() && self.names.cut_off {
+            if self.given == self.names.len() && self.names.is_cut_off() {
                 self.pass().map_err(|errno| facts::failure("list", errno))?;
             }
             self.look_at_next(count.min(LIST_ITEMS_MAX), &mut listing);
-            listing.more = self.given < self.names.len() || self.names.cut_off;
+            listing.more = self.given < self.names.len() || self.names.is_cut_off();
             if !listing.items.is_empty() || !listing.more {
                 break;
             }
@@ -190,116 +191,9 @@ fn read_start(file: BorrowedFd<'_>, length: usize) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-/// The smallest of the names pushed, sorted, in one buffer.
-#[derive(Debug)]
-struct Names {
-    /// All names, one behind the other.
-    bytes: Vec<u8>,
-    /// Where each name begins and how long it is.
-    index: Vec<(u32, u16)>,
-    /// Bytes kept at the end, each name counted with its place in the index; at most twice that before.
-    budget: usize,
-    /// Only smaller names are of interest.
-    below: Option<Vec<u8>>,
-    /// Names were pushed that are not kept.
-    cut_off: bool,
-}
-
-/// What one place in the index takes, in bytes.
-const INDEX_BYTES: usize = 8;
-
-impl Names {
-    /// Keeps at most `budget` bytes.
-    const fn new(budget: usize) -> Self {
-        Self { bytes: Vec::new(), index: Vec::new(), budget, below: None, cut_off: false }
-    }
-
-    /// Forgets all.
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.index.clear();
-        self.below = None;
-        self.cut_off = false;
-    }
-
-    /// How many names are kept.
-    fn len(&self) -> usize {
-        self.index.len()
-    }
-
-    /// The name at a position.
-    fn name(&self, position: usize) -> &[u8] {
-        self.at(self.index[position])
-    }
-
-    /// The name at a place.
-    fn at(&self, (start, length): (u32, u16)) -> &[u8] {
-        let start = usize::try_from(start).unwrap_or(usize::MAX);
-        &self.bytes[start..start + usize::from(length)]
-    }
-
-    /// Takes a name into account.
-    fn push(&mut self, name: &[u8]) {
-        if self.below.as_deref().is_some_and(|below| name >= below) {
-            self.cut_off = true;
-            return;
-        }
-        let (Ok(start), Ok(length)) = (u32::try_from(self.bytes.len()), u16::try_from(name.len())) else {
-            return; // no file system has names of 64 KiB, and the buffer is trimmed at 2 MiB
-        };
-        self.bytes.extend_from_slice(name);
-        self.index.push((start, length));
-        if self.weight() > self.budget.saturating_mul(2) {
-            self.trim();
-        }
-    }
-
-    /// What is kept now, in bytes.
-    fn weight(&self) -> usize {
-        self.bytes.len() + self.index.len() * INDEX_BYTES
-    }
-
-    /// Sorts, and keeps what the budget allows (at least one name).
-    fn trim(&mut self) {
-        let mut index = std::mem::take(&mut self.index);
-        index.sort_unstable_by(|&left, &right| self.at(left).cmp(self.at(right)));
-        index.dedup_by(|left, right| self.at(*left) == self.at(*right));
-        let mut weight = 0;
-        let fitting = index
-            .iter()
-            .take_while(|(_, length)| {
-                weight += usize::from(*length) + INDEX_BYTES;
-                weight <= self.budget
-            })
-            .count()
-            .max(1)
-            .min(index.len());
-        if fitting < index.len() {
-            self.cut_off = true;
-            index.truncate(fitting);
-            self.below = index.last().map(|&place| self.at(place).to_vec());
-        }
-        let mut bytes = Vec::with_capacity(index.iter().map(|&(_, length)| usize::from(length)).sum());
-        for place in &mut index {
-            let start = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            bytes.extend_from_slice(self.at(*place));
-            place.0 = start;
-        }
-        self.bytes = bytes;
-        self.index = index;
-    }
-
-    /// All names were pushed.
-    fn finish(&mut self) {
-        self.trim();
-        self.index.shrink_to_fit();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use std::collections::BTreeSet;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
@@ -374,29 +268,5 @@ mod tests {
         let device = facts::look(file.as_fd()).unwrap().device;
         let first = Pages::new(file, device, None, LIST_BYTES_MAX).unwrap().page(10).unwrap();
         assert_eq!((first.ignore, first.cache), (None, false));
-    }
-
-    proptest! {
-        #[test]
-        fn the_smallest_names_are_kept(
-            names in proptest::collection::btree_set(proptest::collection::vec(1_u8.., 1..6), 1..60),
-            budget in 1_usize..200,
-            shift in 0_usize..60,
-        ) {
-            let sorted: Vec<Vec<u8>> = names.into_iter().collect();
-            let mut kept = Names::new(budget);
-            for position in 0..sorted.len() {
-                kept.push(&sorted[(position * 37 + shift) % sorted.len()]);
-            }
-            for name in &sorted {
-                kept.push(name); // a directory that changes may give a name twice
-            }
-            kept.finish();
-            let found: Vec<Vec<u8>> = (0..kept.len()).map(|position| kept.name(position).to_vec()).collect();
-            prop_assert_eq!(&found[..], &sorted[..found.len()]);
-            prop_assert!(!found.is_empty());
-            prop_assert_eq!(kept.cut_off, found.len() < sorted.len());
-            prop_assert!(kept.weight() <= budget.max(14));
-        }
     }
 }

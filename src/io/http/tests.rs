@@ -66,7 +66,9 @@ async fn core(calls: Calls, heard: Receiver<Inward>, mut answer: impl FnMut(&Cal
 }
 
 /// All of an answer.
-fn events(stream: Result<crate::io::client::CallStream, ClientError>) -> (Vec<Piece>, Result<Ending, ClientError>) {
+fn events(
+    stream: Result<crate::io::client::CallStream, ClientError>,
+) -> (Vec<Piece>, Result<Ending, ClientError>) {
     let mut stream = match stream {
         Ok(stream) => stream,
         Err(error) => return (Vec::new(), Err(error)),
@@ -137,7 +139,10 @@ fn an_error_is_told_before_and_after_the_first_piece_in_every_form() {
             let piece = if name.contains("bytes") { Piece::Bytes(vec![1]) } else { Piece::Json(json!(1)) };
             calls.piece(id, piece);
         }
-        calls.done(id, Err(ApiError::new("unknown_folder", "no folder \"\u{fc}\u{1f426}\"\n", "is it f\u{fc}r?")));
+        calls.done(
+            id,
+            Err(ApiError::new("unknown_folder", "no folder \"\u{fc}\u{1f426}\"\n", "is it f\u{fc}r?")),
+        );
     };
     with_server(answer, |home| {
         for (path, body, pieces) in [

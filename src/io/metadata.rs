@@ -1,0 +1,110 @@
+//! Giving a restored file, directory or link what is known of it besides its content.
+//!
+//! The order matters: a change of owner clears setuid bits and capabilities, attributes cannot be set on what is
+//! read-only already, and times come last. What cannot be kept is counted, never an error: the content is there.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, UTIME_OMIT};
+use rustix::io::Errno;
+
+use super::attributes::{self, Carrier};
+use super::facts;
+use crate::file::entry::Stat;
+
+/// What is known of a file besides its name and content.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    /// Mode, owner, times.
+    pub stat: Stat,
+    /// Extended attributes.
+    pub attributes: attributes::Attributes,
+}
+
+/// How much of it could not be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NotKept {
+    /// Files, directories and links whose owner or group could not be set, though it was asked for.
+    pub owners: u64,
+    /// Single extended attributes.
+    pub attributes: u64,
+    /// Modes; also those without the setuid or setgid bit they had, because another owner would get it.
+    pub modes: u64,
+    /// Times of last modification.
+    pub times: u64,
+}
+
+/// The setuid bit.
+const SET_USER: u32 = 0o4000;
+/// The setgid bit.
+const SET_GROUP: u32 = 0o2000;
+
+impl Metadata {
+    /// Applies all to an open file or directory; the owner only if `owner`.
+    pub fn apply(&self, file: BorrowedFd<'_>, owner: bool, not_kept: &mut NotKept) {
+        if owner && !self.own(|user, group| rustix::fs::fchown(file, user, group)) {
+            not_kept.owners += 1;
+        }
+        not_kept.attributes += attributes::write(Carrier::Open(file), self.attributes.iter());
+        let now = facts::look(file).map(|facts| facts.stat);
+        let mut mode = self.stat.mode & 0o7777;
+        if now.as_ref().map_or(true, |now| now.uid != self.stat.uid) {
+            mode &= !SET_USER;
+        }
+        if now.as_ref().map_or(true, |now| now.gid != self.stat.gid) {
+            mode &= !SET_GROUP;
+        }
+        let set = rustix::fs::fchmod(file, Mode::from_raw_mode(mode));
+        if set.is_err() || mode != self.stat.mode & 0o7777 {
+            not_kept.modes += 1;
+        }
+        if rustix::fs::futimens(file, &self.times()).is_err() {
+            not_kept.times += 1;
+        }
+    }
+
+    /// Applies what a symbolic link can have to `name` in `directory`.
+    pub fn apply_to_link(&self, directory: BorrowedFd<'_>, name: &[u8], owner: bool, not_kept: &mut NotKept) {
+        let itself = AtFlags::SYMLINK_NOFOLLOW;
+        if owner && !self.own(|user, group| rustix::fs::chownat(directory, name, user, group, itself)) {
+            not_kept.owners += 1;
+        }
+        if !self.attributes.is_empty() {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            not_kept.attributes += match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+                Ok(link) => attributes::write(Carrier::Path(link.as_fd()), self.attributes.iter()),
+                Err(_) => u64::try_from(self.attributes.len()).unwrap_or(u64::MAX),
+            };
+        }
+        if rustix::fs::utimensat(directory, name, &self.times(), itself).is_err() {
+            not_kept.times += 1;
+        }
+    }
+
+    /// Sets the owner, or at least the group; tells whether both are right.
+    fn own(&self, set: impl Fn(Option<Uid>, Option<Gid>) -> Result<(), Errno>) -> bool {
+        let (user, group) = (self.stat.uid, self.stat.gid);
+        // The largest number means "leave it" to the system call.
+        if user == u32::MAX || group == u32::MAX {
+            return false;
+        }
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+        if set(Some(user), Some(group)).is_ok() {
+            return true;
+        }
+        let _ = set(None, Some(group));
+        false
+    }
+
+    /// The time of last modification; that of access stays.
+    fn times(&self) -> Timestamps {
+        let nanos = i32::try_from(self.stat.mtime_ns.rem_euclid(1_000_000_000)).unwrap_or(0);
+        Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec {
+                tv_sec: self.stat.mtime_ns.div_euclid(1_000_000_000),
+                tv_nsec: nanos.into(),
+            },
+        }
+    }
+}
