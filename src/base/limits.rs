@@ -437,7 +437,33 @@ pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
 pub const HTTP_REQUEST_TIME_MAX: Span = Span::from_secs(15);
 /// Longest line, and longest single value, that the command line takes from a node, in bytes.
 pub const ANSWER_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The UDP port of a node, if it is free.
+pub const NODE_PORT: u16 = 7117;
+/// What is asked of the kernel for the socket's receive buffer, and again for sending, in bytes.
+pub const UDP_BUFFER_BYTES: usize = 1024 * 1024;
+/// Datagrams taken from the socket before anything else is looked at.
+pub const DATAGRAMS_PER_TURN_MAX: usize = 64;
+/// Datagrams sent before anything else is looked at.
+pub const TRANSMITS_PER_TURN_MAX: usize = 256;
+/// Replies of the threads handed to the core before anything else is looked at: each may carry a chunk.
+pub const REPLIES_PER_TURN_MAX: usize = 16;
+/// Work of the core after which the sockets are looked at again (one chunk's work may exceed it).
+pub const TURN_MAX: Span = Span::from_millis(1);
+/// The core is told that time passed no more often than this.
+pub const TICK_MIN: Span = Span::from_millis(1);
+/// Room for a datagram, in bytes; what is longer is none of ours.
+pub const DATAGRAM_ROOM_BYTES: usize = 2_048;
+/// Announcements that wait to be looked at.
+pub const SIGHTINGS_WAITING_MAX: usize = 64;
+/// Listening to the network begins again after this long.
+pub const MDNS_RETRY: Span = Span::from_secs(2);
+/// What is done without a running node (init) must be done within this.
+pub const ALONE_TIME_MAX: Span = Span::from_secs(60);
+/// Interfaces are looked at again this often.
+pub const INTERFACES_EVERY: Span = Span::from_secs(30);
 /// The file thread closes what it has open when it was asked nothing for this long.
 pub const FILE_REST: Span = Span::from_secs(5);
 
 const _: () = assert!(OPEN_SOURCE_FILES_MAX > READ_AHEAD_FILES);
+const _: () = assert!(TURN_MAX.as_micros() < GROUP_DELAY_MAX.as_micros());
+const _: () = assert!(DATAGRAM_BYTES_MAX < DATAGRAM_ROOM_BYTES);

@@ -1,1 +1,366 @@
-//! io/drive
+//! The loop that drives a node: it carries datagrams, replies, calls and time to the core, and what the core wants to
+//! where it belongs. Decides nothing.
+//!
+//! A turn looks at everything once, each within a bound, and lets the core work for about [`TURN_MAX`]; so packets are
+//! answered while a long backup runs. When a turn leaves nothing to do, the loop waits.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use smol::channel::{bounded, Receiver, Sender};
+use smol::stream::Stream;
+use smol::Timer;
+
+use super::calls::{Calls, Inward};
+use super::mdns::{Mdns, Sighting};
+use super::os::{self, Clock};
+use super::threads::{FileJob, ThreadError, Word, Worker};
+use super::udp::UdpPort;
+use crate::base::limits::{
+    DATAGRAMS_PER_TURN_MAX, DATAGRAM_ROOM_BYTES, INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX,
+    TICK_MIN, TRANSMITS_PER_TURN_MAX, TURN_MAX,
+};
+use crate::base::units::{Moment, Span, Time};
+use crate::node::ports::{Input, Output};
+use crate::store::service::Request;
+
+/// What is driven: the core, or a stand-in in tests.
+pub trait Machine {
+    /// Something happened.
+    fn handle(&mut self, moment: Moment, input: Input<'_>);
+    /// What is wanted now; asked until None.
+    fn poll(&mut self, moment: Moment) -> Option<Output>;
+    /// The next datagram, written to `out`.
+    fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<(SocketAddr, usize)>;
+    /// When [`Input::Tick`] is due.
+    fn deadline(&self) -> Option<Time>;
+    /// Nothing is wanted, but there is more work: poll again after a look at the sockets.
+    fn busy(&self) -> bool;
+}
+
+/// What a driver is made of.
+#[derive(Debug)]
+pub struct Ports {
+    /// The time.
+    pub clock: Clock,
+    /// Other nodes.
+    pub udp: UdpPort,
+    /// The storage thread.
+    pub store: Worker<Request>,
+    /// The file thread.
+    pub files: Worker<FileJob>,
+    /// What the threads say.
+    pub words: Receiver<Word>,
+    /// The API.
+    pub calls: Calls,
+    /// What callers say.
+    pub heard: Receiver<Inward>,
+    /// Discovery, if it is on.
+    pub mdns: Option<Mdns>,
+    /// Where `nuthatch.toml` lies.
+    pub home: PathBuf,
+}
+
+/// Drives one machine.
+#[derive(Debug)]
+pub struct Driver<M> {
+    /// What is driven.
+    machine: M,
+    /// Its surroundings.
+    ports: Ports,
+    /// What was heard while waiting.
+    inbox: VecDeque<Event>,
+    /// The threads' words, to wait for.
+    words: Pin<Box<Receiver<Word>>>,
+    /// Callers' words, to wait for.
+    heard: Pin<Box<Receiver<Inward>>>,
+    /// Announcements that were seen.
+    sightings: Pin<Box<Receiver<Sighting>>>,
+    /// For whoever listens to the network.
+    sighted: Sender<Sighting>,
+    /// A received datagram.
+    incoming: Box<[u8]>,
+    /// A datagram to be sent.
+    outgoing: Box<[u8]>,
+    /// Where to, and how long, if it could not be sent yet.
+    unsent: Option<(SocketAddr, usize)>,
+    /// For the next deadline.
+    timer: Timer,
+    /// What the timer is set to.
+    armed: Option<Time>,
+    /// When the core was last told that time passed.
+    last_tick: Time,
+    /// Interfaces, and the watchdog.
+    chores: Chores,
+    /// The longest work of the core at once.
+    longest_turn: Span,
+}
+
+/// What is done now and then.
+#[derive(Debug)]
+struct Chores {
+    /// When to look at the interfaces again.
+    next_interfaces: Time,
+    /// Where this node was reachable when it was last looked at.
+    addresses: Vec<SocketAddr>,
+    /// How often the service manager wants to hear of us.
+    watchdog: Option<Span>,
+    /// When next.
+    next_watchdog: Time,
+}
+
+/// What was heard.
+#[derive(Debug)]
+enum Event {
+    /// From a thread.
+    Word(Word),
+    /// From a caller.
+    Inward(Inward),
+    /// From the network.
+    Sighting(Sighting),
+}
+
+impl<M: Machine> Driver<M> {
+    /// Drives `machine`.
+    #[must_use]
+    pub fn new(machine: M, ports: Ports) -> Self {
+        let (sighted, sightings) = bounded(SIGHTINGS_WAITING_MAX);
+        let watchdog = os::watchdog_interval()
+            .map(|interval| Span::from_micros(u64::try_from(interval.as_micros()).unwrap_or(u64::MAX)));
+        let now = ports.clock.time();
+        Self {
+            machine,
+            inbox: VecDeque::new(),
+            words: Box::pin(ports.words.clone()),
+            heard: Box::pin(ports.heard.clone()),
+            sightings: Box::pin(sightings),
+            sighted,
+            incoming: vec![0; DATAGRAM_ROOM_BYTES].into_boxed_slice(),
+            outgoing: vec![0; DATAGRAM_ROOM_BYTES].into_boxed_slice(),
+            unsent: None,
+            timer: Timer::never(),
+            armed: None,
+            last_tick: now,
+            chores: Chores { next_interfaces: now, addresses: Vec::new(), watchdog, next_watchdog: now },
+            longest_turn: Span::ZERO,
+            ports,
+        }
+    }
+
+    /// The machine's surroundings.
+    #[must_use]
+    pub const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// For whoever listens to the network.
+    #[must_use]
+    pub fn sighted(&self) -> Sender<Sighting> {
+        self.sighted.clone()
+    }
+
+    /// Turns until a thread fails; never ends otherwise.
+    pub async fn run(&mut self) -> ThreadError {
+        loop {
+            match self.turn() {
+                Err(error) => return error,
+                // Others on this thread (connections of the control socket) get their turn.
+                Ok(true) => smol::future::yield_now().await,
+                Ok(false) => self.wait().await,
+            }
+        }
+    }
+
+    /// Gives back the surroundings, to be taken down.
+    #[must_use]
+    pub fn into_ports(self) -> Ports {
+        log::debug!("the longest turn took {} us", self.longest_turn.as_micros());
+        self.ports
+    }
+
+    /// Looks at everything once; whether there is more to do at once.
+    fn turn(&mut self) -> Result<bool, ThreadError> {
+        self.keep_time();
+        let received = self.receive();
+        let heard = self.hear()?;
+        let worked = self.work();
+        let sent = self.transmit();
+        Ok(received || heard || worked || sent)
+    }
+
+    /// Tells the core that time passed, and does what is done now and then.
+    fn keep_time(&mut self) {
+        let moment = self.ports.clock.now();
+        if self.machine.deadline().is_some_and(|deadline| deadline <= moment.time) {
+            self.last_tick = moment.time;
+            self.machine.handle(moment, Input::Tick);
+        }
+        if self.chores.next_interfaces <= moment.time {
+            self.chores.next_interfaces = moment.time + INTERFACES_EVERY;
+            let addresses = self.ports.udp.addresses();
+            if addresses != self.chores.addresses {
+                self.chores.addresses.clone_from(&addresses);
+                let fell_back = self.ports.udp.fell_back();
+                self.machine.handle(moment, Input::Listening { addresses, fell_back });
+            }
+        }
+        if let Some(interval) = self.chores.watchdog {
+            if self.chores.next_watchdog <= moment.time {
+                self.chores.next_watchdog = moment.time + interval;
+                os::notify_watchdog();
+            }
+        }
+    }
+
+    /// Takes what arrived on the socket; whether there may be more.
+    fn receive(&mut self) -> bool {
+        for _ in 0..DATAGRAMS_PER_TURN_MAX {
+            let Some((length, from)) = self.ports.udp.receive(&mut self.incoming) else { return false };
+            let moment = self.ports.clock.now();
+            self.machine.handle(moment, Input::Datagram { from, bytes: &mut self.incoming[..length] });
+        }
+        true
+    }
+
+    /// Takes what threads, callers and the network say; whether there may be more.
+    fn hear(&mut self) -> Result<bool, ThreadError> {
+        for _ in 0..REPLIES_PER_TURN_MAX {
+            let event = self
+                .inbox
+                .pop_front()
+                .or_else(|| self.ports.heard.try_recv().ok().map(Event::Inward))
+                .or_else(|| self.ports.words.try_recv().ok().map(Event::Word))
+                .or_else(|| self.sightings.try_recv().ok().map(Event::Sighting));
+            let Some(event) = event else { return Ok(false) };
+            let moment = self.ports.clock.now();
+            self.machine.handle(moment, match event {
+                Event::Word(Word::Store(reply)) => Input::Store(reply),
+                Event::Word(Word::File(reply)) => Input::File(reply),
+                Event::Word(Word::Died(name)) => return Err(ThreadError::Died(name)),
+                Event::Inward(Inward::Call { id, call }) => Input::Call { id, call },
+                Event::Inward(Inward::Taken(id)) => Input::Taken(id),
+                Event::Inward(Inward::Dropped(id)) => Input::Dropped(id),
+                Event::Sighting(Sighting { addresses, announcement }) => {
+                    Input::Sighted { addresses, announcement }
+                }
+            });
+        }
+        Ok(true)
+    }
+
+    /// Lets the core work for a while; whether it has more to do.
+    fn work(&mut self) -> bool {
+        let begun = self.ports.clock.time();
+        let mut before = begun;
+        loop {
+            let output = self.machine.poll(self.ports.clock.now());
+            let now = self.ports.clock.time();
+            self.longest_turn = self.longest_turn.max(now.since(before));
+            before = now;
+            match output {
+                Some(output) => self.carry(output),
+                None => return self.machine.busy(),
+            }
+            if now.since(begun) >= TURN_MAX {
+                return true;
+            }
+        }
+    }
+
+    /// Brings an output to where it belongs.
+    fn carry(&mut self, output: Output) {
+        match output {
+            Output::Store(request) => self.ports.store.ask(request),
+            Output::File(request) => self.ports.files.ask(FileJob::Ask(request)),
+            Output::Piece { id, piece } => self.ports.calls.piece(id, piece),
+            Output::Done { id, result } => self.ports.calls.done(id, result),
+            Output::Announce(announcement) => {
+                if let Some(mdns) = &mut self.ports.mdns {
+                    mdns.announce(announcement);
+                }
+            }
+            Output::SaveConfig(text) => {
+                self.ports.files.ask(FileJob::SaveConfig { home: self.ports.home.clone(), text });
+            }
+            Output::Restart => log::error!("a restart was wanted, which this version does not do"),
+        }
+    }
+
+    /// Sends what the core has to send; whether there may be more that can be sent now.
+    fn transmit(&mut self) -> bool {
+        for _ in 0..TRANSMITS_PER_TURN_MAX {
+            let next = self
+                .unsent
+                .take()
+                .or_else(|| self.machine.poll_transmit(self.ports.clock.now(), &mut self.outgoing));
+            let Some((to, length)) = next else { return false };
+            if !self.ports.udp.send(to, &self.outgoing[..length]) {
+                self.unsent = Some((to, length));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self) {
+        self.arm();
+        std::future::poll_fn(|context| self.poll_wait(context)).await;
+    }
+
+    /// Sets the timer to what is due next. A deadline that stays in the past after a tick must not keep us turning.
+    fn arm(&mut self) {
+        let due = [
+            self.machine.deadline().map(|deadline| deadline.max(self.last_tick + TICK_MIN)),
+            Some(self.chores.next_interfaces),
+            self.chores.watchdog.map(|_| self.chores.next_watchdog),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        if due != self.armed {
+            self.armed = due;
+            match due.and_then(|due| self.ports.clock.instant(due)) {
+                Some(instant) => self.timer.set_at(instant),
+                None => self.timer.clear(),
+            }
+        }
+    }
+
+    /// Ready when anything is. What was heard is kept in the inbox.
+    fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut ready = false;
+        if let Poll::Ready(Some(word)) = self.words.as_mut().poll_next(context) {
+            self.inbox.push_back(Event::Word(word));
+            ready = true;
+        }
+        if let Poll::Ready(Some(inward)) = self.heard.as_mut().poll_next(context) {
+            self.inbox.push_back(Event::Inward(inward));
+            ready = true;
+        }
+        if let Poll::Ready(Some(sighting)) = self.sightings.as_mut().poll_next(context) {
+            self.inbox.push_back(Event::Sighting(sighting));
+            ready = true;
+        }
+        ready |= self.ports.udp.poll_readable(context).is_ready();
+        ready |= self.unsent.is_some() && self.ports.udp.poll_writable(context).is_ready();
+        if Pin::new(&mut self.timer).poll_next(context).is_ready() {
+            self.armed = None;
+            ready = true;
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// For the standard library.
+#[must_use]
+pub const fn duration(span: Span) -> Duration {
+    Duration::from_micros(span.as_micros())
+}
+
+#[cfg(test)]
+mod tests;

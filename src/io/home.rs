@@ -17,6 +17,9 @@ use rustix::io::Errno;
 
 use crate::base::limits::SOCKET_PATH_BYTES_MAX;
 
+/// The configuration file in the home.
+pub const CONFIG_NAME: &str = "nuthatch.toml";
+
 /// Why the home cannot be used.
 #[derive(Debug)]
 pub enum HomeError {

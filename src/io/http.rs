@@ -32,6 +32,7 @@ use smol::{LocalExecutor, Timer};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 use super::calls::{Calls, Outward, Running};
+use super::drive::duration;
 use crate::base::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIME_MAX,
 };
@@ -262,11 +263,6 @@ fn status_of(code: &str) -> StatusCode {
         _ if code.contains("busy") || code.starts_with("already_") => StatusCode::CONFLICT,
         _ => StatusCode::BAD_REQUEST,
     }
-}
-
-/// A [`Span`](crate::base::units::Span) for the executor's timers.
-fn duration(span: crate::base::units::Span) -> Duration {
-    Duration::from_micros(span.as_micros())
 }
 
 /// An answer that is written as it comes. The next piece is asked for when the last one was taken for writing.

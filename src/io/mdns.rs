@@ -1,1 +1,206 @@
-//! io/mdns
+//! Discovery on the local network, through the mdns-sd daemon (a thread of its own).
+//!
+//! Says what the core wants said, and hands on what is seen; an announcement is a hint, the handshake decides. The
+//! daemon repeats what it found, and drops a listener that is slow: so listening is always drained, and begun again.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
+
+use mdns_sd::{IfKind, IfPredicate, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
+use smol::channel::Sender;
+use smol::Timer;
+
+use super::udp::is_virtual;
+use crate::base::limits::MDNS_RETRY;
+use crate::peer::discovery::Announcement;
+
+/// The service type (RFC 6763).
+const SERVICE: &str = "_nuthatch._udp.local.";
+
+/// An announcement that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Where the announcer is: IPv4, IPv6, and link-local addresses last.
+    pub addresses: Vec<SocketAddr>,
+    /// What it says.
+    pub announcement: Announcement,
+}
+
+/// The daemon, and what it says for us.
+pub struct Mdns {
+    /// The daemon's handle.
+    daemon: ServiceDaemon,
+    /// What is announced, and under which full name.
+    said: Option<(Announcement, String)>,
+}
+
+impl std::fmt::Debug for Mdns {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Mdns").field("said", &self.said).finish_non_exhaustive()
+    }
+}
+
+impl Mdns {
+    /// Starts the daemon on the interfaces of these names; on all but loopback and virtual ones if there are none.
+    ///
+    /// # Errors
+    /// When there is no network to speak on; a node works without.
+    pub fn start(interfaces: &[String]) -> Result<Self, mdns_sd::Error> {
+        let daemon = ServiceDaemon::new()?;
+        let allowed = interfaces.to_vec();
+        // A predicate is asked for interfaces that come later, too.
+        let others = IfPredicate::new(move |interface| {
+            !is_allowed(&allowed, &interface.name, interface.is_loopback())
+        });
+        daemon.disable_interface(IfKind::Predicate(others))?;
+        Ok(Self { daemon, said: None })
+    }
+
+    /// Says this from now on; None: nothing.
+    pub fn announce(&mut self, announcement: Option<Announcement>) {
+        if self.said.as_ref().map(|(said, _)| said) == announcement.as_ref() {
+            return;
+        }
+        let name_before = self.said.take().map(|(_, name)| name);
+        let Some(announcement) = announcement else {
+            self.withdraw(name_before);
+            return;
+        };
+        match service(&announcement).and_then(|info| {
+            let name = info.get_fullname().to_owned();
+            self.daemon.register(info).map(|()| name)
+        }) {
+            Ok(name) => {
+                self.withdraw(name_before.filter(|before| *before != name));
+                self.said = Some((announcement, name));
+            }
+            Err(error) => log::warn!("this node cannot be announced on the network: {error}"),
+        }
+    }
+
+    /// Takes an announcement back.
+    fn withdraw(&self, name: Option<String>) {
+        if let Some(name) = name {
+            if let Err(error) = self.daemon.unregister(&name) {
+                log::debug!("an announcement could not be taken back: {error}");
+            }
+        }
+    }
+
+    /// Listens for others, for as long as the task lives.
+    pub fn listen(&self, sightings: Sender<Sighting>) -> impl std::future::Future<Output = ()> {
+        let daemon = self.daemon.clone();
+        async move {
+            loop {
+                match daemon.browse(SERVICE) {
+                    Ok(events) => {
+                        while let Ok(event) = events.recv_async().await {
+                            if let ServiceEvent::ServiceResolved(service) = event {
+                                // Full: it will be said again.
+                                let _ = sighting(&service).map(|sighting| sightings.try_send(sighting));
+                            }
+                        }
+                        log::debug!("listening to the network was cut off; it begins again");
+                    }
+                    Err(error) => log::debug!("cannot listen to the network: {error}"),
+                }
+                Timer::after(Duration::from_micros(MDNS_RETRY.as_micros())).await;
+            }
+        }
+    }
+
+    /// Says good-bye, and ends the daemon.
+    pub fn stop(mut self) {
+        self.announce(None);
+        if let Err(error) = self.daemon.shutdown() {
+            log::debug!("the mDNS daemon did not end: {error}");
+        }
+    }
+}
+
+/// Whether to speak on an interface.
+fn is_allowed(allowed: &[String], name: &str, loopback: bool) -> bool {
+    if allowed.is_empty() {
+        !loopback && !is_virtual(name)
+    } else {
+        allowed.iter().any(|wanted| wanted == name)
+    }
+}
+
+/// An announcement as a service. The host name is one of our own, so as not to contend for the machine's.
+fn service(announcement: &Announcement) -> Result<ServiceInfo, mdns_sd::Error> {
+    let plain: String = announcement
+        .instance
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
+        .collect();
+    let host = format!("nuthatch-{plain}.local.");
+    let txt = announcement.txt();
+    let info = ServiceInfo::new(SERVICE, &announcement.instance, &host, "", announcement.port, &txt[..])?;
+    Ok(info.enable_addr_auto())
+}
+
+/// A service as an announcement; None if it is none of ours.
+fn sighting(service: &ResolvedService) -> Option<Sighting> {
+    let instance = service.get_fullname().strip_suffix(SERVICE)?.strip_suffix('.')?;
+    let announcement =
+        Announcement::read(instance, service.get_port(), |key| service.get_property_val_str(key))?;
+    let mut addresses: Vec<SocketAddr> =
+        service.get_addresses().iter().map(|ip| address(ip, announcement.port)).collect();
+    addresses.sort_unstable_by_key(|address| match address.ip() {
+        IpAddr::V4(ip) => (0, IpAddr::V4(ip)),
+        IpAddr::V6(ip) => (if ip.is_unicast_link_local() { 2 } else { 1 }, IpAddr::V6(ip)),
+    });
+    Some(Sighting { addresses, announcement })
+}
+
+/// An address with its scope.
+fn address(ip: &ScopedIp, port: u16) -> SocketAddr {
+    match ip {
+        ScopedIp::V6(six) if six.addr().is_unicast_link_local() => {
+            SocketAddr::V6(SocketAddrV6::new(*six.addr(), port, 0, six.scope_id().index))
+        }
+        other => SocketAddr::new(other.to_ip_addr(), port),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::discovery::State;
+
+    #[test]
+    fn a_service_says_what_the_announcement_says_and_is_read_back() {
+        let announcement =
+            Announcement { instance: "a1b2c3".into(), port: 7_117, state: State::New, tag: None };
+        let service = service(&announcement).unwrap();
+        assert_eq!(service.get_fullname(), "a1b2c3._nuthatch._udp.local.");
+        assert_eq!(service.get_hostname(), "nuthatch-a1b2c3.local.");
+        let found = sighting(&service.as_resolved_service()).unwrap();
+        assert_eq!(found.announcement, announcement);
+    }
+
+    #[test]
+    fn interfaces_are_chosen_by_name_or_by_what_they_are() {
+        for (name, loopback, wanted) in
+            [("eth0", false, true), ("wlan0", false, true), ("lo", true, false), ("docker0", false, false), ("veth12", false, false), ("br-1a2b", false, false), ("br0", false, true)]
+        {
+            assert_eq!(is_allowed(&[], name, loopback), wanted, "{name}");
+        }
+        let only = ["lo".to_owned(), "veth1".to_owned()];
+        assert!(is_allowed(&only, "lo", true) && is_allowed(&only, "veth1", false));
+        assert!(!is_allowed(&only, "eth0", false));
+    }
+
+    #[test]
+    fn addresses_are_ordered_by_how_likely_they_work_and_keep_their_scope() {
+        let announcement =
+            Announcement { instance: "x".into(), port: 5, state: State::New, tag: None };
+        let mut service = service(&announcement).unwrap().as_resolved_service();
+        for ip in ["fe80::1", "2001:db8::2", "10.0.0.3"] {
+            service.addresses.insert(ip.parse::<IpAddr>().unwrap().into());
+        }
+        let found = sighting(&service).unwrap().addresses;
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.3:5", "[2001:db8::2]:5", "[fe80::1]:5"]);
+    }
+}
