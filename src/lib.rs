@@ -213,6 +213,7 @@ pub mod face {
 
 pub mod io {
     //! Floor 4: the only place with sockets, files, clocks and entropy. Decides nothing.
+    pub mod alone;
     pub mod attributes;
     pub mod beneath;
     pub mod calls;
@@ -231,6 +232,7 @@ pub mod io {
     pub mod names;
     pub mod os;
     pub mod place;
+    pub mod restored;
     pub mod run;
     pub mod target;
     pub mod threads;

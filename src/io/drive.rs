@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use smol::channel::{bounded, Receiver, Sender};
 use smol::stream::Stream;
@@ -21,8 +20,8 @@ use super::os::{self, Clock};
 use super::threads::{FileJob, ThreadError, Word, Worker};
 use super::udp::UdpPort;
 use crate::base::limits::{
-    DATAGRAMS_PER_TURN_MAX, DATAGRAM_ROOM_BYTES, INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX,
-    TICK_MIN, TRANSMITS_PER_TURN_MAX, TURN_MAX,
+    DATAGRAMS_PER_TURN_MAX, DATAGRAM_ROOM_BYTES, INTERFACES_EVERY, REPLIES_PER_TURN_MAX,
+    SIGHTINGS_WAITING_MAX, TICK_MIN, TRANSMITS_PER_TURN_MAX, TURN_MAX,
 };
 use crate::base::units::{Moment, Span, Time};
 use crate::node::ports::{Input, Output};
@@ -237,17 +236,20 @@ impl<M: Machine> Driver<M> {
                 .or_else(|| self.sightings.try_recv().ok().map(Event::Sighting));
             let Some(event) = event else { return Ok(false) };
             let moment = self.ports.clock.now();
-            self.machine.handle(moment, match event {
-                Event::Word(Word::Store(reply)) => Input::Store(reply),
-                Event::Word(Word::File(reply)) => Input::File(reply),
-                Event::Word(Word::Died(name)) => return Err(ThreadError::Died(name)),
-                Event::Inward(Inward::Call { id, call }) => Input::Call { id, call },
-                Event::Inward(Inward::Taken(id)) => Input::Taken(id),
-                Event::Inward(Inward::Dropped(id)) => Input::Dropped(id),
-                Event::Sighting(Sighting { addresses, announcement }) => {
-                    Input::Sighted { addresses, announcement }
-                }
-            });
+            self.machine.handle(
+                moment,
+                match event {
+                    Event::Word(Word::Store(reply)) => Input::Store(reply),
+                    Event::Word(Word::File(reply)) => Input::File(reply),
+                    Event::Word(Word::Died(name)) => return Err(ThreadError::Died(name)),
+                    Event::Inward(Inward::Call { id, call }) => Input::Call { id, call },
+                    Event::Inward(Inward::Taken(id)) => Input::Taken(id),
+                    Event::Inward(Inward::Dropped(id)) => Input::Dropped(id),
+                    Event::Sighting(Sighting { addresses, announcement }) => {
+                        Input::Sighted { addresses, announcement }
+                    }
+                },
+            );
         }
         Ok(true)
     }
@@ -352,14 +354,12 @@ impl<M: Machine> Driver<M> {
             self.armed = None;
             ready = true;
         }
-        if ready { Poll::Ready(()) } else { Poll::Pending }
+        if ready {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
-}
-
-/// For the standard library.
-#[must_use]
-pub const fn duration(span: Span) -> Duration {
-    Duration::from_micros(span.as_micros())
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ use smol::{LocalExecutor, Timer};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 use super::calls::{Calls, Outward, Running};
-use super::drive::duration;
+use super::os::duration;
 use crate::base::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIME_MAX,
 };

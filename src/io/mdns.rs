@@ -4,12 +4,12 @@
 //! daemon repeats what it found, and drops a listener that is slow: so listening is always drained, and begun again.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::time::Duration;
 
 use mdns_sd::{IfKind, IfPredicate, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
 use smol::channel::Sender;
 use smol::Timer;
 
+use super::os::duration;
 use super::udp::is_virtual;
 use crate::base::limits::MDNS_RETRY;
 use crate::peer::discovery::Announcement;
@@ -104,7 +104,7 @@ impl Mdns {
                     }
                     Err(error) => log::debug!("cannot listen to the network: {error}"),
                 }
-                Timer::after(Duration::from_micros(MDNS_RETRY.as_micros())).await;
+                Timer::after(duration(MDNS_RETRY)).await;
             }
         }
     }
@@ -182,9 +182,15 @@ mod tests {
 
     #[test]
     fn interfaces_are_chosen_by_name_or_by_what_they_are() {
-        for (name, loopback, wanted) in
-            [("eth0", false, true), ("wlan0", false, true), ("lo", true, false), ("docker0", false, false), ("veth12", false, false), ("br-1a2b", false, false), ("br0", false, true)]
-        {
+        for (name, loopback, wanted) in [
+            ("eth0", false, true),
+            ("wlan0", false, true),
+            ("lo", true, false),
+            ("docker0", false, false),
+            ("veth12", false, false),
+            ("br-1a2b", false, false),
+            ("br0", false, true),
+        ] {
             assert_eq!(is_allowed(&[], name, loopback), wanted, "{name}");
         }
         let only = ["lo".to_owned(), "veth1".to_owned()];
@@ -194,13 +200,15 @@ mod tests {
 
     #[test]
     fn addresses_are_ordered_by_how_likely_they_work_and_keep_their_scope() {
-        let announcement =
-            Announcement { instance: "x".into(), port: 5, state: State::New, tag: None };
+        let announcement = Announcement { instance: "x".into(), port: 5, state: State::New, tag: None };
         let mut service = service(&announcement).unwrap().as_resolved_service();
         for ip in ["fe80::1", "2001:db8::2", "10.0.0.3"] {
             service.addresses.insert(ip.parse::<IpAddr>().unwrap().into());
         }
         let found = sighting(&service).unwrap().addresses;
-        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.3:5", "[2001:db8::2]:5", "[fe80::1]:5"]);
+        assert_eq!(
+            found.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["10.0.0.3:5", "[2001:db8::2]:5", "[fe80::1]:5"]
+        );
     }
 }

@@ -13,7 +13,7 @@ use sd_notify::NotifyState;
 use smol::stream::StreamExt;
 
 pub use super::home::{control_path, default_home, lock_home, HomeError, HomeLock};
-use crate::base::units::{Moment, Time, WallTime};
+use crate::base::units::{Moment, Span, Time, WallTime};
 
 /// The system does not give what a node cannot be without.
 #[derive(Debug)]
@@ -84,6 +84,12 @@ fn wall_time() -> WallTime {
         Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
     };
     WallTime::from_micros(micros)
+}
+
+/// A span for timers of the standard library and the executor.
+#[must_use]
+pub const fn duration(span: Span) -> Duration {
+    Duration::from_micros(span.as_micros())
 }
 
 /// 32 bytes from the kernel's generator; waits until it is seeded (early in a boot).

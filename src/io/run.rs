@@ -1,1 +1,286 @@
-//! io/run
+//! A node from its start to its end: takes the home's lock, opens the store, binds the sockets, drives the core until
+//! somebody asks it to stop, and takes all of that down again in the opposite order.
+//!
+//! Decides nothing that the core could decide. The loop itself is in `io/drive.rs`.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use async_net::unix::UnixListener;
+use smol::channel::unbounded;
+use smol::LocalExecutor;
+
+use super::calls::Calls;
+use super::drive::{Driver, Machine, Ports};
+use super::home::{place_control, CONFIG_NAME};
+use super::http::{serve, Handler};
+use super::mdns::Mdns;
+use super::os::{self, lock_home, Clock, HomeError, OsError, StopSignal};
+use super::threads::{start_files, start_store, ThreadError};
+use super::udp::{UdpError, UdpPort};
+use crate::base::units::{Moment, Time};
+use crate::node::api::ApiError;
+use crate::node::config::{Config, ConfigError};
+use crate::node::core::{Core, Setup};
+use crate::node::ports::{Input, Output};
+use crate::store::service::OpenReport;
+
+/// Told when the node can be reached.
+pub type TellReady = Box<dyn FnOnce(&Ready)>;
+
+/// How to run.
+pub struct RunOptions {
+    /// The data home.
+    pub home: PathBuf,
+    /// The UDP address, which must be free; None: as configured, else the default port or, if that is busy, a free one.
+    pub listen: Option<SocketAddr>,
+    /// Whether to speak mDNS; None: as configured.
+    pub mdns: Option<bool>,
+    /// Knows the routes of the API.
+    pub handler: Rc<dyn Handler>,
+    /// Called when the node can be reached.
+    pub ready: Option<TellReady>,
+}
+
+impl fmt::Debug for RunOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RunOptions")
+            .field("home", &self.home)
+            .field("listen", &self.listen)
+            .field("mdns", &self.mdns)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a node can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// By other nodes.
+    pub addresses: Vec<SocketAddr>,
+    /// The default port was busy.
+    pub fell_back: bool,
+    /// By the command line.
+    pub control: PathBuf,
+}
+
+/// Why a node does not run (any more).
+#[derive(Debug)]
+pub enum RunError {
+    /// The home cannot be used.
+    Home(HomeError),
+    /// The system lacks something.
+    Os(OsError),
+    /// `nuthatch.toml` is wrong.
+    Config(ConfigError),
+    /// The UDP socket.
+    Udp(UdpError),
+    /// The control socket.
+    Control {
+        /// Its path.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// A thread, or the store in it.
+    Thread(ThreadError),
+    /// The call that was to be done alone failed.
+    Api(ApiError),
+    /// The call that was to be done alone waits for something that only a running node has.
+    Stuck,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Home(error) => error.fmt(formatter),
+            Self::Os(error) => error.fmt(formatter),
+            Self::Config(error) => error.fmt(formatter),
+            Self::Udp(error) => error.fmt(formatter),
+            Self::Control { path, error } => write!(
+                formatter,
+                "cannot listen on the control socket {}: {error}; check the directory's permissions",
+                path.display()
+            ),
+            Self::Thread(error) => error.fmt(formatter),
+            Self::Api(error) => error.fmt(formatter),
+            Self::Stuck => {
+                formatter.write_str("this needs a running node; start one with nuthatch run, then try again")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl Machine for Core {
+    fn handle(&mut self, moment: Moment, input: Input<'_>) {
+        Self::handle(self, moment, input);
+    }
+
+    fn poll(&mut self, moment: Moment) -> Option<Output> {
+        Self::poll(self, moment)
+    }
+
+    fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        Self::poll_transmit(self, moment, out)
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        Self::deadline(self)
+    }
+
+    fn busy(&self) -> bool {
+        Self::busy(self)
+    }
+}
+
+/// What a core is started with, from the configuration in the home (which may be missing).
+///
+/// # Errors
+/// When the configuration cannot be read or is wrong.
+pub fn setup(home: &Path) -> Result<Setup, RunError> {
+    let path = home.join(CONFIG_NAME);
+    let config_text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(RunError::Home(HomeError::Io { verb: "read", path, error })),
+    };
+    let config = Config::parse(&config_text).map_err(RunError::Config)?;
+    Ok(Setup { config, config_text, host_name: os::hostname() })
+}
+
+/// Runs a node until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When it cannot start, or a thread fails while it runs.
+pub fn run(options: RunOptions) -> Result<(), RunError> {
+    // First of all, so that a signal during a long start is not missed.
+    let mut stop = StopSignal::new().map_err(RunError::Os)?;
+    run_until(options, async move { stop.wait().await })
+}
+
+/// Runs a node until `stop` is ready.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+    let lock = lock_home(&options.home).map_err(RunError::Home)?;
+    let setup = setup(lock.home())?;
+    log::set_max_level(setup.config.log_level);
+    let clock = Clock::new();
+    let udp = UdpPort::bind(options.listen.or(setup.config.listen)).map_err(RunError::Udp)?;
+    let mdns = if options.mdns.unwrap_or(setup.config.mdns) { start_mdns(&setup.config) } else { None };
+    let (told, words) = unbounded();
+    let (store, report) = start_store(lock.home(), clock, told.clone()).map_err(RunError::Thread)?;
+    say_opened(&report);
+    let files = start_files(told).map_err(RunError::Thread)?;
+    let core = Core::new(os::entropy().map_err(RunError::Os)?, setup);
+    let (calls, heard) = Calls::new();
+    let home = lock.home().to_path_buf();
+    let ports = Ports { clock, udp, store, files, words, calls, heard, mdns, home };
+    let executor = Rc::new(LocalExecutor::new());
+    smol::block_on(executor.run(live(Rc::clone(&executor), Driver::new(core, ports), options, stop)))
+}
+
+/// Starts discovery; a node works without.
+fn start_mdns(config: &Config) -> Option<Mdns> {
+    Mdns::start(&config.mdns_interfaces)
+        .map_err(|error| {
+            log::warn!(
+                "no discovery on the local network: {error}; other nodes can be named with --peer ADDR"
+            );
+        })
+        .ok()
+}
+
+/// Logs what a person should know of the store.
+fn say_opened(report: &OpenReport) {
+    if report.rotten_places > 0 {
+        log::error!(
+            "{} bytes in {} places of the store are damaged; what they held is fetched from other nodes where there is a copy",
+            report.rotten_bytes,
+            report.rotten_places
+        );
+    }
+    if report.torn_bytes > 0 {
+        log::info!(
+            "{} bytes that were being written when the node was last cut off are dropped",
+            report.torn_bytes
+        );
+    }
+}
+
+/// From the control socket's birth to its end.
+async fn live<M: Machine>(
+    executor: Rc<LocalExecutor<'static>>,
+    mut driver: Driver<M>,
+    options: RunOptions,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let control = place_control(&driver.ports().home).map_err(RunError::Home)?;
+    let listener = bind_control(&control)?;
+    let calls = driver.ports().calls.clone();
+    let served = executor.spawn(serve(Rc::clone(&executor), listener, options.handler, calls));
+    let listening = driver.ports().mdns.as_ref().map(|mdns| executor.spawn(mdns.listen(driver.sighted())));
+    let udp = &driver.ports().udp;
+    let ready = Ready { addresses: udp.addresses(), fell_back: udp.fell_back(), control };
+    say_ready(&ready, udp.local());
+    if let Some(tell) = options.ready {
+        tell(&ready);
+    }
+    let asked = async {
+        stop.await;
+        None
+    };
+    let failed = smol::future::or(asked, async { Some(driver.run().await) }).await;
+    os::notify_stopping();
+    log::info!("stopping");
+    let _ = std::fs::remove_file(&ready.control);
+    served.cancel().await;
+    if let Some(listening) = listening {
+        listening.cancel().await;
+    }
+    let ports = driver.into_ports();
+    ports.calls.close();
+    if let Some(mdns) = ports.mdns {
+        mdns.stop();
+    }
+    // The file thread may hang on a dead network disk: nobody waits for it. The store is synced and closed.
+    let closed = ports.store.finish();
+    match failed {
+        Some(error) => Err(RunError::Thread(error)),
+        None => closed.map_err(RunError::Thread),
+    }
+}
+
+/// Logs, and tells the service manager, where the node can be reached.
+fn say_ready(ready: &Ready, local: SocketAddr) {
+    if ready.fell_back {
+        log::warn!("the default port was busy, so this node listens on port {} for now", local.port());
+    }
+    let addresses: Vec<String> = ready.addresses.iter().map(ToString::to_string).collect();
+    log::info!("listening on {}; control socket {}", addresses.join(", "), ready.control.display());
+    os::notify_ready(&format!("listening on {}", addresses.join(", ")));
+}
+
+/// Binds the control socket for this user only. What is left of an earlier run that was cut off is removed: the home's
+/// lock says that nobody uses it.
+fn bind_control(path: &Path) -> Result<UnixListener, RunError> {
+    let failed = |error| RunError::Control { path: path.to_path_buf(), error };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests;

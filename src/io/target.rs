@@ -6,109 +6,17 @@
 //! Content is synced once, at the end. Read `io/unpack.rs` for what
 //! a frame does, `io/place.rs` and `io/levels.rs` for how things get their names.
 
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::os;
+pub use super::restored::{Options, Report, TargetError};
 use super::unpack::Tree;
 use crate::base::ids::hex;
 use crate::node::frames::{Frame, FrameError, FRAME_BYTES_MAX};
-
-/// How to restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    /// Replace files that are there.
-    pub overwrite: bool,
-    /// Write nothing, only count.
-    pub dry_run: bool,
-    /// Set owner and group (needs to be root).
-    pub owner: bool,
-}
-
-/// What was done.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
-    /// Files and links that were not there.
-    pub new: u64,
-    /// Files and links that replaced others.
-    pub overwritten: u64,
-    /// Files and links that were there and stay.
-    pub kept: u64,
-    /// Of these, the first.
-    pub kept_paths: Vec<Vec<u8>>,
-    /// Directories that were made.
-    pub directories: u64,
-    /// Bytes of files as they are long, holes included.
-    pub bytes: u64,
-    /// Files that the stream announced.
-    pub files_expected: u64,
-    /// Bytes that the stream announced.
-    pub bytes_expected: u64,
-    /// What could not be restored.
-    pub lost_count: u64,
-    /// Of these, the first, and why.
-    pub lost: Vec<(Vec<u8>, String)>,
-    /// Files that changed while they were backed up.
-    pub torn: u64,
-    /// Owners not set though asked for.
-    pub owners_not_kept: u64,
-    /// Extended attributes not set.
-    pub attributes_not_kept: u64,
-    /// Modes not set, or without setuid or setgid because the owner is another.
-    pub modes_not_kept: u64,
-    /// Times not set.
-    pub times_not_kept: u64,
-    /// Further names of a file that became files of their own.
-    pub links_copied: u64,
-}
-
-/// What ends a restore.
-#[derive(Debug)]
-pub enum TargetError {
-    /// The target directory cannot be used.
-    Target {
-        /// What was tried.
-        verb: &'static str,
-        /// The target.
-        path: PathBuf,
-        /// The system's words.
-        error: io::Error,
-    },
-    /// The disk takes nothing more.
-    Disk {
-        /// What was being written, relative to the target.
-        path: Vec<u8>,
-        /// The system's words.
-        error: io::Error,
-    },
-    /// The stream is no restore stream.
-    Stream(FrameError),
-    /// The stream ended too early.
-    Short,
-}
-
-impl fmt::Display for TargetError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Target { verb, path, error } => {
-                write!(formatter, "cannot {verb} {}: {error}; choose another target", path.display())
-            }
-            Self::Disk { path, error } => write!(
-                formatter,
-                "cannot write {}: {error}; make room and run the restore again, what is there already is kept",
-                String::from_utf8_lossy(path)
-            ),
-            Self::Stream(error) => error.fmt(formatter),
-            Self::Short => formatter.write_str("the restore broke off; run it again, what is there already is kept"),
-        }
-    }
-}
-
-impl std::error::Error for TargetError {}
 
 /// Writes what a restore stream says.
 #[derive(Debug)]

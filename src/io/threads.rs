@@ -12,9 +12,8 @@ use std::thread::{Builder, JoinHandle};
 use smol::channel::Sender;
 
 use super::disk::FileDisk;
-use super::drive::duration;
 use super::home::{replace_file, CONFIG_NAME};
-use super::os::Clock;
+use super::os::{duration, Clock};
 use super::walk::FileService;
 use crate::base::limits::{FILE_REST, GROUP_DELAY_MAX};
 use crate::base::units::Time;

@@ -28,8 +28,12 @@ impl fmt::Display for UdpError {
         write!(formatter, "cannot listen on UDP {}: {}; ", self.address, self.error)?;
         formatter.write_str(match self.error.kind() {
             io::ErrorKind::AddrInUse => "another program has that port, so name another with --listen ADDR",
-            io::ErrorKind::AddrNotAvailable => "this machine has no such address, so name another with --listen ADDR",
-            io::ErrorKind::PermissionDenied => "ports below 1024 need root, so name another with --listen ADDR",
+            io::ErrorKind::AddrNotAvailable => {
+                "this machine has no such address, so name another with --listen ADDR"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need root, so name another with --listen ADDR"
+            }
             _ => "name another with --listen ADDR",
         })
     }

@@ -12,9 +12,8 @@ use super::levels::{Entered, Levels};
 use super::links::Links;
 use super::metadata::{Metadata, NotKept};
 use super::place::{place_hard_link, place_link, standing, Aside, AsideNames, Placed};
-use super::target::{Options, Report, TargetError};
+use super::restored::{is_fatal, Options, Report, TargetError};
 use super::{beneath, facts};
-use crate::base::limits::REPORT_PATHS_MAX;
 use crate::file::entry::{Kind, Stat};
 use crate::node::frames::{Frame, FrameError};
 use crate::node::ports::FoundKind;
@@ -120,7 +119,7 @@ impl Tree {
                     self.end_file()?;
                 }
                 if !matches!(&self.current, Current::Skip(skipped) if *skipped == path) {
-                    self.lose(path.clone(), reason);
+                    self.report.lose(path.clone(), reason);
                 }
                 self.current = Current::Skip(path);
             }
@@ -129,36 +128,17 @@ impl Tree {
                 self.end()?;
             }
         }
-        self.count();
+        self.report.not_kept(&self.not_kept);
         Ok(())
-    }
-
-    /// Copies the counts of what could not be kept into the report.
-    fn count(&mut self) {
-        self.report.owners_not_kept = self.not_kept.owners;
-        self.report.attributes_not_kept = self.not_kept.attributes;
-        self.report.modes_not_kept = self.not_kept.modes;
-        self.report.times_not_kept = self.not_kept.times;
-    }
-
-    /// Something could not be restored.
-    fn lose(&mut self, path: Vec<u8>, reason: impl Into<String>) {
-        self.report.lost_count += 1;
-        if self.report.lost.len() < REPORT_PATHS_MAX {
-            self.report.lost.push((path, reason.into()));
-        }
     }
 
     /// Something could not be written: one file is lost, unless no other could be written either.
     fn fail(&mut self, path: Vec<u8>, verb: &str, errno: Errno) -> Result<(), TargetError> {
-        if matches!(
-            errno,
-            Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::IO | Errno::NFILE | Errno::MFILE
-        ) {
+        if is_fatal(errno) {
             return Err(TargetError::Disk { path, error: errno.into() });
         }
         let reason = format!("cannot {verb} it: {}", io::Error::from(errno));
-        self.lose(path, reason);
+        self.report.lose(path, reason);
         Ok(())
     }
 
@@ -172,19 +152,19 @@ impl Tree {
     ) -> Result<(), TargetError> {
         self.current = Current::Skip(path.clone());
         if path.is_empty() || !beneath::is_plain(&path) {
-            self.lose(path, "its name is not one that a file can have below the target");
+            self.report.lose(path, "its name is not one that a file can have below the target");
             return Ok(());
         }
         if let Some(blocked) = &self.blocked {
             if path.strip_prefix(blocked.as_slice()).is_some_and(|rest| rest.first() == Some(&b'/')) {
-                self.lose(path, "its directory is not there");
+                self.report.lose(path, "its directory is not there");
                 return Ok(());
             }
             self.blocked = None;
         }
         let (parent, name) = beneath::split(&path);
         if !self.go_to(parent)? {
-            self.lose(path, "its directory is not there");
+            self.report.lose(path, "its directory is not there");
             return Ok(());
         }
         let name = name.to_vec();
@@ -193,7 +173,7 @@ impl Tree {
             (Kind::File, _) => self.begin_file(path, &name, metadata),
             (Kind::Symlink, Some(target)) => self.link(path, &name, &target, &metadata),
             (Kind::Symlink, None) => {
-                self.lose(path, "the link has no target");
+                self.report.lose(path, "the link has no target");
                 Ok(())
             }
         }
@@ -226,7 +206,7 @@ impl Tree {
             }
             Ok(Entered::Blocked) => {
                 self.blocked = Some(path.clone());
-                self.lose(
+                self.report.lose(
                     path,
                     "something that is no directory stands there; move it away, or use --overwrite",
                 );
@@ -250,28 +230,14 @@ impl Tree {
         match standing {
             Err(errno) => self.fail(path.to_vec(), "look at", errno).map(|()| None),
             Ok(Some(FoundKind::Directory)) => {
-                self.lose(path.to_vec(), "a directory stands there; move it away");
+                self.report.lose(path.to_vec(), "a directory stands there; move it away");
                 Ok(None)
             }
             Ok(Some(_)) if !self.options.overwrite => {
-                self.placed(path.to_vec(), Placed::Kept);
+                self.report.placed(path.to_vec(), Placed::Kept);
                 Ok(None)
             }
             Ok(found) => Ok(Some(found.is_some())),
-        }
-    }
-
-    /// Counts a file or link.
-    fn placed(&mut self, path: Vec<u8>, placed: Placed) {
-        match placed {
-            Placed::New => self.report.new += 1,
-            Placed::Overwrote => self.report.overwritten += 1,
-            Placed::Kept => {
-                self.report.kept += 1;
-                if self.report.kept_paths.len() < REPORT_PATHS_MAX {
-                    self.report.kept_paths.push(path);
-                }
-            }
         }
     }
 
@@ -279,7 +245,7 @@ impl Tree {
     fn begin_file(&mut self, path: Vec<u8>, name: &[u8], metadata: Metadata) -> Result<(), TargetError> {
         let Some(replaces) = self.decide(&path, name)? else { return Ok(()) };
         if self.options.dry_run {
-            self.placed(path, if replaces { Placed::Overwrote } else { Placed::New });
+            self.report.placed(path, if replaces { Placed::Overwrote } else { Placed::New });
             self.report.bytes += metadata.stat.size;
             return Ok(());
         }
@@ -315,7 +281,7 @@ impl Tree {
         });
         match linked {
             Ok(placed) => {
-                self.placed(path.to_vec(), placed);
+                self.report.placed(path.to_vec(), placed);
                 true
             }
             Err(errno) => {
@@ -383,7 +349,7 @@ impl Tree {
                 if let (Ok(inode), true) = (inode, placed != Placed::Kept) {
                     self.links.remember(&metadata.stat, &path, inode);
                 }
-                self.placed(path, placed);
+                self.report.placed(path, placed);
                 Ok(())
             }
             Err(errno) => self.fail(path, "name", errno),
@@ -400,7 +366,7 @@ impl Tree {
     ) -> Result<(), TargetError> {
         let Some(replaces) = self.decide(&path, name)? else { return Ok(()) };
         if self.options.dry_run {
-            self.placed(path, if replaces { Placed::Overwrote } else { Placed::New });
+            self.report.placed(path, if replaces { Placed::Overwrote } else { Placed::New });
             return Ok(());
         }
         let aside = self.names.draw();
@@ -414,7 +380,7 @@ impl Tree {
         };
         match placed {
             Ok(placed) => {
-                self.placed(path, placed);
+                self.report.placed(path, placed);
                 Ok(())
             }
             Err(errno) => self.fail(path, "link", errno),
