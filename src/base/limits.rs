@@ -399,6 +399,7 @@ pub const SECRET_BYTES_MAX: usize = 4 * 1024;
 pub const COMPARE_BLOCK_BYTES: usize = 256 * 1024;
 
 const _: () = assert!(PEER_ADDRESSES_MAX <= SESSIONS_MAX);
+
 // ---- outside (io/) ----
 
 /// Longest path of a Unix socket, in bytes: `sun_path` without its NUL.
