@@ -211,8 +211,9 @@ mod tests {
     /// The definition, a byte at a time, to hold the fast loop against.
     fn slow_cut(gear: &Gear, bytes: &[u8]) -> usize {
         let end = bytes.len().min(CUT_BYTES_MAX);
+        let mut hash = gear.warm(&bytes[..CUT_BYTES_MIN]);
         for length in CUT_BYTES_MIN + 1..=end {
-            let hash = gear.warm(&bytes[length - WINDOW_BYTES..length]);
+            hash = (hash << 1).wrapping_add(gear.single[usize::from(bytes[length - 1])]);
             let mask = if length <= CUT_BYTES_NORMAL { MASK_STRICT } else { MASK_EAGER };
             if hash & mask == 0 {
                 return length;
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn pieces_respect_the_bounds_and_the_mean_comes_out_right() {
-        let bytes = noise(1, 48 << 20);
+        let bytes = noise(1, 24 << 20);
         let lengths = pieces(1, &bytes);
         assert_eq!(lengths.iter().sum::<usize>(), bytes.len());
         let (_, all_but_last) = lengths.split_last().unwrap();
@@ -255,6 +256,20 @@ mod tests {
         let shared =
             new.iter().filter(|end| **end > 8 && old.contains(&(**end - 8)) || old.contains(end)).count();
         assert!(new.len() - shared <= 4, "{} of {} cuts moved", new.len() - shared, new.len());
+    }
+
+    #[test]
+    fn a_cut_depends_on_the_bytes_before_it_and_not_on_where_the_piece_began() {
+        let bytes = noise(4, 8 << 20);
+        let gear = Gear::new(&[1; 32]);
+        let Scan::Found { taken } = gear.scan(0, &bytes[CUT_BYTES_MIN..], MASK_STRICT) else {
+            panic!("8 MiB have a place with 20 zero bits");
+        };
+        // Wherever a piece begins, as long as the place is not too near.
+        let place = CUT_BYTES_MIN + taken;
+        for length in [CUT_BYTES_MIN + 1, CUT_BYTES_MIN + 9, CUT_BYTES_MIN + 1_000] {
+            assert_eq!(pieces(1, &bytes[place - length..])[0], length);
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn tree(count: u32) -> Entries {
 /// Any small map.
 fn entries() -> impl Strategy<Value = Entries> {
     let key = proptest::collection::vec(0_u8..4, 0..12);
-    let bytes = || proptest::collection::vec(any::<u8>(), 0..2_000);
+    let bytes = || (any::<u8>(), 0_usize..2_000).prop_map(|(byte, length)| vec![byte; length]);
     proptest::collection::btree_map(key, (bytes(), bytes()), 0..300)
 }
 
@@ -149,7 +149,7 @@ fn roots_are_golden() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_map_is_what_a_btreemap_is_after_any_edits(before in entries(), edits in entries()) {

@@ -77,7 +77,7 @@ impl MapCursor {
                 place.floor = above;
             }
         } else if self.pending.is_none() {
-            // At the end of the map: the child that was left last is the one.
+            // A seek went on from this child, and this one comes back before any step.
             self.pending = self.path.last().map(|place| place.node.child());
         }
     }

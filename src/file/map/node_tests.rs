@@ -144,6 +144,6 @@ fn key() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
 
 /// Entries of a leaf.
 fn entries(count: Range<usize>) -> impl proptest::strategy::Strategy<Value = Entries> {
-    let bytes = || proptest::collection::vec(any::<u8>(), 0..200);
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..40);
     proptest::collection::btree_map(key(), (bytes(), bytes()), count)
 }
