@@ -4,14 +4,17 @@
 //! failure of the way into a [`Fail`] with its exit code.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use super::exit::Fail;
-use super::routes::request_of;
+use super::exit::{Exit, Fail};
+use super::routes::{request_of, Routes};
 use super::serve::failed;
+use crate::io::alone::run_call;
 use crate::io::client::{Ask, Client, ClientError, Event};
-use crate::io::run::{run_call, RunOptions};
+use crate::io::run::{run, Ready, RunOptions};
 use crate::node::api::{Call, Piece};
 use crate::node::ports::Ending;
+use rustix::process::{getpid, kill_process, Signal};
 use serde_json::Value;
 
 /// Where the node is.
@@ -114,15 +117,51 @@ impl Link {
         if self.is_running()? {
             return self.lines(&call, each);
         }
-        let options = RunOptions { home: self.home.clone(), listen: None, mdns: None };
-        let mut failure = None;
-        let ending = run_call(options, call, &mut |piece| {
-            if let (Piece::Json(value), None) = (piece, &failure) {
-                failure = each(value).err();
+        if matches!(call, Call::Init { .. }) {
+            let (pieces, ending) = run_call(&self.home, call).map_err(|error| failed(&error))?;
+            for piece in pieces {
+                if let Piece::Json(value) = piece {
+                    each(value)?;
+                }
             }
-        })
-        .map_err(|error| failed(&error))?;
-        failure.map_or(Ok(ending), Err)
+            return Ok(ending);
+        }
+        self.call_with_node(&call, each)
+    }
+
+    /// Runs the whole node in a thread of this process while the call is going on.
+    fn call_with_node(
+        &self,
+        call: &Call,
+        each: &mut dyn FnMut(Value) -> Result<(), Fail>,
+    ) -> Result<Ending, Fail> {
+        let home = self.home.clone();
+        let (tell, told) = std::sync::mpsc::channel();
+        let node = move || {
+            // Nobody hears it only if this process is about to end.
+            let ready = Box::new(move |_: &Ready| drop(tell.send(())));
+            run(RunOptions { home, listen: None, mdns: None, handler: Rc::new(Routes), ready: Some(ready) })
+        };
+        let spawned = std::thread::Builder::new().name("node".to_owned()).spawn(node);
+        let thread = spawned.map_err(|error| {
+            Fail::new("start", format!("cannot start a thread: {error}"), "end other programs")
+        })?;
+        let result = match told.recv() {
+            Ok(()) => self.lines(call, each),
+            Err(_) => Err(Fail::silent(Exit::Failed)),
+        };
+        if let Err(errno) = kill_process(getpid(), Signal::TERM) {
+            log::error!("cannot stop the node: {errno}");
+        }
+        match thread.join() {
+            Ok(Err(error)) => Err(failed(&error)),
+            Ok(Ok(())) => result,
+            Err(_) => Err(Fail::new(
+                "internal",
+                "the node in this process has ended by a mistake of its own",
+                "please report this",
+            )),
+        }
     }
 
     /// A connection, if there is a node.

@@ -275,7 +275,6 @@ pub fn entry(line: &Value) -> String {
         "file" => '-',
         _ => '?',
     };
-    let XX;
     let size = if kind == '-' { bytes_cell(line, "size_bytes") } else { String::new() };
     let time = word(line, "mtime");
     let path = text(word(line, "path"));
@@ -284,11 +283,12 @@ pub fn entry(line: &Value) -> String {
         target => format!(" -> {}", text(target)),
     };
     let slash = if kind == 'd' { "/" } else { "" };
-    format!("{kind}{} {size:>9}  {time:<20}  {path}{slash}{tail}\n", permissions(mode))
+    format!("{kind}{} {size:>9}  {time:<20}  {path}{slash}{tail}\n", permissions(word(line, "mode")))
 }
 
 /// Nine letters for the permission bits.
-fn permissions(mode: u32) -> String {
+fn permissions(octal: &str) -> String {
+    let mode = u32::from_str_radix(octal, 8).unwrap_or(0);
     (0..9).rev().map(|bit| if mode >> bit & 1 == 1 { ['x', 'w', 'r'][bit % 3] } else { '-' }).collect()
 }
 
@@ -344,9 +344,9 @@ mod tests {
 
     #[test]
     fn an_entry_looks_as_in_a_long_listing() {
-        let line = json!({"path": "a/b", "kind": "file", "mode": 0o754, "size_bytes": 1_500, "mtime": "2024-01-01T00:00:00Z"});
+        let line = json!({"path": "a/b", "kind": "file", "mode": "0754", "size_bytes": 1_500, "mtime": "2024-01-01T00:00:00Z"});
         assert_eq!(entry(&line), "-rwxr-xr--   1.50 kB  2024-01-01T00:00:00Z  a/b\n");
-        let line = json!({"path": "l", "kind": "symlink", "mode": 0o777, "target": "a\nb"});
+        let line = json!({"path": "l", "kind": "symlink", "mode": "0777", "target": "a\nb"});
         assert!(entry(&line).ends_with("  l -> a\\nb\n"));
     }
 

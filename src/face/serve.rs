@@ -12,7 +12,9 @@ use super::options::{Run, Switch};
 use super::out::Out;
 use super::routes::Routes;
 use crate::base::limits::EXIT_TIME_MAX;
-use crate::io::run::{run as run_node, RunError, RunOptions};
+use crate::io::home::HomeError;
+use crate::io::run::{run as run_node, Ready, RunError, RunOptions};
+use crate::node::api::ApiError;
 use crate::node::config::{Config, FILE_NAME};
 use rustix::process::{getpid, kill_process, Signal};
 use serde_json::json;
@@ -33,26 +35,33 @@ pub fn run(home: &Path, out: Out, options: &Run) -> Result<Exit, Fail> {
         end_with_stdin()?;
     }
     let mdns = options.mdns.map(|switch| switch == Switch::On);
-    let wanted = RunOptions { home: home.to_path_buf(), listen: options.listen, mdns };
-    run_node(wanted, Rc::new(Routes), |addresses| {
-        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let name = home.to_string_lossy().into_owned();
+    let ready = move |ready: &Ready| {
+        let addresses: Vec<String> = ready.addresses.iter().map(ToString::to_string).collect();
         // A node whose starter does not listen runs all the same.
-        let _ = out.value(&json!({"event": "ready", "listen": addresses, "home": home.to_string_lossy()}));
+        let _ = out.value(&json!({"event": "ready", "listen": addresses, "home": name}));
         out.advice(&format!("The node listens on {}. Ctrl-C ends it.", addresses.join(", ")));
-    })
-    .map_err(|error| failed(&error))?;
+    };
+    let (home, handler) = (home.to_path_buf(), Rc::new(Routes));
+    run_node(RunOptions { home, listen: options.listen, mdns, handler, ready: Some(Box::new(ready)) })
+        .map_err(|error| failed(&error))?;
     Ok(Exit::Done)
 }
 
 /// A failure of the node as the command line tells it.
 #[must_use]
 pub fn failed(error: &RunError) -> Fail {
-    if let RunError::Api(error) = error {
-        return error.clone().into();
-    }
+    let code = match error {
+        RunError::Api(error) => return error.clone().into(),
+        RunError::Config(error) => return ApiError::from(error.clone()).into(),
+        RunError::Home(HomeError::Busy { .. }) => "home_in_use",
+        RunError::Home(_) => "home",
+        RunError::Udp(_) => "listen",
+        _ => "start",
+    };
     let message = error.to_string();
     let (message, hint) = message.rsplit_once("; ").unwrap_or((&message, ""));
-    Fail::new("start", message, hint)
+    Fail::new(code, message, hint)
 }
 
 /// Sends the log to standard error, as much as the configuration says.
