@@ -66,7 +66,7 @@ const fn media_of(call: &Call) -> Media {
 /// The call that a request asks for. `query` is what follows the question mark.
 ///
 /// # Errors
-/// `no_such_route`, `wrong_method` or `bad_request`, in words.
+/// `unknown_route`, `method_not_allowed` or `bad_request`, in words.
 pub fn route(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Call, ApiError> {
     let rest = path.strip_prefix(PREFIX).ok_or_else(|| no_such_route(path))?;
     let query = Query::parse(query)?;
@@ -295,7 +295,7 @@ fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
     ];
     if NAMES.contains(&name) {
         ApiError::new(
-            "wrong_method",
+            "method_not_allowed",
             format!("{path} does not take {method}"),
             "reading is GET, doing is POST, changing the configuration is PUT, removing is DELETE",
         )
@@ -307,7 +307,7 @@ fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
 /// The error for a path that does not exist.
 fn no_such_route(path: &str) -> ApiError {
     ApiError::new(
-        "no_such_route",
+        "unknown_route",
         format!("there is no {path}"),
         format!("paths begin with {PREFIX}, such as {PREFIX}status"),
     )
@@ -399,10 +399,10 @@ mod tests {
     fn what_is_no_call_is_refused_in_words() {
         let code =
             |method, path, query, body: &str| route(method, path, query, body.as_bytes()).unwrap_err().code;
-        assert_eq!(code("GET", "/", "", ""), "no_such_route");
-        assert_eq!(code("GET", "/api/v1/nothing", "", ""), "no_such_route");
-        assert_eq!(code("PATCH", "/api/v1/status", "", ""), "wrong_method");
-        assert_eq!(code("GET", "/api/v1/backup", "", ""), "wrong_method");
+        assert_eq!(code("GET", "/", "", ""), "unknown_route");
+        assert_eq!(code("GET", "/api/v1/nothing", "", ""), "unknown_route");
+        assert_eq!(code("PATCH", "/api/v1/status", "", ""), "method_not_allowed");
+        assert_eq!(code("GET", "/api/v1/backup", "", ""), "method_not_allowed");
         assert_eq!(code("POST", "/api/v1/join", "", "{}"), "bad_request");
         assert_eq!(code("POST", "/api/v1/join", "", "[1"), "bad_request");
         assert_eq!(code("POST", "/api/v1/init", "", "{\"nmae\": \"x\"}"), "bad_request");
