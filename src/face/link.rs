@@ -139,7 +139,9 @@ impl Link {
         let (tell, told) = std::sync::mpsc::channel();
         let node = move || {
             // Nobody hears it only if this process is about to end.
-            let ready = Box::new(move |_: &Ready| drop(tell.send(())));
+            let ready = Box::new(move |_: &Ready| {
+                let _ = tell.send(());
+            });
             run(RunOptions { home, listen: None, mdns: None, handler: Rc::new(Routes), ready: Some(ready) })
         };
         let spawned = std::thread::Builder::new().name("node".to_owned()).spawn(node);
