@@ -205,10 +205,29 @@ pub mod node {
 
 pub mod face {
     //! Floor 4: person <-> node.
-    pub mod bench;
+    pub mod act;
+    pub mod bar;
+    pub mod bodies;
     pub mod cli;
+    pub mod compare;
     pub mod demo;
+    pub mod demo_data;
+    pub mod demo_report;
+    pub mod demo_stage;
+    pub mod exit;
+    pub mod job;
+    pub mod link;
+    pub mod options;
+    pub mod out;
+    pub mod place;
+    pub mod report;
+    pub mod restore;
     pub mod routes;
+    pub mod secret;
+    pub mod serve;
+    pub mod settings;
+    pub mod show;
+    pub mod vault;
 }
 
 pub mod io {

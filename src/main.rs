@@ -1,2 +1,6 @@
 //! Arguments in, exit code out; decides nothing.
-fn main() {}
+
+/// Hands everything to [`nuthatch::face::act`].
+fn main() -> std::process::ExitCode {
+    nuthatch::face::act::main(std::env::args_os())
+}

@@ -397,6 +397,8 @@ pub const RESCAN_MAX: Span = Span::from_secs(30 * 86_400);
 pub const SECRET_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of each of two files compared at once.
 pub const COMPARE_BLOCK_BYTES: usize = 256 * 1024;
+/// How long a node may take to end after whoever started it went away.
+pub const EXIT_TIME_MAX: Span = Span::from_secs(10);
 
 const _: () = assert!(PEER_ADDRESSES_MAX <= SESSIONS_MAX);
 

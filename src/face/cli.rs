@@ -1,1 +1,197 @@
-//! face/cli
+//! The command line: every command, option and help text.
+//!
+//! Only says what can be typed; the options of each command are in `face/options.rs`, and `face/act.rs` does it. The conventions (exit codes, `--json`, secrets, the data home)
+//! are those of `docs/DESIGN.md`, section 9.
+
+use std::path::PathBuf;
+
+use super::options::{
+    Backup, Completions, Config, Demo, Folder, Init, Invite, Join, Log, Ls, Recover, Remove, Restore, Run,
+    Snapshots, Verify,
+};
+use clap::{Parser, Subcommand};
+
+/// An encrypted, self-healing home for your files, on the machines you already own.
+#[derive(Debug, Parser)]
+#[command(name = "nuthatch", version, max_term_width = 100, subcommand_required = true, after_long_help = OVERVIEW)]
+pub struct Arguments {
+    /// Where this node keeps its data (else $NUTHATCH_HOME, else the system's or the user's data directory).
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Print JSON: one object, or one object a line where there is a stream; errors as {"error": ...}.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print no progress and no advice, only results and errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// All commands, in the order in which one meets them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show it here: three nodes join, back up, lose one, recover and compare.
+    #[command(after_long_help = "Examples:\n  nuthatch demo                       with generated files\n  \
+        nuthatch demo ~/src --work /var/tmp  with your own; DIR is only read\n\n\
+        Everything happens in a temporary directory, which is removed in the end, also after Ctrl-C. Exits with 0 only if\n\
+        every byte and every attribute came back equal.")]
+    Demo(Demo),
+    /// Make a new vault; prints its recovery phrase, once.
+    #[command(after_long_help = "Examples:\n  nuthatch init\n  nuthatch init --name attic --site home\n  \
+        nuthatch init --json | jq -r .recovery_phrase\n\n\
+        Write the 24 words on paper. They are kept nowhere, and whoever has them can read everything.")]
+    Init(Init),
+    /// Join a vault with the code that `nuthatch invite` shows on one of its nodes.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch join                                 asks for the code\n  \
+        nuthatch join 12345678\n  nuthatch join - --peer 192.168.1.20:7117 < code.txt\n\n\
+        Without --peer the other node is found on the local network (mDNS)."
+    )]
+    Join(Join),
+    /// Come back from the 24 words of the recovery phrase when a node was lost.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch recover                              asks for the words, without showing them\n  \
+        nuthatch recover --phrase-file words.txt --peer 192.168.1.20:7117\n  \
+        nuthatch recover --phrase-file - --replace attic\n\n\
+        --replace removes the lost node for good and takes over its folders."
+    )]
+    Recover(Recover),
+    /// Run the node, in the foreground.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch run\n  nuthatch run --listen 192.168.1.20:7117 --mdns off\n\n\
+        On an empty home the node waits until `init`, `join` or `recover` is called. Ctrl-C or SIGTERM ends it cleanly;\n\
+        nothing is lost if it is killed."
+    )]
+    Run(Run),
+    /// Let one more node in: shows a code, and waits until it was used.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch invite                 for a node that may read everything\n  \
+        nuthatch invite --role store    for one that keeps sealed copies and can read nothing\n  \
+        nuthatch invite --no-wait --json\n\n\
+        A code is good for one node, ten minutes and five attempts."
+    )]
+    Invite(Invite),
+    /// The nodes of the vault, where they are and what they hold.
+    #[command(after_long_help = "Examples:\n  nuthatch nodes\n  nuthatch nodes --json | jq '.[].name'")]
+    Nodes,
+    /// Remove a lost node from the vault, for good.
+    #[command(after_long_help = "Examples:\n  nuthatch remove attic\n  nuthatch remove 3fa4b2 --yes\n\n\
+        A removed node cannot come back under its old identity. What it had, it has; its snapshots stay on the others.")]
+    Remove(Remove),
+    /// Folders: what is backed up.
+    #[command(
+        subcommand,
+        after_long_help = "Examples:\n  nuthatch folder add photos ~/Pictures\n  nuthatch folder list\n  \
+        nuthatch folder remove photos"
+    )]
+    Folder(Folder),
+    /// Back up now.
+    #[command(after_long_help = "Examples:\n  nuthatch backup                 all folders\n  \
+        nuthatch backup photos --wait   until enough other devices hold it\n\n\
+        Exits with 4 when it is backed up here but not yet on as many devices as it should be.")]
+    Backup(Backup),
+    /// The snapshots of a folder, newest last.
+    #[command(after_long_help = "Examples:\n  nuthatch snapshots\n  nuthatch snapshots photos --json")]
+    Snapshots(Snapshots),
+    /// List what a snapshot holds.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch ls photos\n  nuthatch ls photos@latest:2024/summer\n  \
+        nuthatch ls photos@2024-08-01T0930 --recursive\n\n\
+        NAME[@SNAPSHOT][:PATH]; SNAPSHOT is `latest`, at least six digits of its id, or YYYY-MM-DDTHHMM in UTC (the newest\n\
+        one up to then)."
+    )]
+    Ls(Ls),
+    /// Write a folder, or one path of it, from a snapshot to a directory.
+    #[command(after_long_help = "Examples:\n  nuthatch restore photos --to /tmp/photos\n  \
+        nuthatch restore photos@3fa4b2:2024/summer --to .        makes ./summer\n  \
+        nuthatch restore photos --to ~/Pictures --dry-run\n\n\
+        What is there already is kept unless --overwrite is given; then the exit code is 4.")]
+    Restore(Restore),
+    /// How things are: one sentence first, then details.
+    #[command(after_long_help = "Examples:\n  nuthatch status\n  nuthatch status --json | jq -r .summary")]
+    Status,
+    /// Check that everything that should be here is here; with --all read every byte.
+    #[command(after_long_help = "Examples:\n  nuthatch verify\n  nuthatch verify --all\n\n\
+        Exits with 1 and a list when something is damaged or missing.")]
+    Verify(Verify),
+    /// What happened.
+    #[command(after_long_help = "Examples:\n  nuthatch log\n  nuthatch log --follow")]
+    Log(Log),
+    /// Read, change or check the configuration (nuthatch.toml).
+    #[command(
+        subcommand,
+        after_long_help = "Examples:\n  nuthatch config get\n  nuthatch config set node.capacity 200GB\n  \
+        nuthatch config check /etc/nuthatch.toml"
+    )]
+    Config(Config),
+    /// Print the completions for a shell.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch completions bash > ~/.local/share/bash-completion/completions/nuthatch\n  \
+        nuthatch completions zsh > ~/.zfunc/_nuthatch"
+    )]
+    Completions(Completions),
+}
+
+/// What the long help of the whole program ends with.
+const OVERVIEW: &str = "\
+First steps:
+  nuthatch demo                         see it work, on this machine alone
+  nuthatch run &                        the node
+  nuthatch init                         a new vault; write the 24 words on paper
+  nuthatch invite                       a code for the next node
+  nuthatch join CODE                    on that node, where `nuthatch run` runs too
+  nuthatch folder add photos ~/Pictures
+  nuthatch backup --wait
+  nuthatch status
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the node is not running, 4 done in part or partly protected.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// All commands below `command` that do something themselves.
+    fn leaves(command: &clap::Command) -> Vec<clap::Command> {
+        let below: Vec<_> =
+            command.get_subcommands().filter(|inner| inner.get_name() != "help").flat_map(leaves).collect();
+        if below.is_empty() {
+            vec![command.clone()]
+        } else {
+            below
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_parses() {
+        for command in leaves(&Arguments::command()) {
+            let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<_> = help.lines().filter(|line| line.starts_with("  nuthatch ")).collect();
+            assert!(!examples.is_empty(), "{} has no example", command.get_name());
+            for example in examples {
+                let words = example.split("  ").find(|part| !part.is_empty()).unwrap_or_default();
+                let words = words
+                    .split([' '])
+                    .take_while(|word| !["|", ">", "<"].contains(word))
+                    .map(|word| word.trim_matches('\''));
+                assert!(Arguments::try_parse_from(words).is_ok(), "{example}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_and_argument_has_a_help_text() {
+        for command in leaves(&Arguments::command()) {
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+}

@@ -1,1 +1,425 @@
-//! face/routes
+//! Calls as HTTP: which method and path under `/api/v1` each [`Call`] has, and back.
+//!
+//! [`route`] is what the node's control socket (and later its web page) uses, [`request_of`] is what the command line
+//! uses; a test sends every call through both. Decides nothing, and knows no sockets. Secrets travel in bodies, never in
+//! paths or queries, for those end up in logs. The bodies are JSON objects; fields that are left out have their default.
+
+use super::bodies::{
+    folder_add, folder_body, BackupBody, ConfigBody, InitBody, InviteBody, JoinBody, RecoverBody, VerifyBody,
+};
+use crate::feed::entry::Role;
+use crate::io::http::{Asked, Handler, Media, Route};
+use crate::node::api::{ApiError, Call};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// What stands before every path.
+pub const PREFIX: &str = "/api/v1/";
+
+/// A request as it goes over the socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, `POST`, `PUT` or `DELETE`.
+    pub method: &'static str,
+    /// The path, with its query.
+    pub path: String,
+    /// JSON, or empty.
+    pub body: Vec<u8>,
+}
+
+/// The routes, as the control socket asks for them.
+#[derive(Debug, Clone, Copy)]
+pub struct Routes;
+
+impl Handler for Routes {
+    fn route(&self, asked: &Asked<'_>) -> Result<Route, ApiError> {
+        let call = route(asked.method, asked.path, asked.query.unwrap_or_default(), asked.body)?;
+        let media = media_of(&call);
+        Ok(Route { call, media })
+    }
+}
+
+/// In which form a call is answered.
+const fn media_of(call: &Call) -> Media {
+    match call {
+        Call::Restore { .. } => Media::Bytes,
+        Call::Join { .. }
+        | Call::Recover { .. }
+        | Call::Invite { .. }
+        | Call::Backup { .. }
+        | Call::Snapshots { .. }
+        | Call::List { .. }
+        | Call::Verify { .. }
+        | Call::Log { .. } => Media::Lines,
+        Call::Init { .. }
+        | Call::Nodes
+        | Call::Remove { .. }
+        | Call::FolderAdd(_)
+        | Call::FolderList
+        | Call::FolderRemove { .. }
+        | Call::Status
+        | Call::ConfigGet { .. }
+        | Call::ConfigSet { .. } => Media::Json,
+    }
+}
+
+/// The call that a request asks for. `query` is what follows the question mark.
+///
+/// # Errors
+/// `unknown_route`, `method_not_allowed` or `bad_request`, in words.
+pub fn route(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Call, ApiError> {
+    let rest = path.strip_prefix(PREFIX).ok_or_else(|| no_such_route(path))?;
+    let query = Query::parse(query)?;
+    let (name, argument) = match rest.split_once('/') {
+        Some((name, argument)) => (name, Some(unescape(argument)?)),
+        None => (rest, None),
+    };
+    match (method, name, argument) {
+        ("GET", "nodes", None) => Ok(Call::Nodes),
+        ("DELETE", "nodes", Some(node)) => Ok(Call::Remove { node }),
+        ("GET", "folders", None) => Ok(Call::FolderList),
+        ("DELETE", "folders", Some(name)) => Ok(Call::FolderRemove { name }),
+        ("GET", "snapshots", None) => Ok(Call::Snapshots { name: query.value("folder") }),
+        ("GET", "files", None) => {
+            Ok(Call::List { what: query.wanted("what")?, recursive: query.flag("recursive")? })
+        }
+        ("GET", "restore", None) => {
+            Ok(Call::Restore { what: query.wanted("what")?, dry_run: query.flag("dry_run")? })
+        }
+        ("GET", "status", None) => Ok(Call::Status),
+        ("GET", "log", None) => Ok(Call::Log { follow: query.flag("follow")? }),
+        ("GET", "config", None) => Ok(Call::ConfigGet { key: query.value("key") }),
+        ("POST" | "PUT", name, None) => {
+            with_body(method, name, body).unwrap_or_else(|| Err(unroutable(method, path, name)))
+        }
+        _ => Err(unroutable(method, path, name)),
+    }
+}
+
+/// The calls that have a body; None when there is none with this method and name.
+fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiError>> {
+    Some(match (method, name) {
+        ("POST", "init") => parsed(body).map(|InitBody { name, site }| Call::Init { name, site }),
+        ("POST", "join") => {
+            parsed(body).map(|JoinBody { code, peer, name, site }| Call::Join { code, peer, name, site })
+        }
+        ("POST", "recover") => parsed(body).map(|RecoverBody { phrase, peer, replace, name, site }| {
+            Call::Recover { phrase, peer, replace, name, site }
+        }),
+        ("POST", "invite") => parsed(body).and_then(|InviteBody { role, wait }| match role.as_deref() {
+            None | Some("full") => Ok(Call::Invite { role: Role::Full, wait }),
+            Some("store") => Ok(Call::Invite { role: Role::Store, wait }),
+            Some(other) => Err(bad(format!("there is no role {other}"), "give full or store")),
+        }),
+        ("POST", "folders") => parsed(body).and_then(folder_add),
+        ("POST", "backup") => parsed(body).map(|BackupBody { name, wait }| Call::Backup { name, wait }),
+        ("POST", "verify") => parsed(body).map(|VerifyBody { all }| Call::Verify { all }),
+        ("PUT", "config") => parsed(body).map(|ConfigBody { key, value }| Call::ConfigSet { key, value }),
+        _ => return None,
+    })
+}
+
+/// The request that asks for a call.
+#[must_use]
+pub fn request_of(call: &Call) -> Request {
+    match call {
+        Call::Init { name, site } => post("init", &InitBody { name: name.clone(), site: site.clone() }),
+        Call::Join { code, peer, name, site } => post(
+            "join",
+            &JoinBody { code: code.clone(), peer: *peer, name: name.clone(), site: site.clone() },
+        ),
+        Call::Recover { phrase, peer, replace, name, site } => post(
+            "recover",
+            &RecoverBody {
+                phrase: phrase.clone(),
+                peer: *peer,
+                replace: replace.clone(),
+                name: name.clone(),
+                site: site.clone(),
+            },
+        ),
+        Call::Invite { role, wait } => {
+            let role = match role {
+                Role::Full => "full",
+                Role::Store => "store",
+            };
+            post("invite", &InviteBody { role: Some(role.to_owned()), wait: *wait })
+        }
+        Call::Nodes => get("nodes", &[]),
+        Call::Remove { node } => plain("DELETE", format!("nodes/{}", escape(node))),
+        Call::FolderAdd(folder) => post("folders", &folder_body(folder)),
+        Call::FolderList => get("folders", &[]),
+        Call::FolderRemove { name } => plain("DELETE", format!("folders/{}", escape(name))),
+        Call::Backup { name, wait } => post("backup", &BackupBody { name: name.clone(), wait: *wait }),
+        Call::Snapshots { name } => get("snapshots", &[("folder", name.as_deref())]),
+        Call::List { what, recursive } => {
+            get("files", &[("what", Some(what)), ("recursive", Some(flag(*recursive)))])
+        }
+        Call::Restore { what, dry_run } => {
+            get("restore", &[("what", Some(what)), ("dry_run", Some(flag(*dry_run)))])
+        }
+        Call::Status => get("status", &[]),
+        Call::Verify { all } => post("verify", &VerifyBody { all: *all }),
+        Call::Log { follow } => get("log", &[("follow", Some(flag(*follow)))]),
+        Call::ConfigGet { key } => get("config", &[("key", key.as_deref())]),
+        Call::ConfigSet { key, value } => Request {
+            method: "PUT",
+            ..post("config", &ConfigBody { key: key.clone(), value: value.clone() })
+        },
+    }
+}
+
+/// The parts of a query.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Splits `a=b&c=d`; both sides may be escaped.
+    fn parse(text: &str) -> Result<Self, ApiError> {
+        let parts = text.split('&').filter(|part| !part.is_empty());
+        let split = |part: &str| {
+            let (key, value) = part.split_once('=').unwrap_or((part, "true"));
+            Ok((unescape(key)?, unescape(value)?))
+        };
+        Ok(Self(parts.map(split).collect::<Result<_, ApiError>>()?))
+    }
+
+    /// The value of a key that may be left out.
+    fn value(&self, key: &str) -> Option<String> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    }
+
+    /// The value of a key that may not.
+    fn wanted(&self, key: &str) -> Result<String, ApiError> {
+        self.value(key)
+            .ok_or_else(|| bad(format!("the query has no {key}"), "add it after the question mark"))
+    }
+
+    /// A key that is true or false; false when left out.
+    fn flag(&self, key: &str) -> Result<bool, ApiError> {
+        match self.value(key).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(bad(format!("{key} cannot be {other}"), "give true or false")),
+        }
+    }
+}
+
+/// A body as what it should be.
+fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body)
+        .map_err(|error| bad(format!("the body is not what this call takes: {error}"), "send a JSON object"))
+}
+
+/// A request with a body.
+fn post(name: &str, body: &impl Serialize) -> Request {
+    let body =
+        serde_json::to_vec(body).expect("the bodies have string keys only, which JSON can always express");
+    Request { method: "POST", path: format!("{PREFIX}{name}"), body }
+}
+
+/// A request without a body.
+fn plain(method: &'static str, rest: String) -> Request {
+    Request { method, path: format!("{PREFIX}{rest}"), body: Vec::new() }
+}
+
+/// A request with a query; keys without a value are left out.
+fn get(name: &str, query: &[(&str, Option<&str>)]) -> Request {
+    let mut path = name.to_owned();
+    let given = query.iter().filter_map(|(key, value)| value.map(|value| (key, value)));
+    for (index, (key, value)) in given.enumerate() {
+        path.push(if index == 0 { '?' } else { '&' });
+        path.push_str(&format!("{key}={}", escape(value)));
+    }
+    plain("GET", path)
+}
+
+/// A flag in a query.
+const fn flag(on: bool) -> &'static str {
+    if on {
+        "true"
+    } else {
+        "false"
+    }
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986, section 2.3.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Takes percent-encoding away.
+fn unescape(text: &str) -> Result<String, ApiError> {
+    let wrong = || bad("the address is not escaped right".to_owned(), "escape as UTF-8 with %XX");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, behind) = rest.split_at_checked(2).ok_or_else(wrong)?;
+        let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+        rest = behind;
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+/// The error for a method that the name does not have, or for a name that does not exist.
+fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
+    const NAMES: [&str; 14] = [
+        "init",
+        "join",
+        "recover",
+        "invite",
+        "nodes",
+        "folders",
+        "backup",
+        "snapshots",
+        "files",
+        "restore",
+        "status",
+        "verify",
+        "log",
+        "config",
+    ];
+    if NAMES.contains(&name) {
+        ApiError::new(
+            "method_not_allowed",
+            format!("{path} does not take {method}"),
+            "reading is GET, doing is POST, changing the configuration is PUT, removing is DELETE",
+        )
+    } else {
+        no_such_route(path)
+    }
+}
+
+/// The error for a path that does not exist.
+fn no_such_route(path: &str) -> ApiError {
+    ApiError::new(
+        "unknown_route",
+        format!("there is no {path}"),
+        format!("paths begin with {PREFIX}, such as {PREFIX}status"),
+    )
+}
+
+/// The error for a request that cannot be understood.
+pub(super) fn bad(message: String, hint: &str) -> ApiError {
+    ApiError::new("bad_request", message, hint)
+}
+
+/// An error as it goes over the socket and onto standard error with `--json`.
+#[must_use]
+pub fn error_json(error: &ApiError) -> serde_json::Value {
+    json!({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::api::FolderAdd;
+    use std::net::SocketAddr;
+
+    /// One of every call, with awkward values.
+    fn calls() -> Vec<Call> {
+        let some = |text: &str| Some(text.to_owned());
+        let peer: Option<SocketAddr> = "[fe80::1]:7117".parse().ok();
+        let folder = |directory: &[u8]| {
+            Call::FolderAdd(FolderAdd {
+                name: "photos".into(),
+                directory: directory.to_vec(),
+                kind: "backup".into(),
+                copies: Some(2),
+                ignore: vec!["*.tmp".into(), "/a b/".into()],
+                one_file_system: true,
+            })
+        };
+        vec![
+            Call::Init { name: some("attic \u{e9}"), site: None },
+            Call::Join { code: "01234567".into(), peer, name: None, site: some("home") },
+            Call::Recover {
+                phrase: "able acid".into(),
+                peer,
+                replace: some("attic"),
+                name: None,
+                site: None,
+            },
+            Call::Invite { role: Role::Full, wait: true },
+            Call::Invite { role: Role::Store, wait: false },
+            Call::Nodes,
+            Call::Remove { node: "a/b ?#%".into() },
+            folder(b"/home/ada"),
+            folder(b"/home/\xff"),
+            Call::FolderList,
+            Call::FolderRemove { name: "photos".into() },
+            Call::Backup { name: None, wait: true },
+            Call::Backup { name: some("photos"), wait: false },
+            Call::Snapshots { name: None },
+            Call::Snapshots { name: some("photos") },
+            Call::List { what: "photos@latest:a b/\u{fc}&c=1".into(), recursive: true },
+            Call::Restore { what: "photos".into(), dry_run: false },
+            Call::Status,
+            Call::Verify { all: true },
+            Call::Log { follow: true },
+            Call::ConfigGet { key: None },
+            Call::ConfigGet { key: some("node.name") },
+            Call::ConfigSet { key: "node.name".into(), value: "\"x\"".into() },
+        ]
+    }
+
+    #[test]
+    fn every_call_survives_the_way_over_http() {
+        for call in calls() {
+            let request = request_of(&call);
+            let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+            assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", request.path);
+            assert_eq!(route(request.method, path, query, &request.body), Ok(call));
+        }
+    }
+
+    #[test]
+    fn secrets_are_in_no_path() {
+        for call in calls() {
+            let path = request_of(&call).path;
+            assert!(!path.contains("01234567") && !path.contains("able"), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_call_is_refused_in_words() {
+        let code =
+            |method, path, query, body: &str| route(method, path, query, body.as_bytes()).unwrap_err().code;
+        assert_eq!(code("GET", "/", "", ""), "unknown_route");
+        assert_eq!(code("GET", "/api/v1/nothing", "", ""), "unknown_route");
+        assert_eq!(code("PATCH", "/api/v1/status", "", ""), "method_not_allowed");
+        assert_eq!(code("GET", "/api/v1/backup", "", ""), "method_not_allowed");
+        assert_eq!(code("POST", "/api/v1/join", "", "{}"), "bad_request");
+        assert_eq!(code("POST", "/api/v1/join", "", "[1"), "bad_request");
+        assert_eq!(code("POST", "/api/v1/init", "", "{\"nmae\": \"x\"}"), "bad_request");
+        assert_eq!(code("POST", "/api/v1/invite", "", "{\"role\": \"king\"}"), "bad_request");
+        assert_eq!(code("POST", "/api/v1/folders", "", "{\"name\": \"x\"}"), "bad_request");
+        assert_eq!(code("GET", "/api/v1/files", "", ""), "bad_request");
+        assert_eq!(code("GET", "/api/v1/files", "what=%f", ""), "bad_request");
+        assert_eq!(code("GET", "/api/v1/files", "what=%ff", ""), "bad_request");
+        assert_eq!(code("GET", "/api/v1/log", "follow=maybe", ""), "bad_request");
+    }
+
+    #[test]
+    fn a_body_may_leave_out_what_has_a_default() {
+        assert_eq!(route("POST", "/api/v1/backup", "", b""), Ok(Call::Backup { name: None, wait: false }));
+        assert_eq!(
+            route("POST", "/api/v1/invite", "", b"{}"),
+            Ok(Call::Invite { role: Role::Full, wait: false })
+        );
+    }
+}

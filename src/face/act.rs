@@ -1,0 +1,165 @@
+//! Does what the command line asks: one function a command, or the file that has it.
+//!
+//! `face/vault.rs` has the commands around membership, `face/job.rs` and `face/restore.rs` the long ones, `face/demo.rs` the
+//! demonstration. Here are the rest, and what is common to all: the home, usage errors, the exit code.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::cli::{Arguments, Command};
+use super::exit::{Exit, Fail};
+use super::link::Link;
+use super::options::{Completions, Folder, FolderAdd, Log, Ls, Snapshots};
+use super::out::Out;
+use super::place::absolute;
+use super::report::{activity, entry, folders, snapshots, status, word};
+use super::show::text;
+use super::{demo, job, restore, serve, settings, vault};
+use crate::io::os::default_home;
+use crate::node::api::{self, Call};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
+
+/// The whole program: `words` are the arguments, the name of the program first.
+#[must_use]
+pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.collect();
+    let arguments = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => arguments,
+        Err(error) => return misused(&error, words.iter().any(|word| word == "--json")).into(),
+    };
+    let out = Out { json: arguments.json, quiet: arguments.quiet };
+    let exit = act(arguments, out).unwrap_or_else(|fail| {
+        out.failure(&fail);
+        fail.exit
+    });
+    exit.into()
+}
+
+/// What clap has to say: help and version are results, the rest is a usage error.
+fn misused(error: &clap::Error, json: bool) -> Exit {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Whoever closes the pipe has read enough.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    if json {
+        let rendered = error.render().to_string();
+        let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let fail = Fail::usage(message, "see `nuthatch help`");
+        Out { json, quiet: false }.failure(&fail);
+    } else {
+        let _ = error.print();
+    }
+    Exit::Usage
+}
+
+/// Does it.
+fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
+    let home = arguments.home;
+    let link = || link(home.as_deref());
+    match arguments.command {
+        Command::Demo(options) => demo::demo(out, &options),
+        Command::Completions(options) => Ok(completions(&options)),
+        Command::Init(options) => vault::init(&link()?, out, options),
+        Command::Join(options) => vault::join(&link()?, out, options),
+        Command::Recover(options) => vault::recover(&link()?, out, options),
+        Command::Run(options) => serve::run(link()?.home(), out, &options),
+        Command::Invite(options) => vault::invite(&link()?, out, &options),
+        Command::Nodes => vault::list(&link()?, out),
+        Command::Remove(options) => vault::remove(&link()?, out, options),
+        Command::Folder(Folder::Add(options)) => folder_add(&link()?, out, options),
+        Command::Folder(Folder::List) => {
+            let (value, ending) = link()?.value(&Call::FolderList)?;
+            out.both(&value, folders)?;
+            Ok(ending.into())
+        }
+        Command::Folder(Folder::Remove { name }) => {
+            let (value, ending) = link()?.value(&Call::FolderRemove { name })?;
+            out.both(&value, |value| {
+                format!("{} is backed up no more; its snapshots stay.\n", text(word(value, "name")))
+            })?;
+            Ok(ending.into())
+        }
+        Command::Backup(options) => job::backup(&link()?, out, options),
+        Command::Snapshots(options) => list_snapshots(&link()?, out, options),
+        Command::Ls(options) => ls(&link()?, out, options),
+        Command::Restore(options) => restore::restore(&link()?, out, &options),
+        Command::Status => {
+            let (value, ending) = link()?.value(&Call::Status)?;
+            out.both(&value, status)?;
+            Ok(ending.into())
+        }
+        Command::Verify(options) => job::verify(&link()?, out, &options),
+        Command::Log(options) => log(&link()?, out, &options),
+        Command::Config(options) => settings::config(&link()?, out, options),
+    }
+}
+
+/// The node that is meant.
+fn link(home: Option<&Path>) -> Result<Link, Fail> {
+    let named = home.is_some() || std::env::var_os("NUTHATCH_HOME").is_some_and(|value| !value.is_empty());
+    let home = match home {
+        Some(home) => home.to_path_buf(),
+        None => default_home().map_err(|error| Fail::usage(error.to_string(), "give --home DIR"))?,
+    };
+    let home = absolute(&home)?;
+    Ok(if named { Link::to(home) } else { Link::to_any(home) })
+}
+
+/// `folder add`.
+fn folder_add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
+    let directory = absolute(&options.directory)?;
+    let (value, ending) = link.value(&Call::FolderAdd(api::FolderAdd {
+        name: options.name,
+        directory: directory.as_os_str().as_bytes().to_vec(),
+        kind: options.kind,
+        copies: options.copies,
+        ignore: options.ignore,
+        one_file_system: options.one_file_system,
+    }))?;
+    out.both(&value, |value| {
+        let copies = value["copies"].as_u64().unwrap_or(1);
+        format!("{} is backed up from now on, to be on {copies} devices.\n", text(word(value, "name")))
+    })?;
+    out.advice("Next: `nuthatch backup --wait`, or wait: a backup begins by itself.");
+    Ok(ending.into())
+}
+
+/// `snapshots`.
+fn list_snapshots(link: &Link, out: Out, options: Snapshots) -> Result<Exit, Fail> {
+    let mut lines = Vec::new();
+    let ending = link.lines(&Call::Snapshots { name: options.name }, &mut |line| {
+        out.value(&line)?;
+        // A table needs all its rows; as JSON nothing is kept.
+        if !out.json {
+            lines.push(line);
+        }
+        Ok(())
+    })?;
+    if lines.is_empty() {
+        out.text("There is no snapshot yet.\n")?;
+    } else {
+        out.text(&snapshots(&lines))?;
+    }
+    Ok(ending.into())
+}
+
+/// `ls`.
+fn ls(link: &Link, out: Out, options: Ls) -> Result<Exit, Fail> {
+    let call = Call::List { what: options.what, recursive: options.recursive };
+    link.lines(&call, &mut |line| out.both(&line, entry)).map(Exit::from)
+}
+
+/// `log`.
+fn log(link: &Link, out: Out, options: &Log) -> Result<Exit, Fail> {
+    link.lines(&Call::Log { follow: options.follow }, &mut |line| out.both(&line, activity)).map(Exit::from)
+}
+
+/// `completions`.
+fn completions(options: &Completions) -> Exit {
+    clap_complete::generate(options.shell, &mut Arguments::command(), "nuthatch", &mut std::io::stdout());
+    Exit::Done
+}

@@ -1,0 +1,152 @@
+//! The JSON bodies of the calls that have one; see `face/routes.rs`.
+//!
+//! A field that does not exist is an error, so that a misspelt one is not quietly its default.
+
+use std::net::SocketAddr;
+
+use super::routes::bad;
+use crate::node::api::{ApiError, Call, FolderAdd};
+use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::Engine as _;
+use serde::{Deserialize, Serialize};
+
+/// The body of `init`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InitBody {
+    /// As in [`Call::Init`].
+    pub(super) name: Option<String>,
+    /// As in [`Call::Init`].
+    pub(super) site: Option<String>,
+}
+
+/// The body of `join`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JoinBody {
+    /// As in [`Call::Join`].
+    pub(super) code: String,
+    /// As in [`Call::Join`].
+    pub(super) peer: Option<SocketAddr>,
+    /// As in [`Call::Join`].
+    pub(super) name: Option<String>,
+    /// As in [`Call::Join`].
+    pub(super) site: Option<String>,
+}
+
+/// The body of `recover`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecoverBody {
+    /// As in [`Call::Recover`].
+    pub(super) phrase: String,
+    /// As in [`Call::Recover`].
+    pub(super) peer: Option<SocketAddr>,
+    /// As in [`Call::Recover`].
+    pub(super) replace: Option<String>,
+    /// As in [`Call::Recover`].
+    pub(super) name: Option<String>,
+    /// As in [`Call::Recover`].
+    pub(super) site: Option<String>,
+}
+
+/// The body of `folders`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FolderBody {
+    /// As in [`FolderAdd`].
+    pub(super) name: String,
+    /// The directory where it is UTF-8.
+    pub(super) directory: Option<String>,
+    /// The directory where it is not.
+    pub(super) directory_base64: Option<String>,
+    /// As in [`FolderAdd`]; `backup` when left out.
+    pub(super) kind: Option<String>,
+    /// As in [`FolderAdd`].
+    pub(super) copies: Option<u8>,
+    /// As in [`FolderAdd`].
+    #[serde(default)]
+    pub(super) ignore: Vec<String>,
+    /// As in [`FolderAdd`].
+    #[serde(default)]
+    pub(super) one_file_system: bool,
+}
+
+/// The body of `invite`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InviteBody {
+    /// `full` (when left out) or `store`.
+    pub(super) role: Option<String>,
+    /// As in [`Call::Invite`].
+    #[serde(default)]
+    pub(super) wait: bool,
+}
+
+/// The body of `backup`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BackupBody {
+    /// As in [`Call::Backup`].
+    pub(super) name: Option<String>,
+    /// As in [`Call::Backup`].
+    #[serde(default)]
+    pub(super) wait: bool,
+}
+
+/// The body of `verify`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerifyBody {
+    /// As in [`Call::Verify`].
+    #[serde(default)]
+    pub(super) all: bool,
+}
+
+/// The body of `config`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConfigBody {
+    /// As in [`Call::ConfigSet`].
+    pub(super) key: String,
+    /// As in [`Call::ConfigSet`].
+    pub(super) value: String,
+}
+
+/// The folder that a body describes.
+pub(super) fn folder_add(body: FolderBody) -> Result<Call, ApiError> {
+    let directory = match (body.directory, body.directory_base64) {
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(text)) => BASE64.decode(text).map_err(|_| {
+            bad("directory_base64 is not base64".to_owned(), "encode the path with the standard alphabet")
+        })?,
+        _ => {
+            return Err(bad(
+                "one directory is needed".to_owned(),
+                "give either directory or directory_base64",
+            ))
+        }
+    };
+    Ok(Call::FolderAdd(FolderAdd {
+        name: body.name,
+        directory,
+        kind: body.kind.unwrap_or_else(|| "backup".to_owned()),
+        copies: body.copies,
+        ignore: body.ignore,
+        one_file_system: body.one_file_system,
+    }))
+}
+
+/// The body that describes a folder.
+pub(super) fn folder_body(folder: &FolderAdd) -> FolderBody {
+    let text = String::from_utf8(folder.directory.clone()).ok();
+    FolderBody {
+        name: folder.name.clone(),
+        directory_base64: text.is_none().then(|| BASE64.encode(&folder.directory)),
+        directory: text,
+        kind: Some(folder.kind.clone()),
+        copies: folder.copies,
+        ignore: folder.ignore.clone(),
+        one_file_system: folder.one_file_system,
+    }
+}

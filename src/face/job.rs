@@ -1,0 +1,99 @@
+//! The long commands: `backup` and `verify`, with their progress. `restore` is in `face/restore.rs`.
+
+use super::exit::{Exit, Fail};
+use super::link::Link;
+use super::options::{Backup, Verify};
+use super::out::Out;
+use super::report::{amount, copies, snapshot, word};
+use super::show::{bytes, count, text};
+use crate::node::api::Call;
+use serde_json::Value;
+
+/// `backup`: scans now, and waits for copies if asked to.
+///
+/// # Errors
+/// When a folder cannot be read or stored.
+pub fn backup(link: &Link, out: Out, options: Backup) -> Result<Exit, Fail> {
+    let bar = out.bar();
+    let ending = link.lines(&Call::Backup { name: options.name, wait: options.wait }, &mut |line| {
+        if word(&line, "event") == "progress" {
+            bar.backup(&line);
+            return if out.quiet { Ok(()) } else { out.value(&line) };
+        }
+        bar.aside(|| out.both(&line, told))
+    });
+    bar.clear();
+    ending.map(Exit::from)
+}
+
+/// A line that is no progress.
+fn told(line: &Value) -> String {
+    match word(line, "event") {
+        "snapshot" => snapshot(line),
+        "protected" => {
+            let full = amount(line, "have") >= amount(line, "wanted");
+            let state = if full { "protected" } else { "partly protected" };
+            let mut out = format!("{}: {state}, on {} devices\n", text(word(line, "folder")), copies(line));
+            if !word(line, "pending").is_empty() {
+                out.push_str(&format!("  {}\n", text(word(line, "pending"))));
+            }
+            out
+        }
+        _ => String::new(),
+    }
+}
+
+/// `verify`: looks whether everything is there, and right.
+///
+/// # Errors
+/// When something is damaged or missing: `damaged`.
+pub fn verify(link: &Link, out: Out, options: &Verify) -> Result<Exit, Fail> {
+    let bar = out.bar();
+    let mut wrong = 0;
+    let ending = link.lines(&Call::Verify { all: options.all }, &mut |line| {
+        match word(&line, "event") {
+            "progress" => {
+                bar.say(checked(&line));
+                return if out.quiet { Ok(()) } else { out.value(&line) };
+            }
+            "result" => wrong = amount(&line, "damaged").unwrap_or(0) + amount(&line, "missing").unwrap_or(0),
+            _ => {}
+        }
+        bar.aside(|| out.both(&line, verified))
+    });
+    bar.clear();
+    match ending? {
+        _ if wrong > 0 => Err(Fail::new(
+            "damaged",
+            format!("{} damaged or missing", count(wrong, "chunk")),
+            "what other devices hold is fetched anew by itself; see `nuthatch status`",
+        )),
+        ending => Ok(ending.into()),
+    }
+}
+
+/// How far a check is.
+fn checked(line: &Value) -> String {
+    let chunks = amount(line, "chunks").map_or_else(String::new, |chunks| count(chunks, "chunk"));
+    let size = amount(line, "bytes").map_or_else(String::new, |size| format!(", {}", bytes(size)));
+    format!("checked {chunks}{size}")
+}
+
+/// A line of a check that is no progress.
+fn verified(line: &Value) -> String {
+    if word(line, "event") == "result" {
+        let wrong = amount(line, "damaged").unwrap_or(0) + amount(line, "missing").unwrap_or(0);
+        let verdict = if wrong == 0 { "everything is there and right" } else { "not everything is right" };
+        return format!("{}: {verdict}\n", checked(line));
+    }
+    let folder = text(word(line, "folder"));
+    let what = [word(line, "path"), word(line, "chunk")]
+        .into_iter()
+        .find(|word| !word.is_empty())
+        .unwrap_or_default();
+    let reason = [word(line, "reason"), word(line, "state")]
+        .into_iter()
+        .find(|word| !word.is_empty())
+        .unwrap_or_default();
+    format!("{}: {folder} {} {}\n", text(word(line, "event")), text(what), text(reason))
+}

@@ -1,0 +1,283 @@
+//! The options and arguments of each command; see `face/cli.rs` for the commands.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The files to back up; they are only read. Without it, files are generated.
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Where the temporary homes are made; about four times the size of DIR must be free there.
+    #[arg(long, value_name = "DIR")]
+    pub work: Option<PathBuf>,
+    /// How much is generated.
+    #[arg(long, value_enum, default_value = "normal", conflicts_with = "directory")]
+    pub size: Size,
+}
+
+/// How much the demo generates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Size {
+    /// Some hundred files, 20 MB.
+    Small,
+    /// Some thousand files, 300 MB.
+    Normal,
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// How this node is called.
+    #[command(flatten)]
+    pub who: Who,
+}
+
+/// How a new node is called.
+#[derive(Debug, Args)]
+pub struct Who {
+    /// This node's name in the vault (else `node.name` of the configuration, else the host's name).
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The place where it stands (else `node.site` of the configuration).
+    #[arg(long, value_name = "SITE")]
+    pub site: Option<String>,
+}
+
+/// Options of `join`.
+#[derive(Debug, Args)]
+pub struct Join {
+    /// The eight digits; `-` reads them from standard input; without it they are asked for.
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+    /// Where the inviting node is, where mDNS does not reach it.
+    #[arg(long, value_name = "IP:PORT")]
+    pub peer: Option<SocketAddr>,
+    /// How this node is called.
+    #[command(flatten)]
+    pub who: Who,
+}
+
+/// Options of `recover`.
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// A file with the 24 words; `-` is standard input. Without it they are asked for.
+    #[arg(long, value_name = "FILE")]
+    pub phrase_file: Option<PathBuf>,
+    /// Where any other node of the vault is, where mDNS does not reach it.
+    #[arg(long, value_name = "IP:PORT")]
+    pub peer: Option<SocketAddr>,
+    /// The lost node (name or beginning of its id): it is removed, and its folders are taken over.
+    #[arg(long, value_name = "NODE")]
+    pub replace: Option<String>,
+    /// How this node is called.
+    #[command(flatten)]
+    pub who: Who,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Where other nodes reach this one (UDP). An address that is busy is an error; the default falls back to a free port.
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// The web page; only `off` in this version.
+    #[arg(long, value_name = "IP:PORT|off", default_value = "off")]
+    pub web: String,
+    /// Whether to announce this node on the local network, and to look for others there.
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub mdns: Option<Switch>,
+    /// End when standard input is closed, so that no node outlives the process that started it.
+    #[arg(long, hide = true)]
+    pub exit_with_stdin: bool,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// Options of `invite`.
+#[derive(Debug, Args)]
+pub struct Invite {
+    /// What the new node may do: `full` reads everything, `store` keeps sealed bytes only.
+    #[arg(long, value_enum, default_value = "full")]
+    pub role: RoleName,
+    /// Print the code and return; the invitation stays open.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// The two roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Holds the content key, can read.
+    Full,
+    /// Holds sealed bytes, can read nothing.
+    Store,
+}
+
+/// Options of `remove`.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// Its name, or at least six digits of its id.
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// The commands of `folder`.
+#[derive(Debug, Subcommand)]
+pub enum Folder {
+    /// Back up a directory of this node from now on.
+    #[command(after_long_help = "Examples:\n  nuthatch folder add photos ~/Pictures\n  \
+        nuthatch folder add src ~/src --ignore target/ --ignore '*.o' --copies 2\n\n\
+        Patterns are written as in .gitignore; so are files named .nuthatchignore inside DIR. Directories with a\n\
+        CACHEDIR.TAG are left out.")]
+    Add(FolderAdd),
+    /// All folders of the vault.
+    #[command(after_long_help = "Examples:\n  nuthatch folder list\n  nuthatch folder list --json")]
+    List,
+    /// Stop backing up a folder here; its snapshots stay.
+    #[command(after_long_help = "Examples:\n  nuthatch folder remove photos")]
+    Remove {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// Options of `folder add`.
+#[derive(Debug, Args)]
+pub struct FolderAdd {
+    /// Its name in the vault: letters, digits, `.`, `_` and `-`, at most 64.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The directory.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Only `backup` in this version: one device writes it.
+    #[arg(long, default_value = "backup", value_parser = ["backup", "shared"])]
+    pub kind: String,
+    /// On how many devices it shall be, this one included (else `backup.copies` of the configuration).
+    #[arg(long, value_name = "N")]
+    pub copies: Option<u8>,
+    /// What to leave out, as in .gitignore; may be given many times.
+    #[arg(long, value_name = "GLOB")]
+    pub ignore: Vec<String>,
+    /// Do not go into other file systems that are mounted below DIR.
+    #[arg(long)]
+    pub one_file_system: bool,
+}
+
+/// Options of `backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Only this folder.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Wait until enough other devices hold it, or until it is clear that they cannot now.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Options of `snapshots`.
+#[derive(Debug, Args)]
+pub struct Snapshots {
+    /// Only of this folder.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// Options of `ls`.
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// NAME[@SNAPSHOT][:PATH].
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// Everything below, not only one level.
+    #[arg(long, short)]
+    pub recursive: bool,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// NAME[@SNAPSHOT][:PATH].
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// The directory to write into; it is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Replace files that are there already and differ.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Write nothing; say what would be written.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Read every byte.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Options of `log`.
+#[derive(Debug, Args)]
+pub struct Log {
+    /// Go on with what happens, until Ctrl-C.
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// The commands of `config`.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// The value of a key, or of all keys.
+    #[command(after_long_help = "Examples:\n  nuthatch config get\n  nuthatch config get node.capacity")]
+    Get {
+        /// Such as `node.capacity`.
+        #[arg(value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// Change a key; comments in the file stay.
+    #[command(after_long_help = "Examples:\n  nuthatch config set node.capacity 200GB\n  \
+        nuthatch config set peers.addresses 192.168.1.20:7117,192.168.1.21:7117")]
+    Set {
+        /// Such as `node.capacity`.
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// A word, a number, true or false, or a list with commas.
+        #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Check the file, and say what is wrong with it.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch config check\n  nuthatch config check ./nuthatch.toml"
+    )]
+    Check {
+        /// The file (else the one in the home).
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Which shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,366 @@
+//! What a node answered, as text for people: status, nodes, folders, snapshots, entries.
+//!
+//! Takes the JSON of the API and makes lines; prints nothing. What is missing or null in it is shown as `-`, never as zero
+//! and never as good.
+
+use super::show::{bytes, count, number, span, text, Table};
+use crate::base::units::Span;
+use serde_json::Value;
+
+/// A text in an object; empty when there is none.
+#[must_use]
+pub fn word<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// A whole number in an object; None when it is unknown.
+#[must_use]
+pub fn amount(value: &Value, key: &str) -> Option<u64> {
+    value[key].as_u64()
+}
+
+/// The members of an array, or nothing.
+pub fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// A text, safe on a terminal; `-` when it is unknown.
+fn cell(value: &Value, key: &str) -> String {
+    match word(value, key) {
+        "" => "-".to_owned(),
+        known => text(known),
+    }
+}
+
+/// A number of things; `-` when it is unknown.
+fn number_cell(value: &Value, key: &str) -> String {
+    amount(value, key).map_or_else(|| "-".to_owned(), number)
+}
+
+/// A size; `-` when it is unknown.
+fn bytes_cell(value: &Value, key: &str) -> String {
+    amount(value, key).map_or_else(|| "-".to_owned(), bytes)
+}
+
+/// The first eight digits of an id.
+#[must_use]
+pub fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
+
+/// "2 of 3", from `{have, wanted}`; `-` when it is unknown.
+#[must_use]
+pub fn copies(value: &Value) -> String {
+    match (amount(value, "have"), amount(value, "wanted")) {
+        (Some(have), Some(wanted)) => format!("{have} of {wanted}"),
+        _ => "-".to_owned(),
+    }
+}
+
+/// The answer to `status`.
+#[must_use]
+pub fn status(value: &Value) -> String {
+    let mut out = format!("{}\n\n", text(word(value, "summary")));
+    out.push_str(&this_node(value));
+    if items(&value["folders"]).next().is_some() {
+        out.push_str("\nFolders\n");
+        out.push_str(&indented(&folders(&value["folders"])));
+    }
+    if items(&value["peers"]).next().is_some() {
+        out.push_str("\nConnected nodes\n");
+        let mut table = Table::new(&["name", "id", "address", ">round trip", ">sent", ">received"]);
+        for peer in items(&value["peers"]) {
+            let trip = amount(peer, "rtt_us")
+                .map_or_else(|| "-".to_owned(), |micros| milliseconds(Span::from_micros(micros)));
+            table.row([
+                cell(peer, "name"),
+                short(word(peer, "node")).to_owned(),
+                cell(peer, "address"),
+                trip,
+                bytes_cell(peer, "sent_bytes"),
+                bytes_cell(peer, "received_bytes"),
+            ]);
+        }
+        out.push_str(&table.render("  "));
+    }
+    let mut attention = items(&value["attention"]).peekable();
+    if attention.peek().is_some() {
+        out.push_str("\nNeeds attention\n");
+        for entry in attention {
+            out.push_str(&format!("  - {}\n", text(word(entry, "message"))));
+            if !word(entry, "hint").is_empty() {
+                out.push_str(&format!("    {}\n", text(word(entry, "hint"))));
+            }
+        }
+    }
+    out
+}
+
+/// The part of `status` about the node itself.
+fn this_node(value: &Value) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, what: String| out.push_str(&format!("{name:<10} {what}\n"));
+    let member = word(value, "state") == "member";
+    if member {
+        let role = cell(value, "role");
+        line("node", format!("{} ({}), role {role}", cell(value, "name"), short(word(value, "node"))));
+        line("vault", short(word(value, "vault")).to_owned());
+    } else {
+        line("node", format!("{}, in no vault yet", cell(value, "name")));
+    }
+    let addresses: Vec<String> = items(&value["listen"]).filter_map(Value::as_str).map(text).collect();
+    line("listens on", if addresses.is_empty() { "-".to_owned() } else { addresses.join(", ") });
+    line("version", cell(value, "version"));
+    let store = &value["store"];
+    if store.is_object() {
+        let chunks = amount(store, "chunks").map_or_else(|| "-".to_owned(), |chunks| count(chunks, "chunk"));
+        let (stored, free) = (bytes_cell(store, "stored_bytes"), bytes_cell(store, "free_bytes"));
+        let damaged = match amount(store, "quarantined") {
+            Some(0) | None => String::new(),
+            Some(damaged) => format!(", {} damaged", number(damaged)),
+        };
+        line("store", format!("{chunks}, {stored}; {free} free{damaged}"));
+    }
+    if let Some(peak) = amount(value, "peak_rss_bytes") {
+        line("memory", format!("{} at most so far", bytes(peak)));
+    }
+    out
+}
+
+/// The answer to `folder list`.
+#[must_use]
+pub fn folders(value: &Value) -> String {
+    let mut table =
+        Table::new(&["name", "directory", ">files", ">size", "last snapshot", "on devices", "state"]);
+    for folder in items(value) {
+        let state = match word(folder, "state") {
+            _ if folder["removed"] == true => "removed; its snapshots stay".to_owned(),
+            "protected" => "protected".to_owned(),
+            "partly_protected" => "partly protected".to_owned(),
+            "never" => "not backed up yet".to_owned(),
+            other => text(other),
+        };
+        let scanning = if folder["scanning"] == true { ", backing up" } else { "" };
+        table.row([
+            cell(folder, "name"),
+            cell(folder, "directory"),
+            number_cell(folder, "files"),
+            bytes_cell(folder, "bytes"),
+            cell(folder, "taken"),
+            copies(&folder["protected"]),
+            format!("{state}{scanning}"),
+        ]);
+    }
+    table.render("")
+}
+
+/// The answer to `nodes`.
+#[must_use]
+pub fn nodes(value: &Value) -> String {
+    let mut table =
+        Table::new(&["name", "id", "role", "site", "state", "address", ">capacity", ">snapshots held"]);
+    for node in items(value) {
+        let state = match (node["self"] == true, node["connected"] == true) {
+            (true, _) => "this node",
+            (false, true) => "connected",
+            (false, false) => "not connected",
+        };
+        let capacity = match amount(node, "capacity_bytes") {
+            // As much as there is, as the feeds write it.
+            Some(u64::MAX) => "all".to_owned(),
+            _ => bytes_cell(node, "capacity_bytes"),
+        };
+        let known = items(&node["addresses"]).next().and_then(Value::as_str).map(text);
+        let address = match word(node, "address") {
+            "" => known.unwrap_or_else(|| "-".to_owned()),
+            connected => text(connected),
+        };
+        table.row([
+            cell(node, "name"),
+            short(word(node, "node")).to_owned(),
+            cell(node, "role"),
+            cell(node, "site"),
+            state.to_owned(),
+            address,
+            capacity,
+            number_cell(node, "held_snapshots"),
+        ]);
+    }
+    table.render("")
+}
+
+/// The answer to `snapshots`, all lines of it.
+#[must_use]
+pub fn snapshots(lines: &[Value]) -> String {
+    let mut table = Table::new(&[
+        "snapshot",
+        "folder",
+        "taken",
+        ">files",
+        ">size",
+        ">newly stored",
+        "written by",
+        "on devices",
+    ]);
+    for line in lines {
+        let draft = if line["draft"] == true { " (draft)" } else { "" };
+        table.row([
+            short(word(line, "snapshot")).to_owned(),
+            cell(line, "folder"),
+            cell(line, "taken"),
+            number_cell(line, "files"),
+            bytes_cell(line, "bytes"),
+            bytes_cell(line, "stored_bytes"),
+            cell(line, "writer"),
+            format!("{}{draft}", copies(&line["protected"])),
+        ]);
+    }
+    table.render("")
+}
+
+/// What stands out in a line about a new snapshot: what was left out, could not be read or would not hold still.
+#[must_use]
+pub fn snapshot(line: &Value) -> String {
+    let folder = cell(line, "folder");
+    let size = format!(
+        "{}, {}",
+        amount(line, "files").map_or_else(|| "-".to_owned(), |files| count(files, "file")),
+        bytes_cell(line, "bytes")
+    );
+    let id = short(word(line, "snapshot"));
+    let mut out = if line["unchanged"] == true {
+        format!("{folder}: nothing has changed since snapshot {id} ({size})\n")
+    } else {
+        format!("{folder}: snapshot {id} of {size}; {} newly stored\n", bytes_cell(line, "stored_bytes"))
+    };
+    if line["draft"] == true {
+        out.push_str("  kept as a draft here until another node of the vault has answered\n");
+    }
+    if let Some(skipped) = amount(line, "skipped").filter(|skipped| *skipped > 0) {
+        out.push_str(&format!(
+            "  {} could not be kept: sockets, devices, or unreadable\n",
+            count(skipped, "entry")
+        ));
+    }
+    if let Some(torn) = amount(line, "torn").filter(|torn| *torn > 0) {
+        out.push_str(&format!(
+            "  {} changed while being read, and will be read again next time\n",
+            count(torn, "file")
+        ));
+    }
+    for entry in items(&line["unreadable"]) {
+        out.push_str(&format!("  {}: {}\n", text(word(entry, "path")), text(word(entry, "reason"))));
+    }
+    out
+}
+
+/// A line of the activity log.
+#[must_use]
+pub fn activity(line: &Value) -> String {
+    format!(
+        "{}  {:<5}  {:<9} {}\n",
+        word(line, "time"),
+        word(line, "level"),
+        word(line, "area"),
+        text(word(line, "message"))
+    )
+}
+
+/// A line of `ls`.
+#[must_use]
+pub fn entry(line: &Value) -> String {
+    let kind = match word(line, "kind") {
+        "directory" => 'd',
+        "symlink" => 'l',
+        "file" => '-',
+        _ => '?',
+    };
+    let size = if kind == '-' { bytes_cell(line, "size_bytes") } else { String::new() };
+    let time = word(line, "mtime");
+    let path = text(word(line, "path"));
+    let tail = match word(line, "target") {
+        "" => String::new(),
+        target => format!(" -> {}", text(target)),
+    };
+    let slash = if kind == 'd' { "/" } else { "" };
+    format!("{kind}{} {size:>9}  {time:<20}  {path}{slash}{tail}\n", permissions(word(line, "mode")))
+}
+
+/// Nine letters for the permission bits.
+fn permissions(octal: &str) -> String {
+    let mode = u32::from_str_radix(octal, 8).unwrap_or(0);
+    (0..9).rev().map(|bit| if mode >> bit & 1 == 1 { ['x', 'w', 'r'][bit % 3] } else { '-' }).collect()
+}
+
+/// A short span in milliseconds.
+fn milliseconds(short: Span) -> String {
+    if short < Span::from_millis(1_000) {
+        format!("{}.{} ms", short.as_millis(), short.as_micros() / 100 % 10)
+    } else {
+        span(short)
+    }
+}
+
+/// Every line two columns further in.
+fn indented(lines: &str) -> String {
+    lines.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_sentence_comes_first_and_the_unknown_is_shown_as_unknown() {
+        let value = json!({
+            "summary": "Partly protected: photos (2 of 3).", "state": "member", "name": "attic", "node": "ab".repeat(32),
+            "folders": [{"name": "photos", "state": "partly_protected", "protected": {"have": 2, "wanted": 3}}],
+            "peers": [{"name": "shed", "rtt_us": 1_250}],
+            "attention": [{"message": "photos is partly protected", "hint": "start shed\u{1b}[2J"}],
+        });
+        let told = status(&value);
+        assert!(told.starts_with("Partly protected: photos (2 of 3).\n\n"));
+        assert!(told.contains("attic (abababab)"), "{told}");
+        assert!(told.contains("2 of 3") && told.contains("1.2 ms"), "{told}");
+        assert!(told.ends_with("  - photos is partly protected\n    start shed\\u{1b}[2J\n"), "{told}");
+        let folder = told.lines().find(|line| line.trim_start().starts_with("photos")).unwrap();
+        assert_eq!(folder.split_whitespace().filter(|word| *word == "-").count(), 4, "{folder}");
+    }
+
+    #[test]
+    fn an_empty_answer_makes_no_panic() {
+        for value in [json!(null), json!({}), json!([]), json!([{}, 1, "x"])] {
+            let _ = (
+                status(&value),
+                folders(&value),
+                nodes(&value),
+                snapshot(&value),
+                activity(&value),
+                entry(&value),
+            );
+        }
+    }
+
+    #[test]
+    fn an_entry_looks_as_in_a_long_listing() {
+        let line = json!({"path": "a/b", "kind": "file", "mode": "0754", "size_bytes": 1_500, "mtime": "2024-01-01T00:00:00Z"});
+        assert_eq!(entry(&line), "-rwxr-xr--   1.50 kB  2024-01-01T00:00:00Z  a/b\n");
+        let line = json!({"path": "l", "kind": "symlink", "mode": "0777", "target": "a\nb"});
+        assert!(entry(&line).ends_with("  l -> a\\nb\n"));
+    }
+
+    #[test]
+    fn a_snapshot_says_what_it_lacks() {
+        let line = json!({
+            "folder": "photos", "snapshot": "0123456789", "files": 1, "bytes": 5, "stored_bytes": 3, "skipped": 2, "torn": 1,
+            "unreadable": [{"path": "x", "reason": "open: Permission denied"}],
+        });
+        let told = snapshot(&line);
+        assert!(told.starts_with("photos: snapshot 01234567 of 1 file, 5 B; 3 B newly stored\n"), "{told}");
+        assert!(
+            told.contains("2 entries could not be kept") && told.contains("x: open: Permission denied"),
+            "{told}"
+        );
+    }
+}

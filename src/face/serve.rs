@@ -1,0 +1,94 @@
+//! `run`: the node in the foreground.
+//!
+//! Sets up the log, checks the options, and leaves the rest to `io/run.rs`. With `--json` one line on standard output says
+//! when the node can be spoken to.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::exit::{Exit, Fail};
+use super::options::{Run, Switch};
+use super::out::Out;
+use super::routes::Routes;
+use crate::base::limits::EXIT_TIME_MAX;
+use crate::io::home::HomeError;
+use crate::io::run::{run as run_node, Ready, RunError, RunOptions};
+use crate::node::api::ApiError;
+use crate::node::config::{Config, FILE_NAME};
+use rustix::process::{getpid, kill_process, Signal};
+use serde_json::json;
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// When the home is in use or wrong, or the address is busy.
+pub fn run(home: &Path, out: Out, options: &Run) -> Result<Exit, Fail> {
+    if options.web != "off" {
+        return Err(Fail::usage(
+            "the web page comes with a later version; this one is ruled by the command line only",
+            "leave --web out, or give --web off",
+        ));
+    }
+    begin_log(home);
+    if options.exit_with_stdin {
+        end_with_stdin()?;
+    }
+    let mdns = options.mdns.map(|switch| switch == Switch::On);
+    let name = home.to_string_lossy().into_owned();
+    let ready = move |ready: &Ready| {
+        let addresses: Vec<String> = ready.addresses.iter().map(ToString::to_string).collect();
+        // A node whose starter does not listen runs all the same.
+        let _ = out.value(&json!({"event": "ready", "listen": addresses, "home": name}));
+        out.advice(&format!("The node listens on {}. Ctrl-C ends it.", addresses.join(", ")));
+    };
+    let (home, handler) = (home.to_path_buf(), Rc::new(Routes));
+    run_node(RunOptions { home, listen: options.listen, mdns, handler, ready: Some(Box::new(ready)) })
+        .map_err(|error| failed(&error))?;
+    Ok(Exit::Done)
+}
+
+/// A failure of the node as the command line tells it.
+#[must_use]
+pub fn failed(error: &RunError) -> Fail {
+    let code = match error {
+        RunError::Api(error) => return error.clone().into(),
+        RunError::Config(error) => return ApiError::from(error.clone()).into(),
+        RunError::Home(HomeError::Busy { .. }) => "home_in_use",
+        RunError::Home(_) => "home",
+        RunError::Udp(_) => "listen",
+        _ => "start",
+    };
+    let message = error.to_string();
+    let (message, hint) = message.rsplit_once("; ").unwrap_or((&message, ""));
+    Fail::new(code, message, hint)
+}
+
+/// Sends the log to standard error, as much as the configuration says.
+fn begin_log(home: &Path) {
+    // A configuration that is wrong is told by the node itself.
+    let text = std::fs::read_to_string(home.join(FILE_NAME)).unwrap_or_default();
+    let level = Config::parse(&text).map_or(log::LevelFilter::Info, |config| config.log_level);
+    let logger = simple_logger::SimpleLogger::new().with_level(level);
+    if let Err(error) = logger.init() {
+        log::warn!("the log was begun already: {error}");
+    }
+}
+
+/// Asks this process to stop when standard input closes, and ends it if it does not.
+fn end_with_stdin() -> Result<(), Fail> {
+    let wait = || {
+        let mut block = [0; 64];
+        // Data is ignored; an error is an end too.
+        while std::io::stdin().read(&mut block).is_ok_and(|count| count > 0) {}
+        if let Err(errno) = kill_process(getpid(), Signal::TERM) {
+            log::error!("cannot stop: {errno}");
+        }
+        std::thread::park_timeout(std::time::Duration::from_micros(EXIT_TIME_MAX.as_micros()));
+        std::process::exit(i32::from(Exit::Failed.number()));
+    };
+    let thread = std::thread::Builder::new().name("stdin".to_owned()).stack_size(64 * 1024).spawn(wait);
+    thread
+        .map(|_| ())
+        .map_err(|error| Fail::new("start", format!("cannot start a thread: {error}"), "end other programs"))
+}

@@ -1,0 +1,245 @@
+//! The commands around membership: `init`, `join`, `recover`, `invite`, `nodes`, `remove`.
+//!
+//! `init`, `join` and `recover` also work where no node runs yet: the node then runs inside this process until the
+//! call is done. The recovery phrase is printed once and kept nowhere.
+
+use std::io::{stderr, stdin, IsTerminal as _, Write as _};
+
+use super::exit::{Exit, Fail};
+use super::link::Link;
+use super::options::{Init, Invite, Join, Recover, Remove, RoleName, Who};
+use super::out::Out;
+use super::report::{amount, items, nodes, short, word};
+use super::secret::{join_code, recovery_phrase};
+use super::show::{span, text};
+use crate::base::units::Span;
+use crate::feed::entry::Role;
+use crate::node::api::Call;
+use qrcode::render::unicode::Dense1x2;
+use qrcode::QrCode;
+use serde_json::Value;
+
+/// `init`: a new vault.
+///
+/// # Errors
+/// When the node is a member already, or its home cannot be used.
+pub fn init(link: &Link, out: Out, options: Init) -> Result<Exit, Fail> {
+    let Who { name, site } = options.who;
+    let mut found = Value::Null;
+    let ending = link.call_anywhere(Call::Init { name, site }, &mut |value| {
+        found = value;
+        Ok(())
+    })?;
+    out.both(&found, vault_made)?;
+    out.advice("Next: `nuthatch run` on this machine, then `nuthatch invite` for each other one.");
+    Ok(ending.into())
+}
+
+/// What is told of a new vault.
+fn vault_made(value: &Value) -> String {
+    let words: Vec<&str> = word(value, "recovery_phrase").split_whitespace().collect();
+    let mut out = format!(
+        "A new vault ({}) with this node, {} ({}), as its first member.\n\nIts recovery phrase:\n\n",
+        short(word(value, "vault")),
+        text(word(value, "name")),
+        short(word(value, "node"))
+    );
+    let rows = words.len().div_ceil(4);
+    for row in 0..rows {
+        let cells = (0..4).filter_map(|column| {
+            let index = column * rows + row;
+            words.get(index).map(|word| format!("{:>4} {word:<10}", index + 1))
+        });
+        out.push_str(cells.collect::<String>().trim_end());
+        out.push('\n');
+    }
+    out.push_str(
+        "\nWrite these words on paper now, in this order (down, then right), and keep them where fire does not\n\
+         reach this house. They are shown only this once. Whoever has them can read everything; without\n\
+         them nothing can be recovered if all full nodes are lost.\n",
+    );
+    out
+}
+
+/// `join`: into a vault, by code.
+///
+/// # Errors
+/// When the code is wrong, or nobody answers.
+pub fn join(link: &Link, out: Out, options: Join) -> Result<Exit, Fail> {
+    let code = join_code(options.code.as_deref())?;
+    let Who { name, site } = options.who;
+    enter(link, out, Call::Join { code, peer: options.peer, name, site })
+}
+
+/// `recover`: back from the phrase.
+///
+/// # Errors
+/// When the words are wrong, or no node of the vault answers.
+pub fn recover(link: &Link, out: Out, options: Recover) -> Result<Exit, Fail> {
+    let phrase = recovery_phrase(options.phrase_file.as_deref())?.to_string();
+    let Who { name, site } = options.who;
+    enter(link, out, Call::Recover { phrase, peer: options.peer, replace: options.replace, name, site })
+}
+
+/// Sends the call and tells how it goes.
+fn enter(link: &Link, out: Out, call: Call) -> Result<Exit, Fail> {
+    let bar = out.bar();
+    let ending = link.call_anywhere(call, &mut |line| {
+        if word(&line, "event") == "progress" {
+            bar.say(text(word(&line, "message")));
+            return if out.quiet { Ok(()) } else { out.value(&line) };
+        }
+        bar.clear();
+        out.both(&line, entered)
+    })?;
+    bar.clear();
+    out.advice("Next: leave `nuthatch run` running; `nuthatch status` shows how things are.");
+    Ok(ending.into())
+}
+
+/// What is told when this node has become a member.
+fn entered(line: &Value) -> String {
+    let (node, vault) = (short(word(line, "node")), short(word(line, "vault")));
+    let role = match word(line, "role") {
+        "store" => "as a store node: it keeps sealed copies and can read nothing",
+        _ => "as a full node",
+    };
+    let mut out = match word(line, "event") {
+        "recovered" => format!("Recovered: this node ({node}) is in the vault {vault}, {role}.\n"),
+        _ => format!("Joined: this node ({node}) is in the vault {vault}, {role}.\n"),
+    };
+    let adopted: Vec<String> = items(&line["adopted"]).filter_map(Value::as_str).map(text).collect();
+    if !adopted.is_empty() {
+        out.push_str(&format!("It has taken over: {}.\n", adopted.join(", ")));
+    }
+    out
+}
+
+/// `invite`: lets one more node in.
+///
+/// # Errors
+/// When this node may not invite.
+pub fn invite(link: &Link, out: Out, options: &Invite) -> Result<Exit, Fail> {
+    let role = match options.role {
+        RoleName::Full => Role::Full,
+        RoleName::Store => Role::Store,
+    };
+    let bar = out.bar();
+    let wait = !options.no_wait;
+    let ending = link.lines(&Call::Invite { role, wait }, &mut |line| {
+        bar.clear();
+        out.value(&line)?;
+        match word(&line, "event") {
+            "open" => {
+                out.text(&invitation(&line, out.has_reader()))?;
+                if wait {
+                    bar.say("Waiting for the other node; Ctrl-C takes the code back.".to_owned());
+                }
+                Ok(())
+            }
+            "joined" => out.text(&format!(
+                "{} ({}) has joined.\n",
+                text(word(&line, "name")),
+                short(word(&line, "node"))
+            )),
+            "closed" => out.text(closed(word(&line, "reason"))),
+            _ => Ok(()),
+        }
+    })?;
+    bar.clear();
+    Ok(ending.into())
+}
+
+/// The code as it is shown; `drawn`: also as a QR code.
+fn invitation(line: &Value, drawn: bool) -> String {
+    let code = word(line, "code");
+    let digits: String = code.chars().filter(char::is_ascii_digit).collect();
+    let valid = amount(line, "expires_us")
+        .map_or_else(|| "a while".to_owned(), |micros| span(Span::from_micros(micros)));
+    let addresses: Vec<&str> = items(&line["addresses"]).filter_map(Value::as_str).collect();
+    let mut out = format!("Code: {}   (for one node, good for {valid})\n", text(code));
+    if drawn {
+        // What a scanner gets: the code, and where to go with it.
+        let peers: String = addresses.iter().map(|address| format!("&peer={address}")).collect();
+        if let Ok(picture) = QrCode::new(format!("nuthatch:join?code={digits}{peers}")) {
+            out.push_str(&format!("\n{}\n", picture.render::<Dense1x2>().build()));
+        }
+    }
+    out.push_str(&format!("\nOn the other node:  nuthatch join {digits}\n"));
+    for address in addresses {
+        out.push_str(&format!("or, without mDNS:   nuthatch join {digits} --peer {}\n", text(address)));
+    }
+    out
+}
+
+/// Why an invitation ended.
+fn closed(reason: &str) -> &'static str {
+    match reason {
+        "used" => "",
+        "attempts" => {
+            "The invitation is closed: too many wrong codes were tried. Invite again if it was a slip.\n"
+        }
+        "expired" => "The invitation has expired. Invite again.\n",
+        _ => "The invitation is closed.\n",
+    }
+}
+
+/// `nodes`: the members.
+///
+/// # Errors
+/// When the node does not run or is no member.
+pub fn list(link: &Link, out: Out) -> Result<Exit, Fail> {
+    let (value, ending) = link.value(&Call::Nodes)?;
+    out.both(&value, nodes)?;
+    Ok(ending.into())
+}
+
+/// `remove`: a member, for good.
+///
+/// # Errors
+/// When there is no such member, or it may not be removed from here.
+pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
+    if !options.yes && !out.json && stdin().is_terminal() && stderr().is_terminal() {
+        let mut answer = String::new();
+        let question = format!(
+            "Remove {} for good? It cannot come back under its old identity. [y/N] ",
+            text(&options.node)
+        );
+        // A question that cannot be asked or answered is answered with no.
+        let asked = stderr().write_all(question.as_bytes()).and_then(|()| stdin().read_line(&mut answer));
+        if asked.is_err() || !matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Err(Fail::new("not_confirmed", "nothing was removed", "answer y, or give --yes"));
+        }
+    }
+    let (value, ending) = link.value(&Call::Remove { node: options.node })?;
+    out.both(&value, |value| {
+        format!("{} ({}) is no member any more.\n", text(word(value, "name")), short(word(value, "removed")))
+    })?;
+    Ok(ending.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_phrase_is_numbered_in_columns() {
+        let phrase: Vec<String> = (1..=24).map(|number| format!("w{number}")).collect();
+        let told = vault_made(&json!({"recovery_phrase": phrase.join(" "), "name": "attic"}));
+        assert!(told.contains("\n   1 w1            7 w7           13 w13          19 w19\n"), "{told}");
+        for number in 1..=24 {
+            assert!(told.contains(&format!("{number} w{number}")), "{number}");
+        }
+    }
+
+    #[test]
+    fn an_invitation_says_what_to_type_and_draws_only_for_a_person() {
+        let line =
+            json!({"code": "1234 5678", "expires_us": 600_000_000_u64, "addresses": ["10.0.0.7:7117"]});
+        let told = invitation(&line, false);
+        assert!(told.contains("Code: 1234 5678   (for one node, good for 10 min 00 s)"), "{told}");
+        assert!(told.contains("nuthatch join 12345678 --peer 10.0.0.7:7117\n"), "{told}");
+        assert!(!told.contains('\u{2588}') && invitation(&line, true).contains('\u{2588}'));
+    }
+}
