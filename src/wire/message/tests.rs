@@ -1,0 +1,125 @@
+//! What messages are, byte for byte, and what is refused.
+
+use super::*;
+use crate::base::ids::hex;
+use proptest::prelude::*;
+
+/// A feed that is told from others.
+const FEED: FeedId = FeedId { node: NodeId::from_bytes([0x11; 32]), random: [0x22; 8] };
+
+/// One of each message.
+fn samples() -> Vec<Message> {
+    let ids = vec![ChunkId::from_bytes([0x33; 32]), ChunkId::from_bytes([0x44; 32])];
+    let hash = EntryHash::from_bytes([0x55; 32]);
+    let addresses = vec!["10.1.2.3:7117".parse().unwrap(), "[fd00::1]:80".parse().unwrap()];
+    let about = About::Node(NodeId::from_bytes([0x66; 32]));
+    vec![
+        Message::Hello { version: "0.1.0".to_owned(), free_bytes: 300 },
+        Message::FeedHave { heads: vec![FeedHead { feed: FEED, length: 200, hash }], more: true },
+        Message::FeedWant { feed: FEED, from: 5 },
+        Message::FeedEntries { feed: FEED, from: 5, entries: vec![vec![1, 2, 3], vec![4]] },
+        Message::Offer { ids: ids.clone() },
+        Message::Want { ids: ids.clone() },
+        Message::Stored { ids: ids.clone() },
+        Message::Get { ids: ids.clone() },
+        Message::Chunk { id: ids[0], bytes: vec![7, 8, 9] },
+        Message::Missing { ids },
+        Message::Status { snapshot: SnapshotId::from_bytes([0x77; 32]), held: 1, total: 128 },
+        Message::Who { about, forwarded: false },
+        Message::Known {
+            about,
+            sightings: vec![Sighting { node: NodeId::from_bytes([0x88; 32]), addresses }],
+        },
+    ]
+}
+
+#[test]
+fn messages_are_golden() {
+    let (one, two, three, four) = ("11".repeat(32), "22".repeat(8), "33".repeat(32), "44".repeat(32));
+    let golden = [
+        // version 1, kind 1, text of 5 bytes, 300 as a varint
+        "0101".to_owned() + "05302e312e30" + "ac02",
+        // one head: node, random, length 200, hash; more
+        format!("0102 01 {one} {two} c801 {} 01", "55".repeat(32)),
+        format!("0103 {one} {two} 05"),
+        // two entries of 3 bytes and 1
+        format!("0104 {one} {two} 05 02 03010203 0104"),
+        format!("0105 02 {three} {four}"),
+        format!("0106 02 {three} {four}"),
+        format!("0107 02 {three} {four}"),
+        format!("0108 02 {three} {four}"),
+        // id, then bytes up to the end
+        format!("0109 {three} 070809"),
+        format!("010a 02 {three} {four}"),
+        format!("010b {} 01 8001", "77".repeat(32)),
+        // about a node (0), not forwarded
+        format!("010c 00 {} 00", "66".repeat(32)),
+        // one node with two addresses: IPv4 (0) and IPv6 (1), ports as varints
+        format!(
+            "010d 00 {} 01 {} 02 00 0a010203 cd37 01 fd{}01 50",
+            "66".repeat(32),
+            "88".repeat(32),
+            "00".repeat(14)
+        ),
+    ];
+    for (message, golden) in samples().iter().zip(golden) {
+        let bytes = encode(message).unwrap();
+        assert_eq!(hex(&bytes), golden.replace(' ', ""), "{message:?}");
+        assert_eq!(decode(&bytes).as_ref(), Ok(message));
+    }
+}
+
+#[test]
+fn bounds_hold_in_both_directions() {
+    let ids = vec![ChunkId::from_bytes([1; 32]); IDS_PER_MESSAGE_MAX + 1];
+    assert_eq!(encode(&Message::Get { ids }), Err(WireError::TooLong));
+    let entries = vec![vec![1; FEED_ENTRY_BYTES_MAX]; 5];
+    assert_eq!(encode(&Message::FeedEntries { feed: FEED, from: 0, entries }), Err(WireError::TooLong));
+    let entries = vec![Vec::new()];
+    assert_eq!(encode(&Message::FeedEntries { feed: FEED, from: 0, entries }), Err(WireError::Malformed));
+    let id = ChunkId::from_bytes([1; 32]);
+    assert!(encode_chunk(&id, &vec![0; SEALED_BYTES_MAX]).is_ok_and(|bytes| decode(&bytes).is_ok()));
+    assert_eq!(encode_chunk(&id, &vec![0; SEALED_BYTES_MAX + 1]), Err(WireError::TooLong));
+    assert_eq!(decode(&[1, kind::GET, 65]), Err(WireError::TooLong));
+    assert_eq!(decode(&[1, kind::GET, 0xff, 0xff, 0xff, 0xff, 0x0f]), Err(WireError::TooLong));
+    assert_eq!(decode(&[1, kind::GET, 2]), Err(WireError::Malformed));
+}
+
+#[test]
+fn a_chunk_is_encoded_without_building_a_message() {
+    let (id, bytes) = (ChunkId::from_bytes([1; 32]), vec![5; 1_000]);
+    let direct = encode_chunk(&id, &bytes).unwrap();
+    assert_eq!(direct.len(), direct.capacity());
+    assert_eq!(encode(&Message::Chunk { id, bytes }), Ok(direct));
+}
+
+#[test]
+fn other_versions_and_kinds_are_named() {
+    assert_eq!(decode(&[2, 1]), Err(WireError::Version(2)));
+    assert_eq!(decode(&[1, 14, 1, 2, 3]), Err(WireError::Kind(14)));
+    assert_eq!((decode(&[]), decode(&[1])), (Err(WireError::Malformed), Err(WireError::Malformed)));
+}
+
+#[test]
+fn every_cut_and_every_appended_byte_is_noticed() {
+    for message in samples() {
+        let bytes = encode(&message).unwrap();
+        let is_chunk = matches!(message, Message::Chunk { .. });
+        for length in 0..bytes.len() {
+            assert!(decode(&bytes[..length]) != Ok(message.clone()), "{message:?} cut to {length}");
+        }
+        assert_eq!(decode(&[&bytes[..], &[0]].concat()).is_ok(), is_chunk, "a chunk goes to the end");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_decoded_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), kind in 0_u8..16) {
+        let _ = decode(&bytes);
+        bytes.splice(0..0, [MESSAGE_VERSION, kind]);
+        if let Ok(message) = decode(&bytes) {
+            let again = encode(&message).unwrap();
+            prop_assert_eq!(decode(&again), Ok(message));
+        }
+    }
+}
