@@ -172,6 +172,7 @@ pub mod node {
     pub mod boot;
     mod build;
     pub mod calls;
+    mod compare;
     pub mod config;
     pub mod config_keys;
     mod content;
@@ -200,7 +201,9 @@ pub mod node {
     mod sink;
     pub mod source;
     pub mod status;
+    mod stream;
     pub mod verify;
+    mod writer;
 }
 
 pub mod face {
@@ -262,9 +265,15 @@ pub mod io {
 
 pub mod sim {
     //! Many real nodes, one seed, virtual time.
+    #[cfg(test)]
+    mod backup_tests;
     pub mod check;
     pub mod cluster;
     pub mod disk;
+    #[cfg(test)]
+    mod duties;
     pub mod files;
     pub mod net;
+    #[cfg(test)]
+    mod restore_tests;
 }

@@ -374,8 +374,6 @@ pub const RESTORE_PARTS_MAX: usize = 128;
 pub const NODES_AHEAD_MAX: usize = 3;
 /// Small frames of a restore are sent together up to this length, in bytes.
 pub const RESTORE_BATCH_BYTES: usize = 64 * 1024;
-/// Damaged and missing chunks that a verification remembers, so as to tell of each once.
-pub const VERIFY_REMEMBERED_MAX: usize = 10_000;
 
 const _: () = assert!(FIRST_BLOCK_BYTES > INLINE_BYTES_MAX);
 const _: () = assert!(NEXT_BLOCK_BYTES <= CUT_BYTES_MAX);

@@ -16,21 +16,22 @@
 
 use std::rc::Rc;
 
-use super::build::{count, Build, Built};
+use super::build::{Build, Built};
+use super::compare::{Compare, Compared};
 use super::content::Tools;
 use super::duty::{Ask, Ops, Told};
-use super::join::{is_unchanged, Join, Joined};
+use super::join::Join;
 use super::manifest::{Manifest, Merge, Merged};
 pub use super::outcome::{BackupError, BackupJob, Outcome, Parent, Progress, Report};
 use super::ports::{FileError, FileErrorKind, FileReply, FileRequest, RootFacts};
-use super::reader::{Form, From, Reader};
+use super::reader::{Form, Reader};
 use super::scan::Walker;
-use super::sink::Sink;
+use super::sink::{Out, Sink};
 use crate::base::ids::ChunkId;
-use crate::base::limits::{RACY_SPAN, STEPS_PER_TURN_MAX};
+use crate::base::limits::RACY_SPAN;
 use crate::feed::entry::Counts;
 use crate::file::cut::Gear;
-use crate::file::entry::{Entry, InlineCodec};
+use crate::file::entry::InlineCodec;
 use crate::seal::sealed::Sealer;
 use crate::store::service::{Op, Reply, Request};
 
@@ -93,17 +94,6 @@ enum State {
     Over,
 }
 
-/// The compare pass.
-#[derive(Debug)]
-struct Compare {
-    /// The merge.
-    join: Join,
-    /// What was counted.
-    counts: Counts,
-    /// What a person should hear of.
-    report: Report,
-}
-
 /// What a pass over the folder found.
 #[derive(Debug)]
 struct Scanned {
@@ -158,7 +148,7 @@ impl Backup {
                     _ => None,
                 };
                 if let Some(reader) = reader {
-                    reader.chunk_came(op, result, Some(sealer));
+                    reader.chunk_came(op, result, sealer);
                 }
             }
             Told::Kept { .. } => {}
@@ -273,8 +263,7 @@ impl Backup {
         match self.job.parent {
             Some(parent) => {
                 if let Some(join) = self.join(Some(parent.tree)) {
-                    let compare = Compare { join, counts: Counts::default(), report: Report::default() };
-                    self.state = State::Compare(Box::new(compare));
+                    self.state = State::Compare(Box::new(Compare::new(join, self.trusted_ns())));
                 }
             }
             None => self.begin_build(None, true),
@@ -283,7 +272,7 @@ impl Backup {
 
     /// The merge of the directory with a tree.
     fn join(&mut self, tree: Option<ChunkId>) -> Option<Join> {
-        let old = tree.map(|tree| Reader::new(tree, Form::Tree, From::Anywhere));
+        let old = tree.map(|tree| Reader::new(tree, Form::Tree));
         match Walker::new(&self.job.root, &self.job.ignore, self.job.one_file_system) {
             Ok(walker) => Some(Join::new(walker, old)),
             Err(error) => {
@@ -309,52 +298,32 @@ impl Backup {
 
     /// Compares on. False if it waits.
     fn compare(&mut self, mut compare: Box<Compare>) -> bool {
-        let trusted_ns = self.trusted_ns();
-        for step in 0..STEPS_PER_TURN_MAX {
-            let joined = compare.join.next(&mut self.sink.ops, &mut self.sink.asks, &mut compare.report);
-            let same = match joined {
-                Joined::Both(new, old) => {
-                    Entry::decode(&old.value).ok().filter(|entry| is_unchanged(&new.found, entry, trusted_ns))
-                }
-                Joined::Kept(old) => Entry::decode(&old.value).ok(),
-                Joined::New(_) | Joined::Gone(_) => None,
-                Joined::Wait => {
-                    self.state = State::Compare(compare);
-                    return step > 0;
-                }
-                Joined::End => {
-                    compare.report.special = compare.join.walker().special();
-                    let Compare { counts, report, .. } = *compare;
-                    self.check(Scanned { tree: None, counts, report, dropped: 0 });
-                    return true;
-                }
-                Joined::OldLost => {
-                    self.begin_build(None, true);
-                    return true;
-                }
-                Joined::Failed(error) => {
-                    let error = self.root_error(error);
-                    self.end(Err(error));
-                    return true;
-                }
-            };
-            match same {
-                Some(entry) => count(&mut compare.counts, entry.kind, &entry.stat),
-                None => {
-                    let exact = self.job.exact || self.is_stale();
-                    let tree = self.job.parent.map(|parent| parent.tree);
-                    self.begin_build(tree, exact);
-                    return true;
-                }
+        let compared = compare.step(&mut self.sink);
+        match compared {
+            Compared::Wait | Compared::Worked => {
+                self.state = State::Compare(compare);
+                return matches!(compared, Compared::Worked);
+            }
+            Compared::Same => {
+                let Compare { counts, report, .. } = *compare;
+                self.check(Scanned { tree: None, counts, report, dropped: 0 });
+            }
+            Compared::Different => {
+                let exact = self.job.exact || self.is_stale();
+                self.begin_build(self.job.parent.map(|parent| parent.tree), exact);
+            }
+            Compared::OldLost => self.begin_build(None, true),
+            Compared::RootFailed(error) => {
+                let error = self.root_error(error);
+                self.end(Err(error));
             }
         }
-        self.state = State::Compare(compare);
         true
     }
 
     /// Builds on. False if it waits.
     fn build(&mut self, mut build: Box<Build>, sealer: &mut Sealer) -> bool {
-        match build.step(sealer, &mut self.sink) {
+        match build.step(&mut Out { sealer, sink: &mut self.sink }) {
             Built::Wait => {
                 self.state = State::Build(build);
                 false

@@ -14,14 +14,14 @@ use std::rc::Rc;
 use super::duty::Ask;
 use super::outcome::BackupError;
 use super::ports::{Block, Extent, FileError, FileRequest};
-use super::sink::Sink;
+use super::sink::Out;
 use crate::base::limits::{
     CUT_BYTES_MAX, GROWTH_BYTES_MAX, HOLE_BYTES_MIN, INLINE_BYTES_MAX, NEXT_BLOCK_BYTES, PIECES_INLINE_MAX,
 };
 use crate::file::cut::{Cutter, Gear};
 use crate::file::entry::{Content, InlineCodec, Piece, Stat};
 use crate::file::map::{MapBuilder, NodeParts};
-use crate::seal::sealed::{ChunkKind, Sealer};
+use crate::seal::sealed::ChunkKind;
 use crate::store::service::Op;
 
 /// What does not change while a file is read.
@@ -144,7 +144,7 @@ impl Reading {
     }
 
     /// Does at most one piece's work.
-    pub(super) fn step(&mut self, tools: &mut Tools, sealer: &mut Sealer, sink: &mut Sink) -> Stepped {
+    pub(super) fn step(&mut self, tools: &mut Tools, out: &mut Out<'_>) -> Stepped {
         if let Some(error) = self.failed.take() {
             return Stepped::Failed(error);
         }
@@ -153,13 +153,13 @@ impl Reading {
         }
         loop {
             self.refill();
-            self.read_on(tools, sink);
+            self.read_on(tools, out);
             let waiting = self.buffer.len() - self.taken;
             if waiting == 0 {
                 match self.extents.pop_front() {
                     Some(Extent::Hole(length)) => self.pieces.hole(length),
                     Some(data) => self.extents.push_front(data),
-                    None if self.ended => return self.finish(tools, sealer, sink),
+                    None if self.ended => return self.finish(tools, out),
                     None => return Stepped::Wait,
                 }
                 continue;
@@ -171,7 +171,7 @@ impl Reading {
             };
             return match self.cutter.cut(&self.buffer[self.taken..], run_ends) {
                 Some(length) => {
-                    self.cut(length, tools, sealer, sink);
+                    self.cut(length, tools, out);
                     Stepped::Worked
                 }
                 None if self.extents.is_empty() => Stepped::Wait,
@@ -240,13 +240,13 @@ impl Reading {
     }
 
     /// Asks for the next block once the last one is in the buffer.
-    fn read_on(&mut self, tools: &Tools, sink: &mut Sink) {
+    fn read_on(&mut self, tools: &Tools, out: &mut Out<'_>) {
         if self.ended || self.asked.is_some() || !self.extents.is_empty() {
             return;
         }
-        let op = sink.ops.draw();
+        let op = out.sink.ops.draw();
         self.asked = Some(op);
-        sink.asks.push_back(Ask::File(FileRequest::Read {
+        out.sink.asks.push_back(Ask::File(FileRequest::Read {
             op,
             root: tools.root.clone(),
             path: self.path.clone(),
@@ -256,21 +256,21 @@ impl Reading {
     }
 
     /// Seals the first `length` bytes of the buffer.
-    fn cut(&mut self, length: usize, tools: &Tools, sealer: &mut Sealer, sink: &mut Sink) {
+    fn cut(&mut self, length: usize, tools: &Tools, out: &mut Out<'_>) {
         let plain = &self.buffer[self.taken..self.taken + length];
-        let id = sink.seal(sealer, ChunkKind::Content, plain, &[]);
+        let id = out.seal(ChunkKind::Content, plain, &[]);
         self.taken += length;
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        self.pieces.settle_hole(&tools.map_key, sealer, sink);
-        self.pieces.add(Piece::Chunk { id, length }, &tools.map_key, sealer, sink);
+        self.pieces.settle_hole(&tools.map_key, out);
+        self.pieces.add(Piece::Chunk { id, length }, &tools.map_key, out);
     }
 
     /// The file has come to its end.
-    fn finish(&mut self, tools: &Tools, sealer: &mut Sealer, sink: &mut Sink) -> Stepped {
-        self.pieces.settle_hole(&tools.map_key, sealer, sink);
+    fn finish(&mut self, tools: &Tools, out: &mut Out<'_>) -> Stepped {
+        self.pieces.settle_hole(&tools.map_key, out);
         let pieces = std::mem::take(&mut self.pieces);
         let length = pieces.end;
-        let content = pieces.finish(sealer, sink);
+        let content = pieces.finish(out);
         Stepped::Whole(Whole { content, tail: Vec::new(), length, after: self.after })
     }
 }
@@ -282,15 +282,15 @@ impl Pieces {
     }
 
     /// The hole, if there is one, is over.
-    fn settle_hole(&mut self, map_key: &[u8; 32], sealer: &mut Sealer, sink: &mut Sink) {
+    fn settle_hole(&mut self, map_key: &[u8; 32], out: &mut Out<'_>) {
         if self.hole > 0 {
             let piece = Piece::Hole { length: std::mem::take(&mut self.hole) };
-            self.add(piece, map_key, sealer, sink);
+            self.add(piece, map_key, out);
         }
     }
 
     /// The next piece.
-    fn add(&mut self, piece: Piece, map_key: &[u8; 32], sealer: &mut Sealer, sink: &mut Sink) {
+    fn add(&mut self, piece: Piece, map_key: &[u8; 32], out: &mut Out<'_>) {
         if self.list.is_none() && self.here.len() < PIECES_INLINE_MAX {
             self.end += piece.length();
             self.here.push(piece);
@@ -300,40 +300,38 @@ impl Pieces {
             self.list = Some(MapBuilder::new(map_key));
             self.end = 0;
             for piece in std::mem::take(&mut self.here) {
-                self.push(piece, sealer, sink);
+                self.push(piece, out);
             }
         }
-        self.push(piece, sealer, sink);
+        self.push(piece, out);
     }
 
     /// The next piece of the list.
-    fn push(&mut self, piece: Piece, sealer: &mut Sealer, sink: &mut Sink) {
+    fn push(&mut self, piece: Piece, out: &mut Out<'_>) {
         let Some(list) = &mut self.list else { return };
         let key = self.end.to_be_bytes();
         self.end = self.end.saturating_add(piece.length());
-        let mut seal =
-            |parts: NodeParts<'_>| sink.seal(sealer, ChunkKind::Pieces, parts.compress, parts.follow);
+        let mut seal = |parts: NodeParts<'_>| out.seal(ChunkKind::Pieces, parts.compress, parts.follow);
         let pushed = piece
             .encode()
             .map_err(|error| error.to_string())
             .and_then(|value| list.push(&key, &value, &[], &mut seal).map_err(|error| error.to_string()));
         if let Err(what) = pushed {
-            sink.fail(BackupError::Broken { what });
+            out.sink.fail(BackupError::Broken { what });
         }
     }
 
     /// Where the content is.
-    fn finish(self, sealer: &mut Sealer, sink: &mut Sink) -> Content {
+    fn finish(self, out: &mut Out<'_>) -> Content {
         let Some(list) = self.list else {
             return if self.here.is_empty() { Content::None } else { Content::Pieces(self.here) };
         };
         let pieces = list.entries();
-        let mut seal =
-            |parts: NodeParts<'_>| sink.seal(sealer, ChunkKind::Pieces, parts.compress, parts.follow);
+        let mut seal = |parts: NodeParts<'_>| out.seal(ChunkKind::Pieces, parts.compress, parts.follow);
         match list.finish(&mut seal) {
             Ok(root) => Content::List { root, pieces },
             Err(error) => {
-                sink.fail(BackupError::Broken { what: error.to_string() });
+                out.sink.fail(BackupError::Broken { what: error.to_string() });
                 Content::None
             }
         }

@@ -11,7 +11,7 @@ use super::api::ApiError;
 use super::duty::{Ask, Ops, Told};
 use super::lookup::{behind, lost, Seek, Sought};
 use super::ports::Ending;
-use super::reader::{Form, From, Reader, Seen};
+use super::reader::{Form, Reader, Seen};
 use crate::base::ids::ChunkId;
 use crate::base::limits::{CALL_PIECES_MAX, STEPS_PER_TURN_MAX};
 use crate::base::units::WallTime;
@@ -98,7 +98,7 @@ impl List {
             key,
             ops: Ops::new(duty),
             asks: VecDeque::new(),
-            reader: Reader::new(job.tree, Form::Tree, From::Anywhere),
+            reader: Reader::new(job.tree, Form::Tree),
             state,
             lines: VecDeque::new(),
             credit: CALL_PIECES_MAX,
@@ -124,7 +124,7 @@ impl List {
     pub fn told(&mut self, told: Told, sealer: &mut Sealer) {
         self.idle = false;
         if let Told::Chunk { op, result, .. } = told {
-            self.reader.chunk_came(op, result, Some(sealer));
+            self.reader.chunk_came(op, result, sealer);
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::duty::Ask;
 use super::outcome::BackupError;
-use super::reader::{Form, From, Reader, Seen};
+use super::reader::{Form, Reader, Seen};
 use super::sink::Sink;
 use crate::base::ids::ChunkId;
 use crate::base::limits::{PAGE_IDS_MAX, STEPS_PER_TURN_MAX};
@@ -67,7 +67,7 @@ impl Merge {
     pub(super) fn new(set: u64, parent: Option<ChunkId>) -> Self {
         Self {
             set,
-            parent: parent.map(|root| Reader::new(root, Form::Manifest, From::Anywhere)),
+            parent: parent.map(|root| Reader::new(root, Form::Manifest)),
             builder: Some(MapBuilder::new(&MANIFEST_MAP_KEY)),
             page: VecDeque::new(),
             last: None,

@@ -1,6 +1,6 @@
 //! A walk over a map that lies in chunks: a tree, a long list of pieces, or a manifest.
 //!
-//! Owns which node is asked for and where: a few nodes ahead, so that a map on another device streams. Opens sealed
+//! Owns which node is asked for: a few nodes ahead, so that a map on another device streams. Opens sealed
 //! nodes. Does not know what the entries mean. Read `file/map.rs` first.
 //!
 //! ```text
@@ -17,7 +17,7 @@ use crate::base::ids::ChunkId;
 use crate::base::limits::NODES_AHEAD_MAX;
 use crate::file::map::{MapCursor, Step};
 use crate::seal::sealed::{ChunkKind, Sealer};
-use crate::store::service::{Op, Reply, Request};
+use crate::store::service::Op;
 
 /// What is walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,24 +28,6 @@ pub(super) enum Form {
     Pieces,
     /// Open nodes of a manifest.
     Manifest,
-}
-
-/// Where nodes are looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum From {
-    /// Wherever the core finds them.
-    Anywhere,
-    /// In this node's store; what is not well there is a [`Fault`], and then asked for anywhere.
-    Here,
-}
-
-/// A node that is not well in this node's store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// Which node.
-    pub(super) id: ChunkId,
-    /// It is here, and damaged (else it is not here).
-    pub(super) damaged: bool,
 }
 
 /// What a look finds.
@@ -86,8 +68,6 @@ enum Place {
 pub(super) struct Reader {
     /// What is walked.
     form: Form,
-    /// Where nodes are looked for.
-    from: From,
     /// The walk.
     cursor: MapCursor,
     /// Where it stands.
@@ -106,16 +86,13 @@ pub(super) struct Reader {
     nodes: u64,
     /// Their ids, where somebody takes them.
     visited: Option<Vec<ChunkId>>,
-    /// Nodes that are not well here.
-    faults: Vec<Fault>,
 }
 
 impl Reader {
     /// A walk over the map with this root, from its first entry on.
-    pub(super) fn new(root: ChunkId, form: Form, from: From) -> Self {
+    pub(super) fn new(root: ChunkId, form: Form) -> Self {
         Self {
             form,
-            from,
             cursor: MapCursor::new(root),
             place: Place::Before,
             asked: BTreeMap::new(),
@@ -125,13 +102,12 @@ impl Reader {
             tail: Vec::new(),
             nodes: 0,
             visited: None,
-            faults: Vec::new(),
         }
     }
 
     /// The same, and the ids of all nodes read are collected for [`Reader::take_visited`].
-    pub(super) fn recording(root: ChunkId, form: Form, from: From) -> Self {
-        Self { visited: Some(Vec::new()), ..Self::new(root, form, from) }
+    pub(super) fn recording(root: ChunkId, form: Form) -> Self {
+        Self { visited: Some(Vec::new()), ..Self::new(root, form) }
     }
 
     /// What comes next; asks for what is missing.
@@ -204,11 +180,6 @@ impl Reader {
         self.visited.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Nodes found not to be well here since the last call.
-    pub(super) fn take_faults(&mut self) -> Vec<Fault> {
-        std::mem::take(&mut self.faults)
-    }
-
     /// It waits for the answer to this request.
     pub(super) fn has_asked(&self, op: Op) -> bool {
         self.asked.contains_key(&op)
@@ -219,7 +190,7 @@ impl Reader {
         &mut self,
         op: Op,
         result: Result<Vec<u8>, ChunkLost>,
-        sealer: Option<&mut Sealer>,
+        sealer: &mut Sealer,
     ) -> bool {
         let Some(id) = self.asked.remove(&op) else { return false };
         let plain = match result {
@@ -228,31 +199,6 @@ impl Reader {
         };
         self.came.insert(id, plain);
         true
-    }
-
-    /// Takes an answer of the store; gives it back if it is not for this walk.
-    pub(super) fn store_came(
-        &mut self,
-        reply: Reply,
-        sealer: Option<&mut Sealer>,
-        ops: &mut Ops,
-        asks: &mut VecDeque<Ask>,
-    ) -> Option<Reply> {
-        let op = match &reply {
-            Reply::Get { op, .. } if self.asked.contains_key(op) => *op,
-            _ => return Some(reply),
-        };
-        let (Some(id), Reply::Get { result, .. }) = (self.asked.remove(&op), reply) else { return None };
-        if let Ok(Some(bytes)) = result {
-            let plain = self.open(bytes, sealer);
-            self.came.insert(id, plain);
-            return None;
-        }
-        self.faults.push(Fault { id, damaged: result.is_err() });
-        let op = ops.draw();
-        self.asked.insert(op, id);
-        asks.push_back(Ask::Chunk { op, id });
-        None
     }
 
     /// One step of the cursor.
@@ -289,10 +235,7 @@ impl Reader {
             let id = wanted;
             let op = ops.draw();
             self.asked.insert(op, id);
-            asks.push_back(match self.from {
-                From::Anywhere => Ask::Chunk { op, id },
-                From::Here => Ask::Store(Request::Get { op, id }),
-            });
+            asks.push_back(Ask::Chunk { op, id });
         }
     }
 
@@ -312,13 +255,12 @@ impl Reader {
     }
 
     /// The plain node in these bytes of a chunk.
-    fn open(&self, bytes: Vec<u8>, sealer: Option<&mut Sealer>) -> Result<Vec<u8>, String> {
+    fn open(&self, bytes: Vec<u8>, sealer: &mut Sealer) -> Result<Vec<u8>, String> {
         let kind = match self.form {
             Form::Manifest => return Ok(bytes),
             Form::Tree => ChunkKind::Tree,
             Form::Pieces => ChunkKind::Pieces,
         };
-        let sealer = sealer.ok_or("this node cannot read content")?;
         sealer.open(kind, &bytes).map_err(|error| error.to_string())
     }
 }

@@ -6,25 +6,26 @@
 //!   tree --fill--> parts: frames that are ready, chunks on their way --drain--> pieces of the stream, in order
 //! ```
 //!
-//! Owns the order: chunks of this file and the next ones are asked for ahead, and leave in the order of the tree. What
-//! cannot be had is told as [`Frame::Lost`], and the rest goes on. Trees may come from a device that was taken over: no
-//! path that leads out of the target leaves here, and nothing below what is no directory. The frames are written to disk
-//! elsewhere, with the rights of whoever asked.
+//! Owns the order: chunks of this file and the next ones are asked for ahead, and leave in the order of the tree
+//! (`node/parts.rs`, `node/stream.rs`). What cannot be had is told as [`Frame::Lost`], and the rest goes on. Trees may
+//! come from a device that was taken over: no path that leads out of the target leaves here, and nothing below what is no
+//! directory. The frames are written to disk elsewhere, with the rights of whoever asked.
 
 use std::collections::VecDeque;
 
 use super::api::ApiError;
-use super::duty::{Ask, ChunkLost, Ops, Told};
+use super::duty::{Ask, Ops, Told};
 use super::frames::Frame;
 use super::lookup::{lost, Seek, Sought};
 use super::parts::{Part, Parts, Placed};
 use super::ports::Ending;
-use super::reader::{Form, From, Reader, Seen};
+use super::reader::{Form, Reader, Seen};
+use super::stream::Stream;
 use crate::base::ids::{ChunkId, SnapshotId};
-use crate::base::limits::{CALL_PIECES_MAX, RESTORE_BATCH_BYTES, STEPS_PER_TURN_MAX};
-use crate::file::entry::{decode_attributes, Attributes, Content, Entry, InlineCodec, Kind, Piece};
+use crate::base::limits::{CALL_PIECES_MAX, STEPS_PER_TURN_MAX};
+use crate::file::entry::{Attributes, Content, Entry, InlineCodec, Kind, Piece};
 use crate::file::tree::{check_key, is_within, parent_of, path_of};
-use crate::seal::sealed::{ChunkKind, Sealer};
+use crate::seal::sealed::Sealer;
 use crate::store::service::Op;
 
 /// What is to be restored.
@@ -80,24 +81,12 @@ pub struct Restore {
     leaf: Vec<u8>,
     /// What waits for those before it.
     parts: Parts,
-    /// The file whose parts leave now.
-    current: Placed,
-    /// The file that is lost: its parts are passed over.
-    spoiled: Option<u64>,
-    /// Frames that are sent together.
-    batch: Vec<u8>,
-    /// Pieces that are ready.
-    pieces: VecDeque<Vec<u8>>,
+    /// What leaves.
+    stream: Stream,
     /// Pieces that the client has room for.
     credit: usize,
     /// Unpacks small content.
     inline: InlineCodec,
-    /// Files sent.
-    files: u64,
-    /// Bytes sent.
-    bytes: u64,
-    /// Losses told.
-    losses: u64,
     /// Nothing can be done before something is told.
     idle: bool,
     /// This turn's work is done.
@@ -155,21 +144,15 @@ impl Restore {
             key,
             ops: Ops::new(duty),
             asks: VecDeque::new(),
-            reader: Reader::new(job.tree, Form::Tree, From::Anywhere),
+            reader: Reader::new(job.tree, Form::Tree),
             state,
             file: None,
             file_number: 0,
             leaf: Vec::new(),
             parts: Parts::default(),
-            current: Placed::default(),
-            spoiled: None,
-            batch: Vec::new(),
-            pieces: VecDeque::new(),
+            stream: Stream::new(job.dry_run),
             credit: CALL_PIECES_MAX,
             inline: InlineCodec::new(),
-            files: 0,
-            bytes: 0,
-            losses: 0,
             idle: false,
             worked: false,
             job,
@@ -193,12 +176,12 @@ impl Restore {
         self.idle = false;
         let Told::Chunk { op, result, .. } = told else { return };
         if self.reader.has_asked(op) {
-            self.reader.chunk_came(op, result, Some(sealer));
+            self.reader.chunk_came(op, result, sealer);
             return;
         }
         if let Some(Queued { source: Source::List(list), .. }) = &mut self.file {
             if list.has_asked(op) {
-                list.chunk_came(op, result, Some(sealer));
+                list.chunk_came(op, result, sealer);
                 return;
             }
         }
@@ -212,12 +195,12 @@ impl Restore {
                 return Some(RestoreOutput::Ask(ask));
             }
             if self.credit > 0 {
-                if let Some(piece) = self.pieces.pop_front() {
+                if let Some(piece) = self.stream.pop() {
                     self.credit -= 1;
                     return Some(RestoreOutput::Piece(piece));
                 }
             }
-            if self.pieces.is_empty() {
+            if self.stream.is_empty() {
                 if let State::Ended(_) = self.state {
                     let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else {
                         return None;
@@ -247,7 +230,7 @@ impl Restore {
                 Sought::Found => {
                     self.state = State::Walking;
                     let RestoreJob { snapshot, files, bytes, .. } = self.job;
-                    self.send(&Frame::Begin { snapshot: snapshot.hex(), files, bytes });
+                    self.stream.frame(&Frame::Begin { snapshot: snapshot.hex(), files, bytes });
                     true
                 }
             },
@@ -276,7 +259,7 @@ impl Restore {
     /// Queues the next piece of the file. False if it waits.
     fn fill_file(&mut self) -> bool {
         let Some(queued) = &mut self.file else { return false };
-        if self.spoiled == Some(queued.placed.file) {
+        if self.stream.is_spoiled(queued.placed.file) {
             self.file = None;
             return true;
         }
@@ -390,9 +373,7 @@ impl Restore {
                 return self.parts.push(placed, part);
             }
             Content::Pieces(pieces) => Source::Here(pieces.into_iter()),
-            Content::List { root, .. } => {
-                Source::List(Box::new(Reader::new(root, Form::Pieces, From::Anywhere)))
-            }
+            Content::List { root, .. } => Source::List(Box::new(Reader::new(root, Form::Pieces))),
         };
         self.file = Some(Queued { placed, source });
     }
@@ -414,131 +395,18 @@ impl Restore {
     /// Sends parts that are ready while the client has room. True if it did anything.
     fn drain(&mut self, sealer: &mut Sealer) -> bool {
         let mut did = false;
-        while self.pieces.len() < CALL_PIECES_MAX {
+        while self.stream.has_room() {
             let Some((placed, part)) = self.parts.pop_ready() else { break };
             did = true;
-            if self.spoiled == Some(placed.file) {
-                continue;
-            }
-            self.current = placed;
-            if self.part(part, sealer) {
+            if self.stream.part(placed, part, sealer) {
                 return true;
             }
         }
         if self.parts.is_empty() && matches!(self.state, State::Draining) {
-            self.end();
+            self.state = State::Ended(Ok(self.stream.end()));
             return true;
         }
-        if !did && !self.batch.is_empty() && self.pieces.is_empty() {
-            // The next part may take long to come.
-            self.pieces.push_back(std::mem::take(&mut self.batch));
-            return true;
-        }
-        did
-    }
-
-    /// Sends one part. True if a chunk was opened for it.
-    fn part(&mut self, part: Part, sealer: &mut Sealer) -> bool {
-        match part {
-            Part::Entry(frame) => self.send_entry(&frame),
-            Part::Data(plain) => self.send_data(&plain),
-            Part::Hole(length) => {
-                self.bytes = self.bytes.saturating_add(length);
-                self.send(&Frame::Hole(length));
-            }
-            Part::Lost(reason) => self.lose(reason),
-            Part::Chunk { length, came, .. } => {
-                match open(came, ChunkKind::Content, sealer) {
-                    Ok(plain) if u32::try_from(plain.len()) == Ok(length) => self.send_data(&plain),
-                    Ok(_) => self.lose("a chunk has another length than the tree says".into()),
-                    Err(reason) => self.lose(reason),
-                }
-                return true;
-            }
-            Part::EntryAway { frame, came, .. } => {
-                let opened = open(came, ChunkKind::Attributes, sealer)
-                    .and_then(|plain| decode_attributes(&plain).map_err(|error| error.to_string()));
-                match (opened, *frame) {
-                    (Ok(attributes), Frame::Entry { path, kind, stat, target, torn, .. }) => {
-                        self.send_entry(&Frame::Entry { path, kind, stat, attributes, target, torn });
-                    }
-                    (Err(reason), _) => self.lose(format!("its attributes cannot be had: {reason}")),
-                    (Ok(_), _) => {}
-                }
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Sends the frame of an entry.
-    fn send_entry(&mut self, frame: &Frame) {
-        if frame.encode().is_err() {
-            return self.lose("its attributes are too long".into());
-        }
-        if let Frame::Entry { kind, stat, .. } = frame {
-            if *kind != Kind::Directory {
-                self.files += 1;
-            }
-            if self.job.dry_run && *kind == Kind::File {
-                self.bytes = self.bytes.saturating_add(stat.size);
-            }
-        }
-        self.send(frame);
-    }
-
-    /// Sends content.
-    fn send_data(&mut self, plain: &[u8]) {
-        let Ok(length) = u32::try_from(plain.len()) else { return };
-        self.bytes = self.bytes.saturating_add(u64::from(length));
-        if self.batch.len() + plain.len() > RESTORE_BATCH_BYTES {
-            self.cut_batch(0);
-        }
-        self.send(&Frame::Data(length));
-        self.batch.extend_from_slice(plain);
-        self.cut_batch(RESTORE_BATCH_BYTES);
-    }
-
-    /// Tells that the current file is lost; what is left of it is passed over.
-    fn lose(&mut self, reason: String) {
-        self.spoiled = Some(self.current.file);
-        self.losses += 1;
-        let path = self.current.path.clone();
-        self.send(&Frame::Lost { path, reason });
-    }
-
-    /// Sends a frame, with others if it is short.
-    fn send(&mut self, frame: &Frame) {
-        let Ok(bytes) = frame.encode() else { return };
-        self.cut_batch(RESTORE_BATCH_BYTES.saturating_sub(bytes.len()));
-        self.batch.extend_from_slice(&bytes);
-    }
-
-    /// Makes a piece of the batch if it is longer than this.
-    fn cut_batch(&mut self, length: usize) {
-        if !self.batch.is_empty() && self.batch.len() > length {
-            self.pieces.push_back(std::mem::take(&mut self.batch));
-        }
-    }
-
-    /// Ends the stream.
-    fn end(&mut self) {
-        let Self { files, bytes, losses: lost, .. } = *self;
-        self.send(&Frame::End { files, bytes, lost });
-        self.cut_batch(0);
-        self.state = State::Ended(Ok(if lost == 0 { Ending::Complete } else { Ending::Partial }));
-    }
-}
-
-/// The plain content of a chunk that came.
-fn open(
-    came: Option<Result<Vec<u8>, ChunkLost>>,
-    kind: ChunkKind,
-    sealer: &mut Sealer,
-) -> Result<Vec<u8>, String> {
-    match came {
-        Some(Ok(bytes)) => sealer.open(kind, &bytes).map_err(|error| error.to_string()),
-        Some(Err(lost)) => Err(lost.reason),
-        None => Err("it was not waited for".into()),
+        // The next part may take long to come.
+        did || (self.stream.is_empty() && self.stream.flush())
     }
 }

@@ -39,6 +39,33 @@ pub(super) struct Sink {
     failed: Option<BackupError>,
 }
 
+/// Where a step's work goes.
+#[derive(Debug)]
+pub(super) struct Out<'a> {
+    /// Seals it.
+    pub(super) sealer: &'a mut Sealer,
+    /// Takes it away.
+    pub(super) sink: &'a mut Sink,
+}
+
+impl Out<'_> {
+    /// Seals content, keeps it, and lists it.
+    pub(super) fn seal(&mut self, kind: ChunkKind, compress: &[u8], follow: &[u8]) -> ChunkId {
+        match self.sealer.seal(kind, compress, follow) {
+            Ok(sealed) => {
+                self.sink.put(sealed.id, sealed.bytes);
+                self.sink.list(sealed.id);
+                sealed.id
+            }
+            Err(error) => {
+                self.sink.fail(BackupError::Broken { what: error.to_string() });
+                // Named by nobody: the backup has failed.
+                ChunkId::from_bytes([0; 32])
+            }
+        }
+    }
+}
+
 impl Sink {
     /// A sink whose set has the number `set`.
     pub(super) fn new(ops: Ops, set: u64) -> Self {
@@ -62,11 +89,6 @@ impl Sink {
         self.put_bytes + chunk <= PUT_BYTES_MAX && self.barriers.len() < SET_PAGES_MAX
     }
 
-    /// All that was put is durable.
-    pub(super) fn is_settled(&self) -> bool {
-        self.puts.is_empty()
-    }
-
     /// Sealed bytes that the store did not have.
     pub(super) const fn new_bytes(&self) -> u64 {
         self.new_bytes
@@ -85,28 +107,6 @@ impl Sink {
     /// Remembers the first thing that went wrong.
     pub(super) fn fail(&mut self, error: BackupError) {
         self.failed.get_or_insert(error);
-    }
-
-    /// Seals content, keeps it, and lists it.
-    pub(super) fn seal(
-        &mut self,
-        sealer: &mut Sealer,
-        kind: ChunkKind,
-        compress: &[u8],
-        follow: &[u8],
-    ) -> ChunkId {
-        match sealer.seal(kind, compress, follow) {
-            Ok(sealed) => {
-                self.put(sealed.id, sealed.bytes);
-                self.list(sealed.id);
-                sealed.id
-            }
-            Err(error) => {
-                self.fail(BackupError::Broken { what: error.to_string() });
-                // Named by nobody: the backup has failed.
-                ChunkId::from_bytes([0; 32])
-            }
-        }
     }
 
     /// Keeps a node of a manifest, which is not sealed and not listed.

@@ -1,0 +1,76 @@
+//! The compare pass of a backup: is the folder as the last snapshot has it?
+//!
+//! By stat only: nothing is opened, read or sealed. It ends at the first difference, for which the build pass walks
+//! again from the start. Read `node/join.rs` first.
+
+use super::join::{is_unchanged, Join, Joined};
+use super::outcome::Report;
+use super::ports::FileError;
+use super::sink::Sink;
+use super::writer::count;
+use crate::base::limits::STEPS_PER_TURN_MAX;
+use crate::feed::entry::Counts;
+use crate::file::entry::Entry;
+
+/// What a step found.
+#[derive(Debug)]
+pub(super) enum Compared {
+    /// It waits for an answer.
+    Wait,
+    /// All the same so far; there is more.
+    Worked,
+    /// All the same to the end.
+    Same,
+    /// Something differs.
+    Different,
+    /// The parent's tree cannot be read.
+    OldLost,
+    /// The root cannot be listed.
+    RootFailed(FileError),
+}
+
+/// The compare pass.
+#[derive(Debug)]
+pub(super) struct Compare {
+    /// What is here, merged with what the parent has.
+    pub(super) join: Join,
+    /// What was counted.
+    pub(super) counts: Counts,
+    /// What a person should hear of.
+    pub(super) report: Report,
+    /// Changes later than this may hide behind an equal stat, in nanoseconds since 1970.
+    trusted_ns: i64,
+}
+
+impl Compare {
+    /// A compare pass that has not begun.
+    pub(super) fn new(join: Join, trusted_ns: i64) -> Self {
+        Self { join, counts: Counts::default(), report: Report::default(), trusted_ns }
+    }
+
+    /// Compares a turn's worth of entries.
+    pub(super) fn step(&mut self, sink: &mut Sink) -> Compared {
+        for step in 0..STEPS_PER_TURN_MAX {
+            let same = match self.join.next(&mut sink.ops, &mut sink.asks, &mut self.report) {
+                Joined::Both(new, old) => Entry::decode(&old.value)
+                    .ok()
+                    .filter(|entry| is_unchanged(&new.found, entry, self.trusted_ns)),
+                Joined::Kept(old) => Entry::decode(&old.value).ok(),
+                Joined::New(_) | Joined::Gone(_) => None,
+                Joined::Wait if step > 0 => return Compared::Worked,
+                Joined::Wait => return Compared::Wait,
+                Joined::End => {
+                    self.report.special = self.join.walker().special();
+                    return Compared::Same;
+                }
+                Joined::OldLost => return Compared::OldLost,
+                Joined::Failed(error) => return Compared::RootFailed(error),
+            };
+            match same {
+                Some(entry) => count(&mut self.counts, entry.kind, &entry.stat),
+                None => return Compared::Different,
+            }
+        }
+        Compared::Worked
+    }
+}

@@ -1,0 +1,253 @@
+//! Entries become a tree: what is counted, reported and listed for the manifest on the way.
+//!
+//! Owns the tree under construction. An entry that stands as the parent has it goes in byte for byte; in an exact build
+//! the ids that it names are listed too, for which long lists of pieces are walked. Reads no file. Read
+//! `node/build.rs` for where entries come from.
+
+use super::join::{kind_of, New, Old};
+use super::outcome::{BackupError, Report};
+use super::ports::Opened;
+use super::reader::{Form, Reader, Seen};
+use super::sink::{Out, Sink};
+use crate::base::ids::ChunkId;
+use crate::base::limits::ATTRIBUTES_HERE_BYTES_MAX;
+use crate::feed::entry::Counts;
+use crate::file::entry::{encode_attributes, Attributes, Content, Entry, Kind, Piece, Stat};
+use crate::file::map::{MapBuilder, MapError, NodeParts};
+use crate::file::tree::path_of;
+use crate::seal::sealed::ChunkKind;
+use crate::store::service::Op;
+
+/// A new or changed entry with all that belongs to it.
+#[derive(Debug)]
+pub(super) struct Made<'a> {
+    /// Where it is.
+    pub(super) new: &'a New,
+    /// What was opened; its block is of no interest any more.
+    pub(super) opened: Opened,
+    /// Where its content is.
+    pub(super) content: Content,
+    /// Its inline content.
+    pub(super) tail: Vec<u8>,
+    /// It changed while it was read.
+    pub(super) torn: bool,
+}
+
+/// What a step of a walked list did.
+#[derive(Debug)]
+pub(super) enum Listed {
+    /// There is no list to walk.
+    Nothing,
+    /// It waits for a node.
+    Wait,
+    /// It went on.
+    Went,
+    /// The list cannot be had: this file has to be read again.
+    Lost(Box<(Old, Entry)>),
+}
+
+/// A tree under construction.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// The tree; None once it is finished.
+    builder: Option<MapBuilder>,
+    /// Ids of unchanged entries are listed as well.
+    exact: bool,
+    /// The unchanged file whose list of pieces is walked for its ids.
+    listing: Option<(Old, Entry, Reader)>,
+    /// What was counted.
+    counts: Counts,
+    /// What a person should hear of.
+    pub(super) report: Report,
+    /// Ids that entries of the parent named which went or changed.
+    dropped: u64,
+    /// Path of the last entry.
+    path: Vec<u8>,
+}
+
+impl Writer {
+    /// An empty tree.
+    pub(super) fn new(map_key: &[u8; 32], exact: bool) -> Self {
+        Self {
+            builder: Some(MapBuilder::new(map_key)),
+            exact,
+            listing: None,
+            counts: Counts::default(),
+            report: Report::default(),
+            dropped: 0,
+            path: Vec::new(),
+        }
+    }
+
+    /// What was counted so far: files, directories, bytes.
+    pub(super) const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Path of the last entry.
+    pub(super) fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// Ids that entries of the parent named which went or changed.
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// An entry of the parent's goes, or is replaced.
+    pub(super) fn drop_old(&mut self, entry: &Entry) {
+        self.dropped = self.dropped.saturating_add(ids_of(entry));
+    }
+
+    /// The walk of a list that waits for the answer to this request.
+    pub(super) fn reader_of(&mut self, op: Op) -> Option<&mut Reader> {
+        self.listing.as_mut().map(|(_, _, reader)| reader).filter(|reader| reader.has_asked(op))
+    }
+
+    /// Adds an entry as the parent has it; in an exact build perhaps only after some steps of [`Writer::list`].
+    pub(super) fn keep(&mut self, old: Old, entry: Entry, out: &mut Out<'_>) {
+        if self.exact {
+            if let Content::List { root, .. } = entry.content {
+                self.listing = Some((old, entry, Reader::recording(root, Form::Pieces)));
+                return;
+            }
+            list_ids(&entry, out.sink);
+        }
+        self.push(&old.key, &old.value, &old.tail, out);
+        self.count(path_of(&old.key), entry.kind, &entry.stat);
+    }
+
+    /// Goes on with the list that is walked.
+    pub(super) fn list(&mut self, out: &mut Out<'_>) -> Listed {
+        let Some((_, _, reader)) = &mut self.listing else { return Listed::Nothing };
+        let seen = reader.look(&mut out.sink.ops, &mut out.sink.asks);
+        for id in reader.take_visited() {
+            out.sink.list(id);
+        }
+        match seen {
+            Seen::Wait => return Listed::Wait,
+            Seen::Entry => {
+                if let Ok(Piece::Chunk { id, .. }) = Piece::decode(reader.value()) {
+                    out.sink.list(id);
+                }
+                reader.advance();
+            }
+            Seen::End => {
+                if let Some((old, entry, _)) = self.listing.take() {
+                    list_ids(&entry, out.sink);
+                    self.push(&old.key, &old.value, &old.tail, out);
+                    self.count(path_of(&old.key), entry.kind, &entry.stat);
+                }
+            }
+            Seen::Lost { .. } => {
+                if let Some((old, entry, _)) = self.listing.take() {
+                    return Listed::Lost(Box::new((old, entry)));
+                }
+            }
+        }
+        Listed::Went
+    }
+
+    /// Adds a new or changed entry.
+    pub(super) fn add(&mut self, made: Made<'_>, out: &mut Out<'_>) {
+        let Made { new, opened, content, tail, torn } = made;
+        let Some(kind) = kind_of(opened.found.kind) else { return };
+        let stat = opened.found.stat;
+        let attributes = self.attributes(new, opened.attributes, out);
+        let entry = Entry { kind, stat, attributes, content, torn };
+        match entry.encode() {
+            Ok(value) => {
+                self.push(&new.key, &value, &tail, out);
+                self.count(new.path.clone(), kind, &stat);
+            }
+            Err(error) => self.report.unreadable(new.path.clone(), error.to_string()),
+        }
+    }
+
+    /// Ends the tree: its root, unless that failed.
+    pub(super) fn finish(&mut self, out: &mut Out<'_>) -> Option<ChunkId> {
+        let builder = self.builder.take()?;
+        let mut seal = |parts: NodeParts<'_>| out.seal(ChunkKind::Tree, parts.compress, parts.follow);
+        match builder.finish(&mut seal) {
+            Ok(tree) => {
+                out.sink.flush_ids();
+                Some(tree)
+            }
+            Err(error) => {
+                out.sink.fail(BackupError::Broken { what: error.to_string() });
+                None
+            }
+        }
+    }
+
+    /// Attributes as an entry holds them.
+    fn attributes(&mut self, new: &New, pairs: Vec<(Vec<u8>, Vec<u8>)>, out: &mut Out<'_>) -> Attributes {
+        match encode_attributes(&pairs) {
+            Ok(encoded) if encoded.len() > ATTRIBUTES_HERE_BYTES_MAX => {
+                Attributes::Away { id: out.seal(ChunkKind::Attributes, &encoded, &[]) }
+            }
+            Ok(_) => Attributes::Here(pairs),
+            Err(error) => {
+                self.report.unreadable(new.path.clone(), format!("extended attributes: {error}"));
+                Attributes::Here(Vec::new())
+            }
+        }
+    }
+
+    /// Puts an entry into the tree.
+    fn push(&mut self, key: &[u8], value: &[u8], tail: &[u8], out: &mut Out<'_>) {
+        let Some(builder) = &mut self.builder else { return };
+        let mut seal = |parts: NodeParts<'_>| out.seal(ChunkKind::Tree, parts.compress, parts.follow);
+        match builder.push(key, value, tail, &mut seal) {
+            Ok(()) => {}
+            Err(MapError::TooLong) => self.report.unreadable(path_of(key), "its entry is too long"),
+            Err(error) => out.sink.fail(BackupError::Broken { what: error.to_string() }),
+        }
+    }
+
+    /// Counts an entry.
+    fn count(&mut self, path: Vec<u8>, kind: Kind, stat: &Stat) {
+        count(&mut self.counts, kind, stat);
+        self.path = path;
+    }
+}
+
+/// Counts an entry.
+pub(super) fn count(counts: &mut Counts, kind: Kind, stat: &Stat) {
+    match kind {
+        Kind::Directory => counts.directories += 1,
+        Kind::Symlink => counts.files += 1,
+        Kind::File => {
+            counts.files += 1;
+            counts.bytes = counts.bytes.saturating_add(stat.size);
+        }
+    }
+}
+
+/// How many ids an entry names, lists included (their nodes estimated).
+fn ids_of(entry: &Entry) -> u64 {
+    let away = u64::from(matches!(entry.attributes, Attributes::Away { .. }));
+    let pieces = match &entry.content {
+        Content::Pieces(pieces) => pieces.iter().filter(|piece| matches!(piece, Piece::Chunk { .. })).count(),
+        Content::List { pieces, .. } => return away + pieces + pieces / PIECES_PER_NODE + 1,
+        Content::None | Content::Inline | Content::Target(_) => 0,
+    };
+    away + u64::try_from(pieces).unwrap_or(u64::MAX)
+}
+
+/// Lists the ids that an entry names itself.
+fn list_ids(entry: &Entry, sink: &mut Sink) {
+    if let Attributes::Away { id } = &entry.attributes {
+        sink.list(*id);
+    }
+    if let Content::Pieces(pieces) = &entry.content {
+        for piece in pieces {
+            if let Piece::Chunk { id, .. } = piece {
+                sink.list(*id);
+            }
+        }
+    }
+}
+
+/// Pieces in a node of a long list, about.
+const PIECES_PER_NODE: u64 = 600;
