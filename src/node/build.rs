@@ -44,7 +44,7 @@ enum Task {
     /// As the parent has it.
     Keep(Old, Entry),
     /// To be read.
-    Fresh(Fresh),
+    Fresh(Box<Fresh>),
 }
 
 /// Something that is new or changed.
@@ -248,7 +248,7 @@ impl Build {
         let op = self.ask_open(&new, sink);
         self.queue_bytes += old.as_ref().map_or(0, |(old, _)| weight(old));
         self.opens += 1;
-        self.queue.push_back(Task::Fresh(Fresh { new, old, open: Open::Asked(op), attempts: 1 }));
+        self.queue.push_back(Task::Fresh(Box::new(Fresh { new, old, open: Open::Asked(op), attempts: 1 })));
     }
 
     /// Asks for an opening.
@@ -290,15 +290,18 @@ impl Build {
                 self.queue_bytes -= weight(&old);
                 self.writer.keep(old, entry, out);
             }
-            Some(Task::Fresh(Fresh { new, old, open: Open::Came(result), attempts })) => {
-                self.queue_bytes -= old.as_ref().map_or(0, |(old, _)| weight(old));
-                self.opens -= 1;
-                self.came(Fresh { new, old, open: Open::Over, attempts }, result, out);
-            }
-            Some(waiting) => {
-                self.queue.push_front(waiting);
-                return Front::Waits;
-            }
+            Some(Task::Fresh(mut fresh)) => match std::mem::replace(&mut fresh.open, Open::Over) {
+                Open::Came(result) => {
+                    self.queue_bytes -= fresh.old.as_ref().map_or(0, |(old, _)| weight(old));
+                    self.opens -= 1;
+                    self.came(*fresh, result, out);
+                }
+                waiting => {
+                    fresh.open = waiting;
+                    self.queue.push_front(Task::Fresh(fresh));
+                    return Front::Waits;
+                }
+            },
         }
         Front::Went
     }
@@ -345,7 +348,7 @@ impl Build {
             fresh.open = Open::Asked(self.ask_open(&fresh.new, out.sink));
             self.queue_bytes += fresh.old.as_ref().map_or(0, |(old, _)| weight(old));
             self.opens += 1;
-            self.queue.push_front(Task::Fresh(fresh));
+            self.queue.push_front(Task::Fresh(Box::new(fresh)));
             return;
         }
         if torn {
@@ -389,7 +392,7 @@ impl Build {
         let new = New { key: old.key.clone(), path: path_of(&old.key), found };
         let open = Open::Asked(self.ask_open(&new, sink));
         self.opens += 1;
-        self.queue.push_front(Task::Fresh(Fresh { new, old: None, open, attempts: 1 }));
+        self.queue.push_front(Task::Fresh(Box::new(Fresh { new, old: None, open, attempts: 1 })));
     }
 }
 
