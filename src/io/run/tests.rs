@@ -15,6 +15,12 @@ impl Handler for Routes {
     fn route(&self, asked: &Asked<'_>) -> Result<Route, ApiError> {
         match asked.path {
             "/status" => Ok(Route { call: Call::Status, media: Media::Json }),
+            "/lines" | "/bytes" => {
+                let call = serde_json::from_slice(asked.body)
+                    .map_err(|error| ApiError::new("bad_request", error.to_string(), ""))?;
+                let media = if asked.path == "/lines" { Media::Lines } else { Media::Bytes };
+                Ok(Route { call, media })
+            }
             _ => Err(ApiError::new("not_found", "no such route", "")),
         }
     }
@@ -124,4 +130,79 @@ fn a_wrong_configuration_is_named_not_skipped() {
     std::fs::write(directory.path().join("nuthatch.toml"), b"\xff").unwrap();
     let refused = Node::start(directory.path(), Some("127.0.0.1:0")).err().unwrap();
     assert!(refused.to_string().contains("nuthatch.toml"), "{refused}");
+}
+
+/// Calls the node of this home; the answer's stream.
+fn call(home: &Path, path: &str, call: &Call) -> crate::io::client::CallStream {
+    let body = serde_json::to_vec(call).unwrap();
+    Client::connect(home).unwrap().call(&Ask { method: "POST", path, body: &body }).unwrap()
+}
+
+/// All lines of an answer.
+fn lines(home: &Path, asked: &Call) -> (Vec<serde_json::Value>, crate::node::ports::Ending) {
+    let mut stream = call(home, "/lines", asked);
+    let mut found = Vec::new();
+    loop {
+        match stream.next_event().unwrap() {
+            Event::Piece(Piece::Json(value)) => found.push(value),
+            Event::Piece(Piece::Bytes(_)) => panic!("bytes"),
+            Event::End(ending) => return (found, ending),
+        }
+    }
+}
+
+#[test]
+fn two_real_nodes_meet_keep_a_folder_and_give_it_back() {
+    use crate::io::target::{Options, Writer};
+    use crate::node::api::FolderAdd;
+    use std::os::unix::ffi::OsStrExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (first, second) = (path("first"), path("second"));
+    let (pieces, _) =
+        crate::io::alone::run_call(&first, Call::Init { name: Some("one".into()), site: None }).unwrap();
+    assert!(
+        matches!(&pieces[..], [Piece::Json(value)] if value["recovery_phrase"].is_string()),
+        "{pieces:?}"
+    );
+    let one = Node::start(&first, Some("127.0.0.1:0")).unwrap();
+    let two = Node::start(&second, Some("127.0.0.1:0")).unwrap();
+    let mut invitation =
+        call(&first, "/lines", &Call::Invite { role: crate::feed::entry::Role::Store, wait: true });
+    let Event::Piece(Piece::Json(open)) = invitation.next_event().unwrap() else { panic!("no code") };
+    let code = open["code"].as_str().unwrap().to_owned();
+    let peer = Some(one.ready.addresses[0]);
+    lines(&second, &Call::Join { code, peer, name: Some("two".into()), site: None });
+    drop(invitation);
+    let source = path("source");
+    std::fs::create_dir_all(source.join("sub")).unwrap();
+    std::fs::write(source.join("sub/small"), b"small").unwrap();
+    let large: Vec<u8> = (0..700_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(source.join("large"), &large).unwrap();
+    lines(
+        &first,
+        &Call::FolderAdd(FolderAdd {
+            name: "docs".into(),
+            directory: source.as_os_str().as_bytes().to_vec(),
+            kind: "backup".into(),
+            copies: Some(2),
+            ignore: Vec::new(),
+            one_file_system: false,
+        }),
+    );
+    let (progress, ending) = lines(&first, &Call::Backup { name: Some("docs".into()), wait: true });
+    assert_eq!(ending, crate::node::ports::Ending::Complete, "{progress:?}");
+    let target = path("target");
+    let mut writer = Writer::new(&target, Options::default()).unwrap();
+    let mut stream = call(&first, "/bytes", &Call::Restore { what: "docs".into(), dry_run: false });
+    while let Event::Piece(Piece::Bytes(bytes)) = stream.next_event().unwrap() {
+        writer.take(&bytes).unwrap();
+    }
+    let report = writer.finish().unwrap();
+    assert_eq!((report.new, report.lost_count), (2, 0), "{report:?}");
+    let found =
+        std::fs::read(target.join("large")).or_else(|_| std::fs::read(target.join("docs/large"))).unwrap();
+    assert!(found == large);
+    one.stop().unwrap();
+    two.stop().unwrap();
 }
