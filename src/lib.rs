@@ -112,10 +112,7 @@ pub mod store {
     //! Floor 2: sealed chunk <-> disk. Synchronous; all input and output goes through [`disk::Disk`].
     #![doc = include_str!("store/FORMAT.md")]
     pub mod chunks;
-    #[cfg(test)]
-    mod crash;
-    #[cfg(test)]
-    mod damage;
+    pub mod delta;
     pub mod disk;
     pub mod error;
     pub mod feeds;
@@ -124,6 +121,8 @@ pub mod store {
     pub mod merge;
     pub mod request;
     pub mod run;
+    pub mod run_writer;
+    pub mod runs;
     pub mod segment;
     pub mod service;
     pub mod sets;
@@ -273,7 +272,10 @@ pub mod sim {
     #[cfg(test)]
     mod duties;
     pub mod files;
+    mod medium;
     pub mod net;
     #[cfg(test)]
     mod restore_tests;
+    #[cfg(test)]
+    mod store;
 }

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use super::delta::Change;
 use super::disk::{Disk, DiskError, DiskErrorKind};
 use super::error::StoreError;
-use super::index::{Change, Index, IndexReport};
+use super::index::Index;
 use super::log::Log;
 use super::request::{Op, OpenReport, Reply, ScanState, StoreOptions, StoreStats};
 use super::run::Entry;
+use super::runs::IndexReport;
 use super::segment::{
     bytes, checksum, is_chunk, segment_name, Frame, Location, Position, FRAME_HEADER_BYTES,
     FRAME_TRAILER_BYTES, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,

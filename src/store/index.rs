@@ -5,15 +5,17 @@
 //! covers is read from the segments again. Refuses to hold more in memory than the map and a fence for each run.
 //! Read `run.rs` and `merge.rs` first; `log.rs` for positions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::delta::{Change, Delta};
 use super::disk::{Disk, DiskErrorKind};
 use super::error::StoreError;
 use super::log::{replay, Log};
 use super::merge::{choose, Merge, RunFault, Sweep};
-use super::run::{Cover, Entry, Run, RunError, RunWriter, Tally, INDEX_DIRECTORY};
-use super::segment::{bytes, Location, Position, FORMAT};
+use super::run::{Cover, Entry, Run, RunError, Tally, INDEX_DIRECTORY};
+use super::run_writer::RunWriter;
+use super::runs::{open_runs, run_error, IndexReport};
+use super::segment::{bytes, Location, Position};
 use super::walk::Found;
 use crate::base::ids::ChunkId;
 
@@ -34,47 +36,6 @@ pub struct Index {
     merge: Option<Merge>,
     /// Bytes written since it was opened.
     written_bytes: u64,
-}
-
-/// A part of the log, sorted in memory.
-#[derive(Debug)]
-struct Delta {
-    /// What it says of each chunk.
-    entries: BTreeMap<ChunkId, Entry>,
-    /// Where the part begins.
-    from: Position,
-    /// What it adds up to.
-    tally: Tally,
-}
-
-/// One fact of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// A chunk was stored there.
-    Put(Location),
-    /// The chunk whose record stood there is gone.
-    Drop(Location),
-}
-
-/// What was found while the index was opened or repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct IndexReport {
-    /// Records read again from segments.
-    pub replayed: u64,
-    /// Runs thrown away because they were damaged.
-    pub runs_discarded: u64,
-    /// Damaged places of segments, before a sync mark.
-    pub rotten_places: u64,
-    /// Bytes in them.
-    pub rotten_bytes: u64,
-}
-
-impl IndexReport {
-    /// Adds a damaged place.
-    fn rotten(&mut self, length: u64) {
-        self.rotten_places += 1;
-        self.rotten_bytes += length;
-    }
 }
 
 impl Index {
@@ -422,78 +383,6 @@ impl Index {
     fn remove(&self, run: &Run) {
         // If it stays, the next open finds its range covered by another and removes it.
         let _ = self.disk.remove(run.name());
-    }
-}
-
-impl Delta {
-    /// Nothing yet, from `from` on.
-    fn new(from: Position) -> Self {
-        Self { entries: BTreeMap::new(), from, tally: Tally::default() }
-    }
-
-    /// Takes in one fact; gives what it said before.
-    fn apply(&mut self, id: ChunkId, change: Change) -> Option<Entry> {
-        self.tally = self.tally.plus(change.tally());
-        let entry = match change {
-            Change::Put(location) => Entry::Here(location),
-            Change::Drop(_) => Entry::Gone,
-        };
-        self.entries.insert(id, entry)
-    }
-}
-
-impl Change {
-    /// What it adds up to.
-    fn tally(self) -> Tally {
-        match self {
-            Self::Put(location) => Tally { chunks: 1, bytes: i64::from(location.length), drops: 0 },
-            Self::Drop(location) => Tally { chunks: -1, bytes: -i64::from(location.length), drops: 1 },
-        }
-    }
-}
-
-/// Opens all runs that are whole and lie within the log, sorted by what they cover, the longest first where they begin
-/// at the same place; gives also the greatest number in use.
-fn open_runs(disk: &dyn Disk, log: &Log, report: &mut IndexReport) -> Result<(Vec<Run>, u64), StoreError> {
-    let mut greatest = 0;
-    let mut found: Vec<Run> = Vec::new();
-    for leaf in disk.list(INDEX_DIRECTORY)? {
-        let name = format!("{INDEX_DIRECTORY}/{leaf}");
-        let Some((digits, ending)) = leaf.split_once('.') else { continue };
-        let Ok(number) = u64::from_str_radix(digits, 16) else { continue };
-        greatest = greatest.max(number);
-        if ending != "run" {
-            disk.remove(&name)?;
-            continue;
-        }
-        match Run::open(disk, &name) {
-            Ok(run) if run.cover().to <= log.synced() => found.push(run),
-            Ok(run) => {
-                // The log was longer once: what is missing at its end was synced.
-                let (to, end) = (run.cover().to, log.synced());
-                report.rotten(if to.segment == end.segment { to.offset - end.offset } else { 0 });
-                report.runs_discarded += 1;
-                disk.remove(&name)?;
-            }
-            Err(RunError::Damaged) => {
-                report.runs_discarded += 1;
-                disk.remove(&name)?;
-            }
-            Err(error) => return Err(run_error(&name, error)),
-        }
-    }
-    found.sort_by_key(|run| (run.cover().from, std::cmp::Reverse(run.cover().to)));
-    Ok((found, greatest))
-}
-
-/// A run's failure as the store tells it.
-fn run_error(name: &str, error: RunError) -> StoreError {
-    match error {
-        RunError::Disk(error) => error.into(),
-        RunError::Damaged => StoreError::Corrupt { name: name.to_owned(), reason: "an index run".to_owned() },
-        RunError::NewerFormat(found) => {
-            StoreError::NewerFormat { name: name.to_owned(), found, supported: FORMAT }
-        }
     }
 }
 

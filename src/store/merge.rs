@@ -7,7 +7,8 @@
 use std::ops::Range;
 
 use super::disk::Disk;
-use super::run::{Cover, Entry, Run, RunCursor, RunError, RunWriter, Tally};
+use super::run::{Cover, Entry, Run, RunCursor, RunError, Tally};
+use super::run_writer::RunWriter;
 use super::segment::Position;
 use crate::base::ids::ChunkId;
 use crate::base::limits::{GROUP_BYTES_MAX, MERGE_RUNS_MAX, RUNS_PER_TIER};

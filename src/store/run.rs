@@ -14,17 +14,17 @@ pub const INDEX_DIRECTORY: &str = "index";
 /// Length of a block: one page of the disk.
 pub const BLOCK_BYTES: usize = 4096;
 /// Length of an entry.
-const ENTRY_BYTES: usize = 44;
+pub(super) const ENTRY_BYTES: usize = 44;
 /// Entries in a full block.
 pub const BLOCK_ENTRIES: usize = 92;
 /// Length of the footer.
-const FOOTER_BYTES: usize = 96;
+pub(super) const FOOTER_BYTES: usize = 96;
 /// Most ids in the fence.
-const FENCE_IDS_MAX: u64 = 256;
+pub(super) const FENCE_IDS_MAX: u64 = 256;
 /// First bytes of a footer.
-const RUN_MAGIC: [u8; 8] = *b"NUTHRUN\0";
+pub(super) const RUN_MAGIC: [u8; 8] = *b"NUTHRUN\0";
 /// The length that stands for "gone" in an entry.
-const GONE: u32 = u32::MAX;
+pub(super) const GONE: u32 = u32::MAX;
 /// Guesses by interpolation before a search bisects.
 const GUESSES: u32 = 2;
 
@@ -165,6 +165,17 @@ impl Run {
         }
         let fence = fence_read.chunks_exact(8).map(prefix).collect();
         Ok(Self { name: name.to_owned(), cover: decode_cover(&footer), entries, fence_stride, fence })
+    }
+
+    /// A run that was just written.
+    pub(super) fn written(
+        name: &str,
+        cover: Cover,
+        entries: u64,
+        fence_stride: u64,
+        fence: Vec<u64>,
+    ) -> Self {
+        Self { name: name.to_owned(), cover, entries, fence_stride, fence }
     }
 
     /// Its name.
@@ -324,127 +335,6 @@ impl RunCursor {
     }
 }
 
-/// Writes a run in order, one block in memory.
-#[derive(Debug)]
-pub struct RunWriter {
-    /// The file, under a name that no reader looks at.
-    name: String,
-    /// The block at hand.
-    block: Box<Block>,
-    /// Entries in it.
-    count: usize,
-    /// Entries written before.
-    entries: u64,
-    /// Blocks written before.
-    blocks: u64,
-    /// Every how many blocks an id goes into the fence.
-    fence_stride: u64,
-    /// The fence so far.
-    fence: Vec<u8>,
-}
-
-impl RunWriter {
-    /// Begins the file `name` for at most `entries_max` entries.
-    #[must_use]
-    pub fn new(name: &str, entries_max: u64) -> Self {
-        let blocks = entries_max.div_ceil(bytes(BLOCK_ENTRIES));
-        Self {
-            name: name.to_owned(),
-            block: Box::new([0; BLOCK_BYTES]),
-            count: 0,
-            entries: 0,
-            blocks: 0,
-            fence_stride: blocks.div_ceil(FENCE_IDS_MAX).max(1),
-            fence: Vec::new(),
-        }
-    }
-
-    /// Bytes written so far.
-    #[must_use]
-    pub fn written_bytes(&self) -> u64 {
-        self.blocks * bytes(BLOCK_BYTES)
-    }
-
-    /// Appends an entry; ids ascend strictly.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn push(&mut self, disk: &dyn Disk, id: &ChunkId, entry: &Entry) -> Result<(), DiskError> {
-        if self.count == 0 && self.blocks % self.fence_stride == 0 {
-            self.fence.extend_from_slice(&id.as_bytes()[..8]);
-        }
-        let at = self.count * ENTRY_BYTES;
-        self.block[at..at + 32].copy_from_slice(id.as_bytes());
-        let location = match entry {
-            Entry::Here(location) => *location,
-            Entry::Gone => Location { segment: 0, offset: 0, length: GONE },
-        };
-        self.block[at + 32..at + ENTRY_BYTES].copy_from_slice(&location.encode());
-        self.count += 1;
-        self.entries += 1;
-        if self.count == BLOCK_ENTRIES {
-            self.write_block(disk)?;
-        }
-        Ok(())
-    }
-
-    /// Makes what was written so far durable, so that the last sync is short.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn sync(&self, disk: &dyn Disk) -> Result<(), DiskError> {
-        if self.blocks > 0 {
-            disk.sync(&self.name)?;
-        }
-        Ok(())
-    }
-
-    /// Writes the footer, syncs, and gives the file its name.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn finish(mut self, disk: &dyn Disk, name: &str, cover: Cover) -> Result<Run, DiskError> {
-        if self.count > 0 {
-            self.write_block(disk)?;
-        }
-        let fence: Vec<u64> = self.fence.chunks_exact(8).map(prefix).collect();
-        let mut footer = [0; FOOTER_BYTES];
-        footer[..8].copy_from_slice(&RUN_MAGIC);
-        footer[8..12].copy_from_slice(&FORMAT.to_le_bytes());
-        let fence_ids = u32::try_from(fence.len()).expect("the stride keeps the fence at 256 ids");
-        footer[12..16].copy_from_slice(&fence_ids.to_le_bytes());
-        footer[16..24].copy_from_slice(&self.entries.to_le_bytes());
-        footer[24..32].copy_from_slice(&self.fence_stride.to_le_bytes());
-        encode_cover(&cover, &mut footer);
-        footer[80..88].copy_from_slice(&checksum(&self.fence));
-        let sum = checksum(&footer[..88]);
-        footer[88..].copy_from_slice(&sum);
-        disk.write_parts_at(&self.name, self.blocks * bytes(BLOCK_BYTES), &[&self.fence, &footer])?;
-        disk.sync(&self.name)?;
-        disk.rename(&self.name, name)?;
-        disk.sync_dir(INDEX_DIRECTORY)?;
-        let (entries, fence_stride) = (self.entries, self.fence_stride);
-        Ok(Run { name: name.to_owned(), cover, entries, fence_stride, fence })
-    }
-
-    /// Gives up: removes the file.
-    pub fn abandon(self, disk: &dyn Disk) {
-        // A file that stays is removed when the store is opened.
-        let _ = disk.remove(&self.name);
-    }
-
-    /// Writes the block at hand.
-    fn write_block(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
-        self.block[self.count * ENTRY_BYTES..].fill(0);
-        let sum = checksum(&self.block[..BLOCK_BYTES - 8]);
-        self.block[BLOCK_BYTES - 8..].copy_from_slice(&sum);
-        disk.write_at(&self.name, self.blocks * bytes(BLOCK_BYTES), &self.block[..])?;
-        self.blocks += 1;
-        self.count = 0;
-        Ok(())
-    }
-}
-
 /// The entry at `index` of a block.
 fn entry_at(block: &Block, index: usize) -> (ChunkId, Entry) {
     let at = index * ENTRY_BYTES;
@@ -479,21 +369,10 @@ fn partition(count: usize, below: impl Fn(usize) -> bool) -> usize {
 }
 
 /// The first eight bytes of an id as a number that sorts as ids do.
-fn prefix(id: &[u8]) -> u64 {
+pub(super) fn prefix(id: &[u8]) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&id[..8]);
     u64::from_be_bytes(eight)
-}
-
-/// Writes a cover into a footer.
-fn encode_cover(cover: &Cover, footer: &mut [u8; FOOTER_BYTES]) {
-    footer[32..36].copy_from_slice(&cover.from.segment.to_le_bytes());
-    footer[36..40].copy_from_slice(&cover.to.segment.to_le_bytes());
-    footer[40..48].copy_from_slice(&cover.from.offset.to_le_bytes());
-    footer[48..56].copy_from_slice(&cover.to.offset.to_le_bytes());
-    footer[56..64].copy_from_slice(&cover.tally.chunks.to_le_bytes());
-    footer[64..72].copy_from_slice(&cover.tally.bytes.to_le_bytes());
-    footer[72..80].copy_from_slice(&cover.tally.drops.to_le_bytes());
 }
 
 /// The cover in a footer.
@@ -503,155 +382,5 @@ fn decode_cover(footer: &[u8; FOOTER_BYTES]) -> Cover {
         from: Position { segment: u32_at(footer, 32), offset: u64_at(footer, 40) },
         to: Position { segment: u32_at(footer, 36), offset: u64_at(footer, 48) },
         tally: Tally { chunks: signed(56), bytes: signed(64), drops: u64_at(footer, 72) },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::ids::hex;
-    use crate::sim::disk::SimDisk;
-    use std::collections::BTreeMap;
-
-    /// What the golden run covers.
-    const COVER: Cover = Cover {
-        from: Position { segment: 0, offset: 0 },
-        to: Position { segment: 2, offset: 0x1234 },
-        tally: Tally { chunks: 1, bytes: 5, drops: 1 },
-    };
-
-    /// Writes a run of these entries.
-    fn run(entries: &BTreeMap<ChunkId, Entry>) -> (SimDisk, Run) {
-        let disk = SimDisk::new(1 << 30);
-        disk.create_dir(INDEX_DIRECTORY).unwrap();
-        let mut writer = RunWriter::new("index/1.tmp", bytes(entries.len()));
-        for (id, entry) in entries {
-            writer.push(&disk, id, entry).unwrap();
-        }
-        let run = writer.finish(&disk, "index/1.run", COVER).unwrap();
-        (disk, run)
-    }
-
-    /// An id like any other.
-    fn id(number: u32) -> ChunkId {
-        ChunkId::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes())
-    }
-
-    /// A location that tells its number.
-    fn here(number: u32) -> Entry {
-        Entry::Here(Location { segment: number, offset: 32, length: 4 })
-    }
-
-    #[test]
-    fn golden_bytes_of_a_run() {
-        let entries = [(ChunkId::from_bytes([1; 32]), here(3)), (ChunkId::from_bytes([2; 32]), Entry::Gone)]
-            .into_iter()
-            .collect();
-        let (disk, _) = run(&entries);
-        let file = disk.content("index/1.run").unwrap();
-        let block = [
-            "0101010101010101010101010101010101010101010101010101010101010101", // id
-            "030000002000000004000000",                                         // segment, offset, length
-            "0202020202020202020202020202020202020202020202020202020202020202", // id
-            "0000000000000000ffffffff",                                         // gone
-        ];
-        assert_eq!(hex(&file[..88]), block.concat());
-        assert!(file[88..4088].iter().all(|byte| *byte == 0));
-        assert_eq!(hex(&file[4088..4096]), "3ac124a6457586d1", "BLAKE3 of the 4,088 bytes before, first 8");
-        let footer = [
-            "0101010101010101", // fence: first 8 bytes of the first id of every stride-th block
-            "4e55544852554e00", // magic: NUTHRUN and a zero
-            "01000000",         // format 1
-            "01000000",         // ids in the fence
-            "0200000000000000", // entries
-            "0100000000000000", // stride of the fence, in blocks
-            "00000000",         // covers the log from segment 0 ...
-            "02000000",         // ... to segment 2:
-            "0000000000000000", // from offset
-            "3412000000000000", // to offset
-            "0100000000000000", // chunks added less dropped
-            "0500000000000000", // their bytes
-            "0100000000000000", // drops
-            "447f5c1ab2afed31", // BLAKE3 of the fence, first 8
-            "2b1306a3db8b0633", // BLAKE3 of the footer so far, first 8
-        ];
-        assert_eq!(hex(&file[4096..]), footer.concat());
-    }
-
-    #[test]
-    fn every_entry_is_found_and_nothing_else() {
-        for count in [0, 1, 91, 92, 93, 5_000, 40_000_u32] {
-            let entries: BTreeMap<_, _> = (0..count).map(|number| (id(number), here(number))).collect();
-            let (disk, run) = run(&entries);
-            assert!(run.fence.len() <= 256);
-            let reopened = Run::open(&disk, "index/1.run").unwrap();
-            assert_eq!((reopened.cover(), reopened.entries()), (COVER, u64::from(count)));
-            for number in (0..count).step_by(7) {
-                assert_eq!(reopened.find(&disk, &id(number)).unwrap(), Some(here(number)));
-            }
-            for number in count..count + 300 {
-                assert_eq!(reopened.find(&disk, &id(number)).unwrap(), None);
-            }
-        }
-    }
-
-    #[test]
-    fn a_lookup_reads_two_blocks_or_so() {
-        let entries: BTreeMap<_, _> = (0..100_000).map(|number| (id(number), here(number))).collect();
-        let (disk, run) = run(&entries);
-        let before = disk.calls();
-        for number in 0..1_000 {
-            run.find(&disk, &id(number * 200)).unwrap();
-        }
-        assert!(disk.calls() - before < 2_000, "{} reads", disk.calls() - before);
-    }
-
-    #[test]
-    fn ids_that_are_not_spread_evenly_are_found_by_bisection() {
-        let entries: BTreeMap<_, _> = (0..30_000_u32)
-            .map(|number| {
-                let mut bytes = [0; 32];
-                bytes[28..].copy_from_slice(&(number * 2).to_be_bytes());
-                (ChunkId::from_bytes(bytes), here(number))
-            })
-            .collect();
-        let (disk, run) = run(&entries);
-        for (id, entry) in entries.iter().step_by(11) {
-            assert_eq!(run.find(&disk, id).unwrap(), Some(*entry));
-        }
-        let before = disk.calls();
-        run.find(&disk, entries.keys().nth(12_345).unwrap()).unwrap();
-        assert!(disk.calls() - before <= 12, "{}", disk.calls() - before);
-    }
-
-    #[test]
-    fn a_cursor_gives_all_in_order_from_any_place() {
-        let entries: BTreeMap<_, _> = (0..1_000).map(|number| (id(number), here(number))).collect();
-        let (disk, run) = run(&entries);
-        for start in [None, Some(id(5)), Some(id(99_999)), Some(ChunkId::from_bytes([0xff; 32]))] {
-            let mut cursor = RunCursor::new(&run, &disk, start.as_ref()).unwrap();
-            let expected = entries.iter().filter(|(id, _)| start.is_none_or(|start| **id >= start));
-            for (id, entry) in expected {
-                assert_eq!(cursor.peek(&run, &disk).unwrap(), Some((*id, *entry)));
-                cursor.skip();
-            }
-            assert_eq!(cursor.peek(&run, &disk).unwrap(), None);
-        }
-    }
-
-    #[test]
-    fn any_damage_is_noticed() {
-        let entries: BTreeMap<_, _> = (0..200).map(|number| (id(number), here(number))).collect();
-        let (disk, _) = run(&entries);
-        let length = disk.len("index/1.run").unwrap();
-        for at in (0..length).step_by(37) {
-            disk.flip_bits("index/1.run", at, 0x10);
-            let noticed = match Run::open(&disk, "index/1.run") {
-                Err(_) => true,
-                Ok(run) => entries.keys().any(|id| run.find(&disk, id).is_err()),
-            };
-            assert!(noticed, "byte {at}");
-            disk.flip_bits("index/1.run", at, 0x10);
-        }
     }
 }

@@ -24,6 +24,8 @@ pub struct Sets {
     sets: BTreeMap<u64, Set>,
     /// Ids in memory, of all sets together.
     in_memory: usize,
+    /// How many that may be.
+    in_memory_max: usize,
 }
 
 /// One set.
@@ -56,6 +58,18 @@ impl Sets {
     /// # Errors
     /// When the disk fails.
     pub fn open(disk: Arc<dyn Disk>, reserve_bytes: u64) -> Result<Self, StoreError> {
+        Self::with_memory(disk, reserve_bytes, SET_IDS_IN_MEMORY_MAX)
+    }
+
+    /// The same with room for so many ids in memory.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn with_memory(
+        disk: Arc<dyn Disk>,
+        reserve_bytes: u64,
+        in_memory_max: usize,
+    ) -> Result<Self, StoreError> {
         if disk.exists(SET_DIRECTORY)? {
             for leaf in disk.list(SET_DIRECTORY)? {
                 disk.remove(&format!("{SET_DIRECTORY}/{leaf}"))?;
@@ -63,7 +77,7 @@ impl Sets {
         } else {
             disk.create_dir(SET_DIRECTORY)?;
         }
-        Ok(Self { disk, reserve_bytes, sets: BTreeMap::new(), in_memory: 0 })
+        Ok(Self { disk, reserve_bytes, sets: BTreeMap::new(), in_memory: 0, in_memory_max })
     }
 
     /// Adds ids to a set. A failure is kept and told by [`page`](Self::page).
@@ -147,7 +161,7 @@ impl Sets {
         set.fresh.extend_from_slice(ids);
         set.sorted = false;
         self.in_memory += ids.len();
-        while self.in_memory > SET_IDS_IN_MEMORY_MAX {
+        while self.in_memory > self.in_memory_max {
             let largest = self.sets.iter().max_by_key(|(_, set)| set.fresh.len()).map(|(number, _)| *number);
             let Some(largest) = largest else { break };
             self.spill(largest);
@@ -353,110 +367,3 @@ const ID_BYTES: u64 = 32;
 const READ_IDS: usize = 128;
 /// Bytes written at once.
 const WRITE_BYTES: usize = 64 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::disk::{Fault, SimDisk};
-    use std::collections::BTreeSet;
-
-    /// An id like any other.
-    fn id(number: u32) -> ChunkId {
-        ChunkId::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes())
-    }
-
-    /// All of a set, by pages of `limit`.
-    fn all(sets: &mut Sets, number: u64, limit: usize) -> Vec<ChunkId> {
-        let mut found: Vec<ChunkId> = Vec::new();
-        loop {
-            let page = sets.page(number, found.last().copied().as_ref(), limit).unwrap();
-            if page.is_empty() {
-                return found;
-            }
-            found.extend(page);
-        }
-    }
-
-    #[test]
-    fn a_set_larger_than_memory_comes_back_sorted_and_once() {
-        let disk = SimDisk::new(1 << 30);
-        let mut sets = Sets::open(Arc::new(disk.clone()), 0).unwrap();
-        let mut model = BTreeSet::new();
-        for batch in 0..150_u32 {
-            let ids: Vec<ChunkId> = (0..1_000).map(|number| id((batch * 700 + number) % 90_000)).collect();
-            model.extend(ids.iter().copied());
-            sets.add(1, &ids);
-            sets.add(2, &ids[..10]);
-        }
-        assert!(disk.files().len() > 3, "it went to disk");
-        assert_eq!(all(&mut sets, 1, 1_024), model.into_iter().collect::<Vec<_>>());
-        assert_eq!(all(&mut sets, 2, 7).len(), 1_500 - doubles(150, 10, 700, 90_000));
-        sets.remove(1);
-        sets.remove(2);
-        assert_eq!(disk.files(), []);
-        assert_eq!(sets.in_memory, 0);
-        assert_eq!(sets.page(1, None, 10).unwrap(), []);
-    }
-
-    /// How many of `batches` x `each` numbers (step, modulus) come twice.
-    fn doubles(batches: u32, each: u32, step: u32, modulus: u32) -> usize {
-        let all: Vec<u32> =
-            (0..batches).flat_map(|b| (0..each).map(move |n| (b * step + n) % modulus)).collect();
-        all.len() - all.iter().collect::<BTreeSet<_>>().len()
-    }
-
-    #[test]
-    fn many_files_of_one_set_are_merged() {
-        let disk = SimDisk::new(1 << 30);
-        let mut set = Set::default();
-        let mut model = BTreeSet::new();
-        disk.create_dir(SET_DIRECTORY).unwrap();
-        for batch in 0..150_u32 {
-            set.fresh = (0..20).map(|number| id(batch * 15 + number)).collect();
-            model.extend(set.fresh.iter().copied());
-            set.sorted = false;
-            set.write_fresh(&disk, 7, 0).unwrap();
-            set.fresh.clear();
-            assert!(set.runs.len() <= SET_RUNS_MAX);
-        }
-        let mut sets = Sets::open(Arc::new(SimDisk::new(0)), 0).unwrap();
-        sets.disk = Arc::new(disk);
-        sets.sets.insert(7, set);
-        assert_eq!(all(&mut sets, 7, 100), model.into_iter().collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_set_that_may_lack_ids_gives_no_page() {
-        let disk = SimDisk::new(1 << 30);
-        let mut sets = Sets::open(Arc::new(disk.clone()), 0).unwrap();
-        for batch in 0..32 {
-            sets.add(1, &(0..1_024).map(|number| id(batch * 1_024 + number)).collect::<Vec<_>>());
-        }
-        disk.fail_after(1, Fault::Io);
-        sets.add(1, &[id(1_000_000)]);
-        assert!(matches!(sets.page(1, None, 10), Err(StoreError::Disk(_))));
-        sets.remove(1);
-        sets.add(1, &[id(1)]);
-        assert_eq!(sets.page(1, None, 10).unwrap(), [id(1)]);
-    }
-
-    #[test]
-    fn what_an_earlier_run_left_is_removed() {
-        let disk = SimDisk::new(1 << 30);
-        disk.create_dir("tmp").unwrap();
-        disk.write_at("tmp/set-1-1.run", 0, &[0; 32]).unwrap();
-        let mut sets = Sets::open(Arc::new(disk.clone()), 0).unwrap();
-        assert_eq!(disk.files(), []);
-        assert_eq!(sets.page(1, None, 10).unwrap(), []);
-    }
-
-    #[test]
-    fn more_sets_than_the_bound_are_refused() {
-        let mut sets = Sets::open(Arc::new(SimDisk::new(1 << 20)), 0).unwrap();
-        for number in 0..=u64::try_from(SETS_MAX).unwrap() {
-            sets.add(number, &[id(1)]);
-        }
-        assert!(sets.page(64, None, 1).is_err());
-        assert_eq!(sets.page(63, None, 1).unwrap(), [id(1)]);
-    }
-}

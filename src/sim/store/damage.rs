@@ -10,10 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use super::crash::{check, chunk, equals_rebuild, Tester, OPTIONS};
-use super::disk::{Disk, DiskErrorKind};
-use super::segment::{segment_name, SegmentHeader};
-use super::service::{Reply, Request, ScanState, Service, StoreError};
 use crate::sim::disk::{Fault, SimDisk};
+use crate::store::disk::{Disk, DiskErrorKind};
+use crate::store::segment::{segment_name, SegmentHeader};
+use crate::store::service::{Reply, Request, ScanState, Service, StoreError};
 
 /// A store with these chunks, all of them acknowledged.
 fn filled(numbers: impl Iterator<Item = u64>) -> (SimDisk, Tester) {
@@ -183,7 +183,7 @@ fn a_failed_sync_acknowledges_nothing_and_loses_nothing() {
 fn one_failing_call_anywhere_loses_nothing_acknowledged() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     for (turn, fault) in [Fault::Io, Fault::Full].into_iter().enumerate() {
-        for call in (u64::try_from(turn).unwrap()..600).step_by(11) {
+        for call in (u64::try_from(turn).unwrap()..600).step_by(23) {
             let disk = SimDisk::new(1 << 24);
             disk.fail_after(call, fault);
             let mut tester = match Tester::open(&disk) {
@@ -250,7 +250,7 @@ fn a_newer_segment_is_refused_with_a_sentence() {
     tester.service.close();
     let mut header = SegmentHeader { number: 0, previous_bytes: 0 }.encode();
     header[8] = 9;
-    let sum = super::segment::checksum(&header[..24]);
+    let sum = crate::store::segment::checksum(&header[..24]);
     header[24..].copy_from_slice(&sum);
     disk.write_at(&segment_name(0), 0, &header).unwrap();
     let error = Service::open(Arc::new(disk), OPTIONS).unwrap_err();

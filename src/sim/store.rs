@@ -1,0 +1,10 @@
+//! Tests only: the store on simulated disks.
+//!
+//! Owns what the store cannot test by itself, for it knows no disk: crashes, rot, failures, full disks.
+
+mod crash;
+mod damage;
+mod feeds;
+mod runs;
+mod sets;
+mod walks;
