@@ -166,6 +166,8 @@ pub mod replicate {
 pub mod node {
     //! Floor 3: all machines as one value.
     pub mod activity;
+    mod admit;
+    pub mod after;
     pub mod api;
     pub mod backup;
     pub mod boot;
@@ -195,6 +197,7 @@ pub mod node {
     pub mod ports;
     pub mod reach;
     mod reader;
+    mod recover;
     pub mod restore;
     mod scan;
     mod sink;

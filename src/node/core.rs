@@ -137,7 +137,7 @@ pub(super) enum Pending {
         peer: NodeId,
     },
     /// Settings were saved; then go on with this.
-    Save(super::enter::AfterSave),
+    Save(super::after::AfterSave),
     /// Numbers of the store for a status call.
     Stats(CallId),
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::after::{AfterAppend, AfterSave};
 use super::core::Core;
-use super::enter::{AfterAppend, AfterSave};
 use super::member::{Membership, SnapshotFact};
 use crate::base::ids::{FolderId, SnapshotId};
 use crate::feed::entry::{Body, SnapshotEntry, SnapshotText};

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::activity::Level;
+use super::after::AfterAppend;
 use super::api::{ApiError, FolderAdd};
 use super::backup::Backup;
 use super::core::{Core, Duty};
 use super::drafts::Draft;
-use super::enter::AfterAppend;
 use super::member::Membership;
 use super::names;
 use super::outcome::{BackupError, BackupJob, Outcome, Parent, Progress, Report};

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::activity::Level;
+use super::after::AfterAppend;
 use super::core::{Core, Pending};
-use super::enter::AfterAppend;
 use crate::base::ids::{FeedId, NodeId, SnapshotId};
 use crate::base::limits::{FEED_ENTRIES_MESSAGE_BYTES_MAX, HEADS_PER_MESSAGE_MAX};
 use crate::feed::entry::{Begin, Body, FeedError, Head};

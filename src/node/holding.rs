@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::activity::Level;
+use super::after::AfterAppend;
 use super::core::{Core, Duty};
-use super::enter::AfterAppend;
 use super::keep::{Keep, KeepEnd};
 use crate::base::ids::{ChunkId, NodeId, SnapshotId};
 use crate::base::limits::KEEP_RETRY;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::activity::Level;
+use super::after::AfterSave;
 use super::core::Core;
-use super::enter::AfterSave;
 use crate::base::ids::NodeId;
 use crate::base::limits::{CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, REACH_ADDRESSES_MAX};
 use crate::base::units::{Span, Time};

@@ -6,10 +6,10 @@
 use serde_json::{json, Value};
 
 use super::activity::Level;
+use super::after::AfterAppend;
 use super::api::ApiError;
 use super::boot::role_word;
 use super::core::{Core, Duty, Pending};
-use super::enter::AfterAppend;
 use super::list::{List, ListJob};
 use super::member::SnapshotFact;
 use super::names::{self, Place, Wanted};

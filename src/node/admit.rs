@@ -1,0 +1,158 @@
+//! Letting others in: the invitation, and what a joiner and its inviter tell each other once the code was right.
+//!
+//! The Admit entry is durable before the joiner hears of it. Read `node/enter.rs` for the joiner's side.
+
+use std::net::SocketAddr;
+
+use rand_core::RngCore;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::activity::Level;
+use super::after::AfterAppend;
+use super::api::ApiError;
+use super::boot::{encode_keys, role_word};
+use super::core::Core;
+use super::member::Keys;
+use super::ports::{CallId, Ending};
+use crate::feed::entry::{author_of, Admit, Body, Role};
+use crate::peer::event::CloseReason;
+use crate::seal::keys::StoreKeys;
+
+/// An open invitation.
+pub(super) struct Invitation {
+    /// Who waits for it, if somebody does.
+    pub(super) call: Option<CallId>,
+    /// For which role.
+    pub(super) role: Role,
+}
+
+/// What a joiner says of itself.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Application {
+    /// Public signing key.
+    pub(super) signing: [u8; 32],
+    /// Public channel key.
+    pub(super) channel: [u8; 32],
+    /// Its name.
+    pub(super) name: String,
+}
+
+/// What an inviter answers.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Welcome {
+    /// As `boot::encode_keys` writes them.
+    pub(super) keys: Vec<u8>,
+    /// The joiner's Admit chain.
+    pub(super) chain: Vec<Vec<u8>>,
+}
+
+impl Core {
+    /// `invite`: lets a node in.
+    pub(super) fn call_invite(&mut self, call: CallId, role: Role, wait: bool) {
+        let is_full = self.member.as_ref().is_some_and(|member| member.keys.role() == Role::Full);
+        if !is_full {
+            let error = ApiError::new(
+                "not_full",
+                "only a full node of a vault can invite",
+                "run `nuthatch invite` on a full node",
+            );
+            return self.end_call(call, Err(error));
+        }
+        let number = self.rng.next_u64() % 100_000_000;
+        let code = format!("{number:08}");
+        if let Err(error) = self.endpoint.open_invitation(self.now.time, &code) {
+            return self
+                .end_call(call, Err(ApiError::new("internal", error.to_string(), "please report this")));
+        }
+        let addresses: Vec<String> = self.listening.iter().map(ToString::to_string).collect();
+        let expires_us = crate::base::limits::PAIRING_TIME_MAX.as_micros();
+        let shown = format!("{} {}", &code[..4], &code[4..]);
+        self.json(call, json!({"event": "open", "code": shown, "role": role_word(role), "expires_us": expires_us, "addresses": addresses}));
+        if !wait {
+            self.end_call(call, Ok(Ending::Complete));
+        }
+        self.entering.invitation = Some(Invitation { call: wait.then_some(call), role });
+        self.announce();
+        self.note(Level::Info, "members", "an invitation is open");
+    }
+
+    /// The client of an invitation went away: it closes.
+    pub(super) fn entering_dropped(&mut self, call: CallId) {
+        if self.entering.invitation.as_ref().is_some_and(|invitation| invitation.call == Some(call)) {
+            self.endpoint.close_invitation(self.now.time);
+            self.entering.invitation = None;
+            self.announce();
+        }
+    }
+
+    /// Somebody knows the code: admit it.
+    pub(super) fn pair_requested(&mut self, ticket: u64, hello: &[u8], from: SocketAddr) {
+        let Some(role) = self.entering.invitation.as_ref().map(|invitation| invitation.role) else { return };
+        let Ok((application, [])) = postcard::take_from_bytes::<Application>(hello) else { return };
+        let node = author_of(&application.signing);
+        let admit = Admit {
+            signing: application.signing,
+            channel: application.channel,
+            role,
+            name: application.name.clone(),
+        };
+        let Some(member) = &self.member else { return };
+        let keys = match (&member.keys, role) {
+            (Keys::Full(full), Role::Full) => Keys::Full(full.clone()),
+            (keys, _) => Keys::Store(StoreKeys {
+                vault: keys.vault(),
+                root_public: keys.root_public(),
+                door: keys.door().clone(),
+            }),
+        };
+        let chain_before = member.view.admit_chain(&member.node);
+        self.note(Level::Info, "members", format!("{} joins from {from}", application.name));
+        let wall = self.now.wall;
+        let Some(member) = &mut self.member else { return };
+        let Ok((applied, bytes)) = member.append(wall, Body::Admit(admit)) else { return };
+        let chain = chain_before.into_iter().chain([bytes.clone()]).collect();
+        let Ok(payload) = postcard::to_stdvec(&Welcome { keys: encode_keys(&keys), chain }) else { return };
+        let then = AfterAppend::Admitted { ticket, payload, name: application.name, node };
+        self.keep_entries(vec![(applied, bytes)], None, Vec::new(), then);
+    }
+
+    /// The invitation is over.
+    pub(super) fn invitation_closed(&mut self, reason: CloseReason) {
+        let Some(invitation) = self.entering.invitation.take() else { return };
+        let (word, message) = match reason {
+            CloseReason::Used => ("used", "the invitation was used"),
+            CloseReason::Attempts => ("attempts", "the invitation is closed: too many wrong codes"),
+            CloseReason::Expired => ("expired", "the invitation has expired"),
+            CloseReason::Withdrawn => ("withdrawn", "the invitation was withdrawn"),
+        };
+        let level = if reason == CloseReason::Attempts { Level::Warn } else { Level::Info };
+        self.note(level, "members", message);
+        self.announce();
+        let Some(call) = invitation.call else { return };
+        self.json(call, json!({"event": "closed", "reason": word}));
+        let ending = if reason == CloseReason::Used {
+            Ok(Ending::Complete)
+        } else {
+            Err(ApiError::new("invitation_closed", message, "run `nuthatch invite` again"))
+        };
+        self.end_call(call, ending);
+    }
+
+    /// A node that was not in the roster proved that it is a member.
+    pub(super) fn introduced(&mut self, introduced: &crate::feed::roster::Member, chain: &[Vec<u8>]) {
+        let Some(member) = &mut self.member else { return };
+        match member.view.introduce(chain) {
+            Ok(_) => {
+                self.note(Level::Info, "members", format!("{} introduced itself", introduced.name));
+                self.roster_changed();
+            }
+            Err(error) => log::debug!("an introduction was refused: {error}"),
+        }
+    }
+
+    /// A connection attempt failed: addresses have their own pauses, nothing else follows.
+    pub(super) fn connect_failed(&mut self, address: SocketAddr) {
+        log::debug!("nobody of this vault answered at {address}");
+    }
+}

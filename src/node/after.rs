@@ -1,0 +1,149 @@
+//! What follows when something is durable: an entry that others may see from now on, or a setting.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use super::activity::Level;
+use super::api::ApiError;
+use super::core::{Core, Pending};
+use super::ports::{CallId, Ending};
+use crate::base::ids::{FolderId, NodeId};
+use crate::store::service::{Request, StoreError};
+
+/// What follows when entries are durable.
+#[derive(Debug)]
+pub enum AfterAppend {
+    /// Nothing.
+    Nothing,
+    /// The vault exists.
+    Initialised {
+        /// Who waits for the words.
+        call: CallId,
+        /// The words.
+        phrase: zeroize::Zeroizing<String>,
+    },
+    /// The joiner is a member: welcome it.
+    Admitted {
+        /// Its request.
+        ticket: u64,
+        /// The answer.
+        payload: Vec<u8>,
+        /// Its name.
+        name: String,
+        /// Its id.
+        node: NodeId,
+    },
+    /// A call has done what it should, with this result.
+    Done {
+        /// Which call.
+        call: CallId,
+        /// The result.
+        value: serde_json::Value,
+    },
+    /// A snapshot is published.
+    Published {
+        /// Of which folder.
+        folder: FolderId,
+        /// Calls that are told.
+        announce: bool,
+    },
+}
+
+/// What follows when settings are saved.
+#[derive(Debug)]
+pub enum AfterSave {
+    /// Nothing.
+    Nothing,
+    /// This node is a member by pairing.
+    Joined {
+        /// The inviter.
+        from: SocketAddr,
+    },
+    /// A snapshot is a draft.
+    Drafted {
+        /// Of which folder.
+        folder: FolderId,
+    },
+}
+
+impl Core {
+    /// Saves settings, then does what follows.
+    pub(super) fn save(&mut self, settings: Vec<(String, Option<Vec<u8>>)>, then: AfterSave) {
+        self.ask_store(Pending::Save(then), |op| Request::Save { op, settings });
+    }
+
+    /// Entries are durable: what follows.
+    pub(super) fn after_append(&mut self, then: AfterAppend) {
+        match then {
+            AfterAppend::Nothing => {}
+            AfterAppend::Initialised { call, phrase } => {
+                self.become_member();
+                let Some(member) = &self.member else { return };
+                let name = self.setup.config.name.clone().unwrap_or_else(|| self.setup.host_name.clone());
+                let value = json!({"vault": member.keys.vault().hex(), "node": member.node.hex(), "name": name, "recovery_phrase": *phrase});
+                self.json(call, value);
+                self.note(Level::Info, "members", "a new vault was made");
+                self.end_call(call, Ok(Ending::Complete));
+                self.describe_self();
+                self.announce();
+            }
+            AfterAppend::Admitted { ticket, payload, name, node } => {
+                if let Err(error) = self.endpoint.answer_pairing(self.now.time, ticket, payload) {
+                    log::warn!("the joiner was not answered: {error}");
+                }
+                if let Some(call) = self.entering.invitation.as_ref().and_then(|invitation| invitation.call) {
+                    self.json(call, json!({"event": "joined", "node": node.hex(), "name": name}));
+                }
+            }
+            AfterAppend::Done { call, value } => {
+                self.json(call, value);
+                self.end_call(call, Ok(Ending::Complete));
+            }
+            AfterAppend::Published { folder, announce } => self.published(folder, announce),
+        }
+    }
+
+    /// The disk did not take entries.
+    pub(super) fn append_failed(&mut self, then: AfterAppend, reason: &str) {
+        let error = ApiError::new(
+            "disk",
+            format!("the disk did not take it: {reason}"),
+            "free space on the node's disk and try again",
+        );
+        match then {
+            AfterAppend::Initialised { call, .. } | AfterAppend::Done { call, .. } => {
+                self.end_call(call, Err(error))
+            }
+            AfterAppend::Published { folder, .. } => self.backup_failed(folder, error),
+            AfterAppend::Nothing | AfterAppend::Admitted { .. } => {}
+        }
+    }
+
+    /// Settings are saved, or not.
+    pub(super) fn saved(&mut self, then: AfterSave, result: Result<(), StoreError>) {
+        let failure = result.err().map(|error| {
+            ApiError::new(
+                "disk",
+                format!("the disk did not take it: {error}"),
+                "free space on the node's disk and try again",
+            )
+        });
+        match (then, failure) {
+            (AfterSave::Nothing, None) => {}
+            (AfterSave::Nothing, Some(error)) => self.note(Level::Error, "store", error.to_string()),
+            (AfterSave::Joined { .. }, Some(error)) => {
+                self.member = None;
+                self.way_fails(error);
+            }
+            (AfterSave::Joined { from }, None) => {
+                self.become_member();
+                self.way_says("the code was right; connecting");
+                self.reach.add_now(self.now.time, from);
+                self.announce();
+            }
+            (AfterSave::Drafted { folder }, None) => self.published(folder, true),
+            (AfterSave::Drafted { folder }, Some(error)) => self.backup_failed(folder, error),
+        }
+    }
+}

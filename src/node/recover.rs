@@ -1,0 +1,178 @@
+//! Coming back from the 24 words: the root admits this node, and what it replaces is removed in the root's name.
+//!
+//! Nothing is written before a member has answered. The root secret is wiped when the call ends. Read `node/enter.rs`
+//! first.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use super::activity::Level;
+use super::after::AfterAppend;
+use super::api::ApiError;
+use super::core::Core;
+use super::enter::{member_settings, Way, WayKind};
+use super::member::{Keys, Membership};
+use super::ports::{CallId, Ending};
+use crate::base::ids::{EntryHash, FeedId, NodeId};
+use crate::base::limits::ENTER_TIME_MAX;
+use crate::feed::entry::{sign, Admit, Body, Entry, Remove, Role};
+use crate::seal::keys::{NodeSecret, RootSecret};
+use crate::seal::phrase;
+
+/// What `recover` keeps while it runs.
+pub(super) struct Recovery {
+    /// Wiped when it is dropped.
+    pub(super) root: RootSecret,
+    /// The root's feed that admits this node.
+    pub(super) feed: FeedId,
+    /// That entry.
+    pub(super) admit: Vec<u8>,
+    /// The node that this one takes the place of.
+    pub(super) replace: Option<String>,
+}
+
+impl Core {
+    /// `recover`: back from the 24 words.
+    pub(super) fn call_recover(
+        &mut self,
+        call: CallId,
+        words: &str,
+        peer: Option<SocketAddr>,
+        replace: Option<String>,
+        names: (Option<String>, Option<String>),
+    ) {
+        if let Err(error) = self.check_outside().and_then(|()| self.take_names(names.0, names.1)) {
+            return self.end_call(call, Err(error));
+        }
+        let root = match phrase::from_words(words) {
+            Ok(root) => root,
+            Err(error) => {
+                let hint = "compare the words with the recovery sheet, in order";
+                return self.end_call(call, Err(ApiError::new("bad_phrase", error.to_string(), hint)));
+            }
+        };
+        let secret = self.new_secret();
+        let feed = self.root_feed(&root);
+        let admit = match self.sign_admit(&root, feed, &secret) {
+            Ok(admit) => admit,
+            Err(error) => return self.end_call(call, Err(error)),
+        };
+        let own = FeedId { node: secret.node_id(), random: self.random() };
+        let mut member = Membership::new(secret, Keys::Full(root.full_keys()), own);
+        if let Err(error) = member.view.introduce(std::slice::from_ref(&admit)) {
+            return self
+                .end_call(call, Err(ApiError::new("internal", error.to_string(), "please report this")));
+        }
+        self.member = Some(member);
+        self.open_endpoint(vec![admit.clone()]);
+        self.way_begins(call, WayKind::Seeking(Box::new(Recovery { root, feed, admit, replace })));
+        let now = self.now.time;
+        match peer {
+            Some(address) => self.reach.add_now(now, address),
+            None => self.way_says("looking for a device of the vault on this network"),
+        }
+        self.reach.recheck(now);
+    }
+
+    /// A member of the vault to recover was seen: it is tried at once.
+    pub(super) fn entering_vault_sighted(&mut self, addresses: &[SocketAddr]) {
+        if matches!(self.entering.way, Some(Way { kind: WayKind::Seeking(_), .. })) {
+            for address in addresses {
+                self.reach.add(self.now.time, *address, None);
+            }
+        }
+    }
+
+    /// A first session stands.
+    pub(super) fn entered_up(&mut self, node: NodeId) {
+        let Some(Way { kind: WayKind::Seeking(_), .. }) = &self.entering.way else { return };
+        let Some(mut way) = self.entering.way.take() else { return };
+        let WayKind::Seeking(recovery) = way.kind else { return };
+        let Some(member) = &mut self.member else { return };
+        let settings = member_settings(member, std::slice::from_ref(&recovery.admit));
+        let admit = recovery.admit.clone();
+        let applied = member.view.apply(&admit);
+        way.kind = WayKind::Settling(recovery);
+        way.until = self.now.time + ENTER_TIME_MAX;
+        self.entering.way = Some(way);
+        match applied {
+            Ok(applied) => self.keep_entries(vec![(applied, admit)], None, settings, AfterAppend::Nothing),
+            Err(error) => log::debug!("the own admission is known already: {error}"),
+        }
+        self.way_says(&format!("connected to {}", node.short()));
+        self.announce();
+    }
+
+    /// The recovered node knows what the vault knows: it takes the lost node's place, if it should.
+    pub(super) fn way_recovered(&mut self) {
+        let Some(way) = self.entering.way.take() else { return };
+        let WayKind::Settling(recovery) = way.kind else { return };
+        let mut adopted = Vec::new();
+        if let Some(lost) = &recovery.replace {
+            match self.find_node(lost) {
+                Ok(node) => adopted = self.take_place_of(node, &recovery),
+                Err(error) => return self.end_call(way.call, Err(error)),
+            }
+        }
+        let Some(member) = &self.member else { return };
+        let (vault, node) = (member.keys.vault().hex(), member.node.hex());
+        self.json(
+            way.call,
+            json!({"event": "recovered", "vault": vault, "node": node, "role": "full", "adopted": adopted}),
+        );
+        self.note(Level::Info, "members", "this node was recovered from the phrase");
+        self.end_call(way.call, Ok(Ending::Complete));
+        self.describe_self();
+    }
+
+    /// Removes the lost node in the root's name and adopts its folders.
+    fn take_place_of(&mut self, lost: NodeId, recovery: &Recovery) -> Vec<String> {
+        let Some(member) = &mut self.member else { return Vec::new() };
+        let folders = super::folders::folders_of(member, &lost);
+        let heads = member.view.heads().into_iter().filter(|head| head.feed.node == lost).collect();
+        let head = member.view.head(&recovery.feed);
+        let (sequence, previous) =
+            head.map_or((0, EntryHash::from_bytes([0; 32])), |head| (head.length, head.hash));
+        let body = Body::Remove(Remove { node: lost, heads });
+        let entry = Entry { feed: recovery.feed, sequence, previous, wall: self.now.wall, body };
+        match sign(&entry, &recovery.root.signing_key())
+            .and_then(|bytes| member.view.apply(&bytes).map(|applied| (applied, bytes)))
+        {
+            Ok(signed) => self.keep_entries(vec![signed], None, Vec::new(), AfterAppend::Nothing),
+            Err(error) => {
+                self.note(Level::Error, "members", format!("the lost node was not removed: {error}"))
+            }
+        }
+        let names = folders.iter().map(|(_, text, _)| text.name.clone()).collect();
+        for (entry, text, _) in folders {
+            self.append_folder(entry.folder, entry.kind, entry.copies, &text, false, AfterAppend::Nothing);
+        }
+        names
+    }
+
+    /// A new feed of the vault's root.
+    pub(super) fn root_feed(&mut self, root: &RootSecret) -> FeedId {
+        FeedId { node: NodeId::from_bytes(*root.vault().as_bytes()), random: self.random() }
+    }
+
+    /// The root admits this node, as the first entry of `feed`.
+    pub(super) fn sign_admit(
+        &self,
+        root: &RootSecret,
+        feed: FeedId,
+        secret: &NodeSecret,
+    ) -> Result<Vec<u8>, ApiError> {
+        let name = self.setup.config.name.clone().unwrap_or_else(|| self.setup.host_name.clone());
+        let admit = Admit {
+            signing: secret.signing_public(),
+            channel: secret.channel_public(),
+            role: Role::Full,
+            name,
+        };
+        let previous = EntryHash::from_bytes([0; 32]);
+        let entry = Entry { feed, sequence: 0, previous, wall: self.now.wall, body: Body::Admit(admit) };
+        sign(&entry, &root.signing_key())
+            .map_err(|error| ApiError::new("bad_name", error.to_string(), "choose a shorter name"))
+    }
+}
