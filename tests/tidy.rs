@@ -23,13 +23,12 @@ const FLOORS: [(&str, u8); 11] = [
 
 /// Files that are longer, with the lines they may have at the most. `limits.rs` is one list; the others are to be split:
 /// no number here may grow, and no file may be added.
-const LONG_FILES: [(&str, usize); 15] = [
+const LONG_FILES: [(&str, usize); 14] = [
     ("base/limits.rs", 600),
     ("node/backup.rs", 537),
     ("node/build.rs", 585),
     ("node/calls.rs", 489),
     ("node/core.rs", 529),
-    ("node/enter.rs", 798),
     ("node/folders.rs", 528),
     ("node/restore.rs", 544),
     ("node/status.rs", 534),
