@@ -112,6 +112,14 @@ fn link(home: Option<&Path>) -> Result<Link, Fail> {
 /// `folder add`.
 fn folder_add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
     let directory = absolute(&options.directory)?;
+    if !directory.is_dir() {
+        let message = format!("{} is no directory", directory.display());
+        return Err(Fail::new(
+            "bad_directory",
+            message,
+            "check the path; a folder is added where its files are",
+        ));
+    }
     let (value, ending) = link.value(&Call::FolderAdd(api::FolderAdd {
         name: options.name,
         directory: directory.as_os_str().as_bytes().to_vec(),

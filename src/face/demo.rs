@@ -45,11 +45,11 @@ pub fn demo(out: Out, options: &Demo) -> Result<Exit, Fail> {
     let clock = Clock::new();
     let mut play =
         Play { out, bar: out.bar(), clock, began: clock.time(), stage, outcome: Outcome::default() };
-    let source = match source {
-        Some(source) => source,
-        None => play.make_files(options)?,
+    let played = match source {
+        Some(source) => play.perform(&source),
+        None => play.make_files(options).and_then(|source| play.perform(&source)),
     };
-    play.perform(&source)?;
+    played.map_err(|fail| play.stage.seen(fail))?;
     let Play { outcome, stage, .. } = play;
     drop(stage);
     let outcome = Outcome { elapsed: clock.time().since(Time::ZERO), ..outcome };

@@ -35,6 +35,8 @@ struct Props {
     children: Vec<Option<Child>>,
     /// The directory; None once it is removed.
     directory: Option<PathBuf>,
+    /// A signal came: what fails from now on fails because of it.
+    interrupted: bool,
 }
 
 /// A running node.
@@ -72,7 +74,11 @@ impl Stage {
         let directory = parent.join(format!("nuthatch-demo-{}", hex(&seed[..4])));
         let mut builder = DirBuilder::new();
         builder.mode(0o700).create(&directory).map_err(|error| Fail::file("make", &directory, &error))?;
-        let props = Arc::new(Mutex::new(Props { children: Vec::new(), directory: Some(directory.clone()) }));
+        let props = Arc::new(Mutex::new(Props {
+            children: Vec::new(),
+            directory: Some(directory.clone()),
+            interrupted: false,
+        }));
         let stage = Self { props, directory };
         stage.watch()?;
         Ok(stage)
@@ -168,6 +174,16 @@ impl Stage {
         fail
     }
 
+    /// What a failure is, seen from outside: nothing to speak of if a signal was its cause.
+    #[must_use]
+    pub fn seen(&self, fail: Fail) -> Fail {
+        if self.props().interrupted {
+            Fail::silent(Exit::Interrupted)
+        } else {
+            fail
+        }
+    }
+
     /// The log file of a node.
     fn log_of(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.log"))
@@ -195,7 +211,9 @@ impl Stage {
         let props = Arc::clone(&self.props);
         let wait = move || {
             smol::block_on(signal.wait());
-            clear(&mut props.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut props = props.lock().unwrap_or_else(PoisonError::into_inner);
+            props.interrupted = true;
+            clear(&mut props);
             std::process::exit(i32::from(Exit::Interrupted.number()));
         };
         let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(wait);

@@ -108,7 +108,13 @@ impl Fail {
 }
 
 impl From<ApiError> for Fail {
-    fn from(error: ApiError) -> Self {
+    fn from(mut error: ApiError) -> Self {
+        // Messages of the lower floors end with what to do: that is the hint.
+        if error.hint.is_empty() {
+            if let Some((message, hint)) = error.message.rsplit_once("; ") {
+                (error.hint, error.message) = (hint.to_owned(), message.to_owned());
+            }
+        }
         Self { error: Some(error), exit: Exit::Failed }
     }
 }

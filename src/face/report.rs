@@ -3,8 +3,10 @@
 //! Takes the JSON of the API and makes lines; prints nothing. What is missing or null in it is shown as `-`, never as zero
 //! and never as good.
 
-use super::show::{bytes, count, number, span, text, Table};
+use super::show::{bytes, count, name, number, span, text, Table};
 use crate::base::units::Span;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::Engine as _;
 use serde_json::Value;
 
 /// A text in an object; empty when there is none.
@@ -40,6 +42,16 @@ fn number_cell(value: &Value, key: &str) -> String {
 /// A size; `-` when it is unknown.
 fn bytes_cell(value: &Value, key: &str) -> String {
     amount(value, key).map_or_else(|| "-".to_owned(), bytes)
+}
+
+/// A path, safe on a terminal; its exact bytes stand beside it where it is not UTF-8.
+#[must_use]
+pub fn path(value: &Value, key: &str) -> String {
+    let exact = word(value, &format!("{key}_base64"));
+    match BASE64.decode(exact) {
+        Ok(bytes) if !bytes.is_empty() => name(&bytes),
+        _ => text(word(value, key)),
+    }
 }
 
 /// The first eight digits of an id.
@@ -249,7 +261,7 @@ pub fn snapshot(line: &Value) -> String {
         ));
     }
     for entry in items(&line["unreadable"]) {
-        out.push_str(&format!("  {}: {}\n", text(word(entry, "path")), text(word(entry, "reason"))));
+        out.push_str(&format!("  {}: {}\n", path(entry, "path"), text(word(entry, "reason"))));
     }
     out
 }
@@ -277,10 +289,10 @@ pub fn entry(line: &Value) -> String {
     };
     let size = if kind == '-' { bytes_cell(line, "size_bytes") } else { String::new() };
     let time = word(line, "mtime");
-    let path = text(word(line, "path"));
+    let path = path(line, "path");
     let tail = match word(line, "target") {
         "" => String::new(),
-        target => format!(" -> {}", text(target)),
+        _ => format!(" -> {}", self::path(line, "target")),
     };
     let slash = if kind == 'd' { "/" } else { "" };
     format!("{kind}{} {size:>9}  {time:<20}  {path}{slash}{tail}\n", permissions(word(line, "mode")))
@@ -348,6 +360,8 @@ mod tests {
         assert_eq!(entry(&line), "-rwxr-xr--   1.50 kB  2024-01-01T00:00:00Z  a/b\n");
         let line = json!({"path": "l", "kind": "symlink", "mode": "0777", "target": "a\nb"});
         assert!(entry(&line).ends_with("  l -> a\\nb\n"));
+        let line = json!({"path": "\u{fffd}", "path_base64": "/w==", "kind": "file"});
+        assert!(entry(&line).ends_with("  \\xff\n"));
     }
 
     #[test]

@@ -121,6 +121,9 @@ impl Default for Config {
 /// When the text is wrong already, the key does not exist, or the value does not fit it.
 pub fn set(text: &str, key: &str, value: &str) -> Result<String, ConfigError> {
     Config::parse(text)?;
+    // The first change of a home without a file gives it one that explains itself.
+    let fresh = sample();
+    let text = if text.trim().is_empty() { &fresh } else { text };
     let found = key_named(key).ok_or_else(|| unknown(key, None))?;
     let fitting = candidates(value)
         .into_iter()
@@ -147,7 +150,7 @@ pub fn sample() -> String {
             section = key.section();
             text.push_str(&format!("\n[{section}]\n"));
         }
-        text.push_str(&format!("# {}\n# {}.\n", key.meaning, key.range));
+        text.push_str(&format!("# {}\n# Give {}.\n", key.meaning, key.range));
         text.push_str(&format!("{}\n", key.commented()));
     }
     text
@@ -371,6 +374,7 @@ mod tests {
         let after = set(&sample(), "node.capacity", "200GB").unwrap();
         assert_eq!(after.lines().count(), sample().lines().count());
         assert!(after.contains("\ncapacity = \"200GB\"\n"));
+        assert_eq!(set("", "node.capacity", "200GB"), Ok(after.clone()));
         let again = set(&after, "node.capacity", "all").unwrap();
         assert_eq!(Config::parse(&again), Ok(Config::default()));
         assert_eq!(again.lines().count(), sample().lines().count());
