@@ -29,17 +29,17 @@ impl Bar {
 
     /// Shows words while the end is not known.
     pub fn say(&self, words: String) {
-        self.line.set_style(spinner());
         self.line.set_message(words);
+        self.line.set_style(spinner());
         self.line.tick();
     }
 
     /// Shows how much of a whole is done.
     pub fn part(&self, words: String, done: u64, whole: u64) {
-        self.line.set_style(measured());
+        self.line.set_message(words);
         self.line.set_length(whole);
         self.line.set_position(done.min(whole));
-        self.line.set_message(words);
+        self.line.set_style(measured());
     }
 
     /// Shows a progress line of a backup.
