@@ -227,7 +227,7 @@ mod tests {
     fn the_phrase_is_numbered_in_columns() {
         let phrase: Vec<String> = (1..=24).map(|number| format!("w{number}")).collect();
         let told = vault_made(&json!({"recovery_phrase": phrase.join(" "), "name": "attic"}));
-        assert!(told.contains("\n   1 w1            7 w7           13 w13          19 w19\n"), "{told}");
+        assert!(told.contains("\n   1 w1           7 w7          13 w13         19 w19\n"), "{told}");
         for number in 1..=24 {
             assert!(told.contains(&format!("{number} w{number}")), "{number}");
         }
