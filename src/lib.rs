@@ -195,11 +195,14 @@ pub mod node {
     pub mod outcome;
     mod parts;
     pub mod ports;
+    mod queue;
     pub mod reach;
     mod reader;
     mod recover;
     pub mod restore;
+    mod root;
     mod scan;
+    mod scanned;
     mod sink;
     pub mod source;
     pub mod status;
@@ -274,6 +277,7 @@ pub mod sim {
     pub mod disk;
     #[cfg(test)]
     mod duties;
+    mod file_answers;
     pub mod files;
     mod medium;
     pub mod net;

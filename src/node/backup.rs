@@ -10,9 +10,8 @@
 //!                  +--- parent's manifest lost ------- Manifest --> Flush --> Finished(Changed)
 //! ```
 //!
-//! Owns the order of the passes and the refusals: a root that is missing, another one or suddenly empty is never taken
-//! for a deletion, and is looked at once more after the last file was read. The passes themselves are `node/join.rs`,
-//! `node/build.rs` and `node/manifest.rs`. An unchanged folder costs one pass over stats and the parent's tree.
+//! Owns the order of the passes. The root is looked at before the first file and after the last (`node/root.rs`); the
+//! passes themselves are `node/compare.rs`, `node/build.rs` and `node/manifest.rs`. An unchanged folder costs one pass over stats and the parent's tree.
 
 use std::rc::Rc;
 
@@ -21,15 +20,15 @@ use super::compare::{Compare, Compared};
 use super::content::Tools;
 use super::duty::{Ask, Ops, Told};
 use super::join::Join;
-use super::manifest::{Manifest, Merge, Merged};
+use super::manifest::{Merge, Merged};
 pub use super::outcome::{BackupError, BackupJob, Outcome, Parent, Progress, Report};
-use super::ports::{FileError, FileErrorKind, FileReply, FileRequest, RootFacts};
+use super::ports::{FileError, FileReply, RootFacts};
 use super::reader::{Form, Reader};
+use super::root::{self, Marker};
 use super::scan::Walker;
+use super::scanned::{Meter, Scanned};
 use super::sink::{Out, Sink};
 use crate::base::ids::ChunkId;
-use crate::base::limits::RACY_SPAN;
-use crate::feed::entry::Counts;
 use crate::file::cut::Gear;
 use crate::file::entry::InlineCodec;
 use crate::seal::sealed::Sealer;
@@ -60,15 +59,13 @@ pub struct Backup {
     /// Where it stands.
     state: State,
     /// The root as it was at the start.
-    marker: (u64, u64),
+    marker: Marker,
     /// Nothing can be done before something is told.
     idle: bool,
     /// This turn's work is done.
     worked: bool,
-    /// Entries counted when progress was last told.
-    told_entries: u64,
-    /// Bytes counted then.
-    told_bytes: u64,
+    /// Tells progress now and then.
+    meter: Meter,
 }
 
 /// The states of a [`Backup`].
@@ -94,26 +91,13 @@ enum State {
     Over,
 }
 
-/// What a pass over the folder found.
-#[derive(Debug)]
-struct Scanned {
-    /// Root of the new tree; None: all is as the parent has it.
-    tree: Option<ChunkId>,
-    /// Files, directories, bytes.
-    counts: Counts,
-    /// What a person should hear of.
-    report: Report,
-    /// Ids that the parent needed and this tree does not.
-    dropped: u64,
-}
-
 impl Backup {
     /// A backup that has not begun; `duty` numbers its operations.
     #[must_use]
     pub fn new(job: BackupJob, duty: u64) -> Self {
         let mut sink = Sink::new(Ops::new(duty), duty);
         let gear = Rc::new(Gear::new(&job.cut_key));
-        let op = ask_root(&job, &mut sink);
+        let op = root::ask(&job, &mut sink);
         Self {
             job,
             duty,
@@ -123,8 +107,7 @@ impl Backup {
             marker: (0, 0),
             idle: false,
             worked: false,
-            told_entries: 0,
-            told_bytes: 0,
+            meter: Meter::default(),
         }
     }
 
@@ -147,9 +130,7 @@ impl Backup {
                     State::Manifest(_, _, merge) => merge.parent(),
                     _ => None,
                 };
-                if let Some(reader) = reader {
-                    reader.chunk_came(op, result, sealer);
-                }
+                reader.map(|reader| reader.chunk_came(op, result, sealer));
             }
             Told::Kept { .. } => {}
         }
@@ -158,17 +139,16 @@ impl Backup {
     /// The next thing it wants or tells; drained to None. At most one piece is cut and sealed until then.
     pub fn poll(&mut self, sealer: &mut Sealer) -> Option<BackupOutput> {
         loop {
-            if let Some(error) = self.sink.take_failure() {
-                self.end(Err(error));
+            match (&self.state, self.sink.take_failure()) {
+                (State::Ended(Err(_)) | State::Over, _) | (_, None) => {}
+                (_, Some(error)) => self.end(Err(error)),
             }
             if let Some(ask) = self.sink.asks.pop_front() {
                 return Some(BackupOutput::Ask(ask));
             }
-            if let State::Ended(_) = self.state {
-                let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else {
-                    return None;
-                };
-                return Some(BackupOutput::Finished(result.map(|outcome| *outcome)));
+            match std::mem::replace(&mut self.state, State::Over) {
+                State::Ended(result) => return Some(BackupOutput::Finished(result.map(|outcome| *outcome))),
+                going => self.state = going,
             }
             if self.idle || self.worked || matches!(self.state, State::Over) {
                 self.worked = false;
@@ -228,16 +208,7 @@ impl Backup {
                 self.state = State::Compare(compare);
             }
             (State::Build(mut build), reply) => {
-                match reply {
-                    FileReply::List { op, result } => {
-                        build.join.walker().listed(op, result);
-                    }
-                    FileReply::Open { op, result } => {
-                        build.opened(op, result);
-                    }
-                    FileReply::Read { op, result } => build.read(op, result),
-                    FileReply::Root { .. } => {}
-                }
+                build.file_told(reply);
                 self.state = State::Build(build);
             }
             (state, _) => self.state = state,
@@ -246,24 +217,14 @@ impl Backup {
 
     /// The root was looked at for the first time.
     fn root_came(&mut self, result: Result<RootFacts, FileError>) {
-        let facts = match result {
-            Ok(facts) => facts,
-            Err(error) => return self.end(Err(self.root_error(error))),
-        };
-        let root = self.job.root.clone();
-        self.marker = (facts.file_system, facts.inode);
-        if self.job.marker.is_some_and(|marker| marker != self.marker) {
-            return self.end(Err(BackupError::RootChanged { root }));
-        }
-        let had_entries =
-            self.job.parent.is_some_and(|parent| parent.counts.files + parent.counts.directories > 0);
-        if facts.empty && had_entries {
-            return self.end(Err(BackupError::RootEmptied { root }));
+        match root::before(&self.job, result) {
+            Err(error) => return self.end(Err(error)),
+            Ok(marker) => self.marker = marker,
         }
         match self.job.parent {
             Some(parent) => {
                 if let Some(join) = self.join(Some(parent.tree)) {
-                    self.state = State::Compare(Box::new(Compare::new(join, self.trusted_ns())));
+                    self.state = State::Compare(Box::new(Compare::new(join, self.job.trusted_ns())));
                 }
             }
             None => self.begin_build(None, true),
@@ -292,8 +253,8 @@ impl Backup {
             inline: InlineCodec::new(),
             root: self.job.root.clone(),
         };
-        (self.told_entries, self.told_bytes) = (0, 0);
-        self.state = State::Build(Box::new(Build::new(join, tools, self.trusted_ns(), exact)));
+        self.meter = Meter::default();
+        self.state = State::Build(Box::new(Build::new(join, tools, self.job.trusted_ns(), exact)));
     }
 
     /// Compares on. False if it waits.
@@ -309,12 +270,12 @@ impl Backup {
                 self.check(Scanned { tree: None, counts, report, dropped: 0 });
             }
             Compared::Different => {
-                let exact = self.job.exact || self.is_stale();
+                let exact = self.job.exact || self.job.parent.is_some_and(|parent| parent.is_stale());
                 self.begin_build(self.job.parent.map(|parent| parent.tree), exact);
             }
             Compared::OldLost => self.begin_build(None, true),
             Compared::RootFailed(error) => {
-                let error = self.root_error(error);
+                let error = root::unreadable(&self.job, error);
                 self.end(Err(error));
             }
         }
@@ -343,7 +304,7 @@ impl Backup {
                 true
             }
             Built::RootFailed(error) => {
-                let error = self.root_error(error);
+                let error = root::unreadable(&self.job, error);
                 self.end(Err(error));
                 true
             }
@@ -352,29 +313,27 @@ impl Backup {
 
     /// Looks at the root once more.
     fn check(&mut self, scanned: Scanned) {
-        let op = ask_root(&self.job, &mut self.sink);
+        let op = root::ask(&self.job, &mut self.sink);
         self.state = State::Check(op, scanned);
     }
 
     /// The root was looked at once more.
     fn checked(&mut self, scanned: Scanned, result: Result<RootFacts, FileError>) {
-        match result {
-            Err(error) => {
-                let error = self.root_error(error);
-                self.end(Err(error));
+        match (root::after(&self.job, self.marker, result), scanned.tree) {
+            (Err(error), _) => self.end(Err(error)),
+            (Ok(()), None) => self.unchanged(scanned),
+            (Ok(()), Some(tree)) => {
+                let op = self.flush();
+                self.state = State::Settle(op, scanned, tree);
             }
-            Ok(facts) if (facts.file_system, facts.inode) != self.marker => {
-                self.end(Err(BackupError::RootChanged { root: self.job.root.clone() }));
-            }
-            Ok(_) => match scanned.tree {
-                None => self.unchanged(scanned),
-                Some(tree) => {
-                    let op = self.sink.ops.draw();
-                    self.sink.asks.push_back(Ask::Store(Request::Flush { op }));
-                    self.state = State::Settle(op, scanned, tree);
-                }
-            },
         }
+    }
+
+    /// Asks for a sync of all that was put.
+    fn flush(&mut self) -> Op {
+        let op = self.sink.ops.draw();
+        self.sink.asks.push_back(Ask::Store(Request::Flush { op }));
+        op
     }
 
     /// All chunks of the tree are durable.
@@ -395,9 +354,8 @@ impl Backup {
         match merged {
             Merged::Whole(manifest) => {
                 self.sink.drop_set();
-                let outcome = self.changed(scanned, tree, manifest);
-                let op = self.sink.ops.draw();
-                self.sink.asks.push_back(Ask::Store(Request::Flush { op }));
+                let outcome = scanned.changed(&self.job, tree, manifest, self.sink.new_bytes(), self.marker);
+                let op = self.flush();
                 self.state = State::Flush(op, Box::new(outcome));
                 true
             }
@@ -415,54 +373,8 @@ impl Backup {
 
     /// There is nothing new.
     fn unchanged(&mut self, scanned: Scanned) {
-        let Scanned { counts, report, .. } = scanned;
-        let outcome =
-            Outcome::Unchanged { files: counts.files, bytes: counts.bytes, report, marker: self.marker };
+        let outcome = scanned.unchanged(self.marker);
         self.end(Ok(Box::new(outcome)));
-    }
-
-    /// There is something new. How much of the manifest is stale is estimated: what was stale before, and what the
-    /// parent needed and the new tree does not, less what the new tree needs that the parent's manifest has. Ids that
-    /// a changed file shares with an unchanged one are the error, in either direction.
-    fn changed(&self, scanned: Scanned, tree: ChunkId, manifest: Manifest) -> Outcome {
-        let before = self.job.parent.filter(|_| !self.job.exact).map(|parent| parent.counts.stale);
-        let stale = before.map_or(0, |stale| (stale + scanned.dropped).saturating_sub(manifest.common));
-        let counts = Counts {
-            chunks: manifest.chunks,
-            stored_bytes: self.sink.new_bytes(),
-            stale: stale.min(manifest.chunks),
-            ..scanned.counts
-        };
-        Outcome::Changed {
-            tree,
-            manifest: manifest.root,
-            counts,
-            report: scanned.report,
-            marker: self.marker,
-        }
-    }
-
-    /// More than a tenth of the parent's manifest is stale.
-    fn is_stale(&self) -> bool {
-        self.job.parent.is_some_and(|parent| parent.counts.stale.saturating_mul(10) > parent.counts.chunks)
-    }
-
-    /// Changes later than this are read again, in nanoseconds since 1970.
-    fn trusted_ns(&self) -> i64 {
-        let racy = i64::try_from(RACY_SPAN.as_micros()).unwrap_or(i64::MAX);
-        self.job.trusted_before.as_micros().saturating_sub(racy).saturating_mul(1_000)
-    }
-
-    /// Why the root cannot be scanned.
-    fn root_error(&self, error: FileError) -> BackupError {
-        let root = self.job.root.clone();
-        match error.kind {
-            FileErrorKind::Missing => BackupError::RootMissing { root },
-            FileErrorKind::Changed => BackupError::RootChanged { root },
-            FileErrorKind::Denied | FileErrorKind::Failed => {
-                BackupError::RootUnreadable { root, detail: error.detail }
-            }
-        }
     }
 
     /// Progress, if there was enough since it was last told.
@@ -474,13 +386,7 @@ impl Backup {
             State::Build(build) => build.progress(self.sink.new_bytes()),
             _ => return None,
         };
-        let enough = progress.files >= self.told_entries + PROGRESS_FILES
-            || progress.bytes >= self.told_bytes + PROGRESS_BYTES;
-        if !enough {
-            return None;
-        }
-        (self.told_entries, self.told_bytes) = (progress.files, progress.bytes);
-        Some(progress)
+        self.meter.due(progress)
     }
 
     /// It is over. What was asked and not taken yet is not wanted any more, but for the set.
@@ -492,15 +398,3 @@ impl Backup {
         self.state = State::Ended(result);
     }
 }
-
-/// Asks for the root.
-fn ask_root(job: &BackupJob, sink: &mut Sink) -> Op {
-    let op = sink.ops.draw();
-    sink.asks.push_back(Ask::File(FileRequest::Root { op, root: job.root.clone() }));
-    op
-}
-
-/// Progress is told after this many files.
-const PROGRESS_FILES: u64 = 500;
-/// Progress is told after this many bytes.
-const PROGRESS_BYTES: u64 = 8 * 1024 * 1024;

@@ -1,23 +1,20 @@
 //! The build pass of a backup: the merge of directory and parent becomes a tree, and what changed is read and sealed.
 //!
-//! Owns the queue between the merge and the tree (so that files are opened ahead of the one being cut), and what
-//! becomes of files that change or cannot be read. Entries come out in the order in which they went in. Read
-//! `node/join.rs` and `node/content.rs` first.
-
-use std::collections::VecDeque;
+//! Owns what becomes of files that change or cannot be read. Files are opened ahead of the one being cut
+//! (`node/queue.rs`), and entries come out in the order in which they went in. Read `node/join.rs` and
+//! `node/content.rs` first.
 
 use super::content::{Reading, Stepped, Tools, Whole};
 use super::duty::Ask;
 use super::join::{is_same, is_unchanged, kind_of, Join, Joined, New, Old};
 use super::outcome::{Progress, Report};
-use super::ports::{Block, FileError, FileErrorKind, FileRequest, Found, FoundKind, Opened};
+use super::ports::{Block, FileError, FileErrorKind, FileReply, FileRequest, Found, FoundKind, Opened};
+use super::queue::{Fresh, Popped, Queue};
 use super::reader::Reader;
 use super::sink::{Out, Sink};
 use super::writer::{Listed, Made, Writer};
 use crate::base::ids::ChunkId;
-use crate::base::limits::{
-    FIRST_BLOCK_BYTES, READ_AHEAD_FILES, READ_ATTEMPTS_MAX, SCAN_QUEUE_BYTES_MAX, STEPS_PER_TURN_MAX,
-};
+use crate::base::limits::{FIRST_BLOCK_BYTES, READ_ATTEMPTS_MAX, STEPS_PER_TURN_MAX};
 use crate::feed::entry::Counts;
 use crate::file::entry::{Content, Entry, Kind};
 use crate::file::tree::path_of;
@@ -36,43 +33,6 @@ pub(super) enum Built {
     OldLost,
     /// The root cannot be listed.
     RootFailed(FileError),
-}
-
-/// An entry on its way into the tree.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are Keep: a box would cost every unchanged file an allocation"
-)]
-enum Task {
-    /// As the parent has it.
-    Keep(Old, Entry),
-    /// To be read.
-    Fresh(Box<Fresh>),
-}
-
-/// Something that is new or changed.
-#[derive(Debug)]
-struct Fresh {
-    /// What it is.
-    new: New,
-    /// What the parent has at its path, if it is of the same kind.
-    old: Option<(Old, Entry)>,
-    /// Its opening.
-    open: Open,
-    /// How often it was opened.
-    attempts: u8,
-}
-
-/// An opening on its way.
-#[derive(Debug)]
-enum Open {
-    /// Asked for.
-    Asked(Op),
-    /// Answered.
-    Came(Result<Opened, FileError>),
-    /// The answer was taken.
-    Over,
 }
 
 /// What became of the first entry of the queue.
@@ -96,11 +56,7 @@ pub(super) struct Build {
     /// The tree.
     writer: Writer,
     /// Entries that wait for those before them.
-    queue: VecDeque<Task>,
-    /// Their bytes.
-    queue_bytes: usize,
-    /// How many of them are opened.
-    opens: usize,
+    queue: Queue,
     /// The file being read, with its opening (whose block is gone).
     reading: Option<(Fresh, Opened, Reading)>,
     /// The merge is over.
@@ -116,9 +72,7 @@ impl Build {
             join,
             writer: Writer::new(&tools.map_key, exact),
             tools,
-            queue: VecDeque::new(),
-            queue_bytes: 0,
-            opens: 0,
+            queue: Queue::default(),
             reading: None,
             joined: false,
             trusted_ns,
@@ -148,24 +102,19 @@ impl Build {
         Progress { files, bytes, new_bytes, path: self.writer.path().to_vec() }
     }
 
-    /// Takes an opening; one that nothing waits for is dropped.
-    pub(super) fn opened(&mut self, op: Op, result: Result<Opened, FileError>) {
-        for task in &mut self.queue {
-            match task {
-                Task::Fresh(fresh) if matches!(fresh.open, Open::Asked(asked) if asked == op) => {
-                    fresh.open = Open::Came(result);
-                    return;
-                }
-                Task::Fresh(_) | Task::Keep(..) => {}
+    /// Takes an answer of the file thread; one that nothing waits for is dropped.
+    pub(super) fn file_told(&mut self, reply: FileReply) {
+        match reply {
+            FileReply::List { op, result } => {
+                self.join.walker().listed(op, result);
             }
-        }
-    }
-
-    /// Takes a block of the file being read.
-    pub(super) fn read(&mut self, op: Op, result: Result<Block, FileError>) {
-        if let Some((_, _, reading)) = &mut self.reading {
-            // One that was given up may still be on its way: its block is dropped.
-            let _ = reading.came(op, result);
+            FileReply::Open { op, result } => self.queue.came(op, result),
+            FileReply::Read { op, result } => {
+                if let Some((_, _, reading)) = &mut self.reading {
+                    reading.came(op, result);
+                }
+            }
+            FileReply::Root { .. } => {}
         }
     }
 
@@ -207,13 +156,15 @@ impl Build {
     /// Merges on while the queue has room. True if it did anything.
     fn fill(&mut self, sink: &mut Sink) -> Result<bool, Built> {
         for step in 0..STEPS_PER_TURN_MAX {
-            if self.joined || self.opens >= READ_AHEAD_FILES || self.queue_bytes >= SCAN_QUEUE_BYTES_MAX {
+            if self.joined || self.queue.is_full() {
                 return Ok(step > 0);
             }
             match self.join.next(&mut sink.ops, &mut sink.asks, &mut self.writer.report) {
                 Joined::New(new) => self.open(new, None, sink),
                 Joined::Both(new, old) => match Entry::decode(&old.value) {
-                    Ok(entry) if is_unchanged(&new.found, &entry, self.trusted_ns) => self.keep(old, entry),
+                    Ok(entry) if is_unchanged(&new.found, &entry, self.trusted_ns) => {
+                        self.queue.keep(old, entry)
+                    }
                     Ok(entry) if Some(entry.kind) == kind_of(new.found.kind) => {
                         self.open(new, Some((old, entry)), sink);
                     }
@@ -224,7 +175,7 @@ impl Build {
                     Err(_) => self.open(new, None, sink),
                 },
                 Joined::Kept(old) => match Entry::decode(&old.value) {
-                    Ok(entry) => self.keep(old, entry),
+                    Ok(entry) => self.queue.keep(old, entry),
                     Err(error) => self.writer.report.unreadable(path_of(&old.key), error.to_string()),
                 },
                 Joined::Gone(old) => {
@@ -241,18 +192,10 @@ impl Build {
         Ok(true)
     }
 
-    /// Queues an entry of the parent's.
-    fn keep(&mut self, old: Old, entry: Entry) {
-        self.queue_bytes += weight(&old);
-        self.queue.push_back(Task::Keep(old, entry));
-    }
-
     /// Asks for an opening and queues the entry.
     fn open(&mut self, new: New, old: Option<(Old, Entry)>, sink: &mut Sink) {
         let op = self.ask_open(&new, sink);
-        self.queue_bytes += old.as_ref().map_or(0, |(old, _)| weight(old));
-        self.opens += 1;
-        self.queue.push_back(Task::Fresh(Box::new(Fresh { new, old, open: Open::Asked(op), attempts: 1 })));
+        self.queue.open(op, Fresh { new, old, attempts: 1 });
     }
 
     /// Asks for an opening.
@@ -288,24 +231,11 @@ impl Build {
                 return Front::Went;
             }
         }
-        match self.queue.pop_front() {
-            None => return Front::Empty,
-            Some(Task::Keep(old, entry)) => {
-                self.queue_bytes -= weight(&old);
-                self.writer.keep(old, entry, out);
-            }
-            Some(Task::Fresh(mut fresh)) => match std::mem::replace(&mut fresh.open, Open::Over) {
-                Open::Came(result) => {
-                    self.queue_bytes -= fresh.old.as_ref().map_or(0, |(old, _)| weight(old));
-                    self.opens -= 1;
-                    self.came(*fresh, result, out);
-                }
-                waiting => {
-                    fresh.open = waiting;
-                    self.queue.push_front(Task::Fresh(fresh));
-                    return Front::Waits;
-                }
-            },
+        match self.queue.pop() {
+            Popped::Empty => return Front::Empty,
+            Popped::Waits => return Front::Waits,
+            Popped::Keep(old, entry) => self.writer.keep(old, entry, out),
+            Popped::Opened(fresh, result) => self.came(fresh, result, out),
         }
         Front::Went
     }
@@ -349,11 +279,8 @@ impl Build {
         let torn = whole.after.is_some_and(|after| !is_same(&after, &opened.found.stat));
         if torn && fresh.attempts < READ_ATTEMPTS_MAX {
             fresh.attempts += 1;
-            fresh.open = Open::Asked(self.ask_open(&fresh.new, out.sink));
-            self.queue_bytes += fresh.old.as_ref().map_or(0, |(old, _)| weight(old));
-            self.opens += 1;
-            self.queue.push_front(Task::Fresh(Box::new(fresh)));
-            return;
+            let op = self.ask_open(&fresh.new, out.sink);
+            return self.queue.open_again(op, fresh);
         }
         if torn {
             self.writer.report.torn(fresh.new.path.clone());
@@ -394,16 +321,7 @@ impl Build {
     fn read_again(&mut self, old: &Old, entry: &Entry, sink: &mut Sink) {
         let found = Found { kind: FoundKind::File, stat: entry.stat, same_file_system: true };
         let new = New { key: old.key.clone(), path: path_of(&old.key), found };
-        let open = Open::Asked(self.ask_open(&new, sink));
-        self.opens += 1;
-        self.queue.push_front(Task::Fresh(Box::new(Fresh { new, old: None, open, attempts: 1 })));
+        let op = self.ask_open(&new, sink);
+        self.queue.open_again(op, Fresh { new, old: None, attempts: 1 });
     }
 }
-
-/// What a task costs in the queue, in bytes.
-fn weight(old: &Old) -> usize {
-    old.key.len() + old.value.len() + old.tail.len() + TASK_BYTES
-}
-
-/// About what a task takes beside its bytes.
-const TASK_BYTES: usize = 256;

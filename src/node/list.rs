@@ -9,7 +9,7 @@ use serde_json::{json, Map, Value};
 
 use super::api::ApiError;
 use super::duty::{Ask, Ops, Told};
-use super::lookup::{behind, lost, Seek, Sought};
+use super::lookup::{behind, lost, wanted_key, Seek, Sought};
 use super::ports::Ending;
 use super::reader::{Form, Reader, Seen};
 use crate::base::ids::ChunkId;
@@ -85,13 +85,9 @@ impl List {
     /// A listing that has not begun; `duty` numbers its operations.
     #[must_use]
     pub fn new(job: ListJob, duty: u64) -> Self {
-        let key: Vec<u8> = job.path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect();
-        let state = match check_key(&key) {
-            Err(error) if !key.is_empty() => {
-                let hint = "write it as `nuthatch ls` shows it";
-                State::Ended(Err(ApiError::new("bad_path", error.to_string(), hint)))
-            }
-            _ => State::Seeking(Seek::new(key.clone())),
+        let (key, state) = match wanted_key(&job.path) {
+            Ok(key) => (key.clone(), State::Seeking(Seek::new(key))),
+            Err(error) => (Vec::new(), State::Ended(Err(error))),
         };
         Self {
             recursive: job.recursive,

@@ -16,7 +16,7 @@ use super::duty::{Ask, Ops};
 use super::names::nearest;
 use super::reader::{Reader, Seen};
 use crate::base::limits::NEAREST_NAMES_MAX;
-use crate::file::tree::{is_within, name_of, parent_of, path_of};
+use crate::file::tree::{check_key, is_within, name_of, parent_of, path_of};
 
 /// What a look finds.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +51,17 @@ enum State {
     Names(Vec<u8>, Vec<String>),
     /// It was found.
     Found,
+}
+
+/// The key of a path that a person wrote (components joined by `/`, or already by 0x00); empty: all of the tree.
+pub(super) fn wanted_key(path: &[u8]) -> Result<Vec<u8>, ApiError> {
+    let key: Vec<u8> = path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect();
+    match check_key(&key) {
+        Err(error) if !key.is_empty() => {
+            Err(ApiError::new("bad_path", error.to_string(), "write it as `nuthatch ls` shows it"))
+        }
+        _ => Ok(key),
+    }
 }
 
 impl Seek {

@@ -4,9 +4,11 @@
 
 use std::collections::VecDeque;
 
-use super::duty::ChunkLost;
+use super::duty::{Ask, ChunkLost, Ops};
 use super::frames::Frame;
+use super::reader::{Reader, Seen};
 use crate::base::limits::{RESTORE_CHUNKS_MAX, RESTORE_PARTS_MAX};
+use crate::file::entry::Piece;
 use crate::store::service::Op;
 
 /// Which file a part is of.
@@ -47,6 +49,47 @@ pub(super) enum Part {
     },
     /// The rest of the file cannot be had.
     Lost(String),
+}
+
+/// Where a file's pieces come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// The entry.
+    Here(std::vec::IntoIter<Piece>),
+    /// A list of their own.
+    List(Box<Reader>),
+}
+
+impl Source {
+    /// The walk of a list that waits for the answer to this request.
+    pub(super) fn reader_of(&mut self, op: Op) -> Option<&mut Reader> {
+        match self {
+            Self::List(list) if list.has_asked(op) => Some(list),
+            Self::List(_) | Self::Here(_) => None,
+        }
+    }
+
+    /// The next piece, or why it cannot be had, or `Some(None)` at the end; None while a node is on its way.
+    pub(super) fn next(
+        &mut self,
+        ops: &mut Ops,
+        asks: &mut VecDeque<Ask>,
+    ) -> Option<Option<Result<Piece, String>>> {
+        let list = match self {
+            Self::Here(pieces) => return Some(pieces.next().map(Ok)),
+            Self::List(list) => list,
+        };
+        Some(match list.look(ops, asks) {
+            Seen::Wait => return None,
+            Seen::End => None,
+            Seen::Lost { reason, .. } => Some(Err(reason)),
+            Seen::Entry => {
+                let piece = Piece::decode(list.value()).map_err(|error| error.to_string());
+                list.advance();
+                Some(piece)
+            }
+        })
+    }
 }
 
 /// The queue.

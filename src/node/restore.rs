@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use super::api::ApiError;
 use super::duty::{Ask, Ops, Told};
 use super::frames::Frame;
-use super::lookup::{lost, Seek, Sought};
-use super::parts::{Part, Parts, Placed};
+use super::lookup::{lost, wanted_key, Seek, Sought};
+use super::parts::{Part, Parts, Placed, Source};
 use super::ports::Ending;
 use super::reader::{Form, Reader, Seen};
 use super::stream::Stream;
@@ -117,28 +117,15 @@ struct Queued {
     source: Source,
 }
 
-/// Where pieces come from.
-#[derive(Debug)]
-enum Source {
-    /// The entry.
-    Here(std::vec::IntoIter<Piece>),
-    /// A list of their own.
-    List(Box<Reader>),
-}
-
 impl Restore {
     /// A restore that has not begun; `duty` numbers its operations.
     #[must_use]
     pub fn new(job: RestoreJob, duty: u64) -> Self {
-        let key: Vec<u8> = job.path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect();
-        let parent = parent_of(&key).len();
-        let state = match check_key(&key) {
-            Err(error) if !key.is_empty() => {
-                let hint = "write it as `nuthatch ls` shows it";
-                State::Ended(Err(ApiError::new("bad_path", error.to_string(), hint)))
-            }
-            _ => State::Seeking(Seek::new(key.clone())),
+        let (key, state) = match wanted_key(&job.path) {
+            Ok(key) => (key.clone(), State::Seeking(Seek::new(key))),
+            Err(error) => (Vec::new(), State::Ended(Err(error))),
         };
+        let parent = parent_of(&key).len();
         Self {
             hidden: if parent == 0 { 0 } else { parent + 1 },
             key,
@@ -179,11 +166,9 @@ impl Restore {
             self.reader.chunk_came(op, result, sealer);
             return;
         }
-        if let Some(Queued { source: Source::List(list), .. }) = &mut self.file {
-            if list.has_asked(op) {
-                list.chunk_came(op, result, sealer);
-                return;
-            }
+        if let Some(list) = self.file.as_mut().and_then(|file| file.source.reader_of(op)) {
+            list.chunk_came(op, result, sealer);
+            return;
         }
         self.parts.came(op, result);
     }
@@ -264,19 +249,7 @@ impl Restore {
             return true;
         }
         let placed = queued.placed.clone();
-        let piece = match &mut queued.source {
-            Source::Here(pieces) => pieces.next().map(Ok),
-            Source::List(list) => match list.look(&mut self.ops, &mut self.asks) {
-                Seen::Wait => return false,
-                Seen::End => None,
-                Seen::Lost { reason, .. } => Some(Err(reason)),
-                Seen::Entry => {
-                    let piece = Piece::decode(list.value()).map_err(|error| error.to_string());
-                    list.advance();
-                    Some(piece)
-                }
-            },
-        };
+        let Some(piece) = queued.source.next(&mut self.ops, &mut self.asks) else { return false };
         match piece {
             None => self.file = None,
             Some(Ok(Piece::Hole { length })) => self.parts.push(placed, Part::Hole(length)),

@@ -1,0 +1,61 @@
+//! The root of a folder: is it the directory that was scanned before, and is it there at all?
+//!
+//! Owns the refusals: a root that is missing, another one, or suddenly empty is never taken for a deletion. Read
+//! `node/backup.rs` for when it is looked at.
+
+use super::duty::Ask;
+use super::outcome::{BackupError, BackupJob};
+use super::ports::{FileError, FileErrorKind, FileRequest, RootFacts};
+use super::sink::Sink;
+use crate::store::service::Op;
+
+/// What identifies a root: its file system and inode.
+pub(super) type Marker = (u64, u64);
+
+/// Asks for the root.
+pub(super) fn ask(job: &BackupJob, sink: &mut Sink) -> Op {
+    let op = sink.ops.draw();
+    sink.asks.push_back(Ask::File(FileRequest::Root { op, root: job.root.clone() }));
+    op
+}
+
+/// The root was looked at before the scan.
+pub(super) fn before(job: &BackupJob, result: Result<RootFacts, FileError>) -> Result<Marker, BackupError> {
+    let root = job.root.clone();
+    let facts = result.map_err(|error| unreadable(job, error))?;
+    let marker = (facts.file_system, facts.inode);
+    if job.marker.is_some_and(|known| known != marker) {
+        return Err(BackupError::RootChanged { root });
+    }
+    let had_entries = job.parent.is_some_and(|parent| parent.counts.files + parent.counts.directories > 0);
+    if facts.empty && had_entries {
+        return Err(BackupError::RootEmptied { root });
+    }
+    Ok(marker)
+}
+
+/// The root was looked at after the scan: an unplugged disk looks like files that vanished one after the other.
+pub(super) fn after(
+    job: &BackupJob,
+    marker: Marker,
+    result: Result<RootFacts, FileError>,
+) -> Result<(), BackupError> {
+    let facts = result.map_err(|error| unreadable(job, error))?;
+    if (facts.file_system, facts.inode) == marker {
+        Ok(())
+    } else {
+        Err(BackupError::RootChanged { root: job.root.clone() })
+    }
+}
+
+/// Why the root cannot be scanned.
+pub(super) fn unreadable(job: &BackupJob, error: FileError) -> BackupError {
+    let root = job.root.clone();
+    match error.kind {
+        FileErrorKind::Missing => BackupError::RootMissing { root },
+        FileErrorKind::Changed => BackupError::RootChanged { root },
+        FileErrorKind::Denied | FileErrorKind::Failed => {
+            BackupError::RootUnreadable { root, detail: error.detail }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What a pass over a folder found, and the outcome that it becomes; how far it is on the way.
+//!
+//! Owns the estimate of what is stale in a manifest. Read `node/outcome.rs` first.
+
+use super::manifest::Manifest;
+use super::outcome::{BackupJob, Outcome, Parent, Progress, Report};
+use super::root::Marker;
+use crate::base::ids::ChunkId;
+use crate::base::limits::RACY_SPAN;
+use crate::feed::entry::Counts;
+
+/// What a pass over a folder found.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    /// Root of the new tree; None: all is as the parent has it.
+    pub(super) tree: Option<ChunkId>,
+    /// Files, directories, bytes.
+    pub(super) counts: Counts,
+    /// What a person should hear of.
+    pub(super) report: Report,
+    /// Ids that the parent needed and this tree does not.
+    pub(super) dropped: u64,
+}
+
+impl Scanned {
+    /// There is nothing new.
+    pub(super) fn unchanged(self, marker: Marker) -> Outcome {
+        let Self { counts, report, .. } = self;
+        Outcome::Unchanged { files: counts.files, bytes: counts.bytes, report, marker }
+    }
+
+    /// There is something new. How much of the manifest is stale is estimated: what was stale before, and what the
+    /// parent needed and the new tree does not, less what the new tree needs that the parent's manifest has. Ids that
+    /// a changed file shares with an unchanged one are the error, in either direction.
+    pub(super) fn changed(
+        self,
+        job: &BackupJob,
+        tree: ChunkId,
+        manifest: Manifest,
+        new_bytes: u64,
+        marker: Marker,
+    ) -> Outcome {
+        let before = job.parent.filter(|_| !job.exact).map(|parent| parent.counts.stale);
+        let stale = before.map_or(0, |stale| (stale + self.dropped).saturating_sub(manifest.common));
+        let counts = Counts {
+            chunks: manifest.chunks,
+            stored_bytes: new_bytes,
+            stale: stale.min(manifest.chunks),
+            ..self.counts
+        };
+        Outcome::Changed { tree, manifest: manifest.root, counts, report: self.report, marker }
+    }
+}
+
+impl BackupJob {
+    /// Changes later than this may hide behind an equal stat, in nanoseconds since 1970.
+    pub(super) fn trusted_ns(&self) -> i64 {
+        let racy = i64::try_from(RACY_SPAN.as_micros()).unwrap_or(i64::MAX);
+        self.trusted_before.as_micros().saturating_sub(racy).saturating_mul(1_000)
+    }
+}
+
+impl Parent {
+    /// More than a tenth of its manifest is stale: the next one is built anew.
+    pub(super) const fn is_stale(&self) -> bool {
+        self.counts.stale.saturating_mul(10) > self.counts.chunks
+    }
+}
+
+/// Tells progress now and then.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    /// Files when it was last told.
+    files: u64,
+    /// Bytes then.
+    bytes: u64,
+}
+
+impl Meter {
+    /// The progress, if there was enough of it since it was last told.
+    pub(super) fn due(&mut self, progress: Progress) -> Option<Progress> {
+        let enough =
+            progress.files >= self.files + PROGRESS_FILES || progress.bytes >= self.bytes + PROGRESS_BYTES;
+        if !enough {
+            return None;
+        }
+        (self.files, self.bytes) = (progress.files, progress.bytes);
+        Some(progress)
+    }
+}
+
+/// Progress is told after this many files.
+const PROGRESS_FILES: u64 = 500;
+/// Progress is told after this many bytes.
+const PROGRESS_BYTES: u64 = 8 * 1024 * 1024;
