@@ -59,3 +59,36 @@ pub(super) fn unreadable(job: &BackupJob, error: FileError) -> BackupError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::FolderId;
+    use crate::base::units::WallTime;
+    use crate::file::entry::Stat;
+
+    #[test]
+    fn a_disk_that_was_unplugged_during_the_scan_is_no_deletion() {
+        let job = BackupJob {
+            folder: FolderId::from_bytes([0; 16]),
+            root: b"/mnt/disk".to_vec(),
+            ignore: Vec::new(),
+            one_file_system: false,
+            marker: None,
+            parent: None,
+            trusted_before: WallTime::default(),
+            cut_key: [0; 32],
+            map_key: [0; 32],
+            exact: false,
+        };
+        let stat =
+            Stat { size: 0, mtime_ns: 0, ctime_ns: 0, inode: 2, mode: 0o755, uid: 0, gid: 0, links: 1 };
+        let facts = |file_system| Ok(RootFacts { file_system, inode: 2, empty: true, stat });
+        let marker = before(&job, facts(7)).unwrap();
+        assert_eq!(after(&job, marker, facts(7)), Ok(()), "a root may be empty when it always was");
+        let root = job.root.clone();
+        assert_eq!(after(&job, marker, facts(1)), Err(BackupError::RootChanged { root: root.clone() }));
+        let gone = FileError { kind: FileErrorKind::Missing, detail: "stat: gone".into() };
+        assert_eq!(after(&job, marker, Err(gone)), Err(BackupError::RootMissing { root }));
+    }
+}

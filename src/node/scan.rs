@@ -337,3 +337,84 @@ impl Walker {
 fn weight(item: &Item) -> usize {
     item.name.len() + LIST_ITEM_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::LIST_BYTES_MAX;
+    use crate::node::ports::FileReply;
+    use crate::sim::files::FakeFiles;
+
+    /// Walks over all of a root; the greatest number of bytes that pages took, and the paths.
+    fn walk(files: &mut FakeFiles) -> (usize, Vec<Vec<u8>>) {
+        let mut walker = Walker::new(b"/r", &[], false).unwrap();
+        let (mut ops, mut asks) = (Ops::new(1), VecDeque::new());
+        let (mut most, mut paths) = (0, Vec::new());
+        loop {
+            match walker.look(&mut ops, &mut asks).unwrap() {
+                Ahead::End => return (most, paths),
+                Ahead::Item => paths.push(walker.take_head().unwrap().path),
+                Ahead::Wait => {
+                    let Some(Ask::File(request)) = asks.pop_front() else { panic!("a listing is asked for") };
+                    let FileReply::List { op, result } = files.answer(request) else {
+                        panic!("it is listed")
+                    };
+                    assert!(walker.listed(op, result).is_none());
+                }
+            }
+            most = most.max(walker.bytes);
+        }
+    }
+
+    #[test]
+    fn deep_trees_of_large_directories_do_not_add_up() {
+        let mut files = FakeFiles::default();
+        let mut expected = Vec::new();
+        for depth in 0..10 {
+            for number in 0..2_500 {
+                for side in ["a", "z"] {
+                    let path = format!("{}{side}{number:04}", "m/".repeat(depth));
+                    files.write(b"/r", path.as_bytes(), b"");
+                    expected.push(path.into_bytes());
+                }
+            }
+            expected.push("m/".repeat(depth + 1).trim_end_matches('/').as_bytes().to_vec());
+        }
+        files.make_directory(b"/r", b"m/m/m/m/m/m/m/m/m/m");
+        expected.sort_by_key(|path| {
+            path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect::<Vec<u8>>()
+        });
+        let (most, paths) = walk(&mut files);
+        assert!(paths == expected, "every name comes once and in order, though pages were dropped");
+        assert!(most <= SCAN_BYTES_MAX + LIST_BYTES_MAX, "{most} bytes of listings at once");
+        assert!(most > LIST_BYTES_MAX, "the directories are large enough to tell");
+    }
+
+    #[test]
+    fn a_root_that_goes_away_ends_the_walk() {
+        let mut files = FakeFiles::default();
+        files.set_page_bytes(300);
+        for name in [b"1", b"2", b"3", b"4"] {
+            files.write(b"/r", name, b"");
+        }
+        let mut walker = Walker::new(b"/r", &[], false).unwrap();
+        let (mut ops, mut asks) = (Ops::new(1), VecDeque::new());
+        let error = loop {
+            match walker.look(&mut ops, &mut asks) {
+                Err(error) => break error,
+                Ok(Ahead::Item) => {
+                    walker.take_head();
+                    files.remove_root(b"/r");
+                }
+                Ok(_) => {
+                    let Some(Ask::File(request)) = asks.pop_front() else { panic!("a listing is asked for") };
+                    let FileReply::List { op, result } = files.answer(request) else {
+                        panic!("it is listed")
+                    };
+                    walker.listed(op, result);
+                }
+            }
+        };
+        assert_eq!(error.kind, FileErrorKind::Missing);
+    }
+}

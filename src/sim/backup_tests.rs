@@ -226,7 +226,7 @@ fn a_file_that_changes_while_it_is_read_is_read_again_or_marked() {
     assert!(stream.files[&b"calms down"[..]].content == noise(2, 500_000));
     bench.files.trouble(ROOT, b"never still", None);
     let (next, report) = bench.changed(bench.job(Some(parent)));
-    assert_eq!(report.torn, 0, "a torn file is read again, though its stat is the same");
+    assert_eq!(report.torn, 0, "once it holds still it is whole");
     assert_restores(&mut bench, &next, b"", &[(b"never still", &noise(4, 500_000))]);
 }
 
