@@ -392,11 +392,6 @@ impl Core {
 
     /// Sends a chunk, or keeps it until there is room.
     fn send_chunk(&mut self, peer: &NodeId, id: crate::base::ids::ChunkId, bytes: Vec<u8>) {
-        let room = self.endpoint.room(peer, Lane::Bulk);
-        if room < bytes.len() + CHUNK_MESSAGE_OVERHEAD {
-            self.source.hold(peer, id, bytes);
-            return;
-        }
         match message::encode_chunk(&id, &bytes) {
             Ok(encoded) => match self.endpoint.send(self.now.time, peer, Lane::Bulk, encoded) {
                 Ok(()) => self.source.sent(peer),
@@ -524,6 +519,3 @@ impl Core {
         }
     }
 }
-
-/// What a chunk's message has beside the chunk's bytes, at the most.
-const CHUNK_MESSAGE_OVERHEAD: usize = 64;

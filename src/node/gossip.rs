@@ -307,6 +307,8 @@ impl Core {
         if roster_changes {
             self.roster_changed();
         }
+        // A description may bring an address where a member can be reached.
+        self.reach.recheck(self.now.time);
         self.holding.recheck(self.now.time);
     }
 
