@@ -311,6 +311,9 @@ impl Core {
 
     /// The storage thread answered: to whom?
     fn store_replied(&mut self, reply: Reply) {
+        if let Reply::Put { result: Err(error), .. } = &reply {
+            self.put_failed(&error.to_string());
+        }
         let op = op_of(&reply);
         match Ops::duty(op) {
             0 => self.own_reply(op, reply),

@@ -122,6 +122,15 @@ impl Core {
         best.map(|(_, snapshot, writer, manifest, groups)| (snapshot, writer, manifest, groups))
     }
 
+    /// The disk did not take a chunk: no share that is being kept may be receipted on it.
+    pub(super) fn put_failed(&mut self, reason: &str) {
+        for duty in self.duties.values_mut() {
+            if let Duty::Keep(keep) = duty {
+                keep.put_failed(reason);
+            }
+        }
+    }
+
     /// A share is kept, or could not be.
     pub(super) fn keep_finished(&mut self, number: u64, end: KeepEnd) {
         self.tell_progress(true);

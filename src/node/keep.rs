@@ -176,9 +176,20 @@ impl Keep {
                 Ok(()) => self.end(KeepEnd::Kept),
                 Err(error) => self.end(KeepEnd::Disk { reason: error.to_string() }),
             },
+            (_, Told::Store(Reply::Failed { error, .. })) => {
+                self.end(KeepEnd::Disk { reason: error.to_string() });
+            }
             (_, _) => {}
         }
         self.advance();
+    }
+
+    /// The store did not take a chunk, whoever put it: what the walk has counted as being here may not be, and a later
+    /// sync that goes well says nothing of it.
+    pub fn put_failed(&mut self, reason: &str) {
+        if self.state != State::Over {
+            self.end(KeepEnd::Disk { reason: reason.to_owned() });
+        }
     }
 
     /// The next thing it wants; drained to None.
@@ -320,3 +331,63 @@ impl Keep {
 
 /// Pages whose answer is awaited at once.
 const PAGES_ASKED_MAX: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::map::{MapBuilder, NodeParts};
+    use crate::node::manifest::MANIFEST_MAP_KEY;
+    use crate::store::service::StoreError;
+    use sha2::{Digest, Sha256};
+
+    /// A keep that has walked its manifest of one chunk, asked for that chunk, and was told that it came.
+    fn fetched() -> Keep {
+        let mut node = Vec::new();
+        let mut builder = MapBuilder::new(&MANIFEST_MAP_KEY);
+        let mut seal = |parts: NodeParts<'_>| {
+            node = [parts.compress, parts.follow].concat();
+            ChunkId::from_bytes(Sha256::digest(&node).into())
+        };
+        builder.push(&[7; 32], &[], &[], &mut seal).unwrap();
+        let root = builder.finish(&mut seal).unwrap();
+        let mut keep = Keep::new(SnapshotId::from_bytes([1; 32]), root, GroupSet::all(), 9);
+        loop {
+            let Some(KeepOutput::Ask(ask)) = keep.poll() else { panic!("it asks on") };
+            match ask {
+                Ask::Store(Request::Save { op, .. }) => {
+                    keep.told(Told::Store(Reply::Save { op, result: Ok(()) }))
+                }
+                Ask::Store(Request::Has { op, .. }) => {
+                    keep.told(Told::Store(Reply::Has { op, have: vec![false] }));
+                }
+                Ask::Chunk { op, id } => keep.told(Told::Chunk { op, id, result: Ok(node.clone()) }),
+                Ask::Keep { op, id } => {
+                    keep.told(Told::Kept { op, id, result: Ok(5) });
+                    return keep;
+                }
+                other => panic!("a keep does not ask for {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_the_disk_refused_is_never_receipted_though_the_last_sync_goes_well() {
+        let mut keep = fetched();
+        let Some(KeepOutput::Ask(Ask::Store(Request::Flush { op }))) = keep.poll() else {
+            panic!("it syncs")
+        };
+        keep.put_failed("full");
+        keep.told(Told::Store(Reply::Flush { op, result: Ok(()) }));
+        let ended = KeepEnd::Disk { reason: "full".into() };
+        assert!(matches!(keep.poll(), Some(KeepOutput::Finished(end)) if end == ended));
+        assert!(keep.poll().is_none());
+    }
+
+    #[test]
+    fn a_question_that_the_store_cannot_answer_ends_it() {
+        let mut keep = fetched();
+        let error = StoreError::TooMuch { what: "ids", found: 2, limit: 1 };
+        keep.told(Told::Store(Reply::Failed { op: 1, error }));
+        assert!(matches!(keep.poll(), Some(KeepOutput::Finished(KeepEnd::Disk { .. }))));
+    }
+}
