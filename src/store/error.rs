@@ -46,6 +46,11 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The feed entry before those is not here: an earlier write failed, and a feed has no holes.
+    Behind {
+        /// The first sequence number of what was to be written.
+        sequence: u64,
+    },
     /// A request exceeds a bound of `base/limits.rs`.
     TooMuch {
         /// What of it.
@@ -93,6 +98,10 @@ impl fmt::Display for StoreError {
             Self::Corrupt { name, reason } => write!(
                 formatter,
                 "`{name}` is damaged ({reason}); move the data home aside and use `nuthatch recover`"
+            ),
+            Self::Behind { sequence } => write!(
+                formatter,
+                "feed entry {sequence} was not written, for the one before it is not on the disk; restart the node"
             ),
             Self::TooMuch { what, found, limit } => {
                 write!(formatter, "{found} {what} in one request, at most {limit} are taken; ask for less at once")

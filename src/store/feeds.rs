@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use redb::{Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, TableDefinition, WriteTransaction};
 
 use super::disk::{Disk, DiskError, DiskErrorKind, RedbFile};
 use super::error::StoreError;
@@ -27,7 +27,7 @@ const ABOUT: TableDefinition<'_, &str, u32> = TableDefinition::new("about");
 pub const STATE_NAME: &str = "state.redb";
 /// Where a new one is made.
 const STATE_NAME_ASIDE: &str = "state.redb.new";
-/// Bytes copied in one transaction.
+/// Bytes copied at once.
 const COPY_BYTES: usize = 256 * 1024;
 
 /// A setting to write: name and value; `None` removes it.
@@ -42,6 +42,8 @@ pub struct Feeds {
     database: Option<Database>,
     /// A write failed: copy before writing again.
     distrusted: bool,
+    /// A sync may have failed: copy before even opening it again.
+    lossy: bool,
 }
 
 /// A page of feed entries: feed, sequence, signed bytes.
@@ -80,7 +82,7 @@ impl Feeds {
         };
         match format {
             0 => Err(corrupt("it states no format")),
-            1..=FORMAT => Ok(Self { disk, database: Some(database), distrusted: false }),
+            1..=FORMAT => Ok(Self { disk, database: Some(database), distrusted: false, lossy: false }),
             found => Err(StoreError::NewerFormat { name: STATE_NAME.to_owned(), found, supported: FORMAT }),
         }
     }
@@ -89,6 +91,7 @@ impl Feeds {
     ///
     /// # Errors
     /// When a bound is exceeded or the disk fails: then nothing is written, or (after a failed sync) all or nothing.
+    /// [`StoreError::Behind`] when the entry before the first one is not here.
     pub fn append(
         &mut self,
         feed: &FeedId,
@@ -97,6 +100,13 @@ impl Feeds {
         settings: &[Setting],
     ) -> Result<(), StoreError> {
         check_bounds(entries, settings)?;
+        if let Some(before) = sequence.checked_sub(1).filter(|_| !entries.is_empty()) {
+            let transaction = self.database()?.begin_read().map_err(failure)?;
+            let table = transaction.open_table(ENTRIES).map_err(failure)?;
+            if table.get(&key(feed, before)).map_err(failure)?.is_none() {
+                return Err(StoreError::Behind { sequence });
+            }
+        }
         self.change(|transaction| {
             let mut table = transaction.open_table(ENTRIES).map_err(failure)?;
             for (sequence, entry) in (sequence..).zip(entries) {
@@ -181,9 +191,10 @@ impl Feeds {
             self.replace()?;
         }
         let result = write(self.database()?, body);
-        if result.is_err() {
+        if let Err(error) = &result {
             // redb refuses everything after a failed write; and what it wrote last may not be on the medium.
             self.distrusted = true;
+            self.lossy |= !matches!(error, StoreError::Full { .. });
             self.database = None;
         }
         result
@@ -192,22 +203,34 @@ impl Feeds {
     /// The database, opened again if need be.
     fn database(&mut self) -> Result<&Database, StoreError> {
         if self.database.is_none() {
+            if self.lossy {
+                // What reads as written may be lost, and redb repairs in place: it must not build on that.
+                self.replace()?;
+            }
             self.database = Some(open_database(&self.disk, STATE_NAME)?);
         }
         self.database.as_ref().ok_or_else(|| corrupt("it could not be opened again"))
     }
 
-    /// Copies everything to a new file and puts that in the place of the old.
+    /// Copies the file as it reads now, all of it synced, and puts the copy in its place. Until then the old file is not
+    /// written to, so that a power cut finds the last state that was synced.
     fn replace(&mut self) -> Result<(), StoreError> {
+        self.database = None;
         if self.disk.exists(STATE_NAME_ASIDE)? {
             self.disk.remove(STATE_NAME_ASIDE)?;
         }
-        let aside = open_database(&self.disk, STATE_NAME_ASIDE)?;
-        copy(self.database()?, &aside)?;
-        drop(aside);
-        self.database = None;
+        let mut buffer = vec![0; COPY_BYTES];
+        let mut offset = 0;
+        loop {
+            let read = self.disk.read_at(STATE_NAME, offset, &mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            self.disk.write_at(STATE_NAME_ASIDE, offset, &buffer[..read])?;
+            offset += u64::try_from(read).unwrap_or(u64::MAX);
+        }
         put_in_place(&*self.disk)?;
-        self.distrusted = false;
+        (self.distrusted, self.lossy) = (false, false);
         Ok(())
     }
 }
@@ -237,41 +260,6 @@ fn write(
     transaction.set_durability(Durability::Immediate);
     body(&transaction)?;
     transaction.commit().map_err(failure)
-}
-
-/// Copies all tables, a bounded part in each transaction.
-fn copy(from: &Database, to: &Database) -> Result<(), StoreError> {
-    let source = from.begin_read().map_err(failure)?;
-    let entries = source.open_table(ENTRIES).map_err(failure)?;
-    let settings = source.open_table(SETTINGS).map_err(failure)?;
-    let mut rows = entries.iter().map_err(failure)?.peekable();
-    let mut named = settings.iter().map_err(failure)?.peekable();
-    while rows.peek().is_some() || named.peek().is_some() {
-        write(to, |transaction| {
-            let mut entries = transaction.open_table(ENTRIES).map_err(failure)?;
-            let mut settings = transaction.open_table(SETTINGS).map_err(failure)?;
-            let mut copied = 0;
-            while copied < COPY_BYTES {
-                let Some(row) = rows.next() else { break };
-                let (key, value) = row.map_err(failure)?;
-                copied += value.value().len();
-                entries.insert(key.value(), value.value()).map_err(failure)?;
-            }
-            while copied < COPY_BYTES {
-                let Some(row) = named.next() else { break };
-                let (name, value) = row.map_err(failure)?;
-                copied += value.value().len();
-                settings.insert(name.value(), value.value()).map_err(failure)?;
-            }
-            Ok(())
-        })?;
-    }
-    write(to, |transaction| {
-        transaction.open_table(ENTRIES).map_err(failure)?;
-        transaction.open_table(SETTINGS).map_err(failure)?;
-        transaction.open_table(ABOUT).map_err(failure)?.insert("format", FORMAT).map_err(failure)?;
-        Ok(())
-    })
 }
 
 /// Refuses what is too long to be stored.

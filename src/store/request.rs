@@ -69,7 +69,7 @@ pub enum Request {
         set: u64,
     },
     /// Feed entries and settings in one transaction, durable when replied. Entries that are there already are
-    /// replaced (the caller checks chains).
+    /// replaced (the caller checks chains); entries that would leave a hole before them are refused.
     Append {
         /// Repeated in the reply.
         op: Op,

@@ -123,6 +123,35 @@ fn after_a_failed_write_the_state_is_copied_before_it_is_written_again() {
 }
 
 #[test]
+fn a_power_cut_after_a_failed_sync_finds_the_last_state_though_it_was_read_meanwhile() {
+    for sync in 0..3 {
+        let (disk, mut feeds) = fresh();
+        for sequence in 0..40 {
+            feeds.append(&feed(1), sequence, &[vec![1; 2_000]], &[]).unwrap();
+        }
+        disk.fail_sync_after(sync);
+        let failed = feeds.append(&feed(1), 40, &[vec![2; 2_000]], &[]).is_err();
+        disk.heal();
+        assert!(feeds.entries(None, None, 1 << 20).unwrap().0.len() >= 40);
+        for seed in 0..8 {
+            let image = disk.image(&mut ChaCha8Rng::seed_from_u64(seed));
+            let mut reopened = Feeds::open(Arc::new(image)).unwrap();
+            let count = reopened.entries(None, None, 1 << 20).unwrap().0.len();
+            assert!(count == 41 || (failed && count == 40), "after {sync} syncs: {count}");
+        }
+    }
+}
+
+#[test]
+fn entries_that_would_leave_a_hole_are_refused() {
+    let (_disk, mut feeds) = fresh();
+    feeds.append(&feed(1), 0, &[vec![1]], &[]).unwrap();
+    assert_eq!(feeds.append(&feed(1), 2, &[vec![3]], &[]), Err(StoreError::Behind { sequence: 2 }));
+    feeds.append(&feed(1), 1, &[vec![2]], &[]).unwrap();
+    feeds.append(&feed(1), 2, &[vec![3]], &[]).unwrap();
+}
+
+#[test]
 fn a_full_disk_can_still_be_read_and_written_to_after_space_was_made() {
     let (disk, mut feeds) = fresh();
     feeds.append(&feed(1), 0, &[vec![1]], &[]).unwrap();
