@@ -40,6 +40,8 @@ pub enum FeedError {
     Chain(&'static str),
     /// A bound of `base/limits` is reached: which.
     Full(&'static str),
+    /// This node signs nothing more for now: its disk did not take an entry.
+    Stopped,
 }
 
 impl fmt::Display for FeedError {
@@ -65,6 +67,9 @@ impl fmt::Display for FeedError {
             Self::Removed(node) => write!(formatter, "node {} was removed from the vault", node.short()),
             Self::Chain(reason) => write!(formatter, "the admission is not valid: {reason}"),
             Self::Full(bound) => write!(formatter, "the limit of {bound} is reached"),
+            Self::Stopped => formatter.write_str(
+                "the disk did not take an earlier feed entry: free space on it, then start the node again",
+            ),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::activity::Level;
 use super::api::ApiError;
 use super::core::{Core, Pending};
-use super::ports::{CallId, Ending};
+use super::ports::{CallId, Ending, Output};
 use crate::base::ids::{FolderId, NodeId};
 use crate::store::service::{Request, StoreError};
 
@@ -112,12 +112,32 @@ impl Core {
             "free space on the node's disk and try again",
         );
         match then {
-            AfterAppend::Initialised { call, .. } | AfterAppend::Done { call, .. } => {
-                self.end_call(call, Err(error))
+            AfterAppend::Initialised { call, .. } => {
+                // Nobody has seen the words: there is no such vault.
+                self.member = None;
+                self.end_call(call, Err(error));
             }
+            AfterAppend::Done { call, .. } => self.end_call(call, Err(error)),
             AfterAppend::Published { folder, .. } => self.backup_failed(folder, error),
-            AfterAppend::Nothing | AfterAppend::Admitted { .. } => {}
+            AfterAppend::Nothing => self.recovery_failed(error),
+            AfterAppend::Admitted { .. } => {}
         }
+    }
+
+    /// Ends a duty in the middle; its temporary set goes with it.
+    pub(super) fn drop_duty(&mut self, number: Option<u64>) {
+        if let Some(number) = number.filter(|number| self.duties.remove(number).is_some()) {
+            self.outputs.push_back(Output::Store(Request::SetDrop { set: number }));
+        }
+    }
+
+    /// Why no entry of this node can be written.
+    pub(super) fn refusal(&self) -> ApiError {
+        if self.member.as_ref().is_some_and(|member| member.stopped) {
+            let hint = "free space on the node's disk, then start it again";
+            return ApiError::new("disk", "the disk did not take an earlier entry of this node", hint);
+        }
+        ApiError::new("refused", "the entry is too long, or not this node's to write", "see `nuthatch log`")
     }
 
     /// Settings are saved, or not.

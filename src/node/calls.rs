@@ -222,9 +222,7 @@ impl Core {
     /// The client went away.
     pub(super) fn dropped(&mut self, id: CallId) {
         if let Some(running) = self.calls.running.remove(&id) {
-            if let Some(duty) = running.duty {
-                self.duties.remove(&duty);
-            }
+            self.drop_duty(running.duty);
         }
         self.calls.early.retain(|(early, _)| *early != id);
         self.entering_dropped(id);

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::after::{AfterAppend, AfterSave};
 use super::core::Core;
-use super::member::{Membership, SnapshotFact};
+use super::member::SnapshotFact;
 use crate::base::ids::{FolderId, SnapshotId};
 use crate::feed::entry::{Body, SnapshotEntry, SnapshotText};
 
@@ -72,7 +72,9 @@ impl Core {
         self.calls.put_snapshot_line(folder, line);
         let may_publish = self.member.as_ref().is_some_and(|member| member.confirmed && !member.is_alone());
         if may_publish && self.folders.drafts.is_empty() {
-            self.publish(draft, settings, true);
+            if self.publish(draft, settings, true).is_none() {
+                self.backup_failed(folder, self.refusal());
+            }
             return;
         }
         settings.push((draft.key(), postcard::to_stdvec(&draft).ok()));
@@ -82,7 +84,7 @@ impl Core {
 
     /// Publishes what waits, in order.
     pub(super) fn publish_drafts(&mut self) {
-        if self.member.as_ref().is_none_or(Membership::is_alone) {
+        if self.member.as_ref().is_none_or(|member| member.is_alone() || member.stopped) {
             return;
         }
         let drafts = std::mem::take(&mut self.folders.drafts);

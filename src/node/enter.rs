@@ -60,6 +60,8 @@ pub(super) enum WayKind {
     Seeking(Box<Recovery>),
     /// Has met a member; the feeds are awaited.
     Settling(Box<Recovery>),
+    /// Has done all it had to: this is told once it is durable.
+    Recovered(serde_json::Value),
 }
 
 /// What `join` keeps while it runs.
@@ -83,7 +85,9 @@ impl Entering {
     /// When something is given up.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.way.as_ref().map(|way| way.until)
+        // What waits for the own disk only has no deadline.
+        let way = self.way.as_ref().filter(|way| !matches!(way.kind, WayKind::Recovered(_)));
+        way.map(|way| way.until)
     }
 
     /// Whether others may see that this node invites.
@@ -249,6 +253,7 @@ impl Core {
                 ));
             }
             WayKind::Settling(_) if settled || is_late => self.way_recovered(),
+            WayKind::Recovered(_) if self.pending.is_empty() => self.way_told(),
             _ => {}
         }
     }

@@ -163,14 +163,12 @@ impl Core {
             let due = self.now.time + rescan;
             self.local(folder).next_scan = Some(due);
         } else {
-            self.end_call(
-                call,
-                Err(ApiError::new(
-                    "bad_folder",
-                    "the folder's description is too long",
-                    "use fewer or shorter --ignore patterns",
-                )),
-            );
+            let mut error = self.refusal();
+            if error.code == "refused" {
+                let hint = "use fewer or shorter --ignore patterns";
+                error = ApiError::new("bad_folder", "the folder's description is too long", hint);
+            }
+            self.end_call(call, Err(error));
         }
     }
 
@@ -242,18 +240,17 @@ impl Core {
                 )),
             );
         };
-        if let Some(number) = self.folders.local.remove(&entry.folder).and_then(|local| local.running) {
-            self.duties.remove(&number);
-        }
         let value = json!({"folder": entry.folder.hex(), "name": name, "removed": true});
-        self.append_folder(
-            entry.folder,
-            entry.kind,
-            entry.copies,
-            text,
-            true,
-            AfterAppend::Done { call, value },
-        );
+        let then = AfterAppend::Done { call, value };
+        if !self.append_folder(entry.folder, entry.kind, entry.copies, text, true, then) {
+            return self.end_call(call, Err(self.refusal()));
+        }
+        let local = self.folders.local.remove(&entry.folder).unwrap_or_default();
+        self.drop_duty(local.running);
+        let gone = ApiError::new("no_folder", format!("the folder '{name}' was removed"), "");
+        for (waiting, _) in local.waiters {
+            self.backup_call_ends(waiting, Err(gone.clone()));
+        }
         self.note(
             Level::Info,
             "folders",
@@ -311,10 +308,17 @@ impl Core {
 
     /// Begins to scan a folder; if it is being scanned, once more afterwards.
     fn begin_scan(&mut self, folder: FolderId) {
-        let Some((entry, text)) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder)
-        else {
-            return;
+        let Some((_, text)) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder) else {
+            // Removed, or another device's by now: nothing is due any more.
+            self.local(folder).next_scan = None;
+            let gone = ApiError::new("no_folder", "this node has the folder no more", "");
+            return self.backup_failed(folder, gone);
         };
+        if self.member.as_ref().is_some_and(|member| member.stopped) {
+            // The newest snapshot that is believed here may be on no disk: nothing is compared with it.
+            self.local(folder).next_scan = None;
+            return self.backup_failed(folder, self.refusal());
+        }
         let wall = self.now.wall;
         let parent = self.newest_snapshot(&folder).and_then(|fact| {
             Some(Parent { tree: fact.tree?, manifest: fact.entry.manifest, counts: fact.entry.counts })
@@ -345,7 +349,6 @@ impl Core {
             map_key: keys.1,
             exact: false,
         };
-        let _ = entry;
         let number = self.begin_duty(|duty| Duty::Backup(Box::new(Backup::new(job, duty)), folder));
         self.local(folder).running = Some(number);
     }
@@ -421,7 +424,7 @@ impl Core {
         let Some((folder_entry, _)) =
             self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder)
         else {
-            return;
+            return self.backup_failed(folder, self.refusal());
         };
         let parent = self.newest_snapshot(&folder).map(|fact| (fact.id, fact.entry.taken));
         // A clock that was set back must not make a new snapshot older than the one before it.

@@ -320,6 +320,9 @@ impl Core {
                 "feeds",
                 format!("the disk did not take an entry: {error}; free space and restart"),
             );
+            if let Some(member) = self.member.as_mut().filter(|_| appended.from.is_none()) {
+                member.stopped = true;
+            }
             self.append_failed(appended.then, &error.to_string());
             return;
         }

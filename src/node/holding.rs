@@ -100,7 +100,7 @@ impl Core {
         let now = self.now.time;
         self.holding.retry.retain(|_, until| *until > now);
         // A receipt is an entry: none is written before a peer has shown what it knows of this node.
-        let member = self.member.as_ref().filter(|member| member.confirmed)?;
+        let member = self.member.as_ref().filter(|member| member.confirmed && !member.stopped)?;
         let mut best: Option<(i64, SnapshotId, NodeId, ChunkId, GroupSet)> = None;
         for fact in member.view.snapshots() {
             if fact.writer == member.node || self.holding.retry.contains_key(&fact.id) {
@@ -142,12 +142,12 @@ impl Core {
             KeepEnd::Kept => {
                 let held = keep.progress().held;
                 let receipt = Receipt { snapshot, groups: keep.groups().clone() };
-                self.append(Body::Receipt(receipt), Vec::new(), AfterAppend::Nothing);
-                self.note(
-                    Level::Info,
-                    "copies",
-                    format!("snapshot {} is kept here: {held} chunks", snapshot.short()),
-                );
+                if self.append(Body::Receipt(receipt), Vec::new(), AfterAppend::Nothing).is_some() {
+                    let message = format!("snapshot {} is kept here: {held} chunks", snapshot.short());
+                    self.note(Level::Info, "copies", message);
+                } else {
+                    self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY);
+                }
             }
             KeepEnd::Lacking { chunks } => {
                 log::info!("snapshot {}: {chunks} chunks cannot be had now", snapshot.short());

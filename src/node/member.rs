@@ -78,6 +78,9 @@ pub struct Membership {
     pub durable: BTreeMap<FeedId, Head>,
     /// A peer has shown that it knows no more of the own feed than the disk does.
     pub confirmed: bool,
+    /// The disk did not take an own entry that is believed here already: nothing more is signed before a restart, for
+    /// it would stand behind an entry that nobody else will ever see.
+    pub stopped: bool,
 }
 
 impl Membership {
@@ -98,14 +101,18 @@ impl Membership {
             own,
             durable: BTreeMap::new(),
             confirmed: false,
+            stopped: false,
         }
     }
 
     /// Signs an entry of the own feed and believes it at once; it becomes durable later.
     ///
     /// # Errors
-    /// When the entry is too long or this node may not write it.
+    /// When the entry is too long, this node may not write it, or the disk did not take an earlier one.
     pub fn append(&mut self, wall: WallTime, body: Body) -> Result<(Applied, Vec<u8>), FeedError> {
+        if self.stopped {
+            return Err(FeedError::Stopped);
+        }
         let (sequence, previous) = match self.view.head(&self.own) {
             Some(head) => (head.length, head.hash),
             None => (0, EntryHash::from_bytes([0; 32])),

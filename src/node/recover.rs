@@ -117,13 +117,30 @@ impl Core {
         }
         let Some(member) = &self.member else { return };
         let (vault, node) = (member.keys.vault().hex(), member.node.hex());
-        self.json(
-            way.call,
-            json!({"event": "recovered", "vault": vault, "node": node, "role": "full", "adopted": adopted}),
-        );
-        self.note(Level::Info, "members", "this node was recovered from the phrase");
-        self.end_call(way.call, Ok(Ending::Complete));
+        let value =
+            json!({"event": "recovered", "vault": vault, "node": node, "role": "full", "adopted": adopted});
+        self.entering.way = Some(Way { call: way.call, kind: WayKind::Recovered(value), until: way.until });
         self.describe_self();
+        if self.pending.is_empty() {
+            self.way_told();
+        }
+    }
+
+    /// All that a recovery has written is durable.
+    pub(super) fn way_told(&mut self) {
+        let Some(Way { call, kind: WayKind::Recovered(value), .. }) = self.entering.way.take() else {
+            return;
+        };
+        self.json(call, value);
+        self.note(Level::Info, "members", "this node was recovered from the phrase");
+        self.end_call(call, Ok(Ending::Complete));
+    }
+
+    /// The disk did not take an entry: a recovery that counts on it has failed.
+    pub(super) fn recovery_failed(&mut self, error: ApiError) {
+        if let Some(Way { kind: WayKind::Settling(_) | WayKind::Recovered(_), .. }) = &self.entering.way {
+            self.way_fails(error);
+        }
     }
 
     /// Removes the lost node in the root's name and adopts its folders.

@@ -262,6 +262,56 @@ mod tests {
         }
     }
 
+    /// Three nodes, the first with a folder that is protected.
+    fn household(seed: u64) -> Cluster {
+        let mut cluster = Cluster::new(seed, 3, weather(0));
+        found(&mut cluster);
+        for number in 1..3 {
+            join(&mut cluster, number, Role::Store);
+        }
+        fill(&mut cluster, 3);
+        add_folder(&mut cluster);
+        assert_protected(&back_up(&mut cluster).lines);
+        cluster
+    }
+
+    #[test]
+    fn what_was_acknowledged_survives_a_crash_though_the_disk_refused_entries_before() {
+        for syncs in 0..10 {
+            let mut cluster = household(syncs);
+            let mut acknowledged = Vec::new();
+            cluster.nodes[0].disk.fail_sync_after(syncs);
+            for round in 0..3_u8 {
+                cluster.nodes[0].files.write(ROOT, b"new", &[round; 90_000]);
+                let answer = cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE);
+                if answer.end == Some(Ok(Ending::Complete)) {
+                    acknowledged.push(text(answer.lines.last().expect("a snapshot is told"), "snapshot"));
+                }
+                cluster.nodes[0].disk.heal();
+            }
+            cluster.crash(0);
+            cluster.start(0);
+            let listed = cluster.ask(0, Call::Snapshots { name: None }, MINUTE);
+            let listed = serde_json::to_string(&listed.lines).expect("JSON can be written");
+            for snapshot in &acknowledged {
+                assert!(listed.contains(snapshot), "after {syncs} syncs: {snapshot} is not in {listed}");
+            }
+            cluster.run_until(MINUTE, |_| false);
+            assert_protected(&back_up(&mut cluster).lines);
+        }
+    }
+
+    #[test]
+    fn a_backup_that_waits_ends_when_its_folder_is_removed() {
+        let mut cluster = household(1);
+        cluster.nodes[0].files.write(ROOT, b"new", &[7; 90_000]);
+        let waiting = cluster.call(0, Call::Backup { name: None, wait: true });
+        let removed = cluster.ask(0, Call::FolderRemove { name: "family".into() }, MINUTE);
+        assert_eq!(removed.end, Some(Ok(Ending::Complete)));
+        let answer = cluster.finish(0, waiting, MINUTE);
+        assert!(matches!(answer.end, Some(Err(error)) if error.code == "no_folder"));
+    }
+
     #[test]
     #[ignore = "runs as many seeds as NUTHATCH_SIM_SEEDS says; for a long night"]
     fn sim_long() {
