@@ -137,7 +137,11 @@ impl Core {
             let hint = "free space on the node's disk, then start it again";
             return ApiError::new("disk", "the disk did not take an earlier entry of this node", hint);
         }
-        ApiError::new("refused", "the entry is too long, or not this node's to write", "see `nuthatch log`")
+        ApiError::new(
+            "refused",
+            "it is too long, or not this node's to write (any more)",
+            "see `nuthatch log`",
+        )
     }
 
     /// Settings are saved, or not.

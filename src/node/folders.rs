@@ -308,17 +308,13 @@ impl Core {
 
     /// Begins to scan a folder; if it is being scanned, once more afterwards.
     fn begin_scan(&mut self, folder: FolderId) {
-        let Some((_, text)) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder) else {
-            // Removed, or another device's by now: nothing is due any more.
-            self.local(folder).next_scan = None;
-            let gone = ApiError::new("no_folder", "this node has the folder no more", "");
-            return self.backup_failed(folder, gone);
-        };
-        if self.member.as_ref().is_some_and(|member| member.stopped) {
-            // The newest snapshot that is believed here may be on no disk: nothing is compared with it.
+        let found = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder);
+        let stopped = self.member.as_ref().is_none_or(|member| member.stopped);
+        let Some((_, text)) = found.filter(|_| !stopped) else {
+            // Another device's by now; or the newest snapshot believed here is on no disk, and is nothing to compare with.
             self.local(folder).next_scan = None;
             return self.backup_failed(folder, self.refusal());
-        }
+        };
         let wall = self.now.wall;
         let parent = self.newest_snapshot(&folder).and_then(|fact| {
             Some(Parent { tree: fact.tree?, manifest: fact.entry.manifest, counts: fact.entry.counts })
