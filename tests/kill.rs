@@ -126,3 +126,50 @@ fn a_lost_node_comes_back_from_the_words_and_one_other() {
     });
     second.kill();
 }
+
+#[test]
+fn a_misspelt_replace_is_said_and_can_be_done_again() {
+    let (first, second) = (Node::started(), Node::started());
+    let words = first.init();
+    first.admit(&second, "store", "second");
+    let root = fill(&first);
+    first.ok(&["folder", "add", "docs", root.to_str().expect("a plain path"), "--copies", "2"]);
+    first.ok(&["backup", "--wait"]);
+    drop(first);
+    let fresh = Node::started();
+    let phrase_file = fresh.dir.path().join("words");
+    std::fs::write(&phrase_file, words).expect("the words can be written");
+    let phrase_file = phrase_file.to_str().expect("a plain path");
+    let peer = second.address.to_string();
+    // The new node has the name of the lost one, as a new machine of the same host name would.
+    let recover = |lost| {
+        fresh.run(&[
+            "recover",
+            "--phrase-file",
+            phrase_file,
+            "--peer",
+            &peer,
+            "--name",
+            "first",
+            "--replace",
+            lost,
+        ])
+    };
+    let misspelt = recover("frist");
+    assert_eq!(misspelt.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&misspelt.stderr).into_owned();
+    assert!(said.contains("the nearest name is 'first'"), "{said}");
+    let again = recover("first");
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(fresh.json(&["nodes"])[0].as_array().map(Vec::len), Some(2), "the lost one is removed");
+    assert_eq!(fresh.json(&["folder", "list"])[0][0]["own"], true, "its folder is this node's now");
+}
+
+#[test]
+fn a_second_invitation_takes_the_place_of_an_unused_first() {
+    let (first, second) = (Node::started(), Node::started());
+    first.init();
+    first.json(&["invite", "--no-wait"]);
+    first.admit(&second, "store", "second");
+    assert_eq!(first.json(&["nodes"])[0].as_array().map(Vec::len), Some(2));
+}

@@ -130,7 +130,8 @@ fn folder_add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
     }))?;
     out.both(&value, |value| {
         let copies = value["copies"].as_u64().unwrap_or(1);
-        format!("{} is backed up from now on, to be on {copies} devices.\n", text(word(value, "name")))
+        let devices = if copies == 1 { "this device only".into() } else { format!("{copies} devices") };
+        format!("{} is backed up from now on, to be on {devices}.\n", text(word(value, "name")))
     })?;
     out.advice("Next: `nuthatch backup --wait`, or wait: a backup begins by itself.");
     Ok(ending.into())

@@ -50,9 +50,9 @@ pub struct Who {
 /// Options of `join`.
 #[derive(Debug, Args)]
 pub struct Join {
-    /// The eight digits; `-` reads them from standard input; without it they are asked for.
-    #[arg(value_name = "CODE")]
-    pub code: Option<String>,
+    /// The eight digits, also in groups; `-` reads them from standard input; without it they are asked for.
+    #[arg(value_name = "CODE", num_args = 0..=2)]
+    pub code: Vec<String>,
     /// Where the inviting node is, where mDNS does not reach it.
     #[arg(long, value_name = "IP:PORT")]
     pub peer: Option<SocketAddr>,

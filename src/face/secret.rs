@@ -16,11 +16,11 @@ use crate::base::limits::{PAIRING_CODE_DIGITS, SECRET_BYTES_MAX};
 ///
 /// # Errors
 /// When there is none, or it is no code.
-pub fn join_code(argument: Option<&str>) -> Result<String, Fail> {
-    match argument {
-        Some("-") => code_of(&first_line(&mut io::stdin().lock())?),
-        Some(code) => code_of(code),
-        None => {
+pub fn join_code(arguments: &[String]) -> Result<String, Fail> {
+    match arguments {
+        [only] if only == "-" => code_of(&first_line(&mut io::stdin().lock())?),
+        [_, ..] => code_of(&arguments.concat()),
+        [] => {
             ask("Code that `nuthatch invite` shows on the other node: ")?;
             code_of(&first_line(&mut io::stdin().lock())?)
         }

@@ -66,7 +66,7 @@ fn vault_made(value: &Value) -> String {
 /// # Errors
 /// When the code is wrong, or nobody answers.
 pub fn join(link: &Link, out: Out, options: Join) -> Result<Exit, Fail> {
-    let code = join_code(options.code.as_deref())?;
+    let code = join_code(&options.code)?;
     let Who { name, site } = options.who;
     enter(link, out, Call::Join { code, peer: options.peer, name, site })
 }

@@ -136,7 +136,10 @@ fn service(announcement: &Announcement) -> Result<ServiceInfo, mdns_sd::Error> {
         .collect();
     let host = format!("nuthatch-{plain}.local.");
     let txt = announcement.txt();
-    let info = ServiceInfo::new(SERVICE, &announcement.instance, &host, "", announcement.port, &txt[..])?;
+    let mut info = ServiceInfo::new(SERVICE, &announcement.instance, &host, "", announcement.port, &txt[..])?;
+    // The names are random, hence nobody else's (RFC 6762, 8.1); and a text that is probed for again is never said, for
+    // the daemon takes its own old one for a conflict.
+    info.set_requires_probe(false);
     Ok(info.enable_addr_auto())
 }
 

@@ -179,7 +179,7 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let (told, words) = unbounded();
     let (store, report) = start_store(lock.home(), clock, told.clone()).map_err(RunError::Thread)?;
     say_opened(&report);
-    let files = start_files(told).map_err(RunError::Thread)?;
+    let files = start_files(lock.home(), told).map_err(RunError::Thread)?;
     let core = Core::new(os::entropy().map_err(RunError::Os)?, setup);
     let (calls, heard) = Calls::new();
     let home = lock.home().to_path_buf();

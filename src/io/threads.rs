@@ -194,13 +194,14 @@ pub enum FileJob {
     },
 }
 
-/// Starts the file thread.
+/// Starts the file thread, for a node whose data are in `home`.
 ///
 /// # Errors
 /// When the system gives none.
-pub fn start_files(words: Sender<Word>) -> Result<Worker<FileJob>, ThreadError> {
-    Worker::start("file", words, |asked, words| {
-        let mut service = FileService::new();
+pub fn start_files(home: &Path, words: Sender<Word>) -> Result<Worker<FileJob>, ThreadError> {
+    let home = home.to_path_buf();
+    Worker::start("file", words, move |asked, words| {
+        let mut service = FileService::outside(&home);
         let mut resting = true;
         loop {
             let request = if resting {
@@ -259,7 +260,8 @@ mod tests {
     #[test]
     fn files_are_answered_in_order() {
         let (words, heard) = unbounded();
-        let files = start_files(words).unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let files = start_files(home.path(), words).unwrap();
         for op in 0..10 {
             files.ask(FileJob::Ask(FileRequest::Root { op, root: b"/".to_vec() }));
         }

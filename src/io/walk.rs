@@ -34,6 +34,8 @@ pub struct FileService {
     files: VecDeque<(Place, OpenFile)>,
     /// Buffers for attributes.
     attributes: Reader,
+    /// The node's own data directory: file system and inode. It is not backed up, for it grows by that very backup.
+    home: Option<(Device, u64)>,
 }
 
 /// A path below a root.
@@ -74,6 +76,13 @@ impl FileService {
         Self::default()
     }
 
+    /// Nothing is open yet, and what stands in `home` is left out of every listing.
+    #[must_use]
+    pub fn outside(home: &Path) -> Self {
+        let known = open_root(home.as_os_str().as_bytes()).ok();
+        Self { home: known.map(|(_, facts)| (facts.device, facts.stat.inode)), ..Self::default() }
+    }
+
     /// Answers one request.
     pub fn execute(&mut self, request: FileRequest) -> FileReply {
         match request {
@@ -105,6 +114,9 @@ impl FileService {
         self.listings.retain(|(place, _)| place.root != root);
         self.files.retain(|(place, _)| place.root != root);
         let (directory, facts) = open_root(root)?;
+        if self.home == Some((facts.device, facts.stat.inode)) {
+            return Err(facts::failure("use nuthatch's own data directory as a folder", Errno::PERM));
+        }
         let file_system =
             file_system(directory.as_fd(), facts.device).map_err(|errno| facts::failure("statfs", errno))?;
         let again = beneath::open(directory.as_fd(), b"", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
@@ -160,6 +172,9 @@ impl FileService {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let directory = open_quietly(root.as_fd(), &place.path, flags)
                     .map_err(|errno| facts::failure("open", errno))?;
+                if self.is_home(directory.as_fd())? {
+                    return Ok(Listing { cache: true, ..Listing::default() });
+                }
                 Pages::new(directory, device, after, LIST_BYTES_MAX)?
             }
         };
@@ -169,6 +184,13 @@ impl FileService {
             self.listings.truncate(OPEN_LISTINGS_MAX);
         }
         Ok(listing)
+    }
+
+    /// Whether a directory is the node's own.
+    fn is_home(&self, directory: BorrowedFd<'_>) -> Result<bool, FileError> {
+        let Some(home) = self.home else { return Ok(false) };
+        let facts = facts::look(directory).map_err(|errno| facts::failure("stat", errno))?;
+        Ok(home == (facts.device, facts.stat.inode))
     }
 
     /// Everything about one path, and its first bytes.

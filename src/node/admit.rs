@@ -59,6 +59,10 @@ impl Core {
             );
             return self.end_call(call, Err(error));
         }
+        if self.entering.invitation.is_some() {
+            self.endpoint.close_invitation(self.now.time);
+            self.invitation_over(CloseReason::Withdrawn);
+        }
         let number = self.rng.next_u64() % 100_000_000;
         let code = format!("{number:08}");
         if let Err(error) = self.endpoint.open_invitation(self.now.time, &code) {
@@ -117,8 +121,16 @@ impl Core {
         self.keep_entries(vec![(applied, bytes)], None, Vec::new(), then);
     }
 
-    /// The invitation is over.
+    /// The endpoint says that the invitation is closed. One that was withdrawn was so by this node, which has done then
+    /// what there is to do; by now another may be open.
     pub(super) fn invitation_closed(&mut self, reason: CloseReason) {
+        if reason != CloseReason::Withdrawn {
+            self.invitation_over(reason);
+        }
+    }
+
+    /// The invitation is over.
+    fn invitation_over(&mut self, reason: CloseReason) {
         let Some(invitation) = self.entering.invitation.take() else { return };
         let (word, message) = match reason {
             CloseReason::Used => ("used", "the invitation was used"),

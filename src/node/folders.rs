@@ -182,6 +182,7 @@ impl Core {
                 "use --kind backup",
             ));
         }
+        names::check_copies(add.copies)?;
         if !add.directory.starts_with(b"/") {
             return Err(ApiError::new(
                 "bad_directory",

@@ -1,7 +1,9 @@
 //! `NAME[@SNAPSHOT][:PATH]`: reading it, and finding the nearest name when there is none.
 
 use super::api::ApiError;
-use crate::base::ids::SnapshotId;
+use super::core::Core;
+use crate::base::ids::{NodeId, SnapshotId};
+use crate::base::limits::COPIES_MAX;
 use crate::base::units::WallTime;
 
 /// A place in a vault as a person wrote it.
@@ -103,6 +105,21 @@ pub fn check_folder_name(name: &str) -> Result<(), ApiError> {
     ))
 }
 
+/// Checks how many copies of a folder are wanted.
+///
+/// # Errors
+/// When it is none, or more than there may be.
+pub fn check_copies(wanted: Option<u8>) -> Result<(), ApiError> {
+    if wanted.is_none_or(|copies| (1..=COPIES_MAX).contains(&copies)) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "bad_copies",
+        "a folder cannot be on that many devices",
+        format!("give a whole number from 1 to {COPIES_MAX}"),
+    ))
+}
+
 /// " (did you mean 'X'?)" for the nearest of `names`, or nothing.
 #[must_use]
 pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String {
@@ -113,6 +130,40 @@ pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String
         }
         _ => String::new(),
     }
+}
+
+impl Core {
+    /// The member that a person means: by name, or by the beginning of its id. With `other` it is never this node,
+    /// which may well have the name of the one that it replaces.
+    pub(super) fn find_node(&self, wanted: &str, other: bool) -> Result<NodeId, ApiError> {
+        let Some(member) = &self.member else { return Err(no_node(wanted, "")) };
+        let all: Vec<(NodeId, String)> = member
+            .view
+            .roster()
+            .members()
+            .filter(|known| !other || known.node != member.node)
+            .map(|known| (known.node, member.name_of(&known.node)))
+            .collect();
+        let found: Vec<NodeId> = all
+            .iter()
+            .filter(|(node, name)| name == wanted || (wanted.len() >= 6 && node.hex().starts_with(wanted)))
+            .map(|(node, _)| *node)
+            .collect();
+        match found.as_slice() {
+            [node] => Ok(*node),
+            [] => Err(no_node(wanted, &nearest(wanted, all.iter().map(|(_, name)| name.as_str())))),
+            _ => Err(ApiError::new(
+                "ambiguous",
+                format!("several nodes are called '{wanted}'"),
+                "use the beginning of its id, as `nuthatch nodes` shows it",
+            )),
+        }
+    }
+}
+
+/// Unknown node.
+fn no_node(name: &str, near: &str) -> ApiError {
+    ApiError::new("no_node", format!("there is no member '{name}'{near}"), "see `nuthatch nodes`")
 }
 
 /// Edit distance (Levenshtein, 1966), one row at a time.

@@ -1,7 +1,8 @@
 //! Coming back from the 24 words: the root admits this node, and what it replaces is removed in the root's name.
 //!
-//! Nothing is written before a member has answered. The root secret is wiped when the call ends. Read `node/enter.rs`
-//! first.
+//! Nothing is written before a member has answered. The root secret is wiped when the call ends. Called again on a node
+//! that is back, `recover` replaces a lost node that was not replaced the first time (its name was misspelt, or the
+//! power failed). Read `node/enter.rs` first.
 
 use std::net::SocketAddr;
 
@@ -42,15 +43,19 @@ impl Core {
         replace: Option<String>,
         names: (Option<String>, Option<String>),
     ) {
+        if let (Some(_), None, Some(lost)) = (&self.member, &self.entering.way, &replace) {
+            let replaced = self.replace_later(words, lost);
+            return match replaced {
+                Ok(adopted) => self.recovered(call, &adopted),
+                Err(error) => self.end_call(call, Err(error)),
+            };
+        }
         if let Err(error) = self.check_outside().and_then(|()| self.take_names(names.0, names.1)) {
             return self.end_call(call, Err(error));
         }
-        let root = match phrase::from_words(words) {
+        let root = match read_phrase(words) {
             Ok(root) => root,
-            Err(error) => {
-                let hint = "compare the words with the recovery sheet, in order";
-                return self.end_call(call, Err(ApiError::new("bad_phrase", error.to_string(), hint)));
-            }
+            Err(error) => return self.end_call(call, Err(error)),
         };
         let secret = self.new_secret();
         let feed = self.root_feed(&root);
@@ -110,16 +115,29 @@ impl Core {
         let WayKind::Settling(recovery) = way.kind else { return };
         let mut adopted = Vec::new();
         if let Some(lost) = &recovery.replace {
-            match self.find_node(lost) {
-                Ok(node) => adopted = self.take_place_of(node, &recovery),
-                Err(error) => return self.end_call(way.call, Err(error)),
+            match self.find_node(lost, true) {
+                Ok(node) => adopted = self.take_place_of(node, &recovery.root, recovery.feed),
+                Err(mut error) => {
+                    error.message =
+                        format!("this node is in the vault again, but has replaced none: {}", error.message);
+                    error.hint =
+                        "see `nuthatch nodes`, then run recover again with the right --replace".into();
+                    self.end_call(way.call, Err(error));
+                    return self.describe_self();
+                }
             }
         }
+        self.recovered(way.call, &adopted);
+    }
+
+    /// The node is where it should be: said once it is durable.
+    fn recovered(&mut self, call: CallId, adopted: &[String]) {
         let Some(member) = &self.member else { return };
         let (vault, node) = (member.keys.vault().hex(), member.node.hex());
         let value =
             json!({"event": "recovered", "vault": vault, "node": node, "role": "full", "adopted": adopted});
-        self.entering.way = Some(Way { call: way.call, kind: WayKind::Recovered(value), until: way.until });
+        let until = self.now.time + ENTER_TIME_MAX;
+        self.entering.way = Some(Way { call, kind: WayKind::Recovered(value), until });
         self.describe_self();
         if self.pending.is_empty() {
             self.way_told();
@@ -143,17 +161,30 @@ impl Core {
         }
     }
 
+    /// This node is a member already, and takes a lost node's place now.
+    fn replace_later(&mut self, words: &str, lost: &str) -> Result<Vec<String>, ApiError> {
+        let root = read_phrase(words)?;
+        let fits =
+            |member: &Membership| member.keys.vault() == root.vault() && member.keys.role() == Role::Full;
+        if !self.member.as_ref().is_some_and(fits) {
+            return self.check_outside().map(|()| Vec::new());
+        }
+        let lost = self.find_node(lost, true)?;
+        let feed = self.root_feed(&root);
+        Ok(self.take_place_of(lost, &root, feed))
+    }
+
     /// Removes the lost node in the root's name and adopts its folders.
-    fn take_place_of(&mut self, lost: NodeId, recovery: &Recovery) -> Vec<String> {
+    fn take_place_of(&mut self, lost: NodeId, root: &RootSecret, feed: FeedId) -> Vec<String> {
         let Some(member) = &mut self.member else { return Vec::new() };
         let folders = super::folders::folders_of(member, &lost);
         let heads = member.view.heads().into_iter().filter(|head| head.feed.node == lost).collect();
-        let head = member.view.head(&recovery.feed);
+        let head = member.view.head(&feed);
         let (sequence, previous) =
             head.map_or((0, EntryHash::from_bytes([0; 32])), |head| (head.length, head.hash));
         let body = Body::Remove(Remove { node: lost, heads });
-        let entry = Entry { feed: recovery.feed, sequence, previous, wall: self.now.wall, body };
-        match sign(&entry, &recovery.root.signing_key())
+        let entry = Entry { feed, sequence, previous, wall: self.now.wall, body };
+        match sign(&entry, &root.signing_key())
             .and_then(|bytes| member.view.apply(&bytes).map(|applied| (applied, bytes)))
         {
             Ok(signed) => self.keep_entries(vec![signed], None, Vec::new(), AfterAppend::Nothing),
@@ -192,4 +223,12 @@ impl Core {
         sign(&entry, &root.signing_key())
             .map_err(|error| ApiError::new("bad_name", error.to_string(), "choose a shorter name"))
     }
+}
+
+/// The root from its words.
+fn read_phrase(words: &str) -> Result<RootSecret, ApiError> {
+    phrase::from_words(words).map_err(|error| {
+        let hint = "compare the words with the recovery sheet, in order";
+        ApiError::new("bad_phrase", error.to_string(), hint)
+    })
 }

@@ -16,7 +16,6 @@ use super::names::{self, Place, Wanted};
 use super::ports::{CallId, Ending, Output};
 use super::restore::{Restore, RestoreJob};
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
-use crate::base::ids::NodeId;
 use crate::feed::entry::{Body, Describe, Remove};
 use crate::peer::discovery::{vault_tag, Announcement, State};
 use crate::replicate::ledger::{self, Protection};
@@ -238,7 +237,7 @@ impl Core {
 
     /// `remove`.
     pub(super) fn call_remove(&mut self, id: CallId, wanted: &str) {
-        let node = match self.find_node(wanted) {
+        let node = match self.find_node(wanted, false) {
             Ok(node) => node,
             Err(error) => return self.end_call(id, Err(error)),
         };
@@ -274,27 +273,6 @@ impl Core {
             format!("{name} was removed for good")
         };
         self.note(Level::Warn, "members", message);
-    }
-
-    /// The member that a person means: by name, or by the beginning of its id.
-    pub(super) fn find_node(&self, wanted: &str) -> Result<NodeId, ApiError> {
-        let Some(member) = &self.member else { return Err(no_node(wanted, "")) };
-        let all: Vec<(NodeId, String)> =
-            member.view.roster().members().map(|other| (other.node, member.name_of(&other.node))).collect();
-        let found: Vec<NodeId> = all
-            .iter()
-            .filter(|(node, name)| name == wanted || (wanted.len() >= 6 && node.hex().starts_with(wanted)))
-            .map(|(node, _)| *node)
-            .collect();
-        match found.as_slice() {
-            [node] => Ok(*node),
-            [] => Err(no_node(wanted, &names::nearest(wanted, all.iter().map(|(_, name)| name.as_str())))),
-            _ => Err(ApiError::new(
-                "ambiguous",
-                format!("several nodes are called '{wanted}'"),
-                "use the beginning of its id, as `nuthatch nodes` shows it",
-            )),
-        }
     }
 
     /// `snapshots`.
@@ -517,11 +495,6 @@ impl Core {
 /// Unknown folder.
 fn no_folder(name: &str, near: &str) -> ApiError {
     ApiError::new("no_folder", format!("there is no folder '{name}'{near}"), "see `nuthatch folder list`")
-}
-
-/// Unknown node.
-fn no_node(name: &str, near: &str) -> ApiError {
-    ApiError::new("no_node", format!("there is no member '{name}'{near}"), "see `nuthatch nodes`")
 }
 
 /// A snapshot that cannot be read here.

@@ -80,7 +80,7 @@ fn with_parrot<T>(test: impl AsyncFnOnce(&Calls, SocketAddr) -> T) -> (T, Parrot
     let clock = Clock::new();
     let (told, words) = unbounded();
     let (store, _) = start_store(home.path(), clock, told.clone()).unwrap();
-    let files = start_files(told).unwrap();
+    let files = start_files(home.path(), told).unwrap();
     let (calls, heard) = Calls::new();
     let udp = UdpPort::bind(Some("127.0.0.1:0".parse().unwrap())).unwrap();
     let address = udp.local();

@@ -115,6 +115,23 @@ fn names_are_bytes_and_every_type_is_told() {
 }
 
 #[test]
+fn the_nodes_own_data_are_left_out_and_are_no_folder() {
+    let mut lab = Lab::new();
+    fs::create_dir_all(lab.path(b"home/segments")).unwrap();
+    fs::write(lab.path(b"home/state.redb"), b"x").unwrap();
+    assert_eq!(lab.list(b"home").unwrap().items.len(), 2);
+    lab.service = FileService::outside(&lab.path(b"home"));
+    let listing = lab.list(b"home").unwrap();
+    assert!(listing.cache && listing.items.is_empty());
+    assert_eq!(lab.list(b"").unwrap().items.len(), 1, "it is still there as a directory");
+    let root = lab.path(b"home").into_os_string().into_encoded_bytes();
+    let FileReply::Root { result, .. } = lab.service.execute(FileRequest::Root { op: 1, root }) else {
+        panic!()
+    };
+    assert_eq!(result.unwrap_err().kind, FileErrorKind::Denied);
+}
+
+#[test]
 fn nothing_is_read_through_a_link_below_the_root() {
     let mut lab = Lab::new();
     fs::create_dir(lab.path(b"real")).unwrap();
