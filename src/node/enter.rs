@@ -158,7 +158,10 @@ impl Core {
         );
         match peer {
             Some(address) => self.try_code(address),
-            None => self.way_says("looking for a node that invites on this network"),
+            None => {
+                self.way_says("looking for a node that invites on this network");
+                self.heed_all();
+            }
         }
     }
 

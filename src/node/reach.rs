@@ -11,7 +11,9 @@ use super::activity::Level;
 use super::after::AfterSave;
 use super::core::Core;
 use crate::base::ids::NodeId;
-use crate::base::limits::{CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, REACH_ADDRESSES_MAX};
+use crate::base::limits::{
+    ADDRESSES_PER_MESSAGE_MAX, CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, REACH_ADDRESSES_MAX, SIGHTINGS_MAX,
+};
 use crate::base::units::{Span, Time};
 use crate::peer::discovery::{Announcement, Search, State};
 
@@ -27,6 +29,19 @@ pub struct Reach {
     seen: BTreeMap<NodeId, SocketAddr>,
     /// Look at the roster's addresses again.
     recheck: Option<Time>,
+    /// What was last announced on the network, by instance: mDNS tells a change once, and perhaps before it matters.
+    heard: BTreeMap<String, Heard>,
+}
+
+/// One announcer.
+#[derive(Debug)]
+struct Heard {
+    /// Where it is.
+    addresses: Vec<SocketAddr>,
+    /// What it says.
+    announcement: Announcement,
+    /// When it did.
+    last: Time,
 }
 
 /// One address.
@@ -41,6 +56,17 @@ struct Candidate {
 }
 
 impl Reach {
+    /// Remembers an announcement; the oldest is forgotten where there are too many.
+    fn hear(&mut self, now: Time, addresses: &[SocketAddr], announcement: &Announcement) {
+        if !self.heard.contains_key(&announcement.instance) && self.heard.len() >= SIGHTINGS_MAX {
+            let oldest = self.heard.iter().min_by_key(|(_, one)| one.last).map(|(name, _)| name.clone());
+            oldest.map(|name| self.heard.remove(&name));
+        }
+        let addresses = addresses.iter().take(ADDRESSES_PER_MESSAGE_MAX).copied().collect();
+        let heard = Heard { addresses, announcement: announcement.clone(), last: now };
+        self.heard.insert(announcement.instance.clone(), heard);
+    }
+
     /// What was remembered.
     pub fn load(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
         let bytes = settings.get(SEEN_KEY).map_or(&[][..], Vec::as_slice);
@@ -180,6 +206,21 @@ impl Core {
 
     /// Somebody announced itself on the network.
     pub(super) fn sighted(&mut self, addresses: &[SocketAddr], announcement: &Announcement) {
+        self.reach.hear(self.now.time, addresses, announcement);
+        self.heed(addresses, announcement);
+    }
+
+    /// A way into a vault has begun: what was announced before is news again.
+    pub(super) fn heed_all(&mut self) {
+        let heard: Vec<_> =
+            self.reach.heard.values().map(|one| (one.addresses.clone(), one.announcement.clone())).collect();
+        for (addresses, announcement) in heard {
+            self.heed(&addresses, &announcement);
+        }
+    }
+
+    /// Does what an announcement calls for.
+    fn heed(&mut self, addresses: &[SocketAddr], announcement: &Announcement) {
         let now = self.now.time;
         if announcement.state == State::Inviting {
             self.entering_sighted(addresses);
@@ -195,5 +236,26 @@ impl Core {
             }
             self.entering_vault_sighted(addresses);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_is_remembered_as_it_was_said_last_and_the_oldest_is_forgotten() {
+        let mut reach = Reach::default();
+        let address: SocketAddr = "10.0.0.1:7117".parse().unwrap();
+        let said =
+            |instance: &str, state| Announcement { instance: instance.into(), port: 7117, state, tag: None };
+        reach.hear(Time::ZERO, &[address], &said("a", State::Member));
+        reach.hear(Time::ZERO + Span::from_secs(1), &[address], &said("a", State::Inviting));
+        assert_eq!(reach.heard["a"].announcement.state, State::Inviting);
+        for number in 0..SIGHTINGS_MAX {
+            reach.hear(Time::ZERO + Span::from_secs(2), &[address], &said(&format!("n{number}"), State::New));
+        }
+        assert_eq!(reach.heard.len(), SIGHTINGS_MAX);
+        assert!(!reach.heard.contains_key("a"));
     }
 }

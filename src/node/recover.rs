@@ -75,7 +75,10 @@ impl Core {
         let now = self.now.time;
         match peer {
             Some(address) => self.reach.add_now(now, address),
-            None => self.way_says("looking for a device of the vault on this network"),
+            None => {
+                self.way_says("looking for a device of the vault on this network");
+                self.heed_all();
+            }
         }
         self.reach.recheck(now);
     }
