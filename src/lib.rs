@@ -207,6 +207,7 @@ pub mod node {
     pub mod source;
     pub mod status;
     mod stream;
+    mod tell;
     pub mod verify;
     mod writer;
 }

@@ -37,7 +37,7 @@ use super::reach::Reach;
 use super::restore::{Restore, RestoreOutput};
 use super::source::{Source, SourceOutput, SOURCE_DUTY};
 use super::verify::{Verify, VerifyOutput};
-use crate::base::ids::{FolderId, NodeId};
+use crate::base::ids::{FeedId, FolderId, NodeId};
 use crate::base::units::{Moment, Time};
 use crate::peer::event::Event;
 use crate::peer::table::Endpoint;
@@ -135,6 +135,10 @@ pub(super) enum Pending {
     ReadEntries {
         /// Who.
         peer: NodeId,
+        /// Of which feed.
+        feed: FeedId,
+        /// From where on.
+        from: u64,
     },
     /// Settings were saved; then go on with this.
     Save(super::after::AfterSave),
@@ -345,9 +349,7 @@ impl Core {
                 self.entries_loaded(entries, more)
             }
             (Pending::Append(appended), Reply::Append { result, .. }) => self.appended(appended, result),
-            (Pending::ReadEntries { peer }, Reply::Entries { entries, .. }) => {
-                self.entries_read(&peer, entries)
-            }
+            (Pending::ReadEntries { peer, feed, from }, reply) => self.entries_read(&peer, feed, from, reply),
             (Pending::Save(then), Reply::Save { result, .. }) => self.saved(then, result),
             (Pending::Stats(call), Reply::Stats { stats, .. }) => self.status_with(call, Some(&stats)),
             (Pending::Stats(call), _) => self.status_with(call, None),
@@ -491,7 +493,10 @@ impl Core {
             Event::PairFailed { reason, from } => self.pair_failed(reason, from),
             Event::InvitationClosed { reason } => self.invitation_closed(reason),
             Event::ConnectFailed { peer: _, address } => self.connect_failed(address),
-            Event::Room { node } => self.source.room(&node),
+            Event::Room { node } => {
+                self.source.room(&node);
+                self.feeds_room(&node);
+            }
         }
     }
 
@@ -508,7 +513,7 @@ impl Core {
         match message {
             Message::FeedHave { heads, more } => self.peer_has(node, &heads, more),
             Message::FeedWant { feed, from } => self.peer_wants(node, feed, from),
-            Message::FeedEntries { entries, .. } => self.entries_came(node, entries),
+            Message::FeedEntries { feed, entries, .. } => self.entries_came(node, feed, entries),
             Message::Get { ids } => self.source.asked(node, ids),
             Message::Chunk { id, bytes } => self.source.arrived(now, node, id, bytes),
             Message::Missing { ids } => self.source.missing(now, node, &ids),

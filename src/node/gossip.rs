@@ -1,4 +1,4 @@
-//! Feed exchange: what each peer has of every feed, asking for what is missing, and showing what is new.
+//! Feed exchange: what each peer has of every feed, asking for what is missing, and keeping what comes.
 //!
 //! There is no order between feeds and no leader: each side tells its heads, each side asks for what it lacks. An entry
 //! is shown only when it is durable here. An entry whose author is not known yet is dropped and asked for again when
@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::activity::Level;
 use super::after::AfterAppend;
 use super::core::{Core, Pending};
+use super::tell::wire_head;
 use crate::base::ids::{FeedId, NodeId, SnapshotId};
-use crate::base::limits::{FEED_ENTRIES_MESSAGE_BYTES_MAX, HEADS_PER_MESSAGE_MAX};
-use crate::feed::entry::{Begin, Body, FeedError, Head};
+use crate::base::limits::FEEDS_MAX;
+use crate::feed::entry::{decode, Begin, Body, FeedError, Head};
 use crate::feed::view::Applied;
 use crate::store::service::{Request, StoreError};
 use crate::wire::frame::Lane;
@@ -21,12 +22,12 @@ use crate::wire::message::{FeedHead, Message};
 #[derive(Debug, Default)]
 pub struct Gossip {
     /// Connected peers.
-    peers: BTreeMap<NodeId, PeerFeeds>,
+    pub(super) peers: BTreeMap<NodeId, PeerFeeds>,
 }
 
 /// What one peer has.
 #[derive(Debug, Default)]
-struct PeerFeeds {
+pub(super) struct PeerFeeds {
     /// Entries it has of each feed.
     lengths: BTreeMap<FeedId, u64>,
     /// Feeds that it was asked for and has not answered.
@@ -35,6 +36,14 @@ struct PeerFeeds {
     stuck: BTreeSet<FeedId>,
     /// It has told all its heads.
     told: bool,
+    /// It says that it knows more of this node's own feed than is known here. Until it shows that, it confirms nothing.
+    ahead: bool,
+    /// It was not told of something, for there was no room.
+    pub(super) behind: bool,
+    /// Reads for it that are on their way from the disk.
+    pub(super) reading: usize,
+    /// What it wants and was not answered yet: from where on.
+    pub(super) unanswered: BTreeMap<FeedId, u64>,
     /// Its program's version.
     version: String,
     /// What it would still store.
@@ -101,23 +110,6 @@ impl Gossip {
 }
 
 impl Core {
-    /// A session stands: greet, and tell all heads.
-    pub(super) fn greet(&mut self, node: NodeId) {
-        self.gossip.peers.insert(node, PeerFeeds::default());
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        self.send(&node, Lane::Control, &Message::Hello { version, free_bytes: 0 });
-        let heads: Vec<FeedHead> =
-            self.member.iter().flat_map(|member| member.durable.values()).map(wire_head).collect();
-        let mut pages = heads.chunks(HEADS_PER_MESSAGE_MAX).peekable();
-        if pages.peek().is_none() {
-            self.send(&node, Lane::Control, &Message::FeedHave { heads: Vec::new(), more: false });
-        }
-        while let Some(page) = pages.next() {
-            let more = pages.peek().is_some();
-            self.send(&node, Lane::Control, &Message::FeedHave { heads: page.to_vec(), more });
-        }
-    }
-
     /// The session ended.
     pub(super) fn forget_feeds_of(&mut self, node: &NodeId) {
         self.gossip.peers.remove(node);
@@ -128,18 +120,18 @@ impl Core {
         let Some(member) = &mut self.member else { return };
         let Some(peer) = self.gossip.peers.get_mut(node) else { return };
         let own = member.own;
-        let mut ahead = None;
         let mut forked = false;
         for head in heads {
+            if peer.lengths.len() >= FEEDS_MAX && !peer.lengths.contains_key(&head.feed) {
+                continue;
+            }
             peer.lengths.insert(head.feed, head.length);
             peer.stuck.remove(&head.feed);
             let mine = member.view.head(&head.feed);
-            if head.feed == own && head.length > mine.map_or(0, |mine| mine.length) {
-                ahead = Some(*head);
-            }
+            peer.ahead |= head.feed == own && head.length > mine.map_or(0, |mine| mine.length);
             forked |= mine.is_some_and(|mine| mine.length == head.length && mine.hash != head.hash);
         }
-        let settled = !more && !peer.told;
+        let settled = !more && !peer.told && !peer.ahead;
         if !more {
             peer.told = true;
         }
@@ -151,22 +143,20 @@ impl Core {
                 format!("{name} has another history of a feed than this node; both are kept"),
             );
         }
-        if let Some(head) = ahead {
-            self.begin_feed_anew(head);
-        }
         if settled {
             self.head_confirmed();
         }
         self.want_from(node);
     }
 
-    /// A peer knows more of the own feed than the disk does: this home was restored from an older state. A new feed
-    /// is begun, so that no two entries ever carry one number.
-    fn begin_feed_anew(&mut self, theirs: FeedHead) {
+    /// A peer has shown own entries that the disk did not have: this home was restored from an older state. A new feed
+    /// is begun, so that no two entries ever carry one number. (What a peer merely says of the own feed is no reason: a
+    /// new feed voids this node's receipts.)
+    fn begin_feed_anew(&mut self) {
         let random = self.random();
         let Some(member) = &mut self.member else { return };
+        let Some(predecessor) = member.view.head(&member.own) else { return };
         member.own = FeedId { node: member.node, random };
-        let predecessor = Head { feed: theirs.feed, length: theirs.length, hash: theirs.hash };
         self.note(
             Level::Warn,
             "feeds",
@@ -189,7 +179,7 @@ impl Core {
     }
 
     /// Asks a peer for what it has and this node lacks.
-    fn want_from(&mut self, node: &NodeId) {
+    pub(super) fn want_from(&mut self, node: &NodeId) {
         let Some(member) = &self.member else { return };
         let Some(peer) = self.gossip.peers.get_mut(node) else { return };
         let mut wanted = Vec::new();
@@ -210,54 +200,46 @@ impl Core {
         }
     }
 
-    /// A peer asks for entries: read them from the disk, for they are durable there.
-    pub(super) fn peer_wants(&mut self, node: &NodeId, feed: FeedId, from: u64) {
-        let after = from.checked_sub(1).map(|before| (feed, before));
-        self.ask_store(Pending::ReadEntries { peer: *node }, |op| Request::Entries {
-            op,
-            feed: Some(feed),
-            after,
-            limit_bytes: FEED_ENTRIES_MESSAGE_BYTES_MAX / 2,
-        });
-    }
-
-    /// The disk gave what a peer wants.
-    pub(super) fn entries_read(&mut self, node: &NodeId, entries: Vec<(FeedId, u64, Vec<u8>)>) {
-        let Some((feed, from, _)) = entries.first() else { return };
-        let (feed, from) = (*feed, *from);
-        let entries = entries.into_iter().map(|(_, _, bytes)| bytes).collect();
-        self.send(node, Lane::Control, &Message::FeedEntries { feed, from, entries });
-    }
-
-    /// A peer sent entries.
-    pub(super) fn entries_came(&mut self, node: &NodeId, entries: Vec<Vec<u8>>) {
+    /// A peer sent entries of a feed. What is of another feed is not taken: all go to the disk under this one.
+    pub(super) fn entries_came(&mut self, node: &NodeId, feed: FeedId, entries: Vec<Vec<u8>>) {
         let mut fresh: Vec<(Applied, Vec<u8>)> = Vec::new();
-        let mut feed = None;
+        let Some(member) = &mut self.member else { return };
+        let is_own = feed == member.own;
+        let mut shown = false;
         for bytes in entries {
-            let Some(member) = &mut self.member else { return };
+            if decode(&bytes).map(|entry| entry.feed) != Ok(feed) {
+                break;
+            }
             match member.view.apply(&bytes) {
-                Ok(applied) => {
-                    feed = Some(applied.feed);
-                    fresh.push((applied, bytes));
-                }
-                Err(FeedError::Known) => {
-                    feed = feed.or_else(|| crate::feed::entry::decode(&bytes).ok().map(|entry| entry.feed))
-                }
+                Ok(applied) => fresh.push((applied, bytes)),
+                Err(FeedError::Known) => {}
                 Err(error) => {
                     log::debug!("an entry of {} was not taken: {error}", node.short());
-                    feed = feed.or_else(|| crate::feed::entry::decode(&bytes).ok().map(|entry| entry.feed));
+                    shown |= matches!(error, FeedError::Fork { .. });
                     break;
                 }
             }
         }
-        if let (Some(feed), Some(peer)) = (feed, self.gossip.peers.get_mut(node)) {
+        shown |= !fresh.is_empty();
+        let mut confirmed = false;
+        if let Some(peer) = self.gossip.peers.get_mut(node) {
             peer.asked.remove(&feed);
             if fresh.is_empty() {
                 peer.stuck.insert(feed);
             }
+            if is_own && shown {
+                peer.ahead = false;
+                confirmed = peer.told;
+            }
         }
         if !fresh.is_empty() {
             self.keep_entries(fresh, Some(*node), Vec::new(), AfterAppend::Nothing);
+        }
+        if is_own && shown {
+            self.begin_feed_anew();
+        }
+        if confirmed {
+            self.head_confirmed();
         }
         self.want_from(node);
     }
@@ -329,11 +311,11 @@ impl Core {
         if let Some(member) = &mut self.member {
             member.durable.insert(appended.head.feed, appended.head);
         }
-        let message = Message::FeedHave { heads: vec![wire_head(&appended.head)], more: false };
+        let head = wire_head(&appended.head);
         let peers: Vec<NodeId> =
             self.gossip.peers.keys().filter(|peer| Some(**peer) != appended.from).copied().collect();
         for peer in peers {
-            self.send(&peer, Lane::Control, &message);
+            self.tell_some(&peer, vec![head], false);
         }
         self.after_append(appended.then);
         self.check_waiting_backups();
@@ -365,10 +347,5 @@ impl Core {
     }
 }
 
-/// A head as the wire has it.
-fn wire_head(head: &Head) -> FeedHead {
-    FeedHead { feed: head.feed, length: head.length, hash: head.hash }
-}
-
 /// Feeds asked of one peer at once.
-const FEEDS_ASKED_MAX: usize = 8;
+pub(super) const FEEDS_ASKED_MAX: usize = 8;

@@ -304,6 +304,32 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_restored_from_an_old_image_loses_nothing_and_writes_no_number_twice() {
+        let mut cluster = household(5);
+        let old = std::sync::Arc::new(cluster.nodes[0].disk.image(&mut cluster.rng));
+        cluster.nodes[0].files.write(ROOT, b"new", &[7; 90_000]);
+        assert_protected(&back_up(&mut cluster).lines);
+        cluster.crash(0);
+        cluster.nodes[0].disk = old;
+        cluster.start(0);
+        cluster.run_until(MINUTE, |_| false);
+        cluster.nodes[0].files.write(ROOT, b"newer", &[8; 90_000]);
+        assert_protected(&back_up(&mut cluster).lines);
+        let snapshots = cluster.ask(0, Call::Snapshots { name: None }, MINUTE).lines;
+        assert_eq!(
+            snapshots.iter().filter(|line| line["protected"]["have"] == 3).count(),
+            3,
+            "{snapshots:?}"
+        );
+        for number in 0..3 {
+            let log = cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+            let log = serde_json::to_string(&log).expect("JSON can be written");
+            assert!(!log.contains("another history"), "{log}");
+            assert_eq!(log.contains("a new feed is begun"), number == 0, "{log}");
+        }
+    }
+
+    #[test]
     fn a_backup_that_waits_ends_when_its_folder_is_removed() {
         let mut cluster = household(1);
         cluster.nodes[0].files.write(ROOT, b"new", &[7; 90_000]);

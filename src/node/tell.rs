@@ -1,0 +1,103 @@
+//! Telling: what peers are shown of the feeds. Nothing that is not durable here; a bounded number of reads for each peer;
+//! what found no room in a session's queue is told when there is some. Read `node/gossip.rs` first.
+
+use super::core::{Core, Pending};
+use super::gossip::{PeerFeeds, FEEDS_ASKED_MAX};
+use crate::base::ids::{FeedId, NodeId};
+use crate::base::limits::{FEED_ENTRIES_MESSAGE_BYTES_MAX, HEADS_PER_MESSAGE_MAX};
+use crate::feed::entry::Head;
+use crate::store::service::{Reply, Request};
+use crate::wire::frame::Lane;
+use crate::wire::message::{FeedHead, Message};
+
+impl Core {
+    /// A session stands: greet, and tell all heads.
+    pub(super) fn greet(&mut self, node: NodeId) {
+        self.gossip.peers.insert(node, PeerFeeds::default());
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        self.send(&node, Lane::Control, &Message::Hello { version, free_bytes: 0 });
+        self.tell_heads(&node);
+    }
+
+    /// Tells a peer all heads.
+    fn tell_heads(&mut self, node: &NodeId) {
+        let heads: Vec<FeedHead> =
+            self.member.iter().flat_map(|member| member.durable.values()).map(wire_head).collect();
+        let mut pages = heads.chunks(HEADS_PER_MESSAGE_MAX).peekable();
+        if pages.peek().is_none() {
+            self.tell_some(node, Vec::new(), false);
+        }
+        while let Some(page) = pages.next() {
+            let more = pages.peek().is_some();
+            self.tell_some(node, page.to_vec(), more);
+        }
+    }
+
+    /// Tells a peer these heads; if there is no room, all of them when there is.
+    pub(super) fn tell_some(&mut self, node: &NodeId, heads: Vec<FeedHead>, more: bool) {
+        if !self.send(node, Lane::Control, &Message::FeedHave { heads, more }) {
+            if let Some(peer) = self.gossip.peers.get_mut(node) {
+                peer.behind = true;
+            }
+        }
+    }
+
+    /// A peer's queue has room again: what did not fit is told now.
+    pub(super) fn feeds_room(&mut self, node: &NodeId) {
+        let Some(peer) = self.gossip.peers.get_mut(node) else { return };
+        let unanswered = std::mem::take(&mut peer.unanswered);
+        if std::mem::take(&mut peer.behind) {
+            self.tell_heads(node);
+        }
+        for (feed, from) in unanswered {
+            self.peer_wants(node, feed, from);
+        }
+        self.want_from(node);
+    }
+
+    /// A peer asks for entries: read them from the disk, for they are durable there. A few at a time: it asks for no more
+    /// than [`FEEDS_ASKED_MAX`] feeds at once, and what it asks beyond is not remembered.
+    pub(super) fn peer_wants(&mut self, node: &NodeId, feed: FeedId, from: u64) {
+        let Some(peer) = self.gossip.peers.get_mut(node) else { return };
+        if peer.reading >= FEEDS_ASKED_MAX {
+            if peer.unanswered.len() < FEEDS_ASKED_MAX {
+                peer.unanswered.insert(feed, from);
+            }
+            return;
+        }
+        peer.reading += 1;
+        let after = from.checked_sub(1).map(|before| (feed, before));
+        self.ask_store(Pending::ReadEntries { peer: *node, feed, from }, |op| Request::Entries {
+            op,
+            feed: Some(feed),
+            after,
+            limit_bytes: FEED_ENTRIES_MESSAGE_BYTES_MAX / 2,
+        });
+    }
+
+    /// The disk gave what a peer wants (or could not: then the answer is empty, so that the peer does not wait).
+    pub(super) fn entries_read(&mut self, node: &NodeId, feed: FeedId, from: u64, reply: Reply) {
+        let Some(member) = &self.member else { return };
+        let durable = member.durable.get(&feed).map_or(0, |head| head.length);
+        let entries = match reply {
+            Reply::Entries { entries, .. } => {
+                let shown = entries.into_iter().filter(|(_, sequence, _)| *sequence < durable);
+                shown.map(|(_, _, bytes)| bytes).collect()
+            }
+            _ => Vec::new(),
+        };
+        let sent = self.send(node, Lane::Control, &Message::FeedEntries { feed, from, entries });
+        let Some(peer) = self.gossip.peers.get_mut(node) else { return };
+        peer.reading = peer.reading.saturating_sub(1);
+        if !sent {
+            peer.unanswered.insert(feed, from);
+        } else if let Some((feed, from)) = peer.unanswered.pop_first() {
+            self.peer_wants(node, feed, from);
+        }
+    }
+}
+
+/// A head as the wire has it.
+pub(super) fn wire_head(head: &Head) -> FeedHead {
+    FeedHead { feed: head.feed, length: head.length, hash: head.hash }
+}
