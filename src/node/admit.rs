@@ -1,4 +1,5 @@
-//! Letting others in: the invitation, and what a joiner and its inviter tell each other once the code was right.
+//! Letting others in, and out: the invitation, what a joiner and its inviter tell each other once the code was right, and
+//! the removal of a member.
 //!
 //! The Admit entry is durable before the joiner hears of it. Read `node/enter.rs` for the joiner's side.
 
@@ -15,7 +16,7 @@ use super::boot::{encode_keys, role_word};
 use super::core::Core;
 use super::member::Keys;
 use super::ports::{CallId, Ending};
-use crate::feed::entry::{author_of, Admit, Body, Role};
+use crate::feed::entry::{author_of, Admit, Body, Remove, Role};
 use crate::peer::event::CloseReason;
 use crate::seal::keys::StoreKeys;
 
@@ -149,6 +150,47 @@ impl Core {
             Err(ApiError::new("invitation_closed", message, "run `nuthatch invite` again"))
         };
         self.end_call(call, ending);
+    }
+
+    /// `remove`.
+    pub(super) fn call_remove(&mut self, id: CallId, wanted: &str) {
+        let node = match self.find_node(wanted, false) {
+            Ok(node) => node,
+            Err(error) => return self.end_call(id, Err(error)),
+        };
+        let Some(member) = &self.member else { return };
+        if node == member.node {
+            return self.end_call(
+                id,
+                Err(ApiError::new(
+                    "own_node",
+                    "a node does not remove itself",
+                    "run `nuthatch remove` on another full node",
+                )),
+            );
+        }
+        let name = member.name_of(&node);
+        let rank = |node| member.view.roster().member(node).map(|member| (member.rank.clone(), member.node));
+        if rank(&node) < rank(&member.node) {
+            let hint =
+                "remove it on a node that was a member before it, or with `nuthatch recover --replace`";
+            let message = format!("{name} was a member before this node, which cannot remove it");
+            return self.end_call(id, Err(ApiError::new("refused", message, hint)));
+        }
+        let heads = member.view.heads().into_iter().filter(|head| head.feed.node == node).collect();
+        let value = json!({"removed": node.hex(), "name": name});
+        let then = AfterAppend::Done { call: id, value };
+        if self.append(Body::Remove(Remove { node, heads }), Vec::new(), then).is_none() {
+            return self.end_call(
+                id,
+                Err(ApiError::new(
+                    "refused",
+                    format!("{name} cannot be removed from here"),
+                    "remove it on the node that was a member first, or with `nuthatch recover --replace`",
+                )),
+            );
+        }
+        self.note(Level::Warn, "members", format!("{name} was removed for good"));
     }
 
     /// A node that was not in the roster proved that it is a member.

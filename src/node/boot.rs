@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::activity::Level;
+use super::api::ApiError;
 use super::core::{Core, Pending};
 use super::member::{Keys, Membership};
 use crate::base::ids::FeedId;
@@ -25,6 +26,8 @@ pub struct Loading {
     applied_count: u64,
     /// Entries whose author is not known yet.
     deferred_count: u64,
+    /// The store could not read it all. The node stays as it is: half of a state must not be written behind.
+    failed: bool,
 }
 
 /// Settings under which a member remembers itself.
@@ -102,6 +105,26 @@ impl Core {
             self.load_entries(None);
         } else {
             self.loaded();
+        }
+    }
+
+    /// The store could not read what it was asked for: no call is kept waiting for it.
+    pub(super) fn loading_failed(&mut self) {
+        if let Some(loading) = &mut self.loading {
+            loading.failed = true;
+        }
+        self.refuse_if_unreadable();
+    }
+
+    /// If the state cannot be loaded, calls that wait for it are told so.
+    pub(super) fn refuse_if_unreadable(&mut self) {
+        let hint = "look at the disk and the system log, then start the node again";
+        while self.loading.as_ref().is_some_and(|loading| loading.failed) {
+            let Some((id, _)) = self.calls.early.pop_front() else { break };
+            self.end_call(
+                id,
+                Err(ApiError::new("disk", "the node's state cannot be read from its disk", hint)),
+            );
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Calls {
     /// By id.
     running: BTreeMap<CallId, Running>,
     /// Calls that came before the state was loaded.
-    early: VecDeque<(CallId, Call)>,
+    pub(super) early: VecDeque<(CallId, Call)>,
     /// What is to be told of a snapshot once it is durable.
     snapshot_lines: BTreeMap<FolderId, Value>,
 }
@@ -104,6 +104,7 @@ impl Core {
         self.calls.running.insert(id, Running::default());
         if self.loading.is_some() {
             self.calls.early.push_back((id, call));
+            self.refuse_if_unreadable();
         } else {
             self.dispatch(id, call);
         }
@@ -214,16 +215,16 @@ impl Core {
             Some(Duty::Restore(restore, _)) => restore.taken(),
             Some(Duty::List(list, _)) => list.taken(),
             Some(Duty::Verify(verify, _)) => verify.taken(),
-            Some(Duty::Backup(..) | Duty::Keep(_)) | None => {}
+            _ => {}
         }
         self.flow(id);
+        self.show_activity();
     }
 
     /// The client went away.
     pub(super) fn dropped(&mut self, id: CallId) {
-        if let Some(running) = self.calls.running.remove(&id) {
-            self.drop_duty(running.duty);
-        }
+        let running = self.calls.running.remove(&id);
+        self.drop_duty(running.and_then(|running| running.duty));
         self.calls.early.retain(|(early, _)| *early != id);
         self.entering_dropped(id);
     }
@@ -413,14 +414,15 @@ impl Core {
         }
     }
 
-    /// Tells followers what they have not seen.
+    /// Tells followers what they have not seen; those that are slow, when they have taken the rest.
     pub(super) fn show_activity(&mut self) {
         let count = self.activity.count();
         let followers: Vec<(CallId, u64)> = self
             .calls
             .running
             .iter()
-            .filter_map(|(id, running)| running.follows.map(|seen| (*id, seen)))
+            .filter(|(_, running)| running.queue.is_empty())
+            .filter_map(|(id, running)| Some((*id, running.follows?)))
             .collect();
         for (id, seen) in followers {
             let lines: Vec<Value> = self.activity.since(seen).collect();

@@ -348,6 +348,7 @@ impl Core {
             (Pending::LoadEntries, Reply::Entries { entries, more, .. }) => {
                 self.entries_loaded(entries, more)
             }
+            (Pending::LoadSettings | Pending::LoadEntries, _) => self.loading_failed(),
             (Pending::Append(appended), Reply::Append { result, .. }) => self.appended(appended, result),
             (Pending::ReadEntries { peer, feed, from }, reply) => self.entries_read(&peer, feed, from, reply),
             (Pending::Save(then), Reply::Save { result, .. }) => self.saved(then, result),
@@ -493,10 +494,7 @@ impl Core {
             Event::PairFailed { reason, from } => self.pair_failed(reason, from),
             Event::InvitationClosed { reason } => self.invitation_closed(reason),
             Event::ConnectFailed { peer: _, address } => self.connect_failed(address),
-            Event::Room { node } => {
-                self.source.room(&node);
-                self.feeds_room(&node);
-            }
+            Event::Room { node } => self.room(&node),
         }
     }
 

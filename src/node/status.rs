@@ -16,7 +16,7 @@ use super::names::{self, Place, Wanted};
 use super::ports::{CallId, Ending, Output};
 use super::restore::{Restore, RestoreJob};
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
-use crate::feed::entry::{Body, Describe, Remove};
+use crate::feed::entry::{Body, Describe};
 use crate::peer::discovery::{vault_tag, Announcement, State};
 use crate::replicate::ledger::{self, Protection};
 use crate::store::service::{Request, StoreStats};
@@ -27,7 +27,9 @@ impl Core {
     pub(super) fn protection_of(&self, fact: &SnapshotFact) -> Protection {
         match &self.member {
             Some(member) if !fact.draft => {
-                ledger::protection(&fact.writer, fact.entry.copies, member.view.receipts(&fact.id))
+                let is_here = member.view.roster().member(&fact.writer).is_some();
+                let receipts = member.view.receipts(&fact.id);
+                ledger::protection(&fact.writer, is_here, fact.entry.copies, receipts)
             }
             _ => Protection { have: 1, wanted: fact.entry.copies.get() },
         }
@@ -233,46 +235,6 @@ impl Core {
             .collect();
         self.json(id, Value::Array(nodes));
         self.end_call(id, Ok(Ending::Complete));
-    }
-
-    /// `remove`.
-    pub(super) fn call_remove(&mut self, id: CallId, wanted: &str) {
-        let node = match self.find_node(wanted, false) {
-            Ok(node) => node,
-            Err(error) => return self.end_call(id, Err(error)),
-        };
-        let Some(member) = &self.member else { return };
-        if node == member.node {
-            return self.end_call(
-                id,
-                Err(ApiError::new(
-                    "own_node",
-                    "a node does not remove itself",
-                    "run `nuthatch remove` on another full node",
-                )),
-            );
-        }
-        let name = member.name_of(&node);
-        let heads = member.view.heads().into_iter().filter(|head| head.feed.node == node).collect();
-        let value = json!({"removed": node.hex(), "name": name});
-        let then = AfterAppend::Done { call: id, value };
-        if self.append(Body::Remove(Remove { node, heads }), Vec::new(), then).is_none() {
-            return self.end_call(
-                id,
-                Err(ApiError::new(
-                    "refused",
-                    format!("{name} cannot be removed from here"),
-                    "remove it on the node that was a member first, or with `nuthatch recover --replace`",
-                )),
-            );
-        }
-        let still = self.member.as_ref().is_some_and(|member| member.view.roster().member(&node).is_some());
-        let message = if still {
-            format!("{name} was not removed: it was a member before this node")
-        } else {
-            format!("{name} was removed for good")
-        };
-        self.note(Level::Warn, "members", message);
     }
 
     /// `snapshots`.

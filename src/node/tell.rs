@@ -43,7 +43,8 @@ impl Core {
     }
 
     /// A peer's queue has room again: what did not fit is told now.
-    pub(super) fn feeds_room(&mut self, node: &NodeId) {
+    pub(super) fn room(&mut self, node: &NodeId) {
+        self.source.room(node);
         let Some(peer) = self.gossip.peers.get_mut(node) else { return };
         let unanswered = std::mem::take(&mut peer.unanswered);
         if std::mem::take(&mut peer.behind) {

@@ -24,10 +24,12 @@ impl Protection {
     }
 }
 
-/// Counts the receipts of a snapshot of `writer`.
+/// Counts the receipts of a snapshot of `writer`, who counts as one more copy while it is a member (`is_here`): a node
+/// that was lost and removed holds nothing.
 #[must_use]
 pub fn protection<'a>(
     writer: &NodeId,
+    is_here: bool,
     copies: Copies,
     receipts: impl Iterator<Item = (NodeId, &'a GroupSet)>,
 ) -> Protection {
@@ -41,7 +43,7 @@ pub fn protection<'a>(
         }
     }
     let least = if parts.is_empty() { 0 } else { least_count(&parts) };
-    let have = u8::try_from(whole + least + 1).unwrap_or(u8::MAX);
+    let have = u8::try_from(whole + least + u32::from(is_here)).unwrap_or(u8::MAX);
     Protection { have: have.min(copies.get()), wanted: copies.get() }
 }
 
@@ -73,7 +75,7 @@ mod tests {
     fn a_snapshot_is_as_safe_as_its_least_safe_group() {
         let (even, odd, all) = (half(true), half(false), GroupSet::all());
         let count = |receipts: &[(NodeId, &GroupSet)]| {
-            protection(&node(0), Copies::new(3), receipts.iter().map(|(node, set)| (*node, *set))).have
+            protection(&node(0), true, Copies::new(3), receipts.iter().map(|(node, set)| (*node, *set))).have
         };
         assert_eq!(count(&[]), 1);
         assert_eq!(count(&[(node(1), &even)]), 1);
@@ -82,9 +84,17 @@ mod tests {
     }
 
     #[test]
+    fn a_writer_that_was_removed_holds_no_copy() {
+        let all = GroupSet::all();
+        let receipts = [(node(1), &all), (node(2), &all)];
+        let count = |is_here| protection(&node(0), is_here, Copies::new(3), receipts.into_iter()).have;
+        assert_eq!((count(true), count(false)), (3, 2));
+    }
+
+    #[test]
     fn the_writers_own_receipt_is_no_further_copy() {
         let all = GroupSet::all();
-        let protection = protection(&node(0), Copies::new(2), [(node(0), &all)].into_iter());
+        let protection = protection(&node(0), true, Copies::new(2), [(node(0), &all)].into_iter());
         assert_eq!(protection, Protection { have: 1, wanted: 2 });
         assert!(!protection.is_full());
     }
