@@ -456,6 +456,8 @@ pub const TICK_MIN: Span = Span::from_millis(1);
 pub const DATAGRAM_ROOM_BYTES: usize = 2_048;
 /// Announcements that wait to be looked at.
 pub const SIGHTINGS_WAITING_MAX: usize = 64;
+/// Who is announced on the network is told to the core this often.
+pub const SIGHTINGS_EVERY: Span = Span::from_secs(4);
 /// Listening to the network begins again after this long.
 pub const MDNS_RETRY: Span = Span::from_secs(2);
 /// What is done without a running node (init) must be done within this.

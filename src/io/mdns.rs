@@ -3,15 +3,19 @@
 //! Says what the core wants said, and hands on what is seen; an announcement is a hint, the handshake decides. The
 //! daemon repeats what it found, and drops a listener that is slow: so listening is always drained, and begun again.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-use mdns_sd::{IfKind, IfPredicate, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{
+    IfKind, IfPredicate, Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo,
+};
 use smol::channel::Sender;
 use smol::Timer;
 
 use super::os::duration;
 use super::udp::is_virtual;
-use crate::base::limits::MDNS_RETRY;
+use crate::base::limits::{MDNS_RETRY, SIGHTINGS_EVERY, SIGHTINGS_WAITING_MAX};
 use crate::peer::discovery::Announcement;
 
 /// The service type (RFC 6763).
@@ -87,17 +91,19 @@ impl Mdns {
         }
     }
 
-    /// Listens for others, for as long as the task lives.
-    pub fn listen(&self, sightings: Sender<Sighting>) -> impl std::future::Future<Output = ()> {
+    /// Listens for others, for as long as the task lives. What is known is told again and again, for the daemon tells
+    /// it only when it changes, and whoever begins to look for somebody wants to know who is there already.
+    pub fn listen(&self, sightings: Sender<Sighting>) -> impl Future<Output = ()> {
         let daemon = self.daemon.clone();
         async move {
+            let mut known = Known::default();
             loop {
                 match daemon.browse(SERVICE) {
                     Ok(events) => {
-                        while let Ok(event) = events.recv_async().await {
-                            if let ServiceEvent::ServiceResolved(service) = event {
-                                // Full: it will be said again.
-                                let _ = sighting(&service).map(|sighting| sightings.try_send(sighting));
+                        while let Some(heard) = next_of(&events).await {
+                            match heard {
+                                Some(event) => known.hear(event, &sightings),
+                                None => known.tell_all(&sightings),
                             }
                         }
                         log::debug!("listening to the network was cut off; it begins again");
@@ -118,6 +124,55 @@ impl Mdns {
     }
 }
 
+/// The next event; Some(None) if there was none for a while, None if there will be none.
+async fn next_of(events: &Receiver<ServiceEvent>) -> Option<Option<ServiceEvent>> {
+    let event = async { events.recv_async().await.ok().map(Some) };
+    let time = async {
+        Timer::after(duration(SIGHTINGS_EVERY)).await;
+        Some(None)
+    };
+    smol::future::or(event, time).await
+}
+
+/// Nodes that are announced at present, by their full names.
+#[derive(Debug, Default)]
+struct Known {
+    /// What each says.
+    sightings: BTreeMap<String, Sighting>,
+}
+
+impl Known {
+    /// Takes an event into account.
+    fn hear(&mut self, event: ServiceEvent, told: &Sender<Sighting>) {
+        match event {
+            ServiceEvent::ServiceResolved(service) => {
+                let Some(sighting) = sighting(&service) else { return };
+                log::trace!("sighted {sighting:?}");
+                tell(told, &sighting);
+                if self.sightings.len() < SIGHTINGS_WAITING_MAX {
+                    self.sightings.insert(service.get_fullname().to_owned(), sighting);
+                }
+            }
+            ServiceEvent::ServiceRemoved(_, name) => {
+                self.sightings.remove(&name);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells all of them.
+    fn tell_all(&self, told: &Sender<Sighting>) {
+        for sighting in self.sightings.values() {
+            tell(told, sighting);
+        }
+    }
+}
+
+/// Hands a sighting on. If there is no room, it will be told again.
+fn tell(told: &Sender<Sighting>, sighting: &Sighting) {
+    let _ = told.try_send(sighting.clone());
+}
+
 /// Whether to speak on an interface.
 fn is_allowed(allowed: &[String], name: &str, loopback: bool) -> bool {
     if allowed.is_empty() {
@@ -134,7 +189,7 @@ fn service(announcement: &Announcement) -> Result<ServiceInfo, mdns_sd::Error> {
         .chars()
         .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
         .collect();
-    let host = format!("nuthatch-{plain}.local.");
+    let host = format!("{plain}-node.local.");
     let txt = announcement.txt();
     let mut info = ServiceInfo::new(SERVICE, &announcement.instance, &host, "", announcement.port, &txt[..])?;
     // The names are random, hence nobody else's (RFC 6762, 8.1); and a text that is probed for again is never said, for
@@ -178,9 +233,26 @@ mod tests {
             Announcement { instance: "a1b2c3".into(), port: 7_117, state: State::New, tag: None };
         let service = service(&announcement).unwrap();
         assert_eq!(service.get_fullname(), "a1b2c3._nuthatch._udp.local.");
-        assert_eq!(service.get_hostname(), "nuthatch-a1b2c3.local.");
+        assert_eq!(service.get_hostname(), "a1b2c3-node.local.");
         let found = sighting(&service.as_resolved_service()).unwrap();
         assert_eq!(found.announcement, announcement);
+    }
+
+    #[test]
+    fn who_is_there_is_told_again_until_it_goes() {
+        let announcement = Announcement { instance: "x".into(), port: 5, state: State::New, tag: None };
+        let resolved = service(&announcement).unwrap().as_resolved_service();
+        let name = resolved.get_fullname().to_owned();
+        let (told, heard) = smol::channel::bounded(2);
+        let mut known = Known::default();
+        known.hear(ServiceEvent::ServiceResolved(Box::new(resolved)), &told);
+        known.tell_all(&told);
+        known.tell_all(&told);
+        assert_eq!(heard.try_recv().unwrap().announcement, announcement);
+        assert_eq!(heard.try_recv().unwrap().announcement, announcement);
+        known.hear(ServiceEvent::ServiceRemoved(SERVICE.into(), name), &told);
+        known.tell_all(&told);
+        assert!(heard.try_recv().is_err());
     }
 
     #[test]
