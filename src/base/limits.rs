@@ -450,7 +450,7 @@ pub const TRANSMITS_PER_TURN_MAX: usize = 256;
 pub const REPLIES_PER_TURN_MAX: usize = 16;
 /// Work of the core after which the sockets are looked at again (one chunk's work may exceed it).
 pub const TURN_MAX: Span = Span::from_millis(1);
-/// The core is told that time passed no more often than this.
+/// The core is told that time passed no more often than this about a deadline that it left in the past.
 pub const TICK_MIN: Span = Span::from_millis(1);
 /// Room for a datagram, in bytes; what is longer is none of ours.
 pub const DATAGRAM_ROOM_BYTES: usize = 2_048;

@@ -316,8 +316,9 @@ impl<M: Machine> Driver<M> {
 
     /// Sets the timer to what is due next. A deadline that stays in the past after a tick must not keep us turning.
     fn arm(&mut self) {
+        let last = self.last_tick;
         let due = [
-            self.machine.deadline().map(|deadline| deadline.max(self.last_tick + TICK_MIN)),
+            self.machine.deadline().map(|deadline| if deadline > last { deadline } else { last + TICK_MIN }),
             Some(self.chores.next_interfaces),
             self.chores.watchdog.map(|_| self.chores.next_watchdog),
         ]
