@@ -303,6 +303,9 @@ impl Body for StreamBody {
         let frame = match outward {
             Outward::Piece(piece) => {
                 self.pending = true;
+                // hyper 1.12 (proto/h1/dispatch.rs, poll_loop) may end a turn with a flush that has just succeeded,
+                // without having asked the body again: nobody would ever wake it. So it is woken here.
+                context.waker().wake_by_ref();
                 Ok(Frame::data(match piece {
                     Piece::Json(value) => line(&value),
                     Piece::Bytes(bytes) => Bytes::from(bytes),
