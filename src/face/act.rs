@@ -62,7 +62,7 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
     let link = || link(home.as_deref());
     match arguments.command {
         Command::Demo(options) => demo::demo(out, &options),
-        Command::Completions(options) => Ok(completions(&options)),
+        Command::Completions(options) => completions(&options),
         Command::Init(options) => vault::init(&link()?, out, options),
         Command::Join(options) => vault::join(&link()?, out, options),
         Command::Recover(options) => vault::recover(&link()?, out, options),
@@ -168,7 +168,10 @@ fn log(link: &Link, out: Out, options: &Log) -> Result<Exit, Fail> {
 }
 
 /// `completions`.
-fn completions(options: &Completions) -> Exit {
-    clap_complete::generate(options.shell, &mut Arguments::command(), "nuthatch", &mut std::io::stdout());
-    Exit::Done
+fn completions(options: &Completions) -> Result<Exit, Fail> {
+    // Into memory first: the generator panics where its reader goes away.
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, &mut Arguments::command(), "nuthatch", &mut script);
+    super::out::write(&script)?;
+    Ok(Exit::Done)
 }

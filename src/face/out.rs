@@ -90,7 +90,7 @@ impl Out {
 }
 
 /// Writes to standard output.
-fn write(bytes: &[u8]) -> Result<(), Fail> {
+pub(super) fn write(bytes: &[u8]) -> Result<(), Fail> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Fail::silent(Exit::Done),
