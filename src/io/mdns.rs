@@ -192,8 +192,8 @@ fn service(announcement: &Announcement) -> Result<ServiceInfo, mdns_sd::Error> {
     let host = format!("{plain}-node.local.");
     let txt = announcement.txt();
     let mut info = ServiceInfo::new(SERVICE, &announcement.instance, &host, "", announcement.port, &txt[..])?;
-    // The names are random, hence nobody else's (RFC 6762, 8.1); and a text that is probed for again is never said, for
-    // the daemon takes its own old one for a conflict.
+    // The names are random, hence nobody else's (RFC 6762, 8.1): probing would only delay what changes, such as that an
+    // invitation is open.
     info.set_requires_probe(false);
     Ok(info.enable_addr_auto())
 }
