@@ -31,7 +31,7 @@
 //! | floor | modules | may use |
 //! |---|---|---|
 //! | 0 | [`base`] | nothing |
-//! | 1 | [`file`], [`seal`], [`wire`], [`feed`] | floor 0 and their own directory; pure |
+//! | 1 | [`mod@file`], [`seal`], [`wire`], [`feed`] | floor 0 and their own directory; pure |
 //! | 2 | [`store`], [`peer`], [`replicate`] | floors 0-1 and their own directory; no clock, file, socket or entropy |
 //! | 3 | [`node`] | floors 0-2; the same |
 //! | 4 | [`face`], [`io`] | all below; `face` may use `io` |

@@ -201,7 +201,7 @@ pub struct Snapshots {
 /// Options of `ls`.
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// NAME[@SNAPSHOT][:PATH].
+    /// `NAME[@SNAPSHOT][:PATH]`.
     #[arg(value_name = "WHAT")]
     pub what: String,
     /// Everything below, not only one level.
@@ -212,7 +212,7 @@ pub struct Ls {
 /// Options of `restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// NAME[@SNAPSHOT][:PATH].
+    /// `NAME[@SNAPSHOT][:PATH]`.
     #[arg(value_name = "WHAT")]
     pub what: String,
     /// The directory to write into; it is made if it is not there.

@@ -23,7 +23,7 @@ use serde_json::{json, Value};
 /// What to write where.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish<'a> {
-    /// NAME[@SNAPSHOT][:PATH].
+    /// `NAME[@SNAPSHOT][:PATH]`.
     pub what: &'a str,
     /// The directory to write into.
     pub target: &'a Path,

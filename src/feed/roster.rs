@@ -9,7 +9,7 @@
 //! write itself a second past.
 //!
 //! Since only nodes of lower rank can void what a node wrote, one pass in the order of rank settles everything
-//! ([`Roster::settle`]); it is repeated whenever a fact is added.
+//! (`Roster::settle`); it is repeated whenever a fact is added.
 
 use super::entry::{author_of, verify, Admit, Body, Entry, FeedError, Head, Remove, Role};
 use super::member::{limits_of, HashAt};
@@ -101,7 +101,7 @@ impl Roster {
     }
 
     /// Takes an entry whose signature was checked: an Admit or Remove becomes a fact. Without the feeds' hashes, of
-    /// nodes that are removed nothing counts (see [`Roster::settle`]).
+    /// nodes that are removed nothing counts (see `Roster::settle`).
     pub fn add(&mut self, bytes: &[u8], entry: &Entry) {
         if self.note(bytes, entry) {
             self.settle(&|_, _| None);
