@@ -98,8 +98,11 @@ const _: () = assert!(DIRECTORY_BYTES_MAX + NAME_BYTES_MAX < SEALED_TEXT_BYTES_M
 
 // ---- wire and peers (wire/, peer/) ----
 
-/// Largest datagram sent before path MTU discovery exists, in bytes of UDP payload (fits IPv6's 1,280 minimum).
-pub const DATAGRAM_BYTES_MAX: usize = 1_200;
+/// Largest datagram of a network that carries 9,000 bytes, in bytes of UDP payload over IPv4.
+pub const DATAGRAM_BYTES_MAX: usize = 8_972;
+/// Datagram that every path takes, in bytes of UDP payload (fits IPv6's 1,280 minimum): all handshakes and pairing, and
+/// data packets until the path has shown that it takes longer ones.
+pub const DATAGRAM_BYTES_BASE: usize = 1_200;
 /// Largest message on a lane, in bytes: a sealed chunk with its id and header.
 pub const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + 1_024;
 /// Ranges of packet numbers kept and sent in an acknowledgement; older gaps have been repaired long since.
@@ -237,8 +240,8 @@ const _: () = assert!(SESSION_KEEPALIVE.as_micros() * 2 < SESSION_IDLE_MAX.as_mi
 const _: () = assert!(MESSAGE_BYTES_MAX < SEND_QUEUE_BYTES_MAX);
 const _: () = assert!(HANDSHAKE_WAIT_FIRST.as_micros() * 15 < HANDSHAKE_TIME_MAX.as_micros());
 const _: () = assert!(SIMULTANEOUS_WAIT.as_micros() * 2 < HANDSHAKE_TIME_MAX.as_micros());
-const _: () = assert!(PAIRING_PART_BYTES_MAX + 64 < DATAGRAM_BYTES_MAX);
-const _: () = assert!(PAIRING_HELLO_BYTES_MAX + 128 < DATAGRAM_BYTES_MAX);
+const _: () = assert!(PAIRING_PART_BYTES_MAX + 64 < DATAGRAM_BYTES_BASE);
+const _: () = assert!(PAIRING_HELLO_BYTES_MAX + 128 < DATAGRAM_BYTES_BASE);
 const _: () = assert!(PAIRING_PAYLOAD_BYTES_MAX <= PAIRING_PART_BYTES_MAX * 16);
 const _: () = assert!(
     MESSAGE_BYTES_MAX + 4 <= SEND_QUEUE_BYTES_MAX - SEND_QUEUE_URGENT_BYTES - SEND_QUEUE_BULK_BYTES,
@@ -453,7 +456,7 @@ pub const TURN_MAX: Span = Span::from_millis(1);
 /// The core is told that time passed no more often than this about a deadline that it left in the past.
 pub const TICK_MIN: Span = Span::from_millis(1);
 /// Room for a datagram, in bytes; what is longer is none of ours.
-pub const DATAGRAM_ROOM_BYTES: usize = 2_048;
+pub const DATAGRAM_ROOM_BYTES: usize = 9_216;
 /// Announcements that wait to be looked at.
 pub const SIGHTINGS_WAITING_MAX: usize = 64;
 /// Who is announced on the network is told to the core this often.
@@ -469,4 +472,4 @@ pub const FILE_REST: Span = Span::from_secs(5);
 
 const _: () = assert!(OPEN_SOURCE_FILES_MAX > READ_AHEAD_FILES);
 const _: () = assert!(TURN_MAX.as_micros() < GROUP_DELAY_MAX.as_micros());
-const _: () = assert!(DATAGRAM_BYTES_MAX < DATAGRAM_ROOM_BYTES);
+const _: () = assert!(DATAGRAM_BYTES_BASE < DATAGRAM_BYTES_MAX && DATAGRAM_BYTES_MAX < DATAGRAM_ROOM_BYTES);

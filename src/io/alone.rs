@@ -158,8 +158,8 @@ fn wait<M: Machine>(machine: &mut M, clock: &Clock) -> bool {
 mod tests {
     use super::*;
     use crate::base::units::{Moment, Span};
+    use crate::peer::event::Transmit;
     use crate::store::service::Request;
-    use std::net::SocketAddr;
 
     /// Saves a setting, reads the root directory, waits for a tick, then answers; never ends a call to join.
     #[derive(Debug, Default)]
@@ -205,7 +205,7 @@ mod tests {
             self.outputs.pop_front()
         }
 
-        fn poll_transmit(&mut self, _: Moment, _: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        fn poll_transmit(&mut self, _: Moment, _: &mut [u8]) -> Option<Transmit> {
             None
         }
 

@@ -20,11 +20,12 @@ use super::os::{self, Clock};
 use super::threads::{FileJob, ThreadError, Word, Worker};
 use super::udp::UdpPort;
 use crate::base::limits::{
-    DATAGRAMS_PER_TURN_MAX, DATAGRAM_ROOM_BYTES, INTERFACES_EVERY, REPLIES_PER_TURN_MAX,
+    DATAGRAMS_PER_TURN_MAX, DATAGRAM_BYTES_BASE, DATAGRAM_ROOM_BYTES, INTERFACES_EVERY, REPLIES_PER_TURN_MAX,
     SIGHTINGS_WAITING_MAX, TICK_MIN, TRANSMITS_PER_TURN_MAX, TURN_MAX,
 };
 use crate::base::units::{Moment, Span, Time};
 use crate::node::ports::{Input, Output};
+use crate::peer::event::Transmit;
 use crate::store::service::Request;
 
 /// What is driven: the core, or a stand-in in tests.
@@ -33,8 +34,8 @@ pub trait Machine {
     fn handle(&mut self, moment: Moment, input: Input<'_>);
     /// What is wanted now; asked until None.
     fn poll(&mut self, moment: Moment) -> Option<Output>;
-    /// The next datagram, written to `out`.
-    fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<(SocketAddr, usize)>;
+    /// The next datagrams for one peer, written to `out`.
+    fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<Transmit>;
     /// When [`Input::Tick`] is due.
     fn deadline(&self) -> Option<Time>;
     /// Nothing is wanted, but there is more work: poll again after a look at the sockets.
@@ -85,8 +86,8 @@ pub struct Driver<M> {
     incoming: Box<[u8]>,
     /// A datagram to be sent.
     outgoing: Box<[u8]>,
-    /// Where to, and how long, if it could not be sent yet.
-    unsent: Option<(SocketAddr, usize)>,
+    /// What could not be sent yet.
+    unsent: Option<Transmit>,
     /// For the next deadline.
     timer: Timer,
     /// What the timer is set to.
@@ -139,7 +140,7 @@ impl<M: Machine> Driver<M> {
             sightings: Box::pin(sightings),
             sighted,
             incoming: vec![0; DATAGRAM_ROOM_BYTES].into_boxed_slice(),
-            outgoing: vec![0; DATAGRAM_ROOM_BYTES].into_boxed_slice(),
+            outgoing: vec![0; DATAGRAM_BYTES_BASE].into_boxed_slice(), // one datagram a call
             unsent: None,
             timer: Timer::never(),
             armed: None,
@@ -299,9 +300,9 @@ impl<M: Machine> Driver<M> {
                 .unsent
                 .take()
                 .or_else(|| self.machine.poll_transmit(self.ports.clock.now(), &mut self.outgoing));
-            let Some((to, length)) = next else { return false };
-            if !self.ports.udp.send(to, &self.outgoing[..length]) {
-                self.unsent = Some((to, length));
+            let Some(transmit) = next else { return false };
+            if !self.ports.udp.send(transmit.to, &self.outgoing[..transmit.length]) {
+                self.unsent = Some(transmit);
                 return false;
             }
         }

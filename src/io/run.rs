@@ -28,6 +28,7 @@ use crate::node::api::ApiError;
 use crate::node::config::{Config, ConfigError};
 use crate::node::core::{Core, Setup};
 use crate::node::ports::{Input, Output};
+use crate::peer::event::Transmit;
 use crate::store::service::OpenReport;
 
 /// Told when the node can be reached.
@@ -127,7 +128,7 @@ impl Machine for Core {
         Self::poll(self, moment)
     }
 
-    fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<Transmit> {
         Self::poll_transmit(self, moment, out)
     }
 

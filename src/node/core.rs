@@ -39,7 +39,7 @@ use super::source::{Source, SourceOutput, SOURCE_DUTY};
 use super::verify::{Verify, VerifyOutput};
 use crate::base::ids::{FeedId, FolderId, NodeId};
 use crate::base::units::{Moment, Time};
-use crate::peer::event::Event;
+use crate::peer::event::{Event, Transmit};
 use crate::peer::table::Endpoint;
 use crate::store::service::{Op, Reply, Request};
 use crate::wire::frame::Lane;
@@ -215,7 +215,7 @@ impl Core {
     }
 
     /// Fills `out` with the next datagram to send and says where to and how long it is.
-    pub fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    pub fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<Transmit> {
         self.now = moment;
         self.endpoint.poll_transmit(moment.time, out)
     }

@@ -4,14 +4,14 @@
 //! bytes and moments, and [`super::loss`] counts what is in flight.
 
 use crate::base::limits::{
-    DATAGRAM_BYTES_MAX, PACING_BURST_BYTES_MIN, PACING_BURST_SPAN, WINDOW_BYTES_INITIAL, WINDOW_BYTES_MAX,
+    DATAGRAM_BYTES_BASE, PACING_BURST_BYTES_MIN, PACING_BURST_SPAN, WINDOW_BYTES_INITIAL, WINDOW_BYTES_MAX,
     WINDOW_BYTES_MIN,
 };
 use crate::base::units::{Span, Time};
 
 /// One datagram, in bytes.
 const DATAGRAM_BYTES: u64 = 1_200;
-const _: () = assert!(DATAGRAM_BYTES_MAX == 1_200);
+const _: () = assert!(DATAGRAM_BYTES_BASE == 1_200);
 
 /// Decides the congestion window.
 pub trait CongestionControl {

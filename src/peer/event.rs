@@ -190,6 +190,25 @@ impl fmt::Display for CodeError {
 
 impl std::error::Error for CodeError {}
 
+/// Datagrams for one peer that lie one behind the other in a buffer: each is `segment` bytes long, but the last may be
+/// shorter. A kernel that can (UDP_SEGMENT) takes them all with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where they go.
+    pub to: SocketAddr,
+    /// Bytes of all of them.
+    pub length: usize,
+    /// Bytes of each but the last; equal to `length` for one datagram.
+    pub segment: usize,
+}
+
+impl Transmit {
+    /// The datagrams in the buffer that they were written to.
+    pub fn datagrams<'a>(&self, buffer: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        buffer[..self.length].chunks(self.segment.max(1))
+    }
+}
+
 /// What is known of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerInfo {

@@ -7,7 +7,7 @@
 
 use super::event::Door;
 use super::session::PacketKeys;
-use crate::base::limits::{ADMIT_CHAIN_MAX, DATAGRAM_BYTES_MAX, FEED_ENTRY_BYTES_MAX};
+use crate::base::limits::{ADMIT_CHAIN_MAX, DATAGRAM_BYTES_BASE, FEED_ENTRY_BYTES_MAX};
 use crate::wire::packet::{HandshakeHeader, Pattern, Stage, HANDSHAKE_HEADER_BYTES, MAC_BYTES, TAG_BYTES};
 use core::fmt;
 use hkdf::Hkdf;
@@ -155,9 +155,9 @@ impl Noise {
             // The first message of XX has nothing to say yet, and is long so that the answer is never longer.
             None => vec![0; room],
         };
-        let mut datagram = vec![0; DATAGRAM_BYTES_MAX];
+        let mut datagram = vec![0; DATAGRAM_BYTES_BASE];
         datagram[..HANDSHAKE_HEADER_BYTES].copy_from_slice(&header.to_bytes());
-        let body = &mut datagram[HANDSHAKE_HEADER_BYTES..DATAGRAM_BYTES_MAX - MAC_BYTES];
+        let body = &mut datagram[HANDSHAKE_HEADER_BYTES..DATAGRAM_BYTES_BASE - MAC_BYTES];
         let length = self.state.write_message(&payload, body).map_err(|_| HandshakeError::Noise)?;
         datagram.truncate(HANDSHAKE_HEADER_BYTES + length);
         let mac = door.mac(&datagram);
@@ -170,7 +170,7 @@ impl Noise {
     /// # Errors
     /// [`HandshakeError::Noise`] when it does not authenticate or is out of turn.
     pub fn read(&mut self, message: &[u8]) -> Result<Vec<u8>, HandshakeError> {
-        if message.len() > DATAGRAM_BYTES_MAX || message.len() < KEY_BYTES + TAG_BYTES {
+        if message.len() > DATAGRAM_BYTES_BASE || message.len() < KEY_BYTES + TAG_BYTES {
             return Err(HandshakeError::TooLong);
         }
         let mut payload = vec![0; message.len()];
@@ -309,14 +309,14 @@ fn build(
         .map_err(|_| HandshakeError::Noise)
 }
 
-/// How long a payload may be so that header, Noise message and MAC fit [`DATAGRAM_BYTES_MAX`].
+/// How long a payload may be so that header, Noise message and MAC fit [`DATAGRAM_BYTES_BASE`].
 const fn payload_bytes_max(stage: Stage, pattern: Pattern) -> usize {
     let keys = match (stage, pattern) {
         (Stage::Init, Pattern::Ik) | (Stage::Reply, Pattern::Xx) => KEY_BYTES + KEY_BYTES + TAG_BYTES,
         (Stage::Init, Pattern::Xx) | (Stage::Reply, Pattern::Ik) => KEY_BYTES,
         (Stage::Finish, _) => KEY_BYTES + TAG_BYTES,
     };
-    DATAGRAM_BYTES_MAX - HANDSHAKE_HEADER_BYTES - keys - TAG_BYTES - MAC_BYTES
+    DATAGRAM_BYTES_BASE - HANDSHAKE_HEADER_BYTES - keys - TAG_BYTES - MAC_BYTES
 }
 
 /// A key from the door secret (HKDF-SHA-256, RFC 5869).

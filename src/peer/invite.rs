@@ -10,7 +10,7 @@ use super::pairing::{
     MAC_BYTES, SPAKE_BYTES,
 };
 use crate::base::limits::{
-    DATAGRAM_BYTES_MAX, PAIRING_ATTEMPTS_MAX, PAIRING_CONFIRM_TIME_MAX, PAIRING_LINGER,
+    DATAGRAM_BYTES_BASE, PAIRING_ATTEMPTS_MAX, PAIRING_CONFIRM_TIME_MAX, PAIRING_LINGER,
     PAIRING_PART_BYTES_MAX, PAIRING_PAYLOAD_BYTES_MAX, PAIRING_TIME_MAX,
 };
 use crate::base::units::Time;
@@ -101,7 +101,7 @@ impl Invitation {
     /// A joiner's datagram.
     pub fn handle(&mut self, desk: &mut Desk, now: Time, from: SocketAddr, packet: &Pair<'_>) {
         let length = PAIR_HEADER_BYTES + packet.body.len();
-        let Some(body) = parse_body(packet.body).filter(|_| length >= DATAGRAM_BYTES_MAX) else {
+        let Some(body) = parse_body(packet.body).filter(|_| length >= DATAGRAM_BYTES_BASE) else {
             desk.counters.garbage += 1;
             return;
         };

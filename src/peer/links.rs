@@ -4,7 +4,7 @@
 //! handshakes (`opening.rs`) and what is inside a session (`session.rs`). Read first: `table.rs`.
 
 use super::desk::Desk;
-use super::event::{Event, PeerInfo, SendError};
+use super::event::{Event, PeerInfo, SendError, Transmit};
 use super::opened::{Opened, Order};
 use super::session::{CloseCode, SendError as SessionSendError, Session, SessionError};
 use crate::base::ids::NodeId;
@@ -192,11 +192,11 @@ impl Links {
         sessions.chain(leaving).min()
     }
 
-    /// The next datagram of any session: one each in turn, so that a busy session does not keep others waiting.
-    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    /// The next datagrams of any session: one batch each in turn, so that a busy session does not keep others waiting.
+    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<Transmit> {
         for leaving in &mut self.leaving {
             if let Some(length) = leaving.session.poll_transmit(now, out) {
-                return Some((leaving.address, length));
+                return Some(Transmit { to: leaving.address, length, segment: length });
             }
         }
         let after = self.links.range((Bound::Excluded(self.turn), Bound::Unbounded));
@@ -204,9 +204,9 @@ impl Links {
         let in_turn: heapless::Vec<u32, SESSIONS_MAX> = in_turn.collect();
         in_turn.into_iter().find_map(|index| {
             let link = self.links.get_mut(&index)?;
-            let length = link.session.poll_transmit(now, out)?;
+            let (length, segment) = link.session.poll_batch(now, out)?;
             self.turn = index;
-            Some((link.address, length))
+            Some(Transmit { to: link.address, length, segment })
         })
     }
 

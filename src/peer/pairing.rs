@@ -5,7 +5,7 @@
 //! crate predates it: same group and flow, its own transcript).
 
 use super::event::CodeError;
-use crate::base::limits::{DATAGRAM_BYTES_MAX, PAIRING_CODE_DIGITS, PAIRING_HELLO_BYTES_MAX};
+use crate::base::limits::{DATAGRAM_BYTES_BASE, PAIRING_CODE_DIGITS, PAIRING_HELLO_BYTES_MAX};
 use crate::wire::packet::{PairHeader, PairStage, PAIR_HEADER_BYTES, TAG_BYTES};
 use chacha20poly1305::aead::{AeadInPlace, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce, Tag};
@@ -161,7 +161,7 @@ pub fn head(
     step: Step,
     tag: &Tag8,
 ) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(DATAGRAM_BYTES_MAX);
+    let mut bytes = Vec::with_capacity(DATAGRAM_BYTES_BASE);
     bytes.extend_from_slice(&PairHeader { stage, fragment, fragments, exchange }.to_bytes());
     bytes.push(step as u8);
     bytes.extend_from_slice(tag);
@@ -177,7 +177,7 @@ pub fn head_of(header: PairHeader, body: &Body<'_>) -> Vec<u8> {
 /// Fills a joiner's datagram with zeros, so that no answer is longer than the question.
 #[must_use]
 pub fn padded(mut datagram: Vec<u8>) -> Vec<u8> {
-    datagram.resize(datagram.len().max(DATAGRAM_BYTES_MAX), 0);
+    datagram.resize(datagram.len().max(DATAGRAM_BYTES_BASE), 0);
     datagram
 }
 
@@ -295,7 +295,7 @@ pub const MAC_BYTES: usize = 32;
 pub const SPAKE_BYTES: usize = 33;
 
 const _: () = assert!(
-    PAIR_HEADER_BYTES + 9 + MAC_BYTES + 2 + PAIRING_HELLO_BYTES_MAX + TAG_BYTES <= DATAGRAM_BYTES_MAX
+    PAIR_HEADER_BYTES + 9 + MAC_BYTES + 2 + PAIRING_HELLO_BYTES_MAX + TAG_BYTES <= DATAGRAM_BYTES_BASE
 );
 
 #[cfg(test)]
@@ -328,7 +328,7 @@ mod tests {
             "41e18ff3acfd4cf9d396b5859b1a6e0e3b6df1b9d3d5b135f4392161b5183e18d2",
         ];
         assert_eq!(hex(&datagram), golden.concat());
-        assert_eq!(padded(datagram).len(), DATAGRAM_BYTES_MAX);
+        assert_eq!(padded(datagram).len(), DATAGRAM_BYTES_BASE);
     }
 
     #[test]

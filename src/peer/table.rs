@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 pub use super::event::{
-    CloseReason, CodeError, Counters, Door, Event, Identity, PairFailure, PeerInfo, SendError,
+    CloseReason, CodeError, Counters, Door, Event, Identity, PairFailure, PeerInfo, SendError, Transmit,
 };
 
 /// All peers of a node behind one socket.
@@ -137,15 +137,15 @@ impl Endpoint {
         [self.openings.deadline(), self.links.deadline(), invitation, joins].into_iter().flatten().min()
     }
 
-    /// Writes the next datagram into `out` (at least `DATAGRAM_BYTES_MAX` bytes) and says to whom it goes and how long
-    /// it is. Drained until None after every call, and after `poll_event`: taking messages gives peers credit.
-    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    /// Writes the next datagrams for one peer into `out` (at least `DATAGRAM_BYTES_BASE` bytes): as many as are ready and
+    /// fit. Drained until None after every call, and after `poll_event`: taking messages gives peers credit.
+    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<Transmit> {
         self.see(now);
         let Some((to, datagram)) = self.desk.next_datagram() else {
             return self.links.poll_transmit(now, out);
         };
         out.get_mut(..datagram.len())?.copy_from_slice(&datagram);
-        Some((to, datagram.len()))
+        Some(Transmit { to, length: datagram.len(), segment: datagram.len() })
     }
 
     /// What happened. Drained until None after every call.

@@ -285,8 +285,10 @@ impl Cluster {
         let mut buffer = [0; DATAGRAM_BYTES_MAX];
         let node = &mut self.nodes[number];
         let Some(running) = &mut node.running else { return };
-        while let Some((to, length)) = running.core.poll_transmit(moment, &mut buffer) {
-            self.net.send(moment.time, &mut self.rng, node.address, to, &buffer[..length]);
+        while let Some(transmit) = running.core.poll_transmit(moment, &mut buffer) {
+            for datagram in transmit.datagrams(&buffer) {
+                self.net.send(moment.time, &mut self.rng, node.address, transmit.to, datagram);
+            }
         }
     }
 

@@ -59,10 +59,10 @@ impl Machine for Parrot {
         self.outputs.pop_front()
     }
 
-    fn poll_transmit(&mut self, _: Moment, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    fn poll_transmit(&mut self, _: Moment, out: &mut [u8]) -> Option<Transmit> {
         let (to, bytes) = self.datagrams.pop_front()?;
         out[..bytes.len()].copy_from_slice(&bytes);
-        Some((to, bytes.len()))
+        Some(Transmit { to, length: bytes.len(), segment: bytes.len() })
     }
 
     fn deadline(&self) -> Option<Time> {

@@ -1,7 +1,7 @@
 //! A simulated link between two sessions: loss, delay, reordering, duplicates, a bottleneck with a short queue.
 
 use super::{PacketKeys, Session, SessionError};
-use crate::base::limits::DATAGRAM_BYTES_MAX;
+use crate::base::limits::DATAGRAM_BYTES_BASE;
 use crate::base::units::{Span, Time};
 use crate::wire::frame::Lane;
 use crate::wire::packet;
@@ -118,7 +118,7 @@ impl Link {
 
     /// Lets both ends take messages out and send what they want to send.
     pub fn drain(&mut self) {
-        let mut datagram = [0; DATAGRAM_BYTES_MAX];
+        let mut datagram = [0; DATAGRAM_BYTES_BASE];
         for end in 0..2 {
             self.held_max = self.held_max.max(self.ends[end].held());
             while self.takes[end] {

@@ -2,7 +2,7 @@
 
 use super::link::{messages, of_lane, Link, Weather, FAIR};
 use super::*;
-use crate::base::limits::{DATAGRAM_BYTES_MAX, LANE_WINDOW_BYTES};
+use crate::base::limits::{DATAGRAM_BYTES_BASE, LANE_WINDOW_BYTES};
 use crate::wire::packet::TAG_BYTES;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -67,7 +67,7 @@ fn throughput_by_loss() {
 fn a_lost_packet_of_one_lane_does_not_hold_up_another() {
     let mut link = Link::new(1, FAIR);
     link.ends[0].send(Lane::Bulk, vec![1; 3_000]).expect("room");
-    let mut datagram = [0; DATAGRAM_BYTES_MAX];
+    let mut datagram = [0; DATAGRAM_BYTES_BASE];
     let _lost = link.ends[0].poll_transmit(link.now, &mut datagram).expect("a packet");
     link.ends[0].send(Lane::Control, vec![2; 10]).expect("room");
     link.run(Span::from_millis(11));
@@ -97,7 +97,7 @@ fn tail_loss_is_repaired_by_a_probe_within_a_few_round_trips() {
         link.run(Span::from_secs(1));
         let window = link.ends[0].stats().congestion_window;
         link.ends[0].send(Lane::Control, vec![7; 8_000]).expect("room");
-        let mut datagram = [0; DATAGRAM_BYTES_MAX];
+        let mut datagram = [0; DATAGRAM_BYTES_BASE];
         let mut packets = Vec::new();
         while let Some(length) = link.ends[0].poll_transmit(link.now, &mut datagram) {
             packets.push(datagram[..length].to_vec());
@@ -154,7 +154,7 @@ fn garbage_and_changed_packets_are_dropped_and_counted() {
     let mut link = Link::new(1, FAIR);
     let mut random = ChaCha8Rng::seed_from_u64(5);
     link.ends[0].send(Lane::Bulk, vec![1; 900]).expect("room");
-    let mut datagram = [0; DATAGRAM_BYTES_MAX];
+    let mut datagram = [0; DATAGRAM_BYTES_BASE];
     let length = link.ends[0].poll_transmit(link.now, &mut datagram).expect("a packet");
     for round in 0..5_000_usize {
         let mut bytes = datagram[DATA_HEADER_BYTES..length].to_vec();
@@ -293,7 +293,7 @@ fn a_session_survives_an_outage_of_half_a_minute() {
 fn closing_tells_the_peer_and_is_repeated_to_one_that_goes_on() {
     let mut link = Link::new(1, FAIR);
     link.ends[1].close(CloseCode::Done);
-    let mut datagram = [0; DATAGRAM_BYTES_MAX];
+    let mut datagram = [0; DATAGRAM_BYTES_BASE];
     assert!(link.ends[1].poll_transmit(link.now, &mut datagram).is_some(), "lost on its way");
     assert!(link.ends[1].poll_transmit(link.now, &mut datagram).is_none());
     link.ends[0].ping();

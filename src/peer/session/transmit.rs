@@ -3,7 +3,7 @@
 //! Read "Packets" and "Sending" in `wire/PROTOCOL.md` first.
 
 use super::{Session, State};
-use crate::base::limits::{DATAGRAM_BYTES_MAX, FAREWELLS_MAX, PACKET_NUMBER_MAX};
+use crate::base::limits::{DATAGRAM_BYTES_BASE, FAREWELLS_MAX, PACKET_NUMBER_MAX};
 use crate::base::units::Time;
 use crate::peer::cipher::PacketCipher;
 use crate::peer::congestion::CongestionControl;
@@ -14,10 +14,25 @@ use crate::wire::frame::{FrameWriter, Lane};
 use crate::wire::packet::{DataHeader, DATA_HEADER_BYTES, TAG_BYTES};
 
 impl Session {
-    /// Writes the next datagram into `out`, which has at least [`DATAGRAM_BYTES_MAX`] bytes; its length, or None if
+    /// Writes the next datagrams into `out`, one behind the other, as many as are ready and fit: bytes in all, and bytes
+    /// of each but the last. Only full datagrams are followed by another one.
+    pub fn poll_batch(&mut self, now: Time, out: &mut [u8]) -> Option<(usize, usize)> {
+        let segment = self.poll_transmit(now, out)?;
+        let mut length = segment;
+        let mut last = segment;
+        while last == DATAGRAM_BYTES_BASE {
+            let Some(more) = out.get_mut(length..).and_then(|rest| self.poll_transmit(now, rest)) else {
+                break;
+            };
+            (length, last) = (length + more, more);
+        }
+        Some((length, segment))
+    }
+
+    /// Writes the next datagram into `out`, which has at least [`DATAGRAM_BYTES_BASE`] bytes; its length, or None if
     /// there is nothing to send now. To be drained after every other call.
     pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
-        let out = out.get_mut(..DATAGRAM_BYTES_MAX)?;
+        let out = out.get_mut(..DATAGRAM_BYTES_BASE)?;
         if self.sent.next_number() >= PACKET_NUMBER_MAX - u64::from(FAREWELLS_MAX) - 1 {
             self.close(CloseCode::Exhausted);
         }
@@ -117,4 +132,4 @@ impl Session {
 
 /// One datagram, in bytes.
 const DATAGRAM_BYTES: u64 = 1_200;
-const _: () = assert!(DATAGRAM_BYTES_MAX == 1_200);
+const _: () = assert!(DATAGRAM_BYTES_BASE == 1_200);

@@ -296,8 +296,8 @@ fn answered_handshakes_are_bounded() {
     for round in 0..150 {
         net.ends[0].connect(net.now, (round < 50).then(|| people[1].node()), address(1));
         let mut out = [0; 1_200];
-        while let Some((_, length)) = net.ends[0].poll_transmit(net.now, &mut out) {
-            net.ends[1].handle_datagram(net.now, address(round + 3), &mut out[..length]);
+        while let Some(sent) = net.ends[0].poll_transmit(net.now, &mut out) {
+            net.ends[1].handle_datagram(net.now, address(round + 3), &mut out[..sent.length]);
         }
         net.ends[0].openings.clear();
         let most = if round < 50 { HANDSHAKES_ANSWERED_PER_NODE_MAX } else { HANDSHAKES_ANSWERED_MAX };
@@ -323,9 +323,9 @@ fn another_version_is_told_which_ones_are_spoken() {
     datagram[covered..].copy_from_slice(&mac);
     net.ends[1].handle_datagram(now, address(0), &mut datagram);
     let mut out = [0; 1_200];
-    let (to, length) = net.ends[1].poll_transmit(now, &mut out).unwrap();
-    assert_eq!((to, &out[..4], out[8]), (address(0), &[5, 0, 1, 0][..], 1));
-    net.ends[0].handle_datagram(now, address(1), &mut out[..length]);
+    let sent = net.ends[1].poll_transmit(now, &mut out).unwrap();
+    assert_eq!((sent.to, &out[..4], out[8]), (address(0), &[5, 0, 1, 0][..], 1));
+    net.ends[0].handle_datagram(now, address(1), &mut out[..sent.length]);
     assert!(matches!(net.ends[0].poll_event(), Some(Event::ConnectFailed { .. })));
 }
 
@@ -351,8 +351,8 @@ fn a_busy_session_does_not_keep_others_waiting() {
     }
     let mut out = [0; 1_200];
     let mut receivers = Vec::new();
-    while let Some((to, _)) = net.ends[0].poll_transmit(now, &mut out) {
-        receivers.push(to);
+    while let Some(sent) = net.ends[0].poll_transmit(now, &mut out) {
+        receivers.push(sent.to);
     }
     assert!(receivers.len() >= 24, "the first windows: {}", receivers.len());
     for (round, three) in receivers.chunks_exact(3).enumerate().take(6) {

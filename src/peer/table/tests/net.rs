@@ -201,8 +201,10 @@ impl Net {
                 while let Some(event) = self.ends[place].poll_event() {
                     self.events[place].push(event);
                 }
-                let Some((to, length)) = self.ends[place].poll_transmit(self.now, &mut out) else { break };
-                self.carry(place, to, &out[..length]);
+                let Some(transmit) = self.ends[place].poll_transmit(self.now, &mut out) else { break };
+                for datagram in transmit.datagrams(&out) {
+                    self.carry(place, transmit.to, datagram);
+                }
             }
         }
     }
