@@ -216,6 +216,9 @@ pub mod face {
     //! Floor 4: person <-> node.
     pub mod act;
     pub mod bar;
+    pub mod bench;
+    pub mod bench_ends;
+    pub mod bench_vault;
     pub mod bodies;
     pub mod cli;
     pub mod compare;
@@ -260,6 +263,7 @@ pub mod io {
     pub mod names;
     pub mod os;
     pub mod place;
+    pub mod post;
     pub mod restored;
     pub mod run;
     pub mod target;

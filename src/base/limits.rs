@@ -398,6 +398,10 @@ pub const RESCAN_MAX: Span = Span::from_secs(30 * 86_400);
 pub const SECRET_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of each of two files compared at once.
 pub const COMPARE_BLOCK_BYTES: usize = 256 * 1024;
+/// Bytes of a message of `bench`: as a chunk of mean length.
+pub const BENCH_MESSAGE_BYTES: usize = CUT_BYTES_MEAN;
+/// A `bench` server that has everything stays this long for a sender that has not heard of it.
+pub const BENCH_LINGER: Span = Span::from_secs(3);
 /// How long a node may take to end after whoever started it went away.
 pub const EXIT_TIME_MAX: Span = Span::from_secs(10);
 
@@ -447,8 +451,10 @@ pub const NODE_PORT: u16 = 7117;
 pub const UDP_BUFFER_BYTES: usize = 1024 * 1024;
 /// Datagrams taken from the socket before anything else is looked at.
 pub const DATAGRAMS_PER_TURN_MAX: usize = 64;
-/// Datagrams sent before anything else is looked at.
+/// Datagrams sent before anything else is looked at, and the rest of a batch.
 pub const TRANSMITS_PER_TURN_MAX: usize = 256;
+/// Room for the datagrams that one call to the kernel sends, in bytes: the most that a kernel takes (UDP_SEGMENT).
+pub const SEND_BATCH_BYTES_MAX: usize = 65_507;
 /// Replies of the threads handed to the core before anything else is looked at: each may carry a chunk.
 pub const REPLIES_PER_TURN_MAX: usize = 16;
 /// Work of the core after which the sockets are looked at again (one chunk's work may exceed it).
@@ -470,6 +476,7 @@ pub const INTERFACES_EVERY: Span = Span::from_secs(30);
 /// The file thread closes what it has open when it was asked nothing for this long.
 pub const FILE_REST: Span = Span::from_secs(5);
 
+const _: () = assert!(DATAGRAM_BYTES_MAX <= SEND_BATCH_BYTES_MAX);
 const _: () = assert!(OPEN_SOURCE_FILES_MAX > READ_AHEAD_FILES);
 const _: () = assert!(TURN_MAX.as_micros() < GROUP_DELAY_MAX.as_micros());
 const _: () = assert!(DATAGRAM_BYTES_BASE < DATAGRAM_BYTES_MAX && DATAGRAM_BYTES_MAX < DATAGRAM_ROOM_BYTES);

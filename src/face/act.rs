@@ -11,12 +11,12 @@ use std::process::ExitCode;
 use super::cli::{Arguments, Command};
 use super::exit::{Exit, Fail};
 use super::link::Link;
-use super::options::{Completions, Folder, FolderAdd, Log, Ls, Snapshots};
+use super::options::{Bench, Completions, Folder, FolderAdd, Log, Ls, Snapshots};
 use super::out::Out;
 use super::place::absolute;
 use super::report::{activity, entry, folders, snapshots, status, word};
 use super::show::text;
-use super::{demo, job, restore, serve, settings, vault};
+use super::{bench, demo, job, restore, serve, settings, vault};
 use crate::io::os::default_home;
 use crate::node::api::{self, Call};
 use clap::error::ErrorKind;
@@ -62,6 +62,8 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
     let link = || link(home.as_deref());
     match arguments.command {
         Command::Demo(options) => demo::demo(out, &options),
+        Command::Bench(Bench::Serve(options)) => bench::serve(out, &options),
+        Command::Bench(Bench::Send(options)) => bench::send(out, &options),
         Command::Completions(options) => completions(&options),
         Command::Init(options) => vault::init(&link()?, out, options),
         Command::Join(options) => vault::join(&link()?, out, options),

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use super::options::{
-    Backup, Completions, Config, Demo, Folder, Init, Invite, Join, Log, Ls, Recover, Remove, Restore, Run,
-    Snapshots, Verify,
+    Backup, Bench, Completions, Config, Demo, Folder, Init, Invite, Join, Log, Ls, Recover, Remove, Restore,
+    Run, Snapshots, Verify,
 };
 use clap::{Parser, Subcommand};
 
@@ -126,6 +126,13 @@ pub enum Command {
         nuthatch config check /etc/nuthatch.toml"
     )]
     Config(Config),
+    /// Measure what a network gives the protocol, from memory to memory; no node is needed or touched.
+    #[command(
+        subcommand,
+        after_long_help = "Examples:\n  nuthatch bench serve --listen 0.0.0.0:7200\n  \
+        nuthatch bench send 192.168.1.20:7200 --seconds 10"
+    )]
+    Bench(Bench),
     /// Print the completions for a shell.
     #[command(
         after_long_help = "Examples:\n  nuthatch completions bash > ~/.local/share/bash-completion/completions/nuthatch\n  \

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::node::config_keys::bytes_of;
 use clap::{Args, Subcommand, ValueEnum};
 
 /// Options of `demo`.
@@ -272,6 +273,56 @@ pub enum Config {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+}
+
+/// The commands of `bench`.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Count what one `bench send` sends, print it, and end.
+    #[command(after_long_help = "Examples:\n  nuthatch bench serve --listen 0.0.0.0:7200\n  \
+        nuthatch bench serve --listen [::]:7200 --json\n\n\
+        Whoever reaches this address may send to it, until it has served once; what comes is counted and dropped. The keys\n\
+        are made from a text that everybody can read, and no vault of yours has anything to do with them.")]
+    Serve(BenchServe),
+    /// Send to a `bench serve` as fast as the network takes it, and print how fast that was.
+    #[command(after_long_help = "Examples:\n  nuthatch bench send 192.168.1.20:7200 --seconds 10\n  \
+        nuthatch bench send 192.168.1.20:7200 --bytes 1GiB --json\n  \
+        nuthatch bench send 192.168.1.20:7200 --seconds 30 --background   yields to other traffic\n\n\
+        Ends when all that was sent is acknowledged. CPU-seconds and memory are those of this process.")]
+    Send(BenchSend),
+}
+
+/// Options of `bench serve`.
+#[derive(Debug, Args)]
+pub struct BenchServe {
+    /// Where the sender reaches this one (UDP); without it, a node's port on all addresses, or any free one.
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Options of `bench send`.
+#[derive(Debug, Args)]
+pub struct BenchSend {
+    /// Where `bench serve` listens.
+    #[arg(value_name = "IP:PORT")]
+    pub address: SocketAddr,
+    /// How long new data is sent; what is on its way then still arrives.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+    /// How much is sent, instead of how long: a number of bytes, or a size such as `1GiB`.
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = quantity)]
+    pub bytes: Option<u64>,
+    /// As traffic that yields to other traffic, such as repair.
+    #[arg(long)]
+    pub background: bool,
+}
+
+/// A number of bytes of at least 1, or a size with a unit.
+fn quantity(text: &str) -> Result<u64, String> {
+    let bytes = text.parse().ok().or_else(|| bytes_of(text));
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a number of bytes, or a size such as 500MB or 1GiB".to_owned())
 }
 
 /// Options of `completions`.

@@ -12,16 +12,14 @@ use std::task::{Context, Poll};
 
 use smol::channel::{bounded, Receiver, Sender};
 use smol::stream::Stream;
-use smol::Timer;
 
 use super::calls::{Calls, Inward};
 use super::mdns::{Mdns, Sighting};
 use super::os::{self, Clock};
+use super::post::Post;
 use super::threads::{FileJob, ThreadError, Word, Worker};
-use super::udp::UdpPort;
 use crate::base::limits::{
-    DATAGRAMS_PER_TURN_MAX, DATAGRAM_BYTES_BASE, DATAGRAM_ROOM_BYTES, INTERFACES_EVERY, REPLIES_PER_TURN_MAX,
-    SIGHTINGS_WAITING_MAX, TICK_MIN, TRANSMITS_PER_TURN_MAX, TURN_MAX,
+    INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN, TURN_MAX,
 };
 use crate::base::units::{Moment, Span, Time};
 use crate::node::ports::{Input, Output};
@@ -47,8 +45,8 @@ pub trait Machine {
 pub struct Ports {
     /// The time.
     pub clock: Clock,
-    /// Other nodes.
-    pub udp: UdpPort,
+    /// Other nodes, and the timer.
+    pub post: Post,
     /// The storage thread.
     pub store: Worker<Request>,
     /// The file thread.
@@ -82,16 +80,6 @@ pub struct Driver<M> {
     sightings: Pin<Box<Receiver<Sighting>>>,
     /// For whoever listens to the network.
     sighted: Sender<Sighting>,
-    /// A received datagram.
-    incoming: Box<[u8]>,
-    /// A datagram to be sent.
-    outgoing: Box<[u8]>,
-    /// What could not be sent yet.
-    unsent: Option<Transmit>,
-    /// For the next deadline.
-    timer: Timer,
-    /// What the timer is set to.
-    armed: Option<Time>,
     /// When the core was last told that time passed.
     last_tick: Time,
     /// Interfaces, and the watchdog.
@@ -139,11 +127,6 @@ impl<M: Machine> Driver<M> {
             heard: Box::pin(ports.heard.clone()),
             sightings: Box::pin(sightings),
             sighted,
-            incoming: vec![0; DATAGRAM_ROOM_BYTES].into_boxed_slice(),
-            outgoing: vec![0; DATAGRAM_BYTES_BASE].into_boxed_slice(), // one datagram a call
-            unsent: None,
-            timer: Timer::never(),
-            armed: None,
             last_tick: now,
             chores: Chores { next_interfaces: now, addresses: Vec::new(), watchdog, next_watchdog: now },
             longest_turn: Span::ZERO,
@@ -201,10 +184,10 @@ impl<M: Machine> Driver<M> {
         }
         if self.chores.next_interfaces <= moment.time {
             self.chores.next_interfaces = moment.time + INTERFACES_EVERY;
-            let addresses = self.ports.udp.addresses();
+            let addresses = self.ports.post.udp().addresses();
             if addresses != self.chores.addresses {
                 self.chores.addresses.clone_from(&addresses);
-                let fell_back = self.ports.udp.fell_back();
+                let fell_back = self.ports.post.udp().fell_back();
                 self.machine.handle(moment, Input::Listening { addresses, fell_back });
             }
         }
@@ -218,12 +201,9 @@ impl<M: Machine> Driver<M> {
 
     /// Takes what arrived on the socket; whether there may be more.
     fn receive(&mut self) -> bool {
-        for _ in 0..DATAGRAMS_PER_TURN_MAX {
-            let Some((length, from)) = self.ports.udp.receive(&mut self.incoming) else { return false };
-            let moment = self.ports.clock.now();
-            self.machine.handle(moment, Input::Datagram { from, bytes: &mut self.incoming[..length] });
-        }
-        true
+        let Self { machine, ports: Ports { post, clock, .. }, .. } = self;
+        let moment = clock.now();
+        post.receive(|from, bytes| machine.handle(moment, Input::Datagram { from, bytes }))
     }
 
     /// Takes what threads, callers and the network say; whether there may be more.
@@ -295,18 +275,8 @@ impl<M: Machine> Driver<M> {
 
     /// Sends what the core has to send; whether there may be more that can be sent now.
     fn transmit(&mut self) -> bool {
-        for _ in 0..TRANSMITS_PER_TURN_MAX {
-            let next = self
-                .unsent
-                .take()
-                .or_else(|| self.machine.poll_transmit(self.ports.clock.now(), &mut self.outgoing));
-            let Some(transmit) = next else { return false };
-            if !self.ports.udp.send(transmit.to, &self.outgoing[..transmit.length]) {
-                self.unsent = Some(transmit);
-                return false;
-            }
-        }
-        true
+        let Self { machine, ports: Ports { post, clock, .. }, .. } = self;
+        post.transmit(|out| machine.poll_transmit(clock.now(), out))
     }
 
     /// Waits until there is something to do.
@@ -326,13 +296,7 @@ impl<M: Machine> Driver<M> {
         .into_iter()
         .flatten()
         .min();
-        if due != self.armed {
-            self.armed = due;
-            match due.and_then(|due| self.ports.clock.instant(due)) {
-                Some(instant) => self.timer.set_at(instant),
-                None => self.timer.clear(),
-            }
-        }
+        self.ports.post.arm(&self.ports.clock, due);
     }
 
     /// Ready when anything is. What was heard is kept in the inbox.
@@ -350,12 +314,7 @@ impl<M: Machine> Driver<M> {
             self.inbox.push_back(Event::Sighting(sighting));
             ready = true;
         }
-        ready |= self.ports.udp.poll_readable(context).is_ready();
-        ready |= self.unsent.is_some() && self.ports.udp.poll_writable(context).is_ready();
-        if Pin::new(&mut self.timer).poll_next(context).is_ready() {
-            self.armed = None;
-            ready = true;
-        }
+        ready |= self.ports.post.poll(context);
         if ready {
             Poll::Ready(())
         } else {

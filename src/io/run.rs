@@ -21,6 +21,7 @@ use super::home::{place_control, CONFIG_NAME};
 use super::http::{serve, Handler};
 use super::mdns::Mdns;
 use super::os::{self, lock_home, Clock, HomeError, OsError, StopSignal};
+use super::post::Post;
 use super::threads::{start_files, start_store, ThreadError};
 use super::udp::{UdpError, UdpPort};
 use crate::base::units::{Moment, Time};
@@ -184,7 +185,8 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let core = Core::new(os::entropy().map_err(RunError::Os)?, setup);
     let (calls, heard) = Calls::new();
     let home = lock.home().to_path_buf();
-    let ports = Ports { clock, udp, store, files, words, calls, heard, mdns, home };
+    let post = Post::new(udp);
+    let ports = Ports { clock, post, store, files, words, calls, heard, mdns, home };
     let executor = Rc::new(LocalExecutor::new());
     smol::block_on(executor.run(live(Rc::clone(&executor), Driver::new(core, ports), options, stop)))
 }
@@ -229,7 +231,7 @@ async fn live<M: Machine>(
     let calls = driver.ports().calls.clone();
     let served = executor.spawn(serve(Rc::clone(&executor), listener, options.handler, calls));
     let listening = driver.ports().mdns.as_ref().map(|mdns| executor.spawn(mdns.listen(driver.sighted())));
-    let udp = &driver.ports().udp;
+    let udp = driver.ports().post.udp();
     let ready = Ready { addresses: udp.addresses(), fell_back: udp.fell_back(), control };
     say_ready(&ready, udp.local());
     if let Some(tell) = options.ready {

@@ -224,6 +224,14 @@ pub struct PeerInfo {
     pub sent_bytes: u64,
     /// Bytes of authenticated datagrams received.
     pub received_bytes: u64,
+    /// Packets sent.
+    pub sent_packets: u64,
+    /// Packets declared lost, of which some may only have been late.
+    pub lost_packets: u64,
+    /// Bytes of messages that were sent more than once.
+    pub retransmitted_bytes: u64,
+    /// Bytes of messages that are queued or not acknowledged yet.
+    pub queued_bytes: u64,
 }
 
 /// What was dropped in silence, since the start.

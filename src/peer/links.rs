@@ -265,6 +265,10 @@ impl Links {
                 rtt: stats.rtt.unwrap_or(Span::ZERO),
                 sent_bytes: stats.sent_bytes,
                 received_bytes: stats.received_bytes,
+                sent_packets: stats.sent_packets,
+                lost_packets: stats.lost_packets,
+                retransmitted_bytes: stats.retransmitted_bytes,
+                queued_bytes: u64::try_from(link.session.queued()).unwrap_or(u64::MAX),
             }
         })
     }

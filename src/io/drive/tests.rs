@@ -3,11 +3,12 @@
 use super::*;
 use crate::io::calls::Outward;
 use crate::io::threads::{start_files, start_store};
+use crate::io::udp::UdpPort;
 use crate::node::api::{Call, Piece};
 use crate::node::ports::{CallId, Ending, FileReply, FileRequest};
 use crate::store::service::Reply;
 use smol::channel::unbounded;
-use smol::LocalExecutor;
+use smol::{LocalExecutor, Timer};
 use std::net::UdpSocket;
 
 /// Sends every datagram back, carries a call through all ports, and is endlessly busy if told so.
@@ -85,8 +86,9 @@ fn with_parrot<T>(test: impl AsyncFnOnce(&Calls, SocketAddr) -> T) -> (T, Parrot
     let udp = UdpPort::bind(Some("127.0.0.1:0".parse().unwrap())).unwrap();
     let address = udp.local();
     let home_path = home.path().to_path_buf();
+    let (post, calls_in) = (Post::new(udp), calls.clone());
     let ports =
-        Ports { clock, udp, store, files, words, calls: calls.clone(), heard, mdns: None, home: home_path };
+        Ports { clock, post, store, files, words, calls: calls_in, heard, mdns: None, home: home_path };
     let mut driver = Driver::new(Parrot::default(), ports);
     let executor = LocalExecutor::new();
     let ended =
