@@ -83,6 +83,7 @@ pub mod wire {
     pub mod frame;
     pub mod message;
     pub mod packet;
+    pub mod writer;
 }
 
 pub mod feed {
@@ -132,6 +133,7 @@ pub mod store {
 pub mod peer {
     //! Floor 2: datagrams <-> peers. State machines without input or output of their own.
     pub mod answers;
+    pub mod bucket;
     pub mod cipher;
     pub mod congestion;
     pub mod desk;
@@ -145,7 +147,9 @@ pub mod peer {
     pub mod loss;
     pub mod opened;
     pub mod opening;
+    pub mod pages;
     pub mod pairing;
+    pub mod pool;
     pub mod ranges;
     pub mod reasons;
     pub mod received;
@@ -154,6 +158,7 @@ pub mod peer {
     pub mod session;
     pub mod table;
     pub mod timers;
+    pub mod withdrawn;
 }
 
 pub mod replicate {

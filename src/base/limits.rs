@@ -109,15 +109,45 @@ pub const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + 1_024;
 pub const ACK_RANGES_MAX: usize = 32;
 /// Longest text in a Close frame, in bytes; it is for a log line.
 pub const CLOSE_TEXT_BYTES_MAX: usize = 64;
-/// Credit that each lane starts from and that a receiver renews, in bytes: Control, Interactive, Bulk, Background. What
-/// a lane may hold in a receiver's memory is this and one message; Bulk's holds a largest message and some of the next.
-pub const LANE_WINDOW_BYTES: [u64; 4] = [128 * 1024, 512 * 1024, 1_280 * 1024, 512 * 1024];
+/// Credit that each lane of each session always has beyond what was taken, in bytes: Control, Interactive, Bulk,
+/// Background. A first flight of ten datagrams on one of the middle lanes needs no more.
+pub const LANE_CREDIT_BYTES: [u64; 4] = [8 * 1024, 12 * 1024, 12 * 1024, 4 * 1024];
+/// Most credit beyond what was taken that a lane is given while it receives, in bytes: what keeps 50 Mbit/s over 100 ms
+/// busy for four round trips, as long as a repair may take.
+pub const LANE_WINDOW_BYTES: [u64; 4] = [256 * 1024, 2_560 * 1024, 2_560 * 1024, 1_280 * 1024];
 /// Whole messages of a lane that wait to be taken; more stay bytes, so that tiny messages cannot multiply in memory.
-pub const READY_MESSAGES_MAX: usize = 64;
-/// Separate ranges of bytes beyond a gap that a lane's receiver keeps; a packet that would add one is not acknowledged.
-pub const LANE_GAPS_MAX: usize = 1_024;
-/// First allocation for a message whose claimed length is larger, in bytes; it doubles as bytes really arrive.
-pub const MESSAGE_RESERVE_BYTES: usize = 64 * 1024;
+pub const READY_MESSAGES_MAX: usize = 16;
+/// Separate ranges of bytes beyond a gap that a lane's receiver keeps, powers of two; a packet that would add one is not
+/// acknowledged. A window of Bulk on a link that loses a tenth makes about 200.
+pub const LANE_GAPS_MAX: [usize; 4] = [32, 128, 256, 128];
+/// Withdrawn parts of a lane that its receiver keeps until it has come to them.
+pub const LANE_SKIPS_MAX: usize = 8;
+/// What a lane's receiver may need beyond its credit, ranges apart, in bytes: parts of two pages, lists.
+pub const LANE_FIXED_BYTES: usize = 3_584;
+/// Memory of all sessions' receivers together, in bytes.
+pub const RECEIVE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Memory of one session's receiver, in bytes.
+pub const RECEIVE_SESSION_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Credit beyond the lanes' own that all sessions share, in bytes. A sixteenth of it more is memory for lists of pages.
+pub const POOL_BYTES: u64 = 3_840 * 1024;
+/// Of it, one session at the most, in bytes.
+pub const POOL_SESSION_BYTES_MAX: u64 = 3_584 * 1024;
+/// Of it, kept for whole messages, in bytes: as long as one of any length can be completed, all can, one by one.
+pub const POOL_MESSAGE_BYTES: u64 = 1_090 * 1024;
+/// Of it, kept for messages of Control and Interactive, in bytes.
+pub const POOL_URGENT_BYTES: u64 = 128 * 1024;
+/// While others wait, who was given credit must use some of it this often...
+pub const CREDIT_PATIENCE: Span = Span::from_secs(10);
+/// ... namely this many bytes (26 kbit/s), or all of it.
+pub const CREDIT_PACE_BYTES: u64 = 32 * 1024;
+/// A limit of bandwidth lets pass at once what it would let pass in this long...
+pub const BANDWIDTH_BURST_SPAN: Span = Span::from_millis(10);
+/// ... at least this much, in bytes: two datagrams...
+pub const BANDWIDTH_STEP_BYTES_MIN: u64 = 2_400;
+/// ... and at most this much, in bytes.
+pub const BANDWIDTH_STEP_BYTES_MAX: u64 = 64 * 1024;
+/// A sender says how far a lane is queued when that has grown by this, in bytes, or the credit covers what it said.
+pub const LANE_WANT_STEP_BYTES: u64 = 32 * 1024;
 /// Part of the send queue that only Control and Interactive may fill, in bytes, so that bulk cannot lock them out.
 pub const SEND_QUEUE_URGENT_BYTES: usize = 512 * 1024;
 /// Part of the send queue that Background may not fill, in bytes, so that it cannot lock bulk out.
@@ -247,6 +277,22 @@ const _: () = assert!(
     MESSAGE_BYTES_MAX + 4 <= SEND_QUEUE_BYTES_MAX - SEND_QUEUE_URGENT_BYTES - SEND_QUEUE_BULK_BYTES,
     "a largest message fits into the part that every lane may fill"
 );
+const _: () = {
+    let credit = LANE_CREDIT_BYTES[0] + LANE_CREDIT_BYTES[1] + LANE_CREDIT_BYTES[2] + LANE_CREDIT_BYTES[3];
+    let gaps = LANE_GAPS_MAX[0] + LANE_GAPS_MAX[1] + LANE_GAPS_MAX[2] + LANE_GAPS_MAX[3];
+    assert!(credit <= 64 * 1024, "a session that says nothing costs little");
+    let fixed = (4 * LANE_FIXED_BYTES + 16 * gaps) as u64;
+    let all = SESSIONS_MAX as u64 * (credit + credit / 16 + fixed) + POOL_BYTES + POOL_BYTES / 16;
+    assert!(all <= RECEIVE_BYTES_MAX as u64, "what all sessions may hold");
+    let one = credit + credit / 16 + fixed + POOL_SESSION_BYTES_MAX + POOL_SESSION_BYTES_MAX / 16;
+    assert!(one <= RECEIVE_SESSION_BYTES_MAX as u64, "what one session may hold");
+    assert!(MESSAGE_BYTES_MAX as u64 + 4 <= POOL_MESSAGE_BYTES);
+    assert!(
+        POOL_MESSAGE_BYTES + POOL_URGENT_BYTES < POOL_SESSION_BYTES_MAX
+            && POOL_SESSION_BYTES_MAX < POOL_BYTES
+    );
+};
+const _: () = assert!(CREDIT_PATIENCE.as_micros() < SESSION_IDLE_MAX.as_micros());
 const _: () = assert!(ACK_DELAY_MAX.as_micros() < RTT_INITIAL.as_micros());
 const _: () = assert!(PROBE_TIMEOUT_MAX.as_micros() * 3 < SESSION_IDLE_MAX.as_micros());
 const _: () = assert!(WINDOW_BYTES_MIN < WINDOW_BYTES_INITIAL && WINDOW_BYTES_INITIAL < WINDOW_BYTES_MAX);

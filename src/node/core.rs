@@ -400,7 +400,7 @@ impl Core {
     fn send_chunk(&mut self, peer: &NodeId, id: crate::base::ids::ChunkId, bytes: Vec<u8>) {
         match message::encode_chunk(&id, &bytes) {
             Ok(encoded) => match self.endpoint.send(self.now.time, peer, Lane::Bulk, encoded) {
-                Ok(()) => self.source.sent(peer),
+                Ok(_) => self.source.sent(peer),
                 Err(_) => self.source.hold(peer, id, bytes),
             },
             Err(error) => log::error!("chunk {} cannot be sent: {error}", id.short()),

@@ -247,6 +247,8 @@ pub struct Counters {
     pub forged: u64,
     /// What was refused because a bound was reached.
     pub refused: u64,
+    /// Sessions ended because credit that others waited for was not used.
+    pub cut: u64,
 }
 
 impl fmt::Debug for Identity {

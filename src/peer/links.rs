@@ -3,16 +3,21 @@
 //! Owns: at most one session a node, which of two stays, addresses that move, whose turn it is to send. Refuses:
 //! handshakes (`opening.rs`) and what is inside a session (`session.rs`). Read first: `table.rs`.
 
+use super::bucket::Bucket;
 use super::desk::Desk;
 use super::event::{Event, PeerInfo, SendError, Transmit};
 use super::opened::{Opened, Order};
+use super::pool::Pool;
+use super::send::MessageId;
 use super::session::{CloseCode, SendError as SessionSendError, Session, SessionError};
 use crate::base::ids::NodeId;
-use crate::base::limits::{FAREWELL_TIME, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX};
+use crate::base::limits::{
+    DATAGRAM_BYTES_BASE, FAREWELL_TIME, LANE_SHARE_PACKETS, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX,
+};
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
 use crate::wire::frame::Lane;
-use crate::wire::packet::DataHeader;
+use crate::wire::packet::{DataHeader, DATA_HEADER_BYTES};
 use core::fmt;
 use core::ops::Bound;
 use std::collections::BTreeMap;
@@ -29,6 +34,14 @@ pub struct Links {
     turn: u32,
     /// Sessions that this side has closed: they say so to a peer that goes on.
     leaving: Vec<Leaving>,
+    /// What peers may send.
+    pool: Pool,
+    /// How fast this side may send; None: as fast as it can.
+    up: Option<Bucket>,
+    /// Whether something waits for `up`.
+    held_up: bool,
+    /// Batches that went, so that not every one is an urgent one.
+    batches: u32,
 }
 
 /// A session that was closed.
@@ -108,6 +121,7 @@ impl Links {
         };
         self.links.insert(opened.local, link);
         self.nodes.insert(node, opened.local);
+        self.settle(now, opened.local);
     }
 
     /// A data packet for the session with this index.
@@ -127,7 +141,13 @@ impl Links {
             }
             return;
         };
-        match link.session.handle_data(now, header.number, sealed) {
+        let before = link.session.arrived();
+        let bytes = u64::try_from(DATA_HEADER_BYTES + sealed.len()).expect("a datagram is short");
+        let result = link.session.handle_data(now, header.number, sealed);
+        if !matches!(result, Err(SessionError::Forged | SessionError::Replayed)) {
+            self.pool.on_received(now, bytes, link.session.arrived() - before);
+        }
+        match result {
             Ok(()) => {
                 if link.newest.is_none_or(|newest| header.number > newest) {
                     link.newest = Some(header.number);
@@ -139,6 +159,7 @@ impl Links {
             Err(SessionError::Crowded) => desk.counters.refused += 1,
             Err(SessionError::Closed | SessionError::Violation(_)) => {}
         }
+        self.settle(now, header.receiver);
     }
 
     /// Ends the session with a node and tells it so.
@@ -175,13 +196,16 @@ impl Links {
     }
 
     /// Timers of sessions.
-    pub fn handle_timeout(&mut self, now: Time) {
+    pub fn handle_timeout(&mut self, desk: &mut Desk, now: Time) {
         self.leaving.retain(|leaving| now < leaving.until);
         for link in self.links.values_mut() {
             if link.session.deadline().is_some_and(|deadline| deadline <= now) {
                 link.session.handle_timeout(now);
             }
         }
+        self.cut_sitting(desk, now);
+        self.serve(now);
+        self.held_up = false;
     }
 
     /// When [`Links::handle_timeout`] has something to do.
@@ -189,7 +213,8 @@ impl Links {
     pub fn deadline(&self) -> Option<Time> {
         let sessions = self.links.values().filter_map(|link| link.session.deadline());
         let leaving = self.leaving.iter().map(|leaving| leaving.until);
-        sessions.chain(leaving).min()
+        let up = self.up.as_ref().filter(|_| self.held_up).map(Bucket::positive_at);
+        sessions.chain(leaving).chain(self.pool.deadline()).chain(up).min()
     }
 
     /// The next datagrams of any session: one batch each in turn, so that a busy session does not keep others waiting.
@@ -199,15 +224,38 @@ impl Links {
                 return Some(Transmit { to: leaving.address, length, segment: length });
             }
         }
-        let after = self.links.range((Bound::Excluded(self.turn), Bound::Unbounded));
-        let in_turn = after.chain(self.links.range(..=self.turn)).map(|(index, _)| *index);
-        let in_turn: heapless::Vec<u32, SESSIONS_MAX> = in_turn.collect();
-        in_turn.into_iter().find_map(|index| {
+        let mut out = out;
+        if let Some(up) = &mut self.up {
+            up.fill(now);
+            self.held_up = !up.is_positive();
+            if self.held_up {
+                return None;
+            }
+            // A batch is no longer than what may pass at once, so that nothing urgent waits longer behind it.
+            let step = usize::try_from(up.step()).unwrap_or(usize::MAX).max(DATAGRAM_BYTES_BASE);
+            let length = step.min(out.len());
+            out = &mut out[..length];
+        }
+        self.batches = self.batches.wrapping_add(1);
+        let mut order = self.in_turn();
+        if self.up.is_some() && self.batches % LANE_SHARE_PACKETS != 0 {
+            order.sort_by_key(|index| !self.links.get(index).is_some_and(|link| link.session.is_urgent()));
+        }
+        order.into_iter().find_map(|index| {
             let link = self.links.get_mut(&index)?;
             let (length, segment) = link.session.poll_batch(now, out)?;
             self.turn = index;
+            if let Some(up) = &mut self.up {
+                up.take(u64::try_from(length).expect("a batch is short"));
+            }
             Some(Transmit { to: link.address, length, segment })
         })
+    }
+
+    /// All sessions, beginning with the one after the one that sent last.
+    fn in_turn(&self) -> heapless::Vec<u32, SESSIONS_MAX> {
+        let after = self.links.range((Bound::Excluded(self.turn), Bound::Unbounded));
+        after.chain(self.links.range(..=self.turn)).map(|(index, _)| *index).collect()
     }
 
     /// What a session reports, if one does. Sessions that have ended are forgotten here.
@@ -216,6 +264,8 @@ impl Links {
         for link in self.links.values_mut() {
             let node = link.node;
             if let Some((lane, bytes)) = link.session.poll_message() {
+                let index = link.session.local_index();
+                self.settle(now, index);
                 return Some(Event::Message { node, lane, bytes });
             }
             if link.session.is_closed().is_some() {
@@ -235,7 +285,7 @@ impl Links {
     ///
     /// # Errors
     /// When there is no session, no room, or the message is too long for any, or empty.
-    pub fn send(&mut self, node: &NodeId, lane: Lane, message: Vec<u8>) -> Result<(), SendError> {
+    pub fn send(&mut self, node: &NodeId, lane: Lane, message: Vec<u8>) -> Result<MessageId, SendError> {
         let link =
             self.nodes.get(node).and_then(|index| self.links.get_mut(index)).ok_or(SendError::NoSession)?;
         link.session.send(lane, message).map_err(|error| match error {
@@ -246,6 +296,12 @@ impl Links {
             SessionSendError::TooLong | SessionSendError::Empty => SendError::Length,
             SessionSendError::Closed => SendError::NoSession,
         })
+    }
+
+    /// Withdraws a message, unless all of it was sent; whether it did. Its id is one of the session that there is now.
+    pub fn cancel(&mut self, node: &NodeId, message: MessageId) -> bool {
+        let link = self.nodes.get(node).and_then(|index| self.links.get_mut(index));
+        link.is_some_and(|link| link.session.cancel(message))
     }
 
     /// Bytes that [`Links::send`] would take.
@@ -279,6 +335,8 @@ impl Links {
             return;
         };
         if let Some(Link { session, address, .. }) = self.links.remove(&index) {
+            session.leave(&mut self.pool);
+            self.serve(now);
             let reason = session.is_closed().map_or_else(String::new, ToString::to_string);
             desk.event(Event::Down { node: *node, reason });
             if self.leaving.len() >= SESSIONS_MAX {
@@ -291,7 +349,9 @@ impl Links {
     /// Forgets a session and says so.
     fn drop_link(&mut self, desk: &mut Desk, node: &NodeId, reason: &str) {
         if let Some(index) = self.nodes.remove(node) {
-            self.links.remove(&index);
+            if let Some(link) = self.links.remove(&index) {
+                link.session.leave(&mut self.pool);
+            }
             desk.event(Event::Down { node: *node, reason: reason.to_owned() });
         }
     }
@@ -311,3 +371,7 @@ impl fmt::Debug for Links {
         formatter.debug_struct("Links").field("nodes", &self.nodes).finish_non_exhaustive()
     }
 }
+
+mod credit;
+#[cfg(test)]
+mod tests;

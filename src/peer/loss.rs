@@ -377,6 +377,7 @@ mod tests {
             trip.update(Span::from_millis(100), Span::ZERO);
             let mut lanes = SendLanes::new();
             lanes.push(Lane::Bulk, vec![0; 100_000]);
+            lanes.on_credit(Lane::Bulk, 200_000);
             let sent = SentPackets { measured_at: Some(at(0)), ..SentPackets::new() };
             Self { sent, lanes, control: NewReno::new(), trip }
         }

@@ -33,6 +33,18 @@ impl RangeSet {
         self.ranges.front().copied()
     }
 
+    /// The end of the highest range; 0 if there is none.
+    #[must_use]
+    pub fn last_end(&self) -> u64 {
+        self.ranges.back().map_or(0, |range| range.1)
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.ranges.capacity() * size_of::<(u64, u64)>()
+    }
+
     /// The ranges, lowest first.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.ranges.iter().copied()

@@ -25,6 +25,8 @@ pub enum CloseCode {
     BadMessage,
     /// A key has done all it may.
     Exhausted,
+    /// Credit was asked for and given, others waited for it, and it was not used.
+    Sitting,
 }
 
 /// How a session ended.
@@ -111,6 +113,7 @@ impl CloseCode {
             Self::FlowControl => 5,
             Self::BadMessage => 6,
             Self::Exhausted => 7,
+            Self::Sitting => 8,
         }
     }
 }
@@ -126,6 +129,7 @@ impl fmt::Display for CloseCode {
             Self::FlowControl => "more was sent than was allowed",
             Self::BadMessage => "a message made no sense",
             Self::Exhausted => "the key has done all it may",
+            Self::Sitting => "credit that others waited for was not used",
         })
     }
 }
@@ -172,7 +176,7 @@ impl std::error::Error for SendError {}
 pub(super) const fn code_of(error: LaneError) -> CloseCode {
     match error {
         LaneError::BeyondCredit => CloseCode::FlowControl,
-        LaneError::BadLength | LaneError::Crowded => CloseCode::BadMessage,
+        LaneError::BadLength | LaneError::BadSkip | LaneError::Crowded => CloseCode::BadMessage,
     }
 }
 
@@ -191,8 +195,9 @@ mod tests {
             CloseCode::FlowControl,
             CloseCode::BadMessage,
             CloseCode::Exhausted,
+            CloseCode::Sitting,
         ];
-        assert_eq!(all.map(CloseCode::number), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(all.map(CloseCode::number), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
     }
 
     #[test]

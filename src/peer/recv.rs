@@ -1,23 +1,20 @@
 //! The receiving side of lanes: bytes in any order become whole messages in order.
 //!
-//! Owns reassembly, credit, and the bounds of both. Bytes that arrive in order go straight into the message they belong
-//! to; those beyond a gap wait in pages. A lane holds at most its window and one message, whatever the peer does. Refuses
-//! to know packets and what messages mean. Read "Flow control" in `wire/PROTOCOL.md` first.
+//! Owns reassembly, and what a peer may send. A message's buffer is allocated once, at its exact length, when the credit
+//! covers it, and its bytes go there in whatever order they arrive; only bytes of later messages wait in pages. So what a
+//! lane holds is bounded by its credit, whatever the peer does. Refuses to know packets, what messages mean, and how much
+//! credit a lane may have: [`super::pool`] decides that. Read "Flow control" in `wire/PROTOCOL.md` first.
 
+use super::pages::Pages;
 use super::ranges::RangeSet;
 use super::send::PREFIX_BYTES;
 use crate::base::limits::{
-    LANE_GAPS_MAX, LANE_WINDOW_BYTES, MESSAGE_BYTES_MAX, MESSAGE_RESERVE_BYTES, READY_MESSAGES_MAX,
+    LANE_CREDIT_BYTES, LANE_GAPS_MAX, LANE_SKIPS_MAX, MESSAGE_BYTES_MAX, READY_MESSAGES_MAX,
 };
-use crate::wire::frame::Lane;
+use crate::base::units::Time;
+use crate::wire::frame::{Lane, LANE_OFFSET_MAX};
+use message::Message;
 use std::collections::VecDeque;
-
-/// Bytes of one page of data beyond a gap.
-const PAGE_BYTES: u64 = 32 * 1024;
-/// The same as a length.
-const PAGE_LENGTH: usize = 32 * 1024;
-/// Empty pages that a lane keeps for the next gap.
-const PAGES_SPARE_MAX: usize = 2;
 
 /// Why bytes of a lane cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,150 +23,109 @@ pub enum LaneError {
     BeyondCredit,
     /// A message's length is zero or over [`MESSAGE_BYTES_MAX`].
     BadLength,
+    /// What is skipped does not begin with a message.
+    BadSkip,
     /// There are too many gaps; the packet is treated as if it had not arrived.
     Crowded,
 }
 
-/// Bytes beyond a gap, in pages that are allocated as they are needed.
-#[derive(Debug, Default)]
-struct Pages {
-    /// Pages from number `first` on.
-    pages: VecDeque<Option<Box<[u8]>>>,
-    /// Number of the first page: its offset in the stream in pages.
-    first: u64,
-    /// Empty pages.
-    spare: Vec<Box<[u8]>>,
-}
-
-impl Pages {
-    /// Keeps `data` for `offset`, which is not below what was released.
-    fn write(&mut self, mut offset: u64, mut data: &[u8]) {
-        if self.pages.is_empty() {
-            self.first = offset / PAGE_BYTES;
-        }
-        while !data.is_empty() {
-            while self.first > offset / PAGE_BYTES {
-                self.pages.push_front(None);
-                self.first -= 1;
-            }
-            let index = within(offset / PAGE_BYTES - self.first);
-            if self.pages.len() <= index {
-                self.pages.resize_with(index + 1, || None);
-            }
-            let spare = &mut self.spare;
-            let page = self.pages[index].get_or_insert_with(|| {
-                spare.pop().unwrap_or_else(|| vec![0; PAGE_LENGTH].into_boxed_slice())
-            });
-            let start = within(offset % PAGE_BYTES);
-            let length = data.len().min(PAGE_LENGTH - start);
-            page[start..start + length].copy_from_slice(&data[..length]);
-            data = &data[length..];
-            offset += distance(length);
-        }
-    }
-
-    /// The bytes from `offset` to the end of its page; empty if nothing was kept there.
-    fn read(&self, offset: u64) -> &[u8] {
-        let Some(index) = (offset / PAGE_BYTES).checked_sub(self.first) else { return &[] };
-        match self.pages.get(within(index)) {
-            Some(Some(page)) => &page[within(offset % PAGE_BYTES)..],
-            Some(None) | None => &[],
-        }
-    }
-
-    /// Gives up all pages wholly below `offset`; all of them if `all`.
-    fn release(&mut self, offset: u64, all: bool) {
-        while !self.pages.is_empty() && (all || (self.first + 1) * PAGE_BYTES <= offset) {
-            let page = self.pages.pop_front().flatten();
-            self.first += 1;
-            self.spare.extend(page.filter(|_| self.spare.len() < PAGES_SPARE_MAX));
-        }
-    }
-
-    /// Bytes of memory.
-    fn bytes(&self) -> usize {
-        (self.pages.iter().flatten().count() + self.spare.len()) * PAGE_LENGTH
-    }
-}
-
-/// The message that is being put together.
-#[derive(Debug, Default)]
-struct Assembly {
-    /// Its length, as far as it is known.
-    prefix: [u8; PREFIX_BYTES],
-    /// How much of the prefix has arrived.
-    prefix_length: usize,
-    /// What has arrived of the message.
-    body: Vec<u8>,
-}
-
-impl Assembly {
-    /// Takes bytes up to the end of the message; how many, and the message if it is whole.
-    fn take(&mut self, data: &[u8]) -> Result<(usize, Option<Vec<u8>>), LaneError> {
-        let mut used = 0;
-        if self.prefix_length < PREFIX_BYTES {
-            used = (PREFIX_BYTES - self.prefix_length).min(data.len());
-            self.prefix[self.prefix_length..self.prefix_length + used].copy_from_slice(&data[..used]);
-            self.prefix_length += used;
-            if self.prefix_length < PREFIX_BYTES {
-                return Ok((used, None));
-            }
-        }
-        let length = usize::try_from(u32::from_le_bytes(self.prefix)).map_err(|_| LaneError::BadLength)?;
-        if length == 0 || length > MESSAGE_BYTES_MAX {
-            return Err(LaneError::BadLength);
-        }
-        let missing = length - self.body.len();
-        let part = &data[used..used + missing.min(data.len() - used)];
-        if self.body.capacity() - self.body.len() < part.len() {
-            // Doubles, but never beyond the claimed length, and never by more than really came.
-            let more = self.body.len().max(MESSAGE_RESERVE_BYTES).min(missing);
-            self.body.reserve_exact(more);
-        }
-        self.body.extend_from_slice(part);
-        used += part.len();
-        if part.len() < missing {
-            return Ok((used, None));
-        }
-        self.prefix_length = 0;
-        Ok((used, Some(core::mem::take(&mut self.body))))
-    }
-}
-
-/// One lane's incoming stream.
+/// One lane's incoming stream: `taken <= begin <= next`, and all that has arrived lies below `limit <= granted`.
 #[derive(Debug)]
-struct RecvLane {
-    /// Credit beyond what was taken.
-    window: u64,
-    /// All below has gone into messages.
+pub(super) struct RecvLane {
+    /// Which lane.
+    lane: Lane,
+    /// First byte of the message that is being put together; all before it is in messages, or void.
+    begin: u64,
+    /// All below has arrived.
     next: u64,
+    /// The credit that the lane may have.
+    granted: u64,
     /// The credit that the peer was given.
     limit: u64,
-    /// Bytes at or beyond `next` that are in `pages`.
+    /// The peer says that it has bytes to send up to here.
+    want: u64,
+    /// Bytes beyond `next` that have arrived.
     held: RangeSet,
-    /// Their bytes.
+    /// Those from `next` on and those of `held` that belong to no begun message.
     pages: Pages,
-    /// The message that is being put together.
-    assembly: Assembly,
+    /// The message that begins at `begin`.
+    message: Option<Message>,
+    /// Parts of the stream that the peer will not send, and that `begin` has not reached.
+    skips: heapless::Vec<(u64, u64), LANE_SKIPS_MAX>,
     /// Whole messages.
     ready: VecDeque<Vec<u8>>,
     /// Bytes of the stream in `ready`.
     ready_bytes: u64,
+    /// What the pool counts as given to the lane.
+    pub(super) charged: u64,
+    /// Whether the pool counts the lane among those that want more than their own credit.
+    pub(super) wanting: bool,
+    /// Since when, and from which `next` on, the peer has been expected to use what it was given.
+    pub(super) mark: (Time, u64),
 }
 
 impl RecvLane {
     /// An empty lane.
-    fn new(window: u64) -> Self {
+    fn new(lane: Lane) -> Self {
+        let credit = LANE_CREDIT_BYTES[lane.index()];
         Self {
-            window,
+            lane,
+            begin: 0,
             next: 0,
-            limit: window,
+            granted: credit,
+            limit: credit,
+            want: 0,
             held: RangeSet::default(),
             pages: Pages::default(),
-            assembly: Assembly::default(),
+            message: None,
+            skips: heapless::Vec::new(),
             ready: VecDeque::new(),
             ready_bytes: 0,
+            charged: 0,
+            wanting: false,
+            mark: (Time::ZERO, 0),
         }
+    }
+
+    /// First byte that the layer above has not taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.begin - self.ready_bytes
+    }
+
+    /// All below has arrived.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The credit that the lane may have.
+    pub(super) fn granted(&self) -> u64 {
+        self.granted
+    }
+
+    /// The peer says that it has bytes to send up to here.
+    pub(super) fn want(&self) -> u64 {
+        self.want
+    }
+
+    /// Whether it is the layer above that keeps the lane from going on.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The end of the message that is being put together, if its length is known.
+    pub(super) fn message_end(&self) -> Option<u64> {
+        if let Some(message) = &self.message {
+            return Some(message.end);
+        }
+        let length = self.length().and_then(|length| usize::try_from(length).ok());
+        let length = length.filter(|length| *length <= MESSAGE_BYTES_MAX)?;
+        Some(self.begin + distance(PREFIX_BYTES + length))
+    }
+
+    /// The lane may have credit up to here.
+    pub(super) fn grant(&mut self, offset: u64) -> Result<(), LaneError> {
+        self.granted = self.granted.max(offset);
+        self.advance()
     }
 
     /// Takes bytes from a packet.
@@ -182,68 +138,135 @@ impl RecvLane {
             return Ok(());
         }
         let start = offset.max(self.next);
-        let mut data = &data[within(start - offset)..];
-        if start == self.next {
-            let used = self.feed(data)?;
-            data = &data[used..];
-        }
-        if !data.is_empty() {
-            let start = end - distance(data.len());
-            if self.held.len() >= LANE_GAPS_MAX && self.held.is_apart(start, end) {
+        let data = &data[within(start - offset)..];
+        if start > self.next {
+            if self.held.len() >= LANE_GAPS_MAX[self.lane.index()] && self.held.is_apart(start, end) {
                 return Err(LaneError::Crowded);
             }
-            self.pages.write(start, data);
+            self.place(start, data);
             self.held.insert(start, end);
-        }
-        self.drain_held()
-    }
-
-    /// Puts bytes at `next` into messages while there is room for whole ones; how many.
-    fn feed(&mut self, data: &[u8]) -> Result<usize, LaneError> {
-        let mut total = 0;
-        while total < data.len() && self.ready.len() < READY_MESSAGES_MAX {
-            let (used, whole) = self.assembly.take(&data[total..])?;
-            total += used;
-            if let Some(message) = whole {
-                self.ready_bytes += distance(PREFIX_BYTES + message.len());
-                self.ready.push_back(message);
-            }
-        }
-        self.next += distance(total);
-        Ok(total)
-    }
-
-    /// Moves bytes from pages into messages.
-    fn drain_held(&mut self) -> Result<(), LaneError> {
-        if self.held.is_empty() {
             return Ok(());
         }
-        self.held.remove_below(self.next);
+        self.place(start, data);
+        self.arrive(end);
+        self.advance()
+    }
+
+    /// The peer will not send `start..end`: a message begins at `start`, and another one at `end`.
+    fn skip(&mut self, start: u64, end: u64) -> Result<(), LaneError> {
+        if end <= self.begin || self.skips.contains(&(start, end)) {
+            return Ok(());
+        }
+        self.skips.push((start, end)).map_err(|_| LaneError::Crowded)?;
+        self.advance()
+    }
+
+    /// Copies bytes to where they belong.
+    fn place(&mut self, start: u64, mut data: &[u8]) {
+        let mut at = start;
+        if let Some(message) = self.message.as_mut().filter(|message| start < message.end) {
+            let part = data.len().min(within(message.end - start));
+            message.write(start, &data[..part]);
+            data = &data[part..];
+            at = message.end;
+        }
+        self.pages.write(at, data);
+    }
+
+    /// All below `end` has arrived.
+    fn arrive(&mut self, end: u64) {
+        self.next = self.next.max(end);
         while let Some((_, end)) = self.held.first().filter(|range| range.0 <= self.next) {
-            let pages = core::mem::take(&mut self.pages);
-            let bytes = pages.read(self.next);
-            let used = self.feed(&bytes[..bytes.len().min(within(end - self.next))]);
-            self.pages = pages;
-            self.held.remove_below(self.next);
-            if used? == 0 {
+            self.next = self.next.max(end);
+            self.held.take_first(u64::MAX);
+        }
+    }
+
+    /// The length of the message at `begin`, which has no buffer, if it has arrived.
+    fn length(&self) -> Option<u32> {
+        let end = self.begin + distance(PREFIX_BYTES);
+        if self.next < end {
+            return None;
+        }
+        let mut prefix = [0; PREFIX_BYTES];
+        for (offset, part) in self.pages.parts(self.begin, end) {
+            let place = within(offset - self.begin);
+            prefix[place..place + part.len()].copy_from_slice(part);
+        }
+        Some(u32::from_le_bytes(prefix))
+    }
+
+    /// Completes messages and begins others, as far as bytes, credit and room for whole messages go.
+    fn advance(&mut self) -> Result<(), LaneError> {
+        loop {
+            if let Some(place) = self.skips.iter().position(|skip| skip.0 <= self.begin) {
+                let (start, end) = self.skips.swap_remove(place);
+                if start < self.begin {
+                    return Err(LaneError::BadSkip);
+                }
+                self.message = None;
+                self.begin = end;
+                self.held.remove_below(end);
+                self.arrive(end);
+            } else if self.ready.len() >= READY_MESSAGES_MAX || !self.step()? {
                 break;
             }
         }
-        self.pages.release(self.next, self.held.is_empty());
+        let floor = self.message.as_ref().map_or(self.begin, |message| message.end);
+        self.pages.release(floor, self.next.max(self.held.last_end()) <= floor);
         Ok(())
+    }
+
+    /// Completes the message, or begins one; whether anything was done.
+    fn step(&mut self) -> Result<bool, LaneError> {
+        match self.message.take() {
+            Some(message) if message.end <= self.next => {
+                self.ready_bytes += message.end - self.begin;
+                self.begin = message.end;
+                self.ready.push_back(message.body);
+                Ok(true)
+            }
+            Some(message) => {
+                self.message = Some(message);
+                Ok(false)
+            }
+            None => {
+                let Some(length) = self.length() else { return Ok(false) };
+                let length = usize::try_from(length).map_err(|_| LaneError::BadLength)?;
+                if length == 0 || length > MESSAGE_BYTES_MAX {
+                    return Err(LaneError::BadLength);
+                }
+                let start = self.begin + distance(PREFIX_BYTES);
+                let end = start + distance(length);
+                if end > self.granted {
+                    return Ok(false);
+                }
+                let mut message = Message { start, end, body: Vec::with_capacity(length) };
+                let arrived = end.min(self.next.max(self.held.last_end()));
+                for (offset, part) in self.pages.parts(start, arrived) {
+                    message.write(offset, part);
+                }
+                self.message = Some(message);
+                Ok(true)
+            }
+        }
     }
 
     /// Gives out the next whole message.
     fn pop(&mut self) -> Result<Option<Vec<u8>>, LaneError> {
         let Some(message) = self.ready.pop_front() else { return Ok(None) };
         self.ready_bytes -= distance(PREFIX_BYTES + message.len());
-        self.drain_held()?;
+        self.advance()?;
         Ok(Some(message))
     }
 
-    /// The credit that could be given: the window beyond all that was taken or is being put together.
-    fn credit(&self) -> u64 {
-        (self.next - self.ready_bytes + self.window).max(self.limit)
+    /// Bytes of memory.
+    fn bytes(&self) -> usize {
+        self.ready.iter().map(Vec::capacity).sum::<usize>()
+            + self.ready.capacity() * size_of::<Vec<u8>>()
+            + self.message.as_ref().map_or(0, |message| message.body.capacity())
+            + self.pages.bytes()
+            + self.held.bytes()
     }
 }
 
@@ -251,9 +274,11 @@ impl RecvLane {
 #[derive(Debug)]
 pub struct RecvLanes {
     /// By lane.
-    lanes: [RecvLane; Lane::COUNT],
+    pub(super) lanes: [RecvLane; Lane::COUNT],
     /// Credits that were lost on the way and must be given again, one bit a lane.
     repeat: u8,
+    /// Bytes that were new when they came.
+    arrived: u64,
 }
 
 impl Default for RecvLanes {
@@ -266,7 +291,7 @@ impl RecvLanes {
     /// Nothing received.
     #[must_use]
     pub fn new() -> Self {
-        Self { lanes: LANE_WINDOW_BYTES.map(RecvLane::new), repeat: 0 }
+        Self { lanes: Lane::ALL.map(RecvLane::new), repeat: 0, arrived: 0 }
     }
 
     /// Takes the bytes of a lane frame.
@@ -274,7 +299,31 @@ impl RecvLanes {
     /// # Errors
     /// [`LaneError::Crowded`]: take no notice of the packet. Otherwise the peer breaks the rules.
     pub fn insert(&mut self, lane: Lane, offset: u64, data: &[u8]) -> Result<(), LaneError> {
-        self.lanes[lane.index()].insert(offset, data)
+        let stream = &mut self.lanes[lane.index()];
+        let new = (offset + distance(data.len())).saturating_sub(offset.max(stream.next));
+        stream.insert(offset, data)?;
+        self.arrived += new;
+        Ok(())
+    }
+
+    /// Bytes of lanes that were new when they came.
+    #[must_use]
+    pub const fn arrived(&self) -> u64 {
+        self.arrived
+    }
+
+    /// The peer has bytes to send up to this offset; late and repeated words change nothing.
+    pub fn on_want(&mut self, lane: Lane, offset: u64) {
+        let want = &mut self.lanes[lane.index()].want;
+        *want = offset.min(LANE_OFFSET_MAX).max(*want);
+    }
+
+    /// The peer has withdrawn `start..end`.
+    ///
+    /// # Errors
+    /// As for [`Self::insert`].
+    pub fn on_skip(&mut self, lane: Lane, start: u64, end: u64) -> Result<(), LaneError> {
+        self.lanes[lane.index()].skip(start, end)
     }
 
     /// The next whole message, of the most urgent lane that has one.
@@ -290,10 +339,10 @@ impl RecvLanes {
         Ok(None)
     }
 
-    /// Whether a lane has credit to give that is worth a frame.
+    /// Whether a lane has credit to give.
     fn is_credit_due(&self, lane: Lane) -> bool {
         let stream = &self.lanes[lane.index()];
-        self.repeat & (1 << lane.number()) != 0 || stream.credit() - stream.limit >= stream.window / 4
+        self.repeat & (1 << lane.number()) != 0 || stream.granted > stream.limit
     }
 
     /// Whether any lane has.
@@ -309,32 +358,28 @@ impl RecvLanes {
         }
         self.repeat &= !(1 << lane.number());
         let stream = &mut self.lanes[lane.index()];
-        stream.limit = stream.credit();
+        stream.limit = stream.granted;
         Some(stream.limit)
     }
 
     /// Packets with credits of these lanes were lost.
     pub fn repeat_credits(&mut self, lanes: u8) {
-        self.repeat |= lanes;
+        self.repeat |= lanes & ((1 << Lane::COUNT) - 1);
     }
 
     /// Bytes held in memory for lanes: whole messages, begun ones, and what lies beyond gaps.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.lanes
-            .iter()
-            .map(|lane| {
-                lane.ready.iter().map(Vec::capacity).sum::<usize>()
-                    + lane.assembly.body.capacity()
-                    + lane.pages.bytes()
-                    + lane.held.len() * 16
-            })
-            .sum()
+        self.lanes.iter().map(RecvLane::bytes).sum()
     }
 
-    /// Forgets all that was not taken.
+    /// Forgets all that was not taken; what the pool counts stays to be given back.
     pub fn clear(&mut self) {
-        *self = Self::new();
+        let counted = self.lanes.each_ref().map(|lane| (lane.charged, lane.wanting));
+        *self = Self { arrived: self.arrived, ..Self::new() };
+        for (lane, counted) in self.lanes.iter_mut().zip(counted) {
+            (lane.charged, lane.wanting) = counted;
+        }
     }
 }
 
@@ -348,127 +393,6 @@ fn within(length: u64) -> usize {
     usize::try_from(length).expect("the window is in memory")
 }
 
+mod message;
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand_chacha::rand_core::{RngCore, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
-    /// A message with its prefix.
-    fn prefixed(message: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(message.len()).expect("short");
-        [&length.to_le_bytes(), message].concat()
-    }
-
-    /// A number below `end`.
-    fn below(random: &mut ChaCha8Rng, end: usize) -> usize {
-        usize::try_from(random.next_u32()).expect("32 bits") % end.max(1)
-    }
-
-    #[test]
-    fn bytes_in_any_order_become_messages_in_order() {
-        for seed in 0..40 {
-            let mut random = ChaCha8Rng::seed_from_u64(seed);
-            let messages: Vec<Vec<u8>> = (0..150)
-                .map(|_| {
-                    let mut message = vec![0; 1 + below(&mut random, 900)];
-                    random.fill_bytes(&mut message);
-                    message
-                })
-                .collect();
-            let stream: Vec<u8> = messages.iter().flat_map(|message| prefixed(message)).collect();
-            let mut pieces = Vec::new();
-            let mut start = 0;
-            while start < stream.len() {
-                let end = (start + 1 + below(&mut random, 1_200)).min(stream.len());
-                // Reaches back now and then, as a retransmission cut otherwise does.
-                pieces.push((start.saturating_sub(below(&mut random, 90)), end));
-                start = end;
-            }
-            for index in (1..pieces.len()).rev() {
-                let other = index - below(&mut random, 30).min(index);
-                pieces.swap(index, other);
-            }
-            let mut lanes = RecvLanes::new();
-            let mut out = Vec::new();
-            for (start, end) in pieces {
-                lanes.insert(Lane::Bulk, distance(start), &stream[start..end]).expect("within the rules");
-                while let Some((lane, message)) = lanes.pop().expect("good lengths") {
-                    assert_eq!(lane, Lane::Bulk);
-                    out.push(message);
-                }
-            }
-            assert_eq!(out, messages, "seed {seed}");
-            assert!(lanes.bytes() <= PAGES_SPARE_MAX * PAGE_LENGTH, "seed {seed}: {}", lanes.bytes());
-        }
-    }
-
-    #[test]
-    fn tiny_messages_stay_bytes_until_there_is_room() {
-        let mut lanes = RecvLanes::new();
-        let stream: Vec<u8> = (0..1_000_u32).flat_map(|index| prefixed(&index.to_le_bytes())).collect();
-        lanes.insert(Lane::Control, 0, &stream[..5_000]).expect("fits");
-        lanes.insert(Lane::Control, 5_000, &stream[5_000..]).expect("fits");
-        assert_eq!(lanes.lanes[0].ready.len(), READY_MESSAGES_MAX);
-        for index in 0..1_000_u32 {
-            let message = lanes.pop().expect("good").expect("there are a thousand");
-            assert_eq!(message, (Lane::Control, index.to_le_bytes().to_vec()));
-        }
-        assert_eq!(lanes.pop(), Ok(None));
-    }
-
-    #[test]
-    fn a_claimed_length_costs_no_memory() {
-        let mut lanes = RecvLanes::new();
-        let claimed = u32::try_from(MESSAGE_BYTES_MAX).expect("fits").to_le_bytes();
-        lanes.insert(Lane::Bulk, 0, &[&claimed[..], &[1; 100]].concat()).expect("fits");
-        assert_eq!(lanes.bytes(), MESSAGE_RESERVE_BYTES);
-        let mut lanes = RecvLanes::new();
-        let claimed = u32::try_from(MESSAGE_BYTES_MAX + 1).expect("fits").to_le_bytes();
-        assert_eq!(lanes.insert(Lane::Bulk, 0, &claimed), Err(LaneError::BadLength));
-        assert_eq!(RecvLanes::new().insert(Lane::Bulk, 0, &[0; 4]), Err(LaneError::BadLength));
-    }
-
-    #[test]
-    fn credit_follows_what_is_taken_and_what_is_being_put_together() {
-        let mut lanes = RecvLanes::new();
-        let window = LANE_WINDOW_BYTES[0];
-        let stream = prefixed(&vec![9; 200 * 1024]);
-        assert_eq!(lanes.take_credit(Lane::Control), None);
-        lanes.insert(Lane::Control, 0, &stream[..64 * 1024]).expect("fits");
-        assert_eq!(
-            lanes.take_credit(Lane::Control),
-            Some(window + 64 * 1024),
-            "or a long message would never end"
-        );
-        lanes.insert(Lane::Control, 64 * 1024, &stream[64 * 1024..192 * 1024]).expect("fits");
-        assert_eq!(
-            lanes.insert(Lane::Control, 192 * 1024, &[0]),
-            Err(LaneError::BeyondCredit),
-            "it is credit that was sent that counts"
-        );
-        lanes.repeat_credits(1);
-        assert_eq!(lanes.take_credit(Lane::Control), Some(window + 192 * 1024));
-        lanes.insert(Lane::Control, 192 * 1024, &stream[192 * 1024..]).expect("fits");
-        assert_eq!(
-            lanes.take_credit(Lane::Control),
-            None,
-            "a whole message that nobody takes gives no credit"
-        );
-        lanes.pop().expect("good").expect("whole");
-        lanes.repeat_credits(1);
-        assert_eq!(lanes.take_credit(Lane::Control), Some(window + distance(stream.len())));
-    }
-
-    #[test]
-    fn too_many_gaps_are_not_kept() {
-        let mut lanes = RecvLanes::new();
-        for index in 0..LANE_GAPS_MAX {
-            lanes.insert(Lane::Bulk, distance(index * 2 + 1), &[1]).expect("a gap is kept");
-        }
-        let beyond = distance(LANE_GAPS_MAX * 2 + 1);
-        assert_eq!(lanes.insert(Lane::Bulk, beyond, &[1]), Err(LaneError::Crowded));
-        lanes.insert(Lane::Bulk, 2, &[1]).expect("what closes a gap is taken");
-        lanes.insert(Lane::Bulk, beyond, &[1]).expect("and then there is room");
-    }
-}
+mod tests;

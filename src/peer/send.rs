@@ -5,11 +5,13 @@
 //! from the queue again. Refuses to know packets and time. Read "Lanes" in `wire/PROTOCOL.md` first.
 
 use super::ranges::RangeSet;
+use super::withdrawn::Withdrawn;
 use crate::base::limits::{
-    LANE_SHARE_PACKETS, LANE_WINDOW_BYTES, SEND_QUEUE_BULK_BYTES, SEND_QUEUE_BYTES_MAX,
+    LANE_CREDIT_BYTES, LANE_SHARE_PACKETS, LANE_WANT_STEP_BYTES, SEND_QUEUE_BULK_BYTES, SEND_QUEUE_BYTES_MAX,
     SEND_QUEUE_URGENT_BYTES,
 };
-use crate::wire::frame::{FrameWriter, Lane, LANE_HEADER_BYTES, LANE_OFFSET_MAX};
+use crate::wire::frame::{FrameWriter, Lane, LANE_HEADER_BYTES, LANE_OFFSET_MAX, LANE_SKIP_BYTES};
+use segment::Segment;
 use std::collections::VecDeque;
 
 /// Length of the length before each message, in bytes.
@@ -26,7 +28,7 @@ const LANE_DATA_BYTES_MIN: usize = 32;
 pub struct Carried {
     /// Of which lane.
     pub lane: Lane,
-    /// How many.
+    /// How many; 0: the LaneSkip that begins there.
     pub length: u16,
     /// From where in its stream.
     pub offset: u64,
@@ -35,43 +37,16 @@ pub struct Carried {
 /// All that one packet carried.
 pub type CarriedList = heapless::Vec<Carried, CARRIED_MAX>;
 
-/// A message in the queue, with its length in front.
-#[derive(Debug)]
-struct Segment {
-    /// Where its prefix begins in the lane's stream.
+/// A message in the queue, for [`SendLanes::cancel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MessageId {
+    /// On which lane.
+    lane: Lane,
+    /// Where it begins in its stream.
     start: u64,
-    /// The length of `body`.
-    prefix: [u8; PREFIX_BYTES],
-    /// The message.
-    body: Vec<u8>,
 }
 
-impl Segment {
-    /// Bytes that it has in the stream.
-    fn len(&self) -> usize {
-        PREFIX_BYTES + self.body.len()
-    }
-
-    /// The offset behind it.
-    fn end(&self) -> u64 {
-        self.start + bytes_u64(self.len())
-    }
-
-    /// Copies its bytes from `skip` on into `out`; how many.
-    fn copy(&self, skip: usize, out: &mut [u8]) -> usize {
-        let mut copied = 0;
-        if skip < PREFIX_BYTES {
-            copied = (PREFIX_BYTES - skip).min(out.len());
-            out[..copied].copy_from_slice(&self.prefix[skip..skip + copied]);
-        }
-        let from = (skip + copied).saturating_sub(PREFIX_BYTES);
-        let length = (self.body.len() - from).min(out.len() - copied);
-        out[copied..copied + length].copy_from_slice(&self.body[from..from + length]);
-        copied + length
-    }
-}
-
-/// One lane's outgoing stream: `acknowledged <= sent <= end`, and `sent <= credit`.
+/// One lane's outgoing stream: `acknowledged <= sent <= end`, and no bytes beyond `credit` are sent.
 #[derive(Debug)]
 struct SendLane {
     /// Messages of which not every byte is acknowledged, in order.
@@ -86,6 +61,10 @@ struct SendLane {
     end: u64,
     /// The receiver takes bytes below.
     credit: u64,
+    /// How far the receiver knows the lane to be queued, where the credit does not cover all.
+    told: u64,
+    /// Messages that are not to be sent, of which the receiver is not known to know.
+    withdrawn: Withdrawn,
     /// Acknowledged beyond `acknowledged`. At most one range a packet in flight.
     islands: RangeSet,
     /// To be sent again. At most one range a packet in flight.
@@ -102,6 +81,8 @@ impl SendLane {
             sent: 0,
             end: 0,
             credit,
+            told: 0,
+            withdrawn: Withdrawn::default(),
             islands: RangeSet::default(),
             lost: RangeSet::default(),
         }
@@ -109,7 +90,30 @@ impl SendLane {
 
     /// Whether there is something that may be sent.
     fn is_pending(&self) -> bool {
-        !self.lost.is_empty() || self.sent < self.end.min(self.credit)
+        !self.lost.is_empty() || self.withdrawn.is_due() || self.sent < self.end.min(self.credit)
+    }
+
+    /// Whether the receiver is to be told how far the lane is queued: it gives credit only for that.
+    fn is_want_due(&self) -> bool {
+        self.end > self.credit && (self.told <= self.credit || self.end >= self.told + LANE_WANT_STEP_BYTES)
+    }
+
+    /// Withdraws the message that begins at `start`, unless all of it was sent; bytes of memory that gives free.
+    fn cancel(&mut self, start: u64) -> Option<usize> {
+        let place = self.segments.partition_point(|segment| segment.start < start);
+        let segment = self.segments.get_mut(place).filter(|segment| segment.start == start)?;
+        if segment.end <= self.sent || segment.body.is_empty() {
+            return None;
+        }
+        let end = segment.end;
+        let freed = core::mem::take(&mut segment.body).len();
+        self.lost.remove(start, end);
+        self.withdrawn.add(start, end, start < self.sent);
+        if start < self.sent {
+            self.sent = end;
+        }
+        self.sent = self.withdrawn.pass(self.sent);
+        Some(freed)
     }
 
     /// The next at most `length_max` bytes to send, which count as sent, and whether they are sent again.
@@ -118,11 +122,11 @@ impl SendLane {
             return Some((start, end, true));
         }
         let start = self.sent;
-        let end = self.end.min(self.credit).min(start + bytes_u64(length_max));
+        let end = self.end.min(self.credit).min(start + bytes_u64(length_max)).min(self.withdrawn.ahead());
         if start >= end {
             return None;
         }
-        self.sent = end;
+        self.sent = self.withdrawn.pass(end);
         Some((start, end, false))
     }
 
@@ -131,9 +135,9 @@ impl SendLane {
         if !self
             .segments
             .get(self.hint)
-            .is_some_and(|segment| segment.start <= offset && offset < segment.end())
+            .is_some_and(|segment| segment.start <= offset && offset < segment.end)
         {
-            self.hint = self.segments.partition_point(|segment| segment.end() <= offset);
+            self.hint = self.segments.partition_point(|segment| segment.end <= offset);
         }
         while !out.is_empty() {
             let segment = &self.segments[self.hint];
@@ -161,7 +165,7 @@ impl SendLane {
             self.islands.take_first(u64::MAX);
         }
         let mut freed = 0;
-        while let Some(segment) = self.segments.front().filter(|segment| segment.end() <= self.acknowledged) {
+        while let Some(segment) = self.segments.front().filter(|segment| segment.end <= self.acknowledged) {
             freed += segment.len();
             self.segments.pop_front();
             self.hint = self.hint.saturating_sub(1);
@@ -174,6 +178,7 @@ impl SendLane {
         let start = start.max(self.acknowledged);
         self.lost.insert(start, end);
         self.lost.remove_common(&self.islands, start, end);
+        self.withdrawn.exclude_from(&mut self.lost);
     }
 }
 
@@ -200,7 +205,7 @@ impl SendLanes {
     /// Nothing queued.
     #[must_use]
     pub fn new() -> Self {
-        Self { lanes: LANE_WINDOW_BYTES.map(SendLane::new), queued: 0, turn: 0, retransmitted: 0 }
+        Self { lanes: LANE_CREDIT_BYTES.map(SendLane::new), queued: 0, turn: 0, retransmitted: 0 }
     }
 
     /// The longest message that the queue takes on this lane now, in bytes.
@@ -227,21 +232,62 @@ impl SendLanes {
     }
 
     /// Queues a message that [`Self::room`] has room for.
-    pub fn push(&mut self, lane: Lane, message: Vec<u8>) {
+    pub fn push(&mut self, lane: Lane, message: Vec<u8>) -> MessageId {
         let length =
             u32::try_from(message.len()).expect("the session refuses messages over MESSAGE_BYTES_MAX");
         let stream = &mut self.lanes[lane.index()];
-        let segment = Segment { start: stream.end, prefix: length.to_le_bytes(), body: message };
-        stream.end = segment.end();
+        let (start, prefix) = (stream.end, length.to_le_bytes());
+        let end = start + bytes_u64(PREFIX_BYTES) + u64::from(length);
+        let segment = Segment { start, prefix, end, body: message };
+        stream.end = end;
         assert!(stream.end < LANE_OFFSET_MAX, "four exabytes do not pass in the life of a session");
         self.queued += segment.len();
         stream.segments.push_back(segment);
+        MessageId { lane, start }
+    }
+
+    /// Withdraws a message, unless all of it was sent: what has not gone will not go, and holds up nothing behind it.
+    pub fn cancel(&mut self, message: MessageId) -> bool {
+        let freed = self.lanes[message.lane.index()].cancel(message.start);
+        self.queued -= freed.unwrap_or(0);
+        freed.is_some()
+    }
+
+    /// Whether a receiver is to be told how far a lane is queued.
+    #[must_use]
+    pub fn is_any_want_due(&self) -> bool {
+        self.lanes.iter().any(SendLane::is_want_due)
+    }
+
+    /// How far this lane is queued, if its receiver is to be told now.
+    pub fn take_want(&mut self, lane: Lane) -> Option<u64> {
+        let stream = &mut self.lanes[lane.index()];
+        if !stream.is_want_due() {
+            return None;
+        }
+        stream.told = stream.end;
+        Some(stream.end)
+    }
+
+    /// Packets that told of these lanes, one bit each, were lost.
+    pub fn repeat_wants(&mut self, lanes: u8) {
+        for lane in Lane::ALL {
+            if lanes & (1 << lane.number()) != 0 {
+                self.lanes[lane.index()].told = 0;
+            }
+        }
     }
 
     /// Whether any lane has something that may be sent.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.lanes.iter().any(SendLane::is_pending)
+    }
+
+    /// Whether Control or Interactive has something that may be sent.
+    #[must_use]
+    pub fn is_urgent_pending(&self) -> bool {
+        [Lane::Control, Lane::Interactive].iter().any(|lane| self.lanes[lane.index()].is_pending())
     }
 
     /// Whether any lane has bytes that were never sent and may be.
@@ -270,6 +316,11 @@ impl SendLanes {
     /// Writes what fits of one lane.
     fn write_lane(&mut self, lane: Lane, writer: &mut FrameWriter<'_>, carried: &mut CarriedList) {
         let stream = &mut self.lanes[lane.index()];
+        while !carried.is_full() && writer.room() >= LANE_SKIP_BYTES + PING_BYTES {
+            let Some((start, end)) = stream.withdrawn.take() else { break };
+            writer.lane_skip(lane, start, end);
+            carried.push(Carried { lane, length: 0, offset: start }).expect("is_full() was asked");
+        }
         while stream.is_pending() && !carried.is_full() {
             let length_max = writer.room().saturating_sub(LANE_HEADER_BYTES + PING_BYTES);
             if length_max == 0 || (length_max < LANE_DATA_BYTES_MIN && !writer.is_empty()) {
@@ -290,15 +341,25 @@ impl SendLanes {
     /// A packet that carried these has arrived.
     pub fn on_acked(&mut self, carried: &[Carried]) {
         for part in carried {
-            let end = part.offset + u64::from(part.length);
-            self.queued -= self.lanes[part.lane.index()].on_acked(part.offset, end);
+            let stream = &mut self.lanes[part.lane.index()];
+            let end = match part.length {
+                0 => stream.withdrawn.on_acked(part.offset),
+                length => Some(part.offset + u64::from(length)),
+            };
+            if let Some(end) = end {
+                self.queued -= stream.on_acked(part.offset, end);
+            }
         }
     }
 
     /// A packet that carried these is lost, or is probably lost and is probed for.
     pub fn on_lost(&mut self, carried: &[Carried]) {
         for part in carried {
-            self.lanes[part.lane.index()].on_lost(part.offset, part.offset + u64::from(part.length));
+            let stream = &mut self.lanes[part.lane.index()];
+            match part.length {
+                0 => stream.withdrawn.on_lost(part.offset),
+                length => stream.on_lost(part.offset, part.offset + u64::from(length)),
+            }
         }
     }
 
@@ -324,6 +385,8 @@ fn bytes_u64(length: usize) -> u64 {
 fn bytes_usize(length: u64) -> usize {
     usize::try_from(length).expect("it is within one message, which is in memory")
 }
+
+mod segment;
 
 #[cfg(test)]
 mod tests {
@@ -392,6 +455,7 @@ mod tests {
             for _ in 0..100 {
                 lanes.push(lane, vec![0; 996]);
             }
+            lanes.on_credit(lane, 100_000);
         }
         let mut counts = [0; Lane::COUNT];
         for _ in 0..96 {
@@ -409,10 +473,10 @@ mod tests {
         while lanes.is_pending() {
             sent += packet(&mut lanes, 1_013).1[0].2.len();
         }
-        assert_eq!(bytes_u64(sent), LANE_WINDOW_BYTES[0]);
+        assert_eq!(bytes_u64(sent), LANE_CREDIT_BYTES[0]);
         lanes.on_credit(Lane::Control, 5);
         assert!(!lanes.is_pending());
-        lanes.on_credit(Lane::Control, LANE_WINDOW_BYTES[0] + 7);
+        lanes.on_credit(Lane::Control, LANE_CREDIT_BYTES[0] + 7);
         assert_eq!(packet(&mut lanes, 1_013).1[0].2.len(), 7);
     }
 

@@ -12,7 +12,7 @@ use super::reasons::code_of;
 pub use super::reasons::{CloseCode, CloseReason, SendError, SessionError, Stats};
 use super::received::{Received, ReplayWindow};
 use super::recv::{LaneError, RecvLanes};
-use super::send::SendLanes;
+use super::send::{MessageId, SendLanes};
 use super::timers::RoundTrip;
 use crate::base::limits::{
     FAREWELLS_MAX, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX, PACKET_NUMBER_MAX, PROBE_PACKETS, SESSION_IDLE_MAX,
@@ -205,6 +205,18 @@ impl Session {
                     asks = true;
                     self.outgoing.on_credit(lane, offset);
                 }
+                Ok(Frame::LaneWant { lane, offset }) => {
+                    asks = true;
+                    self.incoming.on_want(lane, offset);
+                }
+                Ok(Frame::LaneSkip { lane, start, end }) => {
+                    asks = true;
+                    match self.incoming.on_skip(lane, start, end) {
+                        Ok(()) => {}
+                        Err(LaneError::Crowded) => crowded = true,
+                        Err(error) => return Err(self.violate(code_of(error))),
+                    }
+                }
                 Ok(Frame::Close { code, text }) => {
                     self.end(CloseReason::Peer { code, text: text.to_owned() }, 0);
                     return Ok((false, false));
@@ -239,7 +251,7 @@ impl Session {
     /// Declares lost what must be, and sees to it that it goes again.
     fn detect_lost(&mut self, now: Time) {
         let credits = self.sent.detect_lost(now, &self.trip, &mut self.outgoing, &mut self.control);
-        self.incoming.repeat_credits(credits);
+        self.repeat_credits(credits);
     }
 
     /// The next whole message; messages of one lane come in the order in which they were sent. Taking them gives the
@@ -258,7 +270,7 @@ impl Session {
     ///
     /// # Errors
     /// See [`SendError`].
-    pub fn send(&mut self, lane: Lane, message: Vec<u8>) -> Result<(), SendError> {
+    pub fn send(&mut self, lane: Lane, message: Vec<u8>) -> Result<MessageId, SendError> {
         if matches!(self.state, State::Closed { .. }) {
             return Err(SendError::Closed);
         }
@@ -271,29 +283,7 @@ impl Session {
         if message.len() > self.outgoing.room(lane) {
             return Err(SendError::Full(message));
         }
-        self.outgoing.push(lane, message);
-        Ok(())
-    }
-
-    /// The longest message that [`Self::send`] takes on this lane now, in bytes.
-    #[must_use]
-    pub fn room(&self, lane: Lane) -> usize {
-        match self.state {
-            State::Open => self.outgoing.room(lane).min(MESSAGE_BYTES_MAX),
-            State::Closed { .. } => 0,
-        }
-    }
-
-    /// Bytes that are queued or not acknowledged yet.
-    #[must_use]
-    pub const fn queued(&self) -> usize {
-        self.outgoing.queued()
-    }
-
-    /// Bytes that incoming lanes hold in memory.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.incoming.bytes()
+        Ok(self.outgoing.push(lane, message))
     }
 
     /// Lets a packet go out that asks to be acknowledged at once.
@@ -388,7 +378,7 @@ impl Session {
         if self.probes == 0 && self.sent.deadline(&self.trip).is_some_and(|due| due <= now) {
             if self.sent.on_deadline(&self.trip, &mut self.outgoing) {
                 self.probes = PROBE_PACKETS;
-                self.incoming.repeat_credits(self.sent.credits_in_flight());
+                self.repeat_credits(self.sent.credits_in_flight());
             } else {
                 self.detect_lost(now);
             }
@@ -396,6 +386,7 @@ impl Session {
     }
 }
 
+mod credit;
 #[cfg(test)]
 mod link;
 #[cfg(test)]

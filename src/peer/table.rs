@@ -10,6 +10,7 @@ use super::join::Join;
 use super::links::Links;
 use super::opening::Openings;
 use super::pairing::{Code, Tag8};
+pub use super::send::MessageId;
 use crate::base::ids::NodeId;
 use crate::base::limits::PAIRING_JOINS_MAX;
 use crate::base::units::Time;
@@ -118,7 +119,7 @@ impl Endpoint {
     pub fn handle_timeout(&mut self, now: Time) {
         self.see(now);
         self.openings.handle_timeout(&mut self.desk, now);
-        self.links.handle_timeout(now);
+        self.links.handle_timeout(&mut self.desk, now);
         if self.invitation.as_mut().is_some_and(|invitation| !invitation.handle_timeout(&mut self.desk, now))
         {
             self.invitation = None;
@@ -157,9 +158,26 @@ impl Endpoint {
     ///
     /// # Errors
     /// When there is no session, no room (Room will be reported), or the message is empty or longer than any may be.
-    pub fn send(&mut self, now: Time, node: &NodeId, lane: Lane, message: Vec<u8>) -> Result<(), SendError> {
+    pub fn send(
+        &mut self,
+        now: Time,
+        node: &NodeId,
+        lane: Lane,
+        message: Vec<u8>,
+    ) -> Result<MessageId, SendError> {
         self.see(now);
         self.links.send(node, lane, message)
+    }
+
+    /// Withdraws a message that `send` took in the session that there is now, unless all of it was sent; whether it did.
+    pub fn cancel(&mut self, node: &NodeId, message: MessageId) -> bool {
+        self.links.cancel(node, message)
+    }
+
+    /// Limits what all sessions together send and receive, in bytes a second; None: no limit.
+    pub fn set_bandwidth(&mut self, now: Time, up: Option<u64>, down: Option<u64>) {
+        self.see(now);
+        self.links.set_bandwidth(now, up, down);
     }
 
     /// Bytes that `send` would still take; 0 without a session.

@@ -1,29 +1,39 @@
 //! Frames: what an opened data packet says.
 //!
 //! Owns the layout of every frame, and the four lanes. Refuses to know what a frame means for a session; it only
-//! checks what can be checked by looking at the frame alone. Nothing here allocates: frames borrow the packet, and
-//! writing goes into the datagram that is sent. Read "Frames" in `PROTOCOL.md` first.
+//! checks what can be checked by looking at the frame alone. Nothing here allocates: frames borrow the packet. They are
+//! written by [`super::writer`]. Read "Frames" in `PROTOCOL.md` first.
 
 use crate::base::limits::{ACK_RANGES_MAX, CLOSE_TEXT_BYTES_MAX};
 use core::fmt;
 
+pub use super::writer::FrameWriter;
+
 /// Type number of padding; the only frame of one zero byte.
 const PADDING: u8 = 0;
 /// Type number of [`Frame::Ping`].
-const PING: u8 = 1;
+pub(super) const PING: u8 = 1;
 /// Type number of [`Frame::Ack`].
-const ACK: u8 = 2;
+pub(super) const ACK: u8 = 2;
 /// Type number of [`Frame::Lane`].
-const LANE: u8 = 3;
+pub(super) const LANE: u8 = 3;
 /// Type number of [`Frame::LaneMax`].
-const LANE_MAX: u8 = 4;
+pub(super) const LANE_MAX: u8 = 4;
 /// Type number of [`Frame::Close`].
-const CLOSE: u8 = 5;
+pub(super) const CLOSE: u8 = 5;
+/// Type number of [`Frame::LaneWant`].
+pub(super) const LANE_WANT: u8 = 6;
+/// Type number of [`Frame::LaneSkip`].
+pub(super) const LANE_SKIP: u8 = 7;
 
 /// Bytes of a [`Frame::Lane`] before its data.
 pub const LANE_HEADER_BYTES: usize = 12;
 /// Bytes of a [`Frame::LaneMax`].
 pub const LANE_MAX_BYTES: usize = 10;
+/// Bytes of a [`Frame::LaneWant`].
+pub const LANE_WANT_BYTES: usize = 10;
+/// Bytes of a [`Frame::LaneSkip`].
+pub const LANE_SKIP_BYTES: usize = 18;
 /// Bytes of an [`Frame::Ack`] with one range.
 pub const ACK_BYTES_MIN: usize = 18;
 /// Bytes of each further range of an [`Frame::Ack`].
@@ -67,6 +77,22 @@ pub enum Frame<'a> {
         /// First offset that may not be sent yet.
         offset: u64,
     },
+    /// The sender of a lane has bytes to send up to this offset.
+    LaneWant {
+        /// Of which lane.
+        lane: Lane,
+        /// First offset beyond what is queued.
+        offset: u64,
+    },
+    /// Messages of a lane were withdrawn: these bytes of its stream will not be sent any more.
+    LaneSkip {
+        /// Of which lane.
+        lane: Lane,
+        /// Where the first of the messages begins.
+        start: u64,
+        /// Where the next message begins; above `start`.
+        end: u64,
+    },
     /// The session is over.
     Close {
         /// Why, for programs.
@@ -98,7 +124,7 @@ pub enum FrameError {
     UnknownType(u8),
     /// No lane has this number.
     UnknownLane(u8),
-    /// A lane frame carries nothing, or reaches beyond [`LANE_OFFSET_MAX`].
+    /// A lane frame carries nothing, skips nothing, or reaches beyond [`LANE_OFFSET_MAX`].
     BadLaneData,
     /// An acknowledgement's ranges reach below packet number 0, or there are none or too many.
     BadAck,
@@ -232,6 +258,20 @@ impl<'a> Frames<'a> {
                 let offset = u64::from_le_bytes(self.take()?);
                 Ok(Frame::LaneMax { lane, offset })
             }
+            LANE_WANT => {
+                let lane = self.take_lane()?;
+                let offset = u64::from_le_bytes(self.take()?);
+                Ok(Frame::LaneWant { lane, offset })
+            }
+            LANE_SKIP => {
+                let lane = self.take_lane()?;
+                let start = u64::from_le_bytes(self.take()?);
+                let end = u64::from_le_bytes(self.take()?);
+                if start >= end || end > LANE_OFFSET_MAX {
+                    return Err(FrameError::BadLaneData);
+                }
+                Ok(Frame::LaneSkip { lane, start, end })
+            }
             CLOSE => {
                 let code = u16::from_le_bytes(self.take()?);
                 let [length] = self.take()?;
@@ -284,260 +324,5 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
-/// Writes frames into the payload of a packet that is being built. A frame that does not fit is not written.
-#[derive(Debug)]
-pub struct FrameWriter<'a> {
-    /// The payload.
-    out: &'a mut [u8],
-    /// How much of it has been written.
-    length: usize,
-}
-
-impl<'a> FrameWriter<'a> {
-    /// A writer from the beginning of `out`.
-    #[must_use]
-    pub fn new(out: &'a mut [u8]) -> Self {
-        Self { out, length: 0 }
-    }
-
-    /// Bytes written so far.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.length
-    }
-
-    /// Whether no frame was written.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// Bytes that still fit.
-    #[must_use]
-    pub fn room(&self) -> usize {
-        self.out.len() - self.length
-    }
-
-    /// Appends bytes that the caller knows to fit.
-    fn put(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
-        self.out[self.length..end].copy_from_slice(bytes);
-        self.length = end;
-    }
-
-    /// Writes a ping; whether it fitted.
-    pub fn ping(&mut self) -> bool {
-        let fits = self.room() >= 1;
-        if fits {
-            self.put(&[PING]);
-        }
-        fits
-    }
-
-    /// Writes an acknowledgement of `ranges` (both ends belong; oldest first, apart by at least one packet), the
-    /// newest first and as many as fit; whether at least the newest did.
-    pub fn ack(&mut self, delay_us: u32, ranges: &[(u64, u64)]) -> bool {
-        let Some((&(start, largest), older)) = ranges.split_last() else { return false };
-        if self.room() < ACK_BYTES_MIN {
-            return false;
-        }
-        let first = u32::try_from(largest - start).unwrap_or(u32::MAX);
-        let count_at = self.length + 1;
-        self.put(&[ACK, 1]);
-        self.put(&delay_us.to_le_bytes());
-        self.put(&largest.to_le_bytes());
-        self.put(&first.to_le_bytes());
-        let mut lowest = largest - u64::from(first);
-        for &(start, end) in older.iter().rev().take(ACK_RANGES_MAX - 1) {
-            let (Ok(gap), Ok(length)) = (u32::try_from(lowest - end - 2), u32::try_from(end - start)) else {
-                break;
-            };
-            if self.room() < ACK_RANGE_BYTES {
-                break;
-            }
-            self.put(&gap.to_le_bytes());
-            self.put(&length.to_le_bytes());
-            self.out[count_at] += 1;
-            lowest = start;
-        }
-        true
-    }
-
-    /// Writes the head of a lane frame and gives out the place for `length` bytes of data, which the caller fills;
-    /// None if that does not fit.
-    pub fn lane(&mut self, lane: Lane, offset: u64, length: usize) -> Option<&mut [u8]> {
-        let short = u16::try_from(length).ok()?;
-        if self.room() < LANE_HEADER_BYTES + length {
-            return None;
-        }
-        self.put(&[LANE, lane.number()]);
-        self.put(&short.to_le_bytes());
-        self.put(&offset.to_le_bytes());
-        let start = self.length;
-        self.length += length;
-        Some(&mut self.out[start..start + length])
-    }
-
-    /// Writes a credit; whether it fitted.
-    pub fn lane_max(&mut self, lane: Lane, offset: u64) -> bool {
-        let fits = self.room() >= LANE_MAX_BYTES;
-        if fits {
-            self.put(&[LANE_MAX, lane.number()]);
-            self.put(&offset.to_le_bytes());
-        }
-        fits
-    }
-
-    /// Writes a close with as much of `text` as is allowed; whether it fitted.
-    pub fn close(&mut self, code: u16, text: &str) -> bool {
-        let mut length = text.len().min(CLOSE_TEXT_BYTES_MAX);
-        while !text.is_char_boundary(length) {
-            length -= 1;
-        }
-        let (Ok(short), true) = (u8::try_from(length), self.room() >= 4 + length) else { return false };
-        self.put(&[CLOSE]);
-        self.put(&code.to_le_bytes());
-        self.put(&[short]);
-        self.put(&text.as_bytes()[..length]);
-        true
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand_chacha::rand_core::{RngCore, SeedableRng};
-
-    /// What `write` writes.
-    fn written(write: impl FnOnce(&mut FrameWriter<'_>)) -> Vec<u8> {
-        let mut out = [0xee; 1_200];
-        let mut writer = FrameWriter::new(&mut out);
-        write(&mut writer);
-        let length = writer.len();
-        out[..length].to_vec()
-    }
-
-    #[test]
-    fn every_frame_is_golden() {
-        // type 1
-        assert_eq!(written(|writer| assert!(writer.ping())), [1]);
-        // type 2, three ranges, delay, largest; 20 to 15; gap of 3; 11 to 11; gap of 1; 9 to 0
-        let ack = written(|writer| assert!(writer.ack(0x0403_0201, &[(0, 9), (11, 11), (15, 20)])));
-        let golden = [
-            2, 3, 1, 2, 3, 4, 20, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, // 20..=15
-            2, 0, 0, 0, 0, 0, 0, 0, // 11
-            0, 0, 0, 0, 9, 0, 0, 0, // 9..=0
-        ];
-        assert_eq!(ack, golden);
-        // type 3, lane 2, length, offset, data
-        let lane = written(|writer| {
-            let place = writer.lane(Lane::Bulk, 0x0807_0605_0403_0201, 3).expect("it fits");
-            place.copy_from_slice(b"abc");
-        });
-        assert_eq!(lane, [3, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 8, b'a', b'b', b'c']);
-        // type 4, lane 3, offset
-        let credit = written(|writer| assert!(writer.lane_max(Lane::Background, 0x0807_0605_0403_0201)));
-        assert_eq!(credit, [4, 3, 1, 2, 3, 4, 5, 6, 7, 8]);
-        // type 5, code, length, text
-        let close = written(|writer| assert!(writer.close(0x0201, "bye")));
-        assert_eq!(close, [5, 1, 2, 3, b'b', b'y', b'e']);
-    }
-
-    #[test]
-    fn frames_are_read_as_they_were_written() {
-        let payload = written(|writer| {
-            writer.ack(7, &[(0, 9), (11, 11), (15, 20)]);
-            writer.lane_max(Lane::Control, 99);
-            writer.lane(Lane::Interactive, 5, 2).expect("it fits").copy_from_slice(b"hi");
-            writer.ping();
-            writer.close(3, "so long");
-        });
-        let mut padded = vec![0, 0];
-        padded.extend(payload);
-        padded.push(0);
-        let frames: Vec<Frame<'_>> = Frames::new(&padded).map(|frame| frame.expect("well formed")).collect();
-        let Frame::Ack(ack) = frames[0] else { panic!("the acknowledgement comes first") };
-        assert_eq!((ack.delay_us, ack.largest), (7, 20));
-        assert_eq!(ack.ranges().collect::<Vec<_>>(), [(15, 20), (11, 11), (0, 9)]);
-        let rest = [
-            Frame::LaneMax { lane: Lane::Control, offset: 99 },
-            Frame::Lane { lane: Lane::Interactive, offset: 5, data: b"hi" },
-            Frame::Ping,
-            Frame::Close { code: 3, text: "so long" },
-        ];
-        assert_eq!(frames[1..], rest);
-    }
-
-    #[test]
-    fn impossible_frames_are_refused_by_name() {
-        let first = |bytes: &[u8]| Frames::new(bytes).next().expect("one frame").expect_err("impossible");
-        assert_eq!(first(&[9]), FrameError::UnknownType(9));
-        assert_eq!(first(&[4, 4, 0, 0, 0, 0, 0, 0, 0, 0]), FrameError::UnknownLane(4));
-        assert_eq!(first(&[4, 3, 0, 0, 0, 0, 0, 0, 0]), FrameError::Truncated);
-        assert_eq!(first(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), FrameError::BadLaneData);
-        assert_eq!(first(&[3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 1]), FrameError::BadLaneData);
-        assert_eq!(first(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), FrameError::BadAck);
-        assert_eq!(first(&[2, 1, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0]), FrameError::BadAck);
-        assert_eq!(first(&[5, 0, 0, 1, 0xff]), FrameError::BadText);
-        let mut long = vec![5, 0, 0, 65];
-        long.resize(4 + 65, b'a');
-        assert_eq!(first(&long), FrameError::BadText);
-    }
-
-    #[test]
-    fn an_acknowledgement_keeps_its_newest_ranges_when_room_is_short() {
-        let ranges: Vec<(u64, u64)> = (0..40).map(|index| (index * 10, index * 10 + 1)).collect();
-        let whole = written(|writer| assert!(writer.ack(0, &ranges)));
-        assert_eq!(whole.len(), ACK_BYTES_MIN + (ACK_RANGES_MAX - 1) * ACK_RANGE_BYTES);
-        let mut out = [0; ACK_BYTES_MIN + ACK_RANGE_BYTES + 3];
-        let mut writer = FrameWriter::new(&mut out);
-        assert!(writer.ack(0, &ranges));
-        let length = writer.len();
-        let Some(Ok(Frame::Ack(ack))) = Frames::new(&out[..length]).next() else {
-            panic!("no acknowledgement")
-        };
-        assert_eq!(ack.ranges().collect::<Vec<_>>(), [(390, 391), (380, 381)]);
-        assert!(!FrameWriter::new(&mut out[..ACK_BYTES_MIN - 1]).ack(0, &ranges));
-    }
-
-    #[test]
-    fn a_long_text_is_cut_at_a_character() {
-        let text = "\u{e9}".repeat(CLOSE_TEXT_BYTES_MAX);
-        let mut payload = written(|writer| assert!(writer.close(0, &format!("x{text}"))));
-        let Some(Ok(Frame::Close { text, .. })) = Frames::new(&payload).next() else { panic!("no close") };
-        assert_eq!(text.len(), CLOSE_TEXT_BYTES_MAX - 1);
-        payload.pop();
-        assert_eq!(Frames::new(&payload).next(), Some(Err(FrameError::Truncated)));
-    }
-
-    #[test]
-    fn mutated_frames_never_panic() {
-        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(2);
-        let good = written(|writer| {
-            writer.ack(7, &[(0, 9), (11, 11), (15, 20), (30, 31)]);
-            writer.lane(Lane::Interactive, 5, 20).expect("it fits").fill(3);
-            writer.lane_max(Lane::Control, 99);
-            writer.close(3, "so long");
-        });
-        let (mut whole, mut refused) = (0, 0);
-        for _ in 0..100_000 {
-            let mut payload = good.clone();
-            for _ in 0..random.next_u32() % 4 {
-                let place = usize::try_from(random.next_u32()).expect("32 bits") % payload.len();
-                payload[place] = random.next_u32().to_le_bytes()[0] % 36;
-            }
-            let length = usize::try_from(random.next_u32()).expect("32 bits") % (payload.len() + 1);
-            for frame in Frames::new(&payload[..length]) {
-                match frame {
-                    Ok(Frame::Ack(ack)) => {
-                        whole +=
-                            usize::from(ack.ranges().all(|(start, end)| start <= end && end <= ack.largest));
-                    }
-                    Ok(_) => {}
-                    Err(_) => refused += 1,
-                }
-            }
-        }
-        assert!(whole > 1_000 && refused > 1_000, "both ways are taken: {whole}, {refused}");
-    }
-}
+mod tests;

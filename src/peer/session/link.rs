@@ -3,6 +3,7 @@
 use super::{PacketKeys, Session, SessionError};
 use crate::base::limits::DATAGRAM_BYTES_BASE;
 use crate::base::units::{Span, Time};
+use crate::peer::pool::Pool;
 use crate::wire::frame::Lane;
 use crate::wire::packet;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -38,6 +39,8 @@ pub struct Link {
     pub now: Time,
     /// Both ends.
     pub ends: [Session; 2],
+    /// The credit of each end.
+    pub pools: [Pool; 2],
     /// Messages that came out at each end.
     pub out: [Vec<(Lane, Vec<u8>)>; 2],
     /// Whether an end takes messages out.
@@ -70,6 +73,7 @@ impl Link {
         Self {
             now,
             ends: [Session::new(now, keys(1, 2), 10, 20), Session::new(now, keys(2, 1), 20, 10)],
+            pools: [Pool::default(), Pool::default()],
             out: [Vec::new(), Vec::new()],
             takes: [true, true],
             on_the_way: BinaryHeap::new(),
@@ -125,6 +129,7 @@ impl Link {
                 let Some(message) = self.ends[end].poll_message() else { break };
                 self.out[end].push(message);
             }
+            self.ends[end].settle(self.now, &mut self.pools[end]);
             while let Some(length) = self.ends[end].poll_transmit(self.now, &mut datagram) {
                 self.carry(1 - end, &datagram[..length]);
             }
@@ -155,7 +160,7 @@ impl Link {
         if packet == Some(next) {
             let Some(Reverse((_, _, to, mut datagram))) = self.on_the_way.pop() else { return false };
             match self.deliver(to, &mut datagram) {
-                Ok(()) | Err(SessionError::Replayed | SessionError::Closed) => {}
+                Ok(()) | Err(SessionError::Replayed | SessionError::Closed | SessionError::Crowded) => {}
                 Err(error) => panic!("{error:?}"),
             }
         } else {

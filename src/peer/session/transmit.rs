@@ -73,7 +73,11 @@ impl Session {
         }
         let probing = self.probes > 0;
         let data = self.outgoing.is_pending() && (probing || self.may_send(now));
-        let asks = data || probing || self.ping || self.incoming.is_any_credit_due();
+        let asks = data
+            || probing
+            || self.ping
+            || self.incoming.is_any_credit_due()
+            || self.outgoing.is_any_want_due();
         if !asks && !self.received.is_due(now) {
             return None;
         }
@@ -104,12 +108,16 @@ impl Session {
         self.fits_window() && self.pacer.is_ready(now, &self.control, self.trip.smoothed())
     }
 
-    /// Writes the credits that are due.
+    /// Writes the credits that are due, and those that are to be asked for.
     fn write_credits(&mut self, writer: &mut FrameWriter<'_>, packet: &mut SentPacket) {
         for lane in Lane::ALL {
             if let Some(offset) = self.incoming.take_credit(lane) {
                 writer.lane_max(lane, offset);
                 packet.credits |= credit_bit(lane);
+            }
+            if let Some(offset) = self.outgoing.take_want(lane) {
+                writer.lane_want(lane, offset);
+                packet.credits |= credit_bit(lane) << Lane::COUNT;
             }
         }
     }

@@ -371,7 +371,7 @@ fn room_is_reported_when_a_full_queue_has_drained() {
     let mut taken = 0;
     let full = loop {
         match net.ends[0].send(now, &node, Lane::Bulk, vec![taken; 1_000_000]) {
-            Ok(()) => taken += 1,
+            Ok(_) => taken += 1,
             Err(full) => break full,
         }
     };
