@@ -175,6 +175,7 @@ pub mod node {
     pub mod after;
     pub mod api;
     pub mod backup;
+    pub mod bandwidth;
     pub mod boot;
     mod build;
     pub mod calls;

@@ -436,6 +436,12 @@ pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
 pub const PEER_ADDRESSES_MAX: usize = 64;
 /// Most copies of a folder; a household rarely has more devices, and each costs its whole size.
 pub const COPIES_MAX: u8 = 16;
+/// Slowest limit of bandwidth, in bytes a second: 64 kbit, below which a session could not prove its life.
+pub const BANDWIDTH_RATE_MIN: u64 = 8_000;
+/// Limits by the time of day in one key.
+pub const BANDWIDTH_RULES_MAX: usize = 32;
+/// The time of day is looked at this often where a limit depends on it, at whole minutes.
+pub const BANDWIDTH_CHECK: Span = Span::from_secs(60);
 /// Shortest time between two backups of a folder by themselves.
 pub const RESCAN_MIN: Span = Span::from_secs(60);
 /// Longest time between two backups of a folder by themselves.

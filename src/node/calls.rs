@@ -455,7 +455,7 @@ impl Core {
         match self.set_config(key, value) {
             Ok(()) => {
                 self.json(id, json!({"key": key, "value": value}));
-                self.describe_self();
+                self.configured();
                 self.end_call(id, Ok(Ending::Complete));
             }
             Err(error) => self.end_call(id, Err(error)),

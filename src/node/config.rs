@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::api::ApiError;
+use super::bandwidth::Schedule;
 use super::config_keys::{key_named, nearest_key, Key, KEYS};
 use crate::base::limits::CONFIG_BYTES_MAX;
 use crate::base::units::{Copies, Span};
@@ -29,6 +30,10 @@ pub struct Config {
     pub peers: Vec<SocketAddr>,
     /// `network.listen`; None: the default port on every address, or a free one where that is busy.
     pub listen: Option<SocketAddr>,
+    /// `bandwidth.up`.
+    pub up: Schedule,
+    /// `bandwidth.down`.
+    pub down: Schedule,
     /// `mdns.enabled`.
     pub mdns: bool,
     /// `mdns.interfaces`; empty: all but loopback, container and bridge interfaces.
@@ -105,6 +110,8 @@ impl Default for Config {
             capacity_bytes: None,
             peers: Vec::new(),
             listen: None,
+            up: Schedule::default(),
+            down: Schedule::default(),
             mdns: true,
             mdns_interfaces: Vec::new(),
             copies: Copies::new(3),
@@ -305,7 +312,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\n\
-                    [network]\nlisten = \"127.0.0.1:0\"\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
+                    [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
                     [backup]\ncopies = 2\nrescan = \"15m\"\n[log]\nlevel = \"debug\"\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use super::bandwidth::Schedule;
 use super::config::Config;
 use crate::base::limits::{COPIES_MAX, NAME_BYTES_MAX, PEER_ADDRESSES_MAX, RESCAN_MAX, RESCAN_MIN};
 use crate::base::units::{Copies, Span};
@@ -127,6 +128,28 @@ pub const KEYS: &[Key] = &[
         show: |config| config.listen.map_or_else(|| Json::from("default"), |address| Json::from(address.to_string())),
     },
     Key {
+        name: "bandwidth.up",
+        meaning: "How much all connections together may send, always or by the time of day (UTC); the strictest applies.",
+        default: "\"unlimited\"",
+        range: RATES,
+        read: |config, value| {
+            config.up = schedule_of(value)?;
+            Ok(())
+        },
+        show: |config| config.up.show(),
+    },
+    Key {
+        name: "bandwidth.down",
+        meaning: "How much they may receive.",
+        default: "\"unlimited\"",
+        range: RATES,
+        read: |config, value| {
+            config.down = schedule_of(value)?;
+            Ok(())
+        },
+        show: |config| config.down.show(),
+    },
+    Key {
         name: "mdns.enabled",
         meaning: "Whether nodes on the local network find each other by themselves.",
         default: "true",
@@ -198,6 +221,18 @@ pub const KEYS: &[Key] = &[
         show: |config| Json::from(config.log_level.as_str().to_ascii_lowercase()),
     },
 ];
+
+/// What a limit of bandwidth may be.
+const RATES: &str = "\"unlimited\", a rate from \"64kbit\" (kbit, Mbit or Gbit), or a list such as [\"08:00-23:00 20Mbit\", \"23:00-08:00 100Mbit\"]";
+
+/// A limit of bandwidth.
+fn schedule_of(value: &Value) -> Result<Schedule, Refused> {
+    let texts = match value.as_str() {
+        Some(text) => vec![text.to_owned()],
+        None => strings_of(value)?,
+    };
+    Schedule::parse(&texts).ok_or(Refused)
+}
 
 /// The key with this name.
 #[must_use]

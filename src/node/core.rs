@@ -21,6 +21,7 @@ use rand_core::{RngCore, SeedableRng};
 use super::activity::{Activity, Level};
 use super::api::Piece;
 use super::backup::{Backup, BackupOutput};
+use super::bandwidth::Throttle;
 use super::boot::Loading;
 use super::calls::Calls;
 use super::config::Config;
@@ -72,6 +73,8 @@ pub struct Core {
     pub(super) member: Option<Membership>,
     /// Sessions and pairing.
     pub(super) endpoint: Endpoint,
+    /// Limits on what goes out and comes in.
+    pub(super) throttle: Throttle,
     /// Where this node can be reached.
     pub(super) listening: Vec<SocketAddr>,
     /// The wanted port was busy.
@@ -179,6 +182,7 @@ impl Core {
             activity: Activity::default(),
             instance_suffix: None,
             announced_day: 0,
+            throttle: Throttle::default(),
         };
         core.begin_loading();
         core
@@ -231,6 +235,7 @@ impl Core {
             self.folders.deadline(),
             self.calls.deadline(),
             self.entering.deadline(),
+            self.throttle.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -265,6 +270,9 @@ impl Core {
     /// What is due by the clock.
     fn handle_timeouts(&mut self) {
         let now = self.now.time;
+        if self.throttle.deadline().is_some_and(|due| due <= now) {
+            self.throttle();
+        }
         if self.endpoint.deadline().is_some_and(|due| due <= now) {
             self.endpoint.handle_timeout(now);
         }

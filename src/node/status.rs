@@ -79,6 +79,7 @@ impl Core {
                 "quarantined": stats.quarantined, "written_bytes": stats.written_bytes,
             })),
             "attention": attention,
+            "bandwidth": self.throttle.status(),
             "counters": {
                 "strangers": counters.strangers, "garbage": counters.garbage, "replayed": counters.replayed,
                 "forged": counters.forged, "refused": counters.refused,
