@@ -139,10 +139,12 @@ pub mod peer {
     pub mod desk;
     pub mod discovery;
     pub mod event;
+    pub mod generations;
     pub mod handshake;
     pub mod invite;
     pub mod join;
     pub mod knocks;
+    pub mod life;
     pub mod links;
     pub mod loss;
     pub mod opened;

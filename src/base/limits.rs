@@ -227,10 +227,27 @@ pub const HANDSHAKE_MACS_MAX: usize = 256;
 pub const SIMULTANEOUS_WAIT: Span = Span::from_secs(2);
 /// Datagrams of handshakes and pairing that wait to be sent.
 pub const OUTBOX_DATAGRAMS_MAX: usize = 256;
-/// A silent session is closed after this long.
-pub const SESSION_IDLE_MAX: Span = Span::from_secs(60);
-/// A session with nothing to say proves its life this often.
-pub const SESSION_KEEPALIVE: Span = Span::from_secs(20);
+/// A session with nothing to say proves its life this often, unless configured otherwise: Ping and Ack are two packets
+/// then in 50 seconds.
+pub const SESSION_KEEPALIVE: Span = Span::from_secs(50);
+/// A silent session is closed after as many keepalives.
+pub const SESSION_KEEPALIVES_IDLE: u64 = 3;
+/// A silent session is closed after this long, where the keepalive is the usual one.
+pub const SESSION_IDLE_MAX: Span = SESSION_KEEPALIVE.times(SESSION_KEEPALIVES_IDLE);
+/// A session is given up when a packet that asks for an answer has waited this long, and nothing at all came.
+pub const SESSION_ANSWER_MAX: Span = Span::from_secs(60);
+/// Of two nodes, the one that is not to begin proves its life so much later: it need not, if the other does.
+pub const KEEPALIVE_SECOND: Span = Span::from_secs(5);
+/// Shortest keepalive that can be configured: what the most forgetful routers ask for.
+pub const KEEPALIVE_MIN: Span = Span::from_secs(10);
+/// Longest keepalive that can be configured.
+pub const KEEPALIVE_MAX: Span = Span::from_secs(3_600);
+/// A key seals this many packets before the next generation begins; far below what its cipher allows.
+pub const KEY_PACKETS_MAX: u64 = 1 << 32;
+/// ... or for this long, so that a key that is stolen from memory opens little of what was recorded.
+pub const KEY_TIME_MAX: Span = Span::from_secs(3_600);
+/// A peer's last key still opens packets that are late for this long, and is wiped then: longer than a probe waits.
+pub const KEY_LINGER: Span = Span::from_secs(10);
 /// A closed session says so to a peer that goes on, for this long.
 pub const FAREWELL_TIME: Span = Span::from_secs(3);
 /// Nodes sighted on the local network that are remembered; the one not seen for longest goes first.
@@ -266,7 +283,15 @@ pub const PAIRING_CONFIRM_TIME_MAX: Span = Span::from_secs(30);
 /// A closed invitation still repeats its last answers for this long.
 pub const PAIRING_LINGER: Span = Span::from_secs(30);
 
-const _: () = assert!(SESSION_KEEPALIVE.as_micros() * 2 < SESSION_IDLE_MAX.as_micros());
+const _: () = assert!(
+    SESSION_KEEPALIVE.as_micros() >= 50_000_000,
+    "one packet in 25 seconds, both directions together"
+);
+const _: () = assert!(
+    KEEPALIVE_SECOND.as_micros() < KEEPALIVE_MIN.as_micros() && KEEPALIVE_MAX.as_micros() < 65_536_000_000
+);
+const _: () = assert!(PROBE_TIMEOUT_MAX.as_micros() < KEY_LINGER.as_micros());
+const _: () = assert!(KEY_PACKETS_MAX < PACKET_NUMBER_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX < SEND_QUEUE_BYTES_MAX);
 const _: () = assert!(HANDSHAKE_WAIT_FIRST.as_micros() * 15 < HANDSHAKE_TIME_MAX.as_micros());
 const _: () = assert!(SIMULTANEOUS_WAIT.as_micros() * 2 < HANDSHAKE_TIME_MAX.as_micros());
@@ -294,7 +319,7 @@ const _: () = {
 };
 const _: () = assert!(CREDIT_PATIENCE.as_micros() < SESSION_IDLE_MAX.as_micros());
 const _: () = assert!(ACK_DELAY_MAX.as_micros() < RTT_INITIAL.as_micros());
-const _: () = assert!(PROBE_TIMEOUT_MAX.as_micros() * 3 < SESSION_IDLE_MAX.as_micros());
+const _: () = assert!(PROBE_TIMEOUT_MAX.as_micros() * 3 < SESSION_ANSWER_MAX.as_micros());
 const _: () = assert!(WINDOW_BYTES_MIN < WINDOW_BYTES_INITIAL && WINDOW_BYTES_INITIAL < WINDOW_BYTES_MAX);
 const _: () = assert!(FEED_ENTRY_BYTES_MAX < FEED_ENTRIES_MESSAGE_BYTES_MAX);
 

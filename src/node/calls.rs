@@ -466,6 +466,7 @@ impl Core {
     pub(super) fn set_config(&mut self, key: &str, value: &str) -> Result<(), ApiError> {
         let text = super::config::set(&self.setup.config_text, key, value).map_err(config_error)?;
         self.setup.config = super::config::Config::parse(&text).map_err(config_error)?;
+        self.endpoint.set_keepalive(self.setup.config.keepalive);
         self.setup.config_text.clone_from(&text);
         self.outputs.push_back(Output::SaveConfig(text));
         Ok(())

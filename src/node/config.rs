@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use super::api::ApiError;
 use super::bandwidth::Schedule;
 use super::config_keys::{key_named, nearest_key, Key, KEYS};
-use crate::base::limits::CONFIG_BYTES_MAX;
+use crate::base::limits::{CONFIG_BYTES_MAX, SESSION_KEEPALIVE};
 use crate::base::units::{Copies, Span};
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, DocumentMut, ImDocument, Item, Value};
@@ -34,6 +34,8 @@ pub struct Config {
     pub up: Schedule,
     /// `bandwidth.down`.
     pub down: Schedule,
+    /// `peers.keepalive`; None: off.
+    pub keepalive: Option<Span>,
     /// `mdns.enabled`.
     pub mdns: bool,
     /// `mdns.interfaces`; empty: all but loopback, container and bridge interfaces.
@@ -109,6 +111,7 @@ impl Default for Config {
             site: "home".to_owned(),
             capacity_bytes: None,
             peers: Vec::new(),
+            keepalive: Some(SESSION_KEEPALIVE),
             listen: None,
             up: Schedule::default(),
             down: Schedule::default(),
@@ -311,7 +314,7 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\n\
+        let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
                     [backup]\ncopies = 2\nrescan = \"15m\"\n[log]\nlevel = \"debug\"\n";
         let config = Config::parse(text).unwrap();
@@ -319,6 +322,7 @@ mod tests {
         assert_eq!(config.site, "parents");
         assert_eq!(config.capacity_bytes, Some(200_000_000_000));
         assert_eq!(config.peers, ["10.0.0.7:7117".parse().unwrap()]);
+        assert_eq!(config.keepalive, None);
         assert_eq!(config.listen, Some("127.0.0.1:0".parse().unwrap()));
         assert!(!config.mdns);
         assert_eq!(config.mdns_interfaces, ["eth0"]);
@@ -355,6 +359,8 @@ mod tests {
             ("[network]\nlisten = \"here\"\n", "network.listen"),
             ("[mdns]\nenabled = \"yes\"\n", "mdns.enabled"),
             ("[peers]\naddresses = \"10.0.0.7:7117\"\n", "peers.addresses"),
+            ("[peers]\nkeepalive = \"9s\"\n", "peers.keepalive"),
+            ("[peers]\nkeepalive = 50\n", "peers.keepalive"),
         ] {
             let error = Config::parse(text).unwrap_err();
             assert_eq!((error.key.as_deref(), error.line), (Some(key), Some(2)), "{text}");

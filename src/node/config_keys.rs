@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 
 use super::bandwidth::Schedule;
 use super::config::Config;
-use crate::base::limits::{COPIES_MAX, NAME_BYTES_MAX, PEER_ADDRESSES_MAX, RESCAN_MAX, RESCAN_MIN};
+use crate::base::limits::{
+    COPIES_MAX, KEEPALIVE_MAX, KEEPALIVE_MIN, NAME_BYTES_MAX, PEER_ADDRESSES_MAX, RESCAN_MAX, RESCAN_MIN,
+};
 use crate::base::units::{Copies, Span};
 use serde_json::Value as Json;
 use toml_edit::Value;
@@ -112,6 +114,26 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
         show: |config| config.peers.iter().map(SocketAddr::to_string).collect(),
+    },
+    Key {
+        name: "peers.keepalive",
+        meaning: "How often an idle connection to another node proves that both are there; \"off\" (on both nodes) sends nothing, and a lost node is noticed only when something is sent.",
+        default: "\"50s\"",
+        range: "\"off\", or a time from \"10s\" to \"1h\": a number with s, m or h",
+        read: |config, value| {
+            config.keepalive = match value.as_str().ok_or(Refused)? {
+                "off" => None,
+                text => {
+                    let span = span_of(text).ok_or(Refused)?;
+                    if span < KEEPALIVE_MIN || span > KEEPALIVE_MAX {
+                        return Err(Refused);
+                    }
+                    Some(span)
+                }
+            };
+            Ok(())
+        },
+        show: |config| config.keepalive.map_or_else(|| Json::from("off"), |span| Json::from(span_text(span))),
     },
     Key {
         name: "network.listen",

@@ -295,6 +295,7 @@ impl Core {
             secret: *member.keys.door().as_bytes(),
             root_public: member.keys.root_public(),
         };
+        self.endpoint.set_keepalive(self.setup.config.keepalive);
         self.endpoint.open(identity, door);
         self.endpoint.set_roster(member.view.roster().clone(), chain);
     }

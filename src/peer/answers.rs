@@ -5,6 +5,7 @@
 
 use super::desk::{Desk, Membership};
 use super::handshake::{Local, Noise};
+use super::life::Life;
 use super::opened::{identify, Clocks, Known, Opened, Order, Ready, Rival};
 use crate::base::ids::NodeId;
 use crate::base::limits::{
@@ -112,14 +113,15 @@ impl Answers {
                     return;
                 };
                 let order = clocks.place(&other.node, (other.node, claims.clock), &claims);
-                let answer = clocks.claims(clocks.latest(&other.node), Vec::new());
+                let answer = clocks.claims(member, clocks.latest(&other.node), Vec::new());
                 noise.write(&member.keys, header, Some(&answer)).ok().and_then(|reply| {
-                    let ready = Ready { member: other, chain, keys: noise.keys()?, remote, order };
+                    let keepalive = Life::agree(member.keepalive, claims.keepalive);
+                    let ready = Ready { member: other, chain, keys: noise.keys()?, remote, order, keepalive };
                     Some((AnsweredStage::Complete(Box::new(ready)), reply))
                 })
             }
             Pattern::Xx => {
-                let answer = clocks.claims(0, member.chain.clone());
+                let answer = clocks.claims(member, 0, member.chain.clone());
                 let reply = noise.write(&member.keys, header, Some(&answer)).ok();
                 reply.map(|reply| (AnsweredStage::Half(Box::new(noise)), reply))
             }
@@ -165,7 +167,8 @@ impl Answers {
         self.spend(mac);
         let placed = clocks.place(&other.node, (other.node, claims.clock), &claims);
         let order = Order { serial, ..placed };
-        let ready = Ready { member: other, chain, keys: noise.keys()?, remote, order };
+        let keepalive = Life::agree(member.keepalive, claims.keepalive);
+        let ready = Ready { member: other, chain, keys: noise.keys()?, remote, order, keepalive };
         let session = ready.session(now, index);
         Some(ready.open(session, from))
     }

@@ -6,6 +6,7 @@
 use super::event::{Counters, Door, Event, Identity};
 use super::handshake::DoorKeys;
 use crate::base::limits::OUTBOX_DATAGRAMS_MAX;
+use crate::base::units::Span;
 use crate::feed::roster::Roster;
 use core::fmt;
 use rand_chacha::ChaCha20Rng;
@@ -37,16 +38,18 @@ pub struct Membership {
     pub roster: Roster,
     /// Admit entries from the root to this node, raw.
     pub chain: Vec<Vec<u8>>,
+    /// How often it wants an idle session to prove its life; None: it need not.
+    pub keepalive: Option<Span>,
 }
 
 impl Membership {
     /// A member that knows nobody yet but whoever proves a chain from the root.
     #[must_use]
-    pub fn new(identity: Identity, door: &Door) -> Self {
+    pub fn new(identity: Identity, door: &Door, keepalive: Option<Span>) -> Self {
         let secret = x25519_dalek::StaticSecret::from(identity.channel_secret);
         let channel = x25519_dalek::PublicKey::from(&secret).to_bytes();
         let (keys, roster) = (DoorKeys::new(door), Roster::new(door.root_public));
-        Self { identity, channel, keys, roster, chain: Vec::new() }
+        Self { identity, channel, keys, roster, chain: Vec::new(), keepalive }
     }
 }
 

@@ -8,8 +8,10 @@
 use super::event::Door;
 use super::session::PacketKeys;
 use crate::base::limits::{ADMIT_CHAIN_MAX, DATAGRAM_BYTES_BASE, FEED_ENTRY_BYTES_MAX};
+use crate::base::units::Span;
 use crate::wire::packet::{HandshakeHeader, Pattern, Stage, HANDSHAKE_HEADER_BYTES, MAC_BYTES, TAG_BYTES};
 use core::fmt;
+use core::num::NonZeroU16;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use rand_chacha::ChaCha20Rng;
@@ -39,6 +41,8 @@ pub struct Claims {
     /// Orders the handshakes of two nodes: greater than that of any earlier one that the sender knew of. At most
     /// [`CLOCK_MAX`].
     pub clock: u64,
+    /// How often the sender wants an idle session to prove its life, in whole seconds; None: it need not.
+    pub keepalive: Option<Span>,
     /// Admit entries from the root to the sender, raw; empty where it cannot be had or does not fit.
     pub chain: Vec<Vec<u8>>,
 }
@@ -206,13 +210,15 @@ impl Noise {
 }
 
 impl Claims {
-    /// As a payload of at most `room` bytes: version, incarnation, clock, number of entries, and each entry with its
+    /// As a payload of at most `room` bytes: version, incarnation, clock, keepalive, number of entries, and each entry with its
     /// length. Without the chain where that would be longer.
     #[must_use]
     pub fn encode(&self, room: usize) -> Vec<u8> {
         let mut bytes = vec![CLAIMS_VERSION];
         bytes.extend_from_slice(&self.incarnation);
         bytes.extend_from_slice(&self.clock.to_le_bytes());
+        let seconds = self.keepalive.map_or(0, |keepalive| keepalive.as_micros() / 1_000_000);
+        bytes.extend_from_slice(&u16::try_from(seconds).unwrap_or(u16::MAX).to_le_bytes());
         let alone = bytes.len();
         bytes.push(u8::try_from(self.chain.len()).unwrap_or(u8::MAX));
         for entry in &self.chain {
@@ -239,7 +245,10 @@ impl Claims {
         let (&version, rest) = payload.split_first()?;
         let (&incarnation, rest) = rest.split_first_chunk::<8>()?;
         let (&clock, rest) = rest.split_first_chunk::<8>()?;
+        let (&keepalive, rest) = rest.split_first_chunk::<2>()?;
         let (&count, mut rest) = rest.split_first()?;
+        let keepalive = NonZeroU16::new(u16::from_le_bytes(keepalive));
+        let keepalive = keepalive.map(|seconds| Span::from_secs(u64::from(seconds.get())));
         let clock = u64::from_le_bytes(clock);
         if version != CLAIMS_VERSION || clock > CLOCK_MAX || usize::from(count) > ADMIT_CHAIN_MAX {
             return None;
@@ -255,7 +264,7 @@ impl Claims {
             chain.push(entry.to_vec());
             rest = after;
         }
-        rest.is_empty().then_some(Self { incarnation, clock, chain })
+        rest.is_empty().then_some(Self { incarnation, clock, keepalive, chain })
     }
 }
 

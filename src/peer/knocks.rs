@@ -6,6 +6,7 @@
 use super::desk::{Desk, Membership};
 use super::event::Event;
 use super::handshake::{Local, Noise};
+use super::life::Life;
 use super::opened::{identify, Clocks, Known, Opened, Ready, Rival};
 use crate::base::ids::NodeId;
 use crate::base::limits::{HANDSHAKES_BEGUN_MAX, HANDSHAKE_TIME_MAX, HANDSHAKE_WAIT_FIRST};
@@ -85,7 +86,7 @@ impl Knocks {
         let made = Noise::initiate(local, channel.as_ref()).and_then(|mut noise| {
             let (stage, pattern) = (Stage::Init, noise.pattern());
             let header = HandshakeHeader { stage, pattern, sender: index, receiver: 0 };
-            let claims = channel.map(|_| clocks.claims(clock, member.chain.clone()));
+            let claims = channel.map(|_| clocks.claims(member, clock, member.chain.clone()));
             let datagram = noise.write(&member.keys, header, claims.as_ref())?;
             Ok((noise, datagram))
         });
@@ -154,8 +155,15 @@ impl Knocks {
                 }
             };
             let order = clocks.place(&other.node, (member.identity.node, clock), &claims);
-            let ready =
-                Ready { member: other, chain, keys: noise.keys()?, remote: packet.header.sender, order };
+            let keepalive = Life::agree(member.keepalive, claims.keepalive);
+            let ready = Ready {
+                member: other,
+                chain,
+                keys: noise.keys()?,
+                remote: packet.header.sender,
+                order,
+                keepalive,
+            };
             Some((ready, finish))
         });
         match finished {
@@ -268,5 +276,5 @@ fn finish(
 ) -> Option<Vec<u8>> {
     let (stage, pattern) = (Stage::Finish, Pattern::Xx);
     let header = HandshakeHeader { stage, pattern, sender: reply.receiver, receiver: reply.sender };
-    noise.write(&member.keys, header, Some(&clocks.claims(clock, member.chain.clone()))).ok()
+    noise.write(&member.keys, header, Some(&clocks.claims(member, clock, member.chain.clone()))).ok()
 }

@@ -135,7 +135,7 @@ impl Links {
     ) {
         let Some(link) = self.links.get_mut(&header.receiver) else {
             let leaving = self.leaving.iter_mut().find(|leaving| leaving.index == header.receiver);
-            match leaving.map(|leaving| leaving.session.handle_data(now, header.number, sealed)) {
+            match leaving.map(|leaving| leaving.session.handle_data(now, header, sealed)) {
                 Some(_) => {}
                 None => desk.counters.garbage += 1,
             }
@@ -143,7 +143,7 @@ impl Links {
         };
         let before = link.session.arrived();
         let bytes = u64::try_from(DATA_HEADER_BYTES + sealed.len()).expect("a datagram is short");
-        let result = link.session.handle_data(now, header.number, sealed);
+        let result = link.session.handle_data(now, header, sealed);
         if !matches!(result, Err(SessionError::Forged | SessionError::Replayed)) {
             self.pool.on_received(now, bytes, link.session.arrived() - before);
         }

@@ -8,7 +8,7 @@ use super::handshake::{Claims, Noise, CLOCK_MAX};
 use super::session::{PacketKeys, Session};
 use crate::base::ids::NodeId;
 use crate::base::limits::MEMBERS_MAX;
-use crate::base::units::Time;
+use crate::base::units::{Span, Time};
 use crate::feed::roster::{Member, Roster};
 use crate::wire::packet::{Data, MAC_BYTES};
 use core::cmp::Reverse;
@@ -43,6 +43,8 @@ pub struct Ready {
     pub remote: u32,
     /// Its place.
     pub order: Order,
+    /// How often an idle session proves its life, as both want it.
+    pub keepalive: Option<Span>,
 }
 
 /// The other side of a handshake.
@@ -95,14 +97,16 @@ impl Ready {
     #[must_use]
     pub fn session(&self, now: Time, local: u32) -> Session {
         let keys = PacketKeys { send: self.keys.send, receive: self.keys.receive };
-        Session::new(now, keys, local, self.remote)
+        let mut session = Session::new(now, keys, local, self.remote);
+        session.set_keepalive(self.keepalive);
+        session
     }
 
     /// The session, if this packet is of it; it has read the packet then.
     #[must_use]
     pub fn session_of(&self, now: Time, data: Data<'_>) -> Option<Session> {
         let mut session = self.session(now, data.header.receiver);
-        session.handle_data(now, data.header.number, data.sealed).ok()?;
+        session.handle_data(now, data.header, data.sealed).ok()?;
         Some(session)
     }
 
@@ -155,8 +159,8 @@ impl Clocks {
 
     /// What this side claims in a handshake of this clock.
     #[must_use]
-    pub const fn claims(&self, clock: u64, chain: Vec<Vec<u8>>) -> Claims {
-        Claims { incarnation: self.incarnation, clock, chain }
+    pub const fn claims(&self, member: &Membership, clock: u64, chain: Vec<Vec<u8>>) -> Claims {
+        Claims { incarnation: self.incarnation, clock, keepalive: member.keepalive, chain }
     }
 
     /// The clock of the next handshake that this side begins with `node`.

@@ -41,7 +41,7 @@ pub enum CloseReason {
         /// What it said; never to be trusted.
         text: String,
     },
-    /// Nothing came for `SESSION_IDLE_MAX`.
+    /// Nothing came for too long (`life.rs`).
     Idle,
 }
 

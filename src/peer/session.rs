@@ -5,8 +5,9 @@
 //! [`super::received`]; this file joins them. Refuses to shake hands, to choose keys, and to know addresses or messages:
 //! [`super::table`] and [`super::handshake`] do. Read "Sessions" in `wire/PROTOCOL.md` first.
 
-use super::cipher::{ChaChaCipher, PacketCipher};
 use super::congestion::{CongestionControl, NewReno, Pacer};
+use super::generations::Generations;
+use super::life::Life;
 use super::loss::SentPackets;
 use super::reasons::code_of;
 pub use super::reasons::{CloseCode, CloseReason, SendError, SessionError, Stats};
@@ -15,8 +16,7 @@ use super::recv::{LaneError, RecvLanes};
 use super::send::{MessageId, SendLanes};
 use super::timers::RoundTrip;
 use crate::base::limits::{
-    FAREWELLS_MAX, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX, PACKET_NUMBER_MAX, PROBE_PACKETS, SESSION_IDLE_MAX,
-    SESSION_KEEPALIVE,
+    FAREWELLS_MAX, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX, PACKET_NUMBER_MAX, PROBE_PACKETS,
 };
 use crate::base::units::{Span, Time};
 use crate::wire::frame::{Ack, Frame, Frames, Lane};
@@ -73,10 +73,8 @@ pub struct Session {
     local_index: u32,
     /// By which we address the peer.
     peer_index: u32,
-    /// Seals what we send.
-    sealing: ChaChaCipher,
-    /// Opens what we receive.
-    opening: ChaChaCipher,
+    /// Seal what we send, open what we receive.
+    keys: Generations,
     /// Open or closed.
     state: State,
     /// Packets that were taken.
@@ -99,8 +97,8 @@ pub struct Session {
     probes: u8,
     /// Whether a Ping must go.
     ping: bool,
-    /// When the last packet of the peer arrived.
-    heard: Time,
+    /// Whether the peer is there.
+    life: Life,
     /// When [`Self::handle_timeout`] was last called.
     timeout_at: Time,
     /// Counters; the rest of [`Stats`] is kept where it happens.
@@ -115,8 +113,7 @@ impl Session {
         Self {
             local_index,
             peer_index,
-            sealing: ChaChaCipher::new(&keys.send),
-            opening: ChaChaCipher::new(&keys.receive),
+            keys: Generations::new(now, &keys),
             state: State::Open,
             replay: ReplayWindow::new(),
             received: Received::new(now),
@@ -128,7 +125,7 @@ impl Session {
             pacer: Pacer::new(now),
             probes: 0,
             ping: false,
-            heard: now,
+            life: Life::new(now, local_index < peer_index),
             timeout_at: now,
             stats: Stats::default(),
         }
@@ -148,16 +145,17 @@ impl Session {
     pub fn handle_data(
         &mut self,
         now: Time,
-        packet_number: u64,
+        header: DataHeader,
         sealed: &mut [u8],
     ) -> Result<(), SessionError> {
+        let packet_number = header.number;
         if self.replay.is_seen(packet_number) {
             self.stats.replayed_packets += 1;
             return Err(SessionError::Replayed);
         }
-        let header = DataHeader { receiver: self.local_index, number: packet_number }.to_bytes();
+        let header = DataHeader { receiver: self.local_index, ..header };
         let bytes = DATA_HEADER_BYTES + sealed.len();
-        let payload = match self.opening.open(packet_number, &header, sealed) {
+        let payload = match self.keys.open(now, header, sealed) {
             Some(payload) if packet_number < PACKET_NUMBER_MAX => payload,
             _ => return Err(self.on_forged()),
         };
@@ -169,7 +167,7 @@ impl Session {
             return Err(SessionError::Closed);
         }
         self.replay.insert(packet_number);
-        self.heard = self.heard.max(now);
+        self.life.on_heard(now);
         self.stats.received_packets += 1;
         self.stats.received_bytes += u64::try_from(bytes).expect("a datagram");
         let (asks, at_once) = self.handle_frames(now, payload)?;
@@ -291,6 +289,19 @@ impl Session {
         self.ping = true;
     }
 
+    /// Sets how often an idle session proves its life; None: never.
+    pub const fn set_keepalive(&mut self, keepalive: Option<Span>) {
+        self.life.set_keepalive(keepalive);
+    }
+
+    /// Packets go another way from now on (an address has changed): what was learnt of the old one does not hold.
+    pub fn on_path_change(&mut self, now: Time) {
+        self.trip = RoundTrip::new();
+        self.control = NewReno::new();
+        self.pacer = Pacer::new(now);
+        self.ping = true;
+    }
+
     /// Ends the session and tells the peer.
     pub fn close(&mut self, code: CloseCode) {
         self.end(CloseReason::Local(code), 1);
@@ -342,24 +353,14 @@ impl Session {
         if matches!(self.state, State::Closed { .. }) {
             return None;
         }
-        let mut earliest = self.heard + SESSION_IDLE_MAX;
-        if !self.ping {
-            earliest = earliest.min(self.keepalive_at());
-        }
-        if self.probes == 0 {
-            earliest = self.sent.deadline(&self.trip).map_or(earliest, |due| earliest.min(due));
-        }
+        let ping = self.life.ping_at().filter(|_| !self.ping);
+        let probe = self.sent.deadline(&self.trip).filter(|_| self.probes == 0);
         let paced = self.fits_window() && self.outgoing.is_pending();
         let pace = paced.then(|| self.pacer.ready_at(&self.control, self.trip.smoothed()));
         // What was due at the last call of handle_timeout() waits for poll_transmit() and for no clock.
         let new = self.received.due().into_iter().chain(pace).filter(|due| *due > self.timeout_at);
-        earliest = new.fold(earliest, Time::min);
-        Some(earliest)
-    }
-
-    /// When life must be proven if nothing else happens.
-    fn keepalive_at(&self) -> Time {
-        self.heard.max(self.sent.last_asking().unwrap_or(self.heard)) + SESSION_KEEPALIVE
+        let others = [self.life.ends_at(), self.keys.deadline(), ping, probe].into_iter().flatten();
+        others.chain(new).min()
     }
 
     /// Does what is due; afterwards [`Self::poll_transmit`] is to be drained.
@@ -368,11 +369,12 @@ impl Session {
             return;
         }
         self.timeout_at = self.timeout_at.max(now);
-        if self.heard + SESSION_IDLE_MAX <= now {
+        if self.life.ends_at().is_some_and(|end| end <= now) {
             self.end(CloseReason::Idle, 0);
             return;
         }
-        if self.keepalive_at() <= now {
+        self.keys.handle_timeout(now);
+        if self.life.ping_at().is_some_and(|due| due <= now) {
             self.ping = true;
         }
         if self.probes == 0 && self.sent.deadline(&self.trip).is_some_and(|due| due <= now) {
@@ -387,6 +389,8 @@ impl Session {
 }
 
 mod credit;
+#[cfg(test)]
+mod life_tests;
 #[cfg(test)]
 mod link;
 #[cfg(test)]

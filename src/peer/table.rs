@@ -12,8 +12,8 @@ use super::opening::Openings;
 use super::pairing::{Code, Tag8};
 pub use super::send::MessageId;
 use crate::base::ids::NodeId;
-use crate::base::limits::PAIRING_JOINS_MAX;
-use crate::base::units::Time;
+use crate::base::limits::{PAIRING_JOINS_MAX, SESSION_KEEPALIVE};
+use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
 use crate::wire::frame::Lane;
 use crate::wire::packet::{self, Data, Handshake, Packet, PacketError, Pair, PairStage, Versions};
@@ -42,6 +42,8 @@ pub struct Endpoint {
     links: Links,
     /// The latest time that it was told.
     now: Time,
+    /// How often this node wants idle sessions to prove their life.
+    keepalive: Option<Span>,
 }
 
 impl Endpoint {
@@ -59,6 +61,16 @@ impl Endpoint {
             joins: BTreeMap::new(),
             links: Links::default(),
             now: Time::ZERO,
+            keepalive: Some(SESSION_KEEPALIVE),
+        }
+    }
+
+    /// How often this node wants an idle session to prove its life, in whole seconds (None: it need not); for sessions
+    /// that begin from now on.
+    pub fn set_keepalive(&mut self, keepalive: Option<Span>) {
+        self.keepalive = keepalive;
+        if let Some(member) = &mut self.member {
+            member.keepalive = keepalive;
         }
     }
 
@@ -66,7 +78,7 @@ impl Endpoint {
     pub fn open(&mut self, identity: Identity, door: Door) {
         self.links.clear(&mut self.desk);
         self.openings.clear();
-        self.member = Some(Membership::new(identity, &door));
+        self.member = Some(Membership::new(identity, &door, self.keepalive));
     }
 
     /// Who the members are, and this node's Admit chain (raw entries, root first); again whenever either changes.

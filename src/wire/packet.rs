@@ -102,6 +102,8 @@ pub struct Handshake<'a> {
 /// Header of a data packet; it is the associated data of the sealed payload that follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataHeader {
+    /// Which generation of the sender's keys has sealed it; wraps.
+    pub generation: u16,
     /// The receiver's index for the session.
     pub receiver: u32,
     /// Packet number: counts up from 0 in each direction, is never used twice, and is the nonce.
@@ -272,14 +274,15 @@ fn parse_handshake(stage: Stage, datagram: &[u8]) -> Result<Handshake<'_>, Packe
 fn parse_data(datagram: &mut [u8]) -> Result<Data<'_>, PacketError> {
     let (bytes, sealed) =
         datagram.split_first_chunk_mut::<DATA_HEADER_BYTES>().ok_or(PacketError::Truncated)?;
-    let [_, _, 0, 0, r0, r1, r2, r3, number @ ..] = *bytes else {
-        return Err(PacketError::Malformed);
-    };
+    let [_, _, g0, g1, r0, r1, r2, r3, number @ ..] = *bytes;
     if sealed.len() < TAG_BYTES {
         return Err(PacketError::Truncated);
     }
-    let header =
-        DataHeader { receiver: u32::from_le_bytes([r0, r1, r2, r3]), number: u64::from_le_bytes(number) };
+    let header = DataHeader {
+        generation: u16::from_le_bytes([g0, g1]),
+        receiver: u32::from_le_bytes([r0, r1, r2, r3]),
+        number: u64::from_le_bytes(number),
+    };
     Ok(Data { header, sealed })
 }
 
@@ -343,6 +346,7 @@ impl DataHeader {
         let mut bytes = [0; DATA_HEADER_BYTES];
         bytes[0] = TYPE_DATA;
         bytes[1] = VERSION;
+        bytes[2..4].copy_from_slice(&self.generation.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.receiver.to_le_bytes());
         bytes[8..].copy_from_slice(&self.number.to_le_bytes());
         bytes
@@ -405,17 +409,15 @@ mod tests {
 
     #[test]
     fn the_data_header_is_golden() {
-        let header = DataHeader { receiver: 0x0403_0201, number: 0x0c0b_0a09_0807_0605 };
-        // type 4, version 1, two zeros, receiver, packet number
-        assert_eq!(header.to_bytes(), [4, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        let header = DataHeader { generation: 0x0e0d, receiver: 0x0403_0201, number: 0x0c0b_0a09_0807_0605 };
+        // type 4, version 1, generation, receiver, packet number
+        assert_eq!(header.to_bytes(), [4, 1, 13, 14, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         let mut datagram = header.to_bytes().to_vec();
         datagram.extend_from_slice(&[7; TAG_BYTES - 1]);
         assert_eq!(parse(&mut datagram), Err(PacketError::Truncated));
         datagram.push(7);
         let Ok(Packet::Data(data)) = parse(&mut datagram) else { panic!("no data packet") };
         assert_eq!((data.header, data.sealed.len()), (header, TAG_BYTES));
-        datagram[2] = 1;
-        assert_eq!(parse(&mut datagram), Err(PacketError::Malformed));
     }
 
     #[test]

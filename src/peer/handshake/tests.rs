@@ -25,10 +25,18 @@ fn inner(datagram: &[u8]) -> &[u8] {
 
 #[test]
 fn claims_are_golden() {
-    let claims = Claims { incarnation: [7; 8], clock: 258, chain: vec![vec![1, 2, 3], vec![4]] };
+    let claims = Claims {
+        incarnation: [7; 8],
+        clock: 258,
+        keepalive: Some(Span::from_secs(50)),
+        chain: vec![vec![1, 2, 3], vec![4]],
+    };
     let bytes = claims.encode(100);
-    // version, incarnation, clock, two entries with their lengths
-    assert_eq!(hex(&bytes), "01 0707070707070707 0201000000000000 02 0300 010203 0100 04".replace(' ', ""));
+    // version, incarnation, clock, keepalive, two entries with their lengths
+    assert_eq!(
+        hex(&bytes),
+        "01 0707070707070707 0201000000000000 3200 02 0300 010203 0100 04".replace(' ', "")
+    );
     assert_eq!(Claims::decode(&bytes), Ok(claims.clone()));
     let short = Claims { chain: Vec::new(), ..claims.clone() };
     assert_eq!(
@@ -55,9 +63,9 @@ fn the_first_message_is_golden_and_comes_from_the_seed_alone() {
         // channel key, sealed
         "ca299d201cb3afc92c416cd1a323cd5553b478826dc562b9f6026fa27af6e9ecef21221728fc45341ad052474854286d",
         // claims, sealed
-        "8abfd296dcdc06cb7ae9a927873bfe92f4645ded6d1e928f1469297c078aaca140f8",
+        "8abfd296dcdc06cb7ae9a927873bfe92f4640e520e8ed78d96ce9ce4eef4a908ef2cdd90",
         // MAC
-        "97117be58b6db8dfa612590a1382daaa",
+        "7fe76a7e205e86712b121ae111a97ea7",
     ];
     assert_eq!(hex(&datagram), golden.concat());
     assert_eq!(init(&door(2), 4, &Claims::default()).1, datagram);
@@ -82,7 +90,7 @@ fn both_sides_have_the_same_keys_and_others_have_none() {
     responder.read(inner(&datagram)).unwrap();
     let answer = responder.write(&ours, header, Some(&Claims::default())).unwrap();
     assert!(answer.len() <= datagram.len(), "an answer is not longer than the question");
-    assert_eq!(noise.read(inner(&answer)).map(|payload| payload.len()), Ok(18));
+    assert_eq!(noise.read(inner(&answer)).map(|payload| payload.len()), Ok(20));
     let (left, right) = (noise.keys().unwrap(), responder.keys().unwrap());
     assert_eq!((left.send, left.receive), (right.receive, right.send));
 }
@@ -93,7 +101,7 @@ fn three_entries_fit_the_first_message() {
     let claims = Claims { chain: vec![vec![1; 290]; 3], ..Claims::default() };
     let room = payload_bytes_max(Stage::Init, Pattern::Ik);
     assert_eq!(Claims::decode(&claims.encode(room)), Ok(claims.clone()));
-    assert_eq!(init(&door(2), 4, &claims).1.len(), 12 + 96 + 18 + 3 * 292 + 16);
+    assert_eq!(init(&door(2), 4, &claims).1.len(), 12 + 96 + 20 + 3 * 292 + 16);
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl Link {
             panic!("a session sends data packets")
         };
         assert_eq!(data.header.receiver, self.ends[to].local_index());
-        self.ends[to].handle_data(self.now, data.header.number, data.sealed)
+        self.ends[to].handle_data(self.now, data.header, data.sealed)
     }
 
     /// Goes on to the next thing that happens, if that is before `end`.

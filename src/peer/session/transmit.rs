@@ -5,7 +5,6 @@
 use super::{Session, State};
 use crate::base::limits::{DATAGRAM_BYTES_BASE, FAREWELLS_MAX, PACKET_NUMBER_MAX};
 use crate::base::units::Time;
-use crate::peer::cipher::PacketCipher;
 use crate::peer::congestion::CongestionControl;
 use crate::peer::loss::{credit_bit, Fate, SentPacket};
 use crate::peer::reasons::{CloseCode, CloseReason};
@@ -38,13 +37,14 @@ impl Session {
         }
         let (length, packet) = self.write_packet(now, &mut out[DATA_HEADER_BYTES..])?;
         let number = self.sent.next_number();
-        let header = DataHeader { receiver: self.peer_index, number }.to_bytes();
+        let header = DataHeader { generation: self.keys.turn(now), receiver: self.peer_index, number };
         let end = DATA_HEADER_BYTES + length + TAG_BYTES;
-        out[..DATA_HEADER_BYTES].copy_from_slice(&header);
-        self.sealing.seal(number, &header, &mut out[DATA_HEADER_BYTES..end]);
+        out[..DATA_HEADER_BYTES].copy_from_slice(&header.to_bytes());
+        self.keys.seal(header, &mut out[DATA_HEADER_BYTES..end]);
         let bytes = u16::try_from(end).expect("a datagram is short");
         if packet.fate == Fate::InFlight {
             self.pacer.on_sent(u64::from(bytes));
+            self.life.on_asked(now);
         }
         self.sent.push(SentPacket { bytes, ..packet });
         self.stats.sent_packets += 1;
