@@ -136,9 +136,11 @@ pub mod peer {
     pub mod bucket;
     pub mod cipher;
     pub mod congestion;
+    pub mod cookie;
     pub mod desk;
     pub mod discovery;
     pub mod event;
+    pub mod gate;
     pub mod generations;
     pub mod handshake;
     pub mod invite;
@@ -211,6 +213,7 @@ pub mod node {
     mod root;
     mod scan;
     mod scanned;
+    mod sighting;
     mod sink;
     pub mod source;
     pub mod status;
@@ -274,6 +277,7 @@ pub mod io {
     pub mod post;
     pub mod restored;
     pub mod run;
+    pub mod scope;
     pub mod target;
     pub mod threads;
     pub mod udp;

@@ -222,6 +222,17 @@ pub const HANDSHAKE_WAIT_FIRST: Span = Span::from_millis(500);
 pub const HANDSHAKE_TIME_MAX: Span = Span::from_secs(10);
 /// First messages whose MAC is remembered once they led to a session.
 pub const HANDSHAKE_MACS_MAX: usize = 256;
+/// New first messages with a right MAC in a second; where there are more, their senders are asked for cookies. A
+/// household has a handful, and each costs a small machine about a millisecond.
+pub const HANDSHAKE_LOAD_PER_SECOND: u32 = 32;
+/// Of these, with a true cookie, from one source.
+pub const HANDSHAKE_SOURCE_PER_SECOND: u32 = 8;
+/// Sources that are told apart within a second; others have to wait for the next.
+pub const HANDSHAKE_SOURCES_MAX: usize = 64;
+/// The secret that cookies come from is used for this long, and accepted for as long again (WireGuard: two minutes).
+pub const COOKIE_SECRET_TIME: Span = Span::from_secs(120);
+/// A first message is answered again so often: five are sent, some of them twice by the network.
+pub const HANDSHAKE_REPEATS_MAX: u8 = 8;
 /// Two nodes that knock at each other's door at once: the one whose handshake will win leaves the other's unanswered
 /// for this long.
 pub const SIMULTANEOUS_WAIT: Span = Span::from_secs(2);
@@ -252,14 +263,10 @@ pub const KEY_LINGER: Span = Span::from_secs(10);
 pub const FAREWELL_TIME: Span = Span::from_secs(3);
 /// Nodes sighted on the local network that are remembered; the one not seen for longest goes first.
 pub const SIGHTINGS_MAX: usize = 128;
+/// A neighbour that is connected for this long and was not sighted in it shows that multicast does not get through.
+pub const SIGHTING_OVERDUE: Span = Span::from_secs(600);
 /// Longest name of an announcement, in bytes (a DNS label).
 pub const INSTANCE_BYTES_MAX: usize = 63;
-/// Of two nodes that sight each other, the one with the higher name waits this long for the other to begin.
-pub const DISCOVERY_DEFER: Span = Span::from_secs(4);
-/// The next address of a sighted node is tried after this long.
-pub const DISCOVERY_STEP: Span = Span::from_secs(3);
-/// After all of them were tried, the first is tried again after this long.
-pub const DISCOVERY_RETRY: Span = Span::from_secs(30);
 /// Digits of a pairing code.
 pub const PAIRING_CODE_DIGITS: usize = 8;
 /// Answered attempts at one invitation before it closes.
@@ -394,6 +401,11 @@ pub const FOLDERS_MAX: usize = 256;
 pub const SCAN_AFTER_START: Span = Span::from_secs(3);
 /// First and longest pause between attempts to reach a member.
 pub const CONNECT_PAUSE_MIN: Span = Span::from_secs(1);
+/// Of several addresses of one node, the next is tried this long after the one before (RFC 8305, section 5).
+pub const CONNECT_STAGGER: Span = Span::from_millis(250);
+/// A packet of a session that is not there hastens the next attempt at its sender no more often than this: anybody
+/// can send one.
+pub const CONNECT_HINT_EVERY: Span = Span::from_secs(5);
 /// See [`CONNECT_PAUSE_MIN`].
 pub const CONNECT_PAUSE_MAX: Span = Span::from_secs(60);
 /// Addresses remembered for unconnected announcers.
@@ -548,8 +560,8 @@ pub const SIGHTINGS_EVERY: Span = Span::from_secs(4);
 pub const MDNS_RETRY: Span = Span::from_secs(2);
 /// What is done without a running node (init) must be done within this.
 pub const ALONE_TIME_MAX: Span = Span::from_secs(60);
-/// Interfaces are looked at again this often.
-pub const INTERFACES_EVERY: Span = Span::from_secs(30);
+/// Interfaces are looked at again this often: how late a pulled cable is noticed where nothing is sent.
+pub const INTERFACES_EVERY: Span = Span::from_secs(5);
 /// The file thread closes what it has open when it was asked nothing for this long.
 pub const FILE_REST: Span = Span::from_secs(5);
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::io::scope::socket_address;
 use crate::node::config_keys::bytes_of;
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -55,7 +56,7 @@ pub struct Join {
     #[arg(value_name = "CODE", num_args = 0..=2)]
     pub code: Vec<String>,
     /// Where the inviting node is, where mDNS does not reach it.
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = socket_address)]
     pub peer: Option<SocketAddr>,
     /// How this node is called.
     #[command(flatten)]
@@ -69,7 +70,7 @@ pub struct Recover {
     #[arg(long, value_name = "FILE")]
     pub phrase_file: Option<PathBuf>,
     /// Where any other node of the vault is, where mDNS does not reach it.
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = socket_address)]
     pub peer: Option<SocketAddr>,
     /// The lost node (name or beginning of its id): it is removed, and its folders are taken over.
     #[arg(long, value_name = "NODE")]

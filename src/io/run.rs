@@ -154,7 +154,7 @@ pub fn setup(home: &Path) -> Result<Setup, RunError> {
         Err(error) => return Err(RunError::Home(HomeError::Io { verb: "read", path, error })),
     };
     let config = Config::parse(&config_text).map_err(RunError::Config)?;
-    Ok(Setup { config, config_text, host_name: os::hostname() })
+    Ok(Setup { config, config_text, host_name: os::hostname(), discovery: false })
 }
 
 /// Runs a node until SIGINT or SIGTERM.
@@ -173,11 +173,12 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 /// As [`run`].
 pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<(), RunError> {
     let lock = lock_home(&options.home).map_err(RunError::Home)?;
-    let setup = setup(lock.home())?;
+    let mut setup = setup(lock.home())?;
     log::set_max_level(setup.config.log_level);
     let clock = Clock::new();
     let udp = UdpPort::bind(options.listen.or(setup.config.listen)).map_err(RunError::Udp)?;
     let mdns = if options.mdns.unwrap_or(setup.config.mdns) { start_mdns(&setup.config) } else { None };
+    setup.discovery = mdns.is_some();
     let (told, words) = unbounded();
     let (store, report) = start_store(lock.home(), clock, told.clone()).map_err(RunError::Thread)?;
     say_opened(&report);

@@ -474,13 +474,8 @@ impl Core {
 
     /// Puts names that were given with init, join or recover into the configuration.
     pub(super) fn take_names(&mut self, name: Option<String>, site: Option<String>) -> Result<(), ApiError> {
-        if let Some(name) = name {
-            self.set_config("node.name", &name)?;
-        }
-        if let Some(site) = site {
-            self.set_config("node.site", &site)?;
-        }
-        Ok(())
+        name.map_or(Ok(()), |name| self.set_config("node.name", &name))?;
+        site.map_or(Ok(()), |site| self.set_config("node.site", &site))
     }
 }
 

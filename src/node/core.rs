@@ -43,8 +43,7 @@ use crate::base::units::{Moment, Time};
 use crate::peer::event::{Event, Transmit};
 use crate::peer::table::Endpoint;
 use crate::store::service::{Op, Reply, Request};
-use crate::wire::frame::Lane;
-use crate::wire::message::{self, Message};
+use crate::wire::{frame::Lane, message, message::Message};
 
 /// What a core is started with.
 #[derive(Debug, Clone)]
@@ -55,6 +54,8 @@ pub struct Setup {
     pub config_text: String,
     /// The machine's name, where nothing better is said.
     pub host_name: String,
+    /// Whether mDNS runs.
+    pub discovery: bool,
 }
 
 /// One node.
@@ -501,8 +502,8 @@ impl Core {
             Event::PairAnswered { payload, from } => self.pair_answered(&payload, from),
             Event::PairFailed { reason, from } => self.pair_failed(reason, from),
             Event::InvitationClosed { reason } => self.invitation_closed(reason),
-            Event::ConnectFailed { peer: _, address } => self.connect_failed(address),
             Event::Room { node } => self.room(&node),
+            attempt => self.reach_event(&attempt),
         }
     }
 

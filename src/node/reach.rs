@@ -1,8 +1,9 @@
 //! Reaching the other members: which addresses are tried, and when.
 //!
 //! Addresses come from the members' own descriptions, from mDNS, from the configuration, and from where a peer was seen
-//! last. Each is tried on its own, with a pause that doubles up to [`CONNECT_PAUSE_MAX`]; an address that leads to a
-//! member with a session is left alone. Nothing here knows what a session is: the endpoint does.
+//! last. Each has a pause of its own that doubles up to [`CONNECT_PAUSE_MAX`]; those of one node are tried in parallel,
+//! each a little after the one before (RFC 8305), until one of them answers. An address that leads to a member with a
+//! session is left alone. Nothing here knows what a session is: the endpoint does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,10 +13,12 @@ use super::after::AfterSave;
 use super::core::Core;
 use crate::base::ids::NodeId;
 use crate::base::limits::{
-    ADDRESSES_PER_MESSAGE_MAX, CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, REACH_ADDRESSES_MAX, SIGHTINGS_MAX,
+    ADDRESSES_PER_MESSAGE_MAX, CONNECT_HINT_EVERY, CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, CONNECT_STAGGER,
+    REACH_ADDRESSES_MAX, SIGHTINGS_MAX,
 };
 use crate::base::units::{Span, Time};
-use crate::peer::discovery::{Announcement, Search, State};
+use crate::peer::discovery::{in_order, Announcement, Search, State};
+use crate::peer::event::Event;
 
 /// The setting that remembers where peers were seen last.
 const SEEN_KEY: &str = "seen";
@@ -30,18 +33,24 @@ pub struct Reach {
     /// Look at the roster's addresses again.
     recheck: Option<Time>,
     /// What was last announced on the network, by instance: mDNS tells a change once, and perhaps before it matters.
-    heard: BTreeMap<String, Heard>,
+    pub(super) heard: BTreeMap<String, Heard>,
+    /// Since when this node listens.
+    pub(super) listening_since: Option<Time>,
+    /// When this node's own announcement was heard last.
+    pub(super) own_heard: Option<Time>,
+    /// It has been said that multicast does not get through.
+    pub(super) doubted: bool,
 }
 
 /// One announcer.
 #[derive(Debug)]
-struct Heard {
+pub(super) struct Heard {
     /// Where it is.
-    addresses: Vec<SocketAddr>,
+    pub(super) addresses: Vec<SocketAddr>,
     /// What it says.
     announcement: Announcement,
     /// When it did.
-    last: Time,
+    pub(super) last: Time,
 }
 
 /// One address.
@@ -49,10 +58,36 @@ struct Heard {
 struct Candidate {
     /// Who is there, if that is known.
     node: Option<NodeId>,
+    /// Who has announced it: all that one has announced are one node.
+    announcer: Option<String>,
     /// Not before then.
     due: Time,
     /// The pause after the next attempt.
     pause: Span,
+    /// When an attempt was hastened last by a packet that anybody could have sent.
+    hinted: Option<Time>,
+}
+
+/// Whose an address is, as far as is known: of its addresses one is tried at a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    /// A member's.
+    Node(NodeId),
+    /// An announcer's.
+    Announcer(String),
+    /// Nobody has said.
+    Unknown(SocketAddr),
+}
+
+impl Candidate {
+    /// Whose it is.
+    fn whose(&self, address: SocketAddr) -> Whose {
+        match (&self.node, &self.announcer) {
+            (Some(node), _) => Whose::Node(*node),
+            (None, Some(announcer)) => Whose::Announcer(announcer.clone()),
+            (None, None) => Whose::Unknown(address),
+        }
+    }
 }
 
 impl Reach {
@@ -85,8 +120,88 @@ impl Reach {
             return;
         }
         if self.candidates.len() < REACH_ADDRESSES_MAX {
-            self.candidates.insert(address, Candidate { node, due: now, pause: CONNECT_PAUSE_MIN });
+            let pause = CONNECT_PAUSE_MIN;
+            let candidate = Candidate { node, announcer: None, due: now, pause, hinted: None };
+            self.candidates.insert(address, candidate);
         }
+    }
+
+    /// An address that an announcer of this name has.
+    fn add_announced(&mut self, now: Time, address: SocketAddr, announcer: &str) {
+        self.add(now, address, None);
+        if let Some(candidate) = self.candidates.get_mut(&address) {
+            candidate.announcer = Some(announcer.to_owned());
+        }
+    }
+
+    /// `node` was met at this address: now this is known of all that were announced together. Gives the others.
+    fn met(&mut self, now: Time, address: SocketAddr, node: NodeId) -> Vec<SocketAddr> {
+        self.add(now, address, Some(node));
+        let announcer = self.candidates.get(&address).and_then(|candidate| candidate.announcer.clone());
+        let mut others = Vec::new();
+        for (place, candidate) in &mut self.candidates {
+            let announced_together = announcer.is_some() && candidate.announcer == announcer;
+            if *place == address || announced_together {
+                candidate.node = Some(node);
+                (candidate.due, candidate.pause) = (now + CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN);
+                if *place != address {
+                    others.push(*place);
+                }
+            }
+        }
+        others
+    }
+
+    /// This node's own addresses have changed: what could not be reached before may be reached now.
+    pub(super) fn network_changed(&mut self, now: Time) {
+        for candidate in self.candidates.values_mut() {
+            (candidate.due, candidate.pause) = (now, CONNECT_PAUSE_MIN);
+        }
+    }
+
+    /// Somebody is at this address who believes in a session that is not there: if it is tried at all, it is tried now.
+    fn hint(&mut self, now: Time, address: SocketAddr) {
+        if let Some(candidate) = self.candidates.get_mut(&address) {
+            if candidate.hinted.is_none_or(|hinted| hinted + CONNECT_HINT_EVERY <= now) {
+                candidate.hinted = Some(now);
+                (candidate.due, candidate.pause) = (now, CONNECT_PAUSE_MIN);
+            }
+        }
+    }
+
+    /// What is tried now, likeliest first and one address of each node; its other addresses follow a little later.
+    fn take_due(
+        &mut self,
+        now: Time,
+        is_idle: impl Fn(&SocketAddr, &Whose) -> bool,
+    ) -> Vec<(Option<NodeId>, SocketAddr)> {
+        let mut due: BTreeMap<Whose, Vec<SocketAddr>> = BTreeMap::new();
+        for (address, candidate) in &mut self.candidates {
+            if candidate.due > now {
+                continue;
+            }
+            let whose = candidate.whose(*address);
+            if is_idle(address, &whose) {
+                candidate.due = now + CONNECT_PAUSE_MAX;
+            } else {
+                due.entry(whose).or_default().push(*address);
+            }
+        }
+        let mut attempts = Vec::new();
+        for addresses in due.values_mut() {
+            in_order(addresses);
+            for (turn, address) in (0_u64..).zip(addresses.iter()) {
+                let Some(candidate) = self.candidates.get_mut(address) else { continue };
+                if turn == 0 {
+                    candidate.due = now + candidate.pause;
+                    candidate.pause = candidate.pause.times(2).min(CONNECT_PAUSE_MAX);
+                    attempts.push((candidate.node, *address));
+                } else {
+                    candidate.due = now + CONNECT_STAGGER.times(turn);
+                }
+            }
+        }
+        attempts
     }
 
     /// Tries an address at once, whatever came of it before.
@@ -113,6 +228,7 @@ impl Core {
     /// Tries what is due.
     pub(super) fn reach_timeout(&mut self) {
         let now = self.now.time;
+        self.note_multicast();
         if self.member.is_none() {
             for candidate in self.reach.candidates.values_mut() {
                 candidate.due = candidate.due.max(now + CONNECT_PAUSE_MAX);
@@ -126,22 +242,11 @@ impl Core {
         let connected: BTreeMap<NodeId, SocketAddr> =
             self.endpoint.peers().map(|peer| (peer.node, peer.address)).collect();
         let at: BTreeSet<SocketAddr> = connected.values().copied().collect();
-        let mut attempts = Vec::new();
-        for (address, candidate) in &mut self.reach.candidates {
-            if candidate.due > now {
-                continue;
-            }
-            let idle = at.contains(address)
-                || self.listening.contains(address)
-                || candidate.node.is_some_and(|node| connected.contains_key(&node));
-            if idle {
-                candidate.due = now + CONNECT_PAUSE_MAX;
-                continue;
-            }
-            candidate.due = now + candidate.pause;
-            candidate.pause = candidate.pause.times(2).min(CONNECT_PAUSE_MAX);
-            attempts.push((candidate.node, *address));
-        }
+        let listening = &self.listening;
+        let attempts = self.reach.take_due(now, |address, whose| {
+            let is_there = matches!(whose, Whose::Node(node) if connected.contains_key(node));
+            is_there || at.contains(address) || listening.contains(address)
+        });
         for (node, address) in attempts {
             let member = node.filter(|node| {
                 self.member.as_ref().is_some_and(|own| own.view.roster().member(node).is_some())
@@ -169,12 +274,7 @@ impl Core {
     /// A session stands.
     pub(super) fn peer_up(&mut self, node: NodeId, address: SocketAddr) {
         let now = self.now.time;
-        self.reach.add(now, address, Some(node));
-        if let Some(candidate) = self.reach.candidates.get_mut(&address) {
-            candidate.node = Some(node);
-            candidate.due = now + CONNECT_PAUSE_MAX;
-            candidate.pause = CONNECT_PAUSE_MIN;
-        }
+        self.peer_met(node, address);
         let name = self.member.as_ref().map_or_else(|| node.short(), |member| member.name_of(&node));
         self.note(Level::Info, "peers", format!("connected to {name} at {address}"));
         self.greet(node);
@@ -187,6 +287,30 @@ impl Core {
             let bytes = postcard::to_stdvec(&seen).ok();
             self.save(vec![(SEEN_KEY.to_owned(), bytes)], AfterSave::Nothing);
         }
+    }
+
+    /// Something came of an attempt to reach somebody, or calls for one.
+    pub(super) fn reach_event(&mut self, event: &Event) {
+        match event {
+            Event::ConnectFailed { peer: _, address } => self.connect_failed(*address),
+            Event::Reached { node, address } => self.peer_met(*node, *address),
+            Event::Unclaimed { from } => self.unclaimed(*from),
+            other => log::debug!("{other:?} is none of reaching's"),
+        }
+    }
+
+    /// A node was met at an address: attempts at its other addresses are needless.
+    pub(super) fn peer_met(&mut self, node: NodeId, address: SocketAddr) {
+        let now = self.now.time;
+        for other in self.reach.met(now, address, node) {
+            self.endpoint.abandon(now, other);
+        }
+    }
+
+    /// Somebody sends packets of a session that this node does not know (any more). If a member may be there it is tried
+    /// at once: it may have been left behind by a restart of this node, and would not notice for long.
+    pub(super) fn unclaimed(&mut self, from: SocketAddr) {
+        self.reach.hint(self.now.time, from);
     }
 
     /// A session has ended.
@@ -206,6 +330,10 @@ impl Core {
 
     /// Somebody announced itself on the network.
     pub(super) fn sighted(&mut self, addresses: &[SocketAddr], announcement: &Announcement) {
+        if self.instance() == announcement.instance {
+            self.reach.own_heard = Some(self.now.time);
+            return;
+        }
         self.reach.hear(self.now.time, addresses, announcement);
         self.heed(addresses, announcement);
     }
@@ -232,7 +360,7 @@ impl Core {
             .is_some_and(|member| announcement.matches(Search::Vault(member.keys.door().as_bytes(), day)));
         if ours {
             for address in addresses {
-                self.reach.add(now, *address, None);
+                self.reach.add_announced(now, *address, &announcement.instance);
             }
             self.entering_vault_sighted(addresses);
         }
@@ -257,5 +385,62 @@ mod tests {
         }
         assert_eq!(reach.heard.len(), SIGHTINGS_MAX);
         assert!(!reach.heard.contains_key("a"));
+    }
+
+    /// A few addresses.
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_packet_of_an_unknown_session_hastens_an_attempt_but_not_again_and_again() {
+        let mut reach = Reach::default();
+        let (known, unknown) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:1".parse().unwrap());
+        reach.add(Time::ZERO, known, None);
+        for _ in 0..8 {
+            let now = reach.deadline().unwrap();
+            assert_eq!(reach.take_due(now, |_, _| false).len(), 1);
+        }
+        let late = reach.deadline().unwrap();
+        let now = Time::ZERO + Span::from_secs(130);
+        assert!(now + Span::from_secs(30) < late, "the pauses have grown");
+        reach.hint(now, unknown);
+        assert_eq!(
+            (reach.deadline(), reach.candidates.len()),
+            (Some(late), 1),
+            "only addresses that are known"
+        );
+        reach.hint(now, known);
+        assert_eq!(reach.take_due(now, |_, _| false), [(None, known)]);
+        let soon = now + Span::from_micros(900_000);
+        reach.hint(soon, known);
+        assert_eq!(reach.take_due(soon, |_, _| false), []);
+    }
+
+    #[test]
+    fn the_addresses_of_a_node_are_tried_one_after_another_until_one_answers() {
+        let mut reach = Reach::default();
+        let all = addresses(&["8.8.8.8:1", "192.168.1.5:1", "[fe80::1%2]:1", "192.168.1.6:1"]);
+        for address in &all {
+            reach.add_announced(Time::ZERO, *address, "a");
+        }
+        reach.add(Time::ZERO, "10.0.0.9:1".parse().unwrap(), None);
+        let mut tried = Vec::new();
+        for _ in 0..3 {
+            let now = reach.deadline().unwrap();
+            tried.extend(reach.take_due(now, |_, _| false).iter().map(|(_, address)| (*address, now)));
+        }
+        let after = |steps: u64| Time::ZERO + CONNECT_STAGGER.times(steps);
+        let expected = [("192.168.1.5:1", 0), ("10.0.0.9:1", 0), ("[fe80::1%2]:1", 1), ("192.168.1.6:1", 2)];
+        let expected = expected.map(|(text, steps)| (text.parse().unwrap(), after(steps)));
+        assert_eq!(tried, expected, "unrelated ones do not wait for each other");
+        // The second one answers: the others are known to be the same node's, and are left alone.
+        let node = NodeId::from_bytes([7; 32]);
+        let mut others = reach.met(after(2), all[2], node);
+        others.sort();
+        assert_eq!(others, addresses(&["8.8.8.8:1", "192.168.1.5:1", "192.168.1.6:1"]));
+        let is_idle = |_: &SocketAddr, whose: &Whose| *whose == Whose::Node(node);
+        let later = Time::ZERO + CONNECT_PAUSE_MAX;
+        assert_eq!(reach.take_due(later, is_idle), [(None, "10.0.0.9:1".parse().unwrap())]);
     }
 }

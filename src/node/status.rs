@@ -15,6 +15,7 @@ use super::member::SnapshotFact;
 use super::names::{self, Place, Wanted};
 use super::ports::{CallId, Ending, Output};
 use super::restore::{Restore, RestoreJob};
+use super::sighting::HINT;
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
 use crate::feed::entry::{Body, Describe};
 use crate::peer::discovery::{vault_tag, Announcement, State};
@@ -50,6 +51,9 @@ impl Core {
                 attention.push(json!({"message": message, "hint": "run `nuthatch verify --all`; think of replacing the disk"}));
             }
         }
+        if let Some(message) = self.multicast_doubt() {
+            attention.push(json!({"message": message, "hint": HINT}));
+        }
         let summary = self.summary(&folders);
         let counters = self.endpoint.counters();
         let member = self.member.as_ref();
@@ -82,7 +86,7 @@ impl Core {
             "bandwidth": self.throttle.status(),
             "counters": {
                 "strangers": counters.strangers, "garbage": counters.garbage, "replayed": counters.replayed,
-                "forged": counters.forged, "refused": counters.refused,
+                "forged": counters.forged, "refused": counters.refused, "cookies": counters.cookies,
             },
         });
         self.json(id, value);
@@ -384,8 +388,17 @@ impl Core {
 
     /// The sockets are bound.
     pub(super) fn now_listening(&mut self, addresses: Vec<SocketAddr>, fell_back: bool) {
+        let moved = !self.listening.is_empty() && self.listening != addresses;
+        let fell_back_before = self.fell_back;
         (self.listening, self.fell_back) = (addresses, fell_back);
-        if fell_back {
+        self.reach.listening_since.get_or_insert(self.now.time);
+        if moved {
+            // Peers learn the new address from the first packet that comes from it: it goes at once.
+            let now = self.now.time;
+            self.endpoint.on_moved(now);
+            self.reach.network_changed(now);
+        }
+        if fell_back && !fell_back_before {
             self.note(Level::Warn, "network", "the usual port is busy; another one is used and announced");
         }
         self.describe_self();
@@ -447,7 +460,7 @@ impl Core {
     }
 
     /// The running announcement's instance name: the node's name and a little of its id or randomness, so that two nodes of one name differ.
-    fn instance(&mut self) -> String {
+    pub(super) fn instance(&mut self) -> String {
         if self.instance_suffix.is_none() {
             self.instance_suffix = Some(crate::base::ids::hex(&self.random::<3>()));
         }

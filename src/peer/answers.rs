@@ -9,7 +9,8 @@ use super::life::Life;
 use super::opened::{identify, Clocks, Known, Opened, Order, Ready, Rival};
 use crate::base::ids::NodeId;
 use crate::base::limits::{
-    HANDSHAKES_ANSWERED_MAX, HANDSHAKES_ANSWERED_PER_NODE_MAX, HANDSHAKE_MACS_MAX, HANDSHAKE_TIME_MAX,
+    HANDSHAKES_ANSWERED_MAX, HANDSHAKES_ANSWERED_PER_NODE_MAX, HANDSHAKE_MACS_MAX, HANDSHAKE_REPEATS_MAX,
+    HANDSHAKE_TIME_MAX,
 };
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
@@ -38,6 +39,8 @@ struct Answered {
     mac: [u8; MAC_BYTES],
     /// That answer.
     reply: Vec<u8>,
+    /// How often it was given again.
+    repeats: u8,
     /// Where the first message came from.
     address: SocketAddr,
     /// The other side's index.
@@ -71,16 +74,27 @@ impl Answers {
         self.answered.len()
     }
 
+    /// First messages that led to a session and are remembered.
+    #[cfg(test)]
+    pub fn used_count(&self) -> usize {
+        self.used.len()
+    }
+
     /// A first message that was seen before: dropped if it led to a session, else answered as before. False if it is
     /// new.
-    pub fn on_repeated(&self, desk: &mut Desk, from: SocketAddr, packet: &Handshake<'_>) -> bool {
+    pub fn on_repeated(&mut self, desk: &mut Desk, from: SocketAddr, packet: &Handshake<'_>) -> bool {
         if self.used.contains(packet.mac) {
             desk.counters.replayed += 1;
             return true;
         }
-        match self.answered.values().find(|answered| answered.mac == *packet.mac) {
-            Some(answered) => desk.transmit(from, answered.reply.clone()),
-            None => return false,
+        let Some(answered) = self.answered.values_mut().find(|answered| answered.mac == *packet.mac) else {
+            return false;
+        };
+        if answered.repeats < HANDSHAKE_REPEATS_MAX {
+            answered.repeats += 1;
+            desk.transmit(from, answered.reply.clone());
+        } else {
+            desk.counters.replayed += 1;
         }
         true
     }
@@ -132,8 +146,10 @@ impl Answers {
         self.make_room(&stage);
         desk.transmit(from, reply.clone());
         let (mac, serial) = (*packet.mac, clocks.count());
-        self.answered
-            .insert(index, Answered { mac, reply, address: from, remote, since: now, serial, stage });
+        self.answered.insert(
+            index,
+            Answered { mac, reply, repeats: 0, address: from, remote, since: now, serial, stage },
+        );
     }
 
     /// The third message of XX, whose MAC is right. It is fresh, for it depends on this side's answer.
@@ -144,6 +160,7 @@ impl Answers {
         clocks: &mut Clocks,
         now: Time,
         (from, packet): (SocketAddr, &Handshake<'_>),
+        is_beaten: impl Fn(&NodeId, &Order) -> bool,
     ) -> Option<Opened> {
         let index = packet.header.receiver;
         let answered =
@@ -155,20 +172,26 @@ impl Answers {
             desk.counters.forged += 1;
             return None;
         };
-        let Answered { mac, remote, serial, stage: AnsweredStage::Half(mut noise), .. } =
-            self.answered.remove(&index)?
-        else {
+        let answered = self.answered.remove(&index)?;
+        let (remote, serial) = (answered.remote, answered.serial);
+        let AnsweredStage::Half(mut noise) = answered.stage else {
             return None;
         };
         let Some(Known { member: other, chain, claims }) = identify(member, &noise, &payload) else {
             desk.counters.strangers += 1;
             return None;
         };
-        self.spend(mac);
         let placed = clocks.place(&other.node, (other.node, claims.clock), &claims);
         let order = Order { serial, ..placed };
         let keepalive = Life::agree(member.keepalive, claims.keepalive);
         let ready = Ready { member: other, chain, keys: noise.keys()?, remote, order, keepalive };
+        if is_beaten(&ready.member.node, &ready.order) {
+            // Both knocked, and ours will stand. If it does not, the other side's first packet makes this one stand.
+            let stage = AnsweredStage::Complete(Box::new(ready));
+            self.answered.insert(index, Answered { stage, ..answered });
+            return None;
+        }
+        self.spend(answered.mac);
         let session = ready.session(now, index);
         Some(ready.open(session, from))
     }

@@ -87,6 +87,12 @@ impl Desk {
         self.outbox.pop_front()
     }
 
+    /// Datagrams and reports that wait.
+    #[cfg(test)]
+    pub fn lengths(&self) -> (usize, usize) {
+        (self.outbox.len(), self.events.len())
+    }
+
     /// The next report.
     pub fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()

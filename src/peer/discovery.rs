@@ -1,19 +1,16 @@
-//! Facts about mDNS announcements: what a node says of itself, which announcements are of our vault, and which of the
-//! sighted addresses to try next.
+//! Facts about mDNS announcements: what a node says of itself, which announcements are of our vault, and in which
+//! order addresses are worth a try.
 //!
-//! Owns: the TXT keys `v`, `s` and `t`, the daily vault tag, the pace of tries. Refuses: sockets and the mDNS daemon
+//! Owns: the TXT keys `v`, `s` and `t`, the daily vault tag, the order of addresses. Refuses: when they are tried
+//! (`node/reach.rs`), sockets and the mDNS daemon
 //! (`io/mdns.rs`), and trust: an announcement is a hint, the handshake decides. Read first: PROTOCOL.md, "Discovery".
 
 use super::handshake::derive;
 use crate::base::ids::hex;
-use crate::base::limits::{
-    ADDRESSES_PER_MESSAGE_MAX, DISCOVERY_DEFER, DISCOVERY_RETRY, DISCOVERY_STEP, INSTANCE_BYTES_MAX,
-    SIGHTINGS_MAX,
-};
-use crate::base::units::{Time, WallTime};
+use crate::base::limits::INSTANCE_BYTES_MAX;
+use crate::base::units::WallTime;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// What a node is, as it says itself.
@@ -47,30 +44,6 @@ pub enum Search<'a> {
     Vault(&'a [u8; 32], i64),
     /// Nodes that invite.
     Inviters,
-}
-
-/// Nodes that were sighted, and when to try which of their addresses.
-#[derive(Debug)]
-pub struct Sightings {
-    /// This node's own name on the network.
-    own: String,
-    /// The others, by theirs.
-    seen: BTreeMap<String, Sighted>,
-}
-
-/// One of them.
-#[derive(Debug)]
-struct Sighted {
-    /// What it said last.
-    announcement: Announcement,
-    /// Where it is: likeliest first.
-    addresses: Vec<SocketAddr>,
-    /// Which of them is tried next.
-    turn: usize,
-    /// When.
-    next: Time,
-    /// When it was sighted last.
-    last: Time,
 }
 
 impl State {
@@ -120,92 +93,6 @@ impl Announcement {
     }
 }
 
-impl Sightings {
-    /// None yet.
-    #[must_use]
-    pub const fn new(own: String) -> Self {
-        Self { own, seen: BTreeMap::new() }
-    }
-
-    /// An announcement was seen (again: each repetition brings what is known up to date). This node's own is ignored.
-    pub fn sighted(&mut self, now: Time, announcement: Announcement, addresses: &[IpAddr]) {
-        if announcement.instance == self.own {
-            return;
-        }
-        let mut addresses: Vec<_> = addresses
-            .iter()
-            .filter(|ip| is_usable(ip))
-            .map(|ip| SocketAddr::new(*ip, announcement.port))
-            .collect();
-        addresses.sort_by_key(|address| (rank(&address.ip()), *address));
-        addresses.dedup();
-        addresses.truncate(ADDRESSES_PER_MESSAGE_MAX);
-        if let Some(known) = self.seen.get_mut(&announcement.instance) {
-            if known.addresses != addresses || known.announcement != announcement {
-                // What is new is tried soon.
-                known.next = known.next.min(now + DISCOVERY_STEP);
-            }
-            known.last = now;
-            (known.announcement, known.addresses) = (announcement, addresses);
-            return;
-        }
-        if self.seen.len() >= SIGHTINGS_MAX {
-            let oldest =
-                self.seen.iter().min_by_key(|(_, sighted)| sighted.last).map(|(name, _)| name.clone());
-            oldest.map(|name| self.seen.remove(&name));
-        }
-        // Of two nodes that see each other, the one with the lower name goes first, so that they do not collide.
-        let next = if self.own < announcement.instance { now } else { now + DISCOVERY_DEFER };
-        let name = announcement.instance.clone();
-        self.seen.insert(name, Sighted { announcement, addresses, turn: 0, next, last: now });
-    }
-
-    /// A node has said that it goes.
-    pub fn gone(&mut self, instance: &str) {
-        self.seen.remove(instance);
-    }
-
-    /// Addresses to try now, one of each node that is looked for. Nodes with a connected address are left alone.
-    pub fn due(
-        &mut self,
-        now: Time,
-        search: Search<'_>,
-        is_connected: impl Fn(&SocketAddr) -> bool,
-    ) -> Vec<SocketAddr> {
-        let mut due = Vec::new();
-        for sighted in self.seen.values_mut().filter(|sighted| sighted.next <= now) {
-            sighted.next = now + DISCOVERY_RETRY;
-            if !sighted.announcement.matches(search) || sighted.addresses.iter().any(&is_connected) {
-                continue;
-            }
-            let Some(address) = sighted.addresses.get(sighted.turn).or_else(|| sighted.addresses.first())
-            else {
-                continue;
-            };
-            due.push(*address);
-            sighted.turn += 1;
-            if sighted.turn < sighted.addresses.len() {
-                sighted.next = now + DISCOVERY_STEP;
-            } else {
-                sighted.turn = 0;
-            }
-        }
-        due
-    }
-
-    /// When [`Sightings::due`] may have something.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Time> {
-        self.seen.values().map(|sighted| sighted.next).min()
-    }
-
-    /// All addresses of the nodes that are looked for, whenever they were tried.
-    pub fn all<'a>(&'a self, search: Search<'a>) -> impl Iterator<Item = SocketAddr> + 'a {
-        let matching = self.seen.values().filter(move |sighted| sighted.announcement.matches(search));
-        matching.flat_map(|sighted| sighted.addresses.iter().copied())
-    }
-}
-
 /// Days since 1970, of a clock that may be wrong.
 #[must_use]
 pub const fn day_of(wall: WallTime) -> i64 {
@@ -221,22 +108,31 @@ pub fn vault_tag(door: &[u8; 32], day: i64) -> String {
     hex(&hmac.finalize().into_bytes()[..TAG_DIGITS / 2])
 }
 
-/// Whether a node could be there. Link-local IPv6 addresses need a scope, which announcements have not.
-fn is_usable(ip: &IpAddr) -> bool {
-    let is_special = ip.is_unspecified() || ip.is_multicast();
-    match ip {
-        IpAddr::V4(four) => !is_special && !four.is_broadcast(),
-        IpAddr::V6(six) => !is_special && six.segments()[0] & 0xffc0 != 0xfe80,
+/// Orders addresses by how soon they are worth a try, after RFC 8305 (section 4): those nearby first, and of each kind
+/// IPv4 and IPv6 in turn, so that one of them that does not work costs little.
+pub fn in_order(addresses: &mut [SocketAddr]) {
+    addresses.sort_by_key(|address| (rank(&address.ip()), *address));
+    let mut keys: Vec<_> = Vec::with_capacity(addresses.len());
+    let mut counts = [[0_usize; 2]; 3];
+    for address in addresses.iter() {
+        let (rank, family) = (rank(&address.ip()), usize::from(address.is_ipv6()));
+        let count = &mut counts[usize::from(rank.min(2))][family];
+        keys.push((rank, *count, family, *address));
+        *count += 1;
+    }
+    keys.sort_unstable();
+    for (place, (.., address)) in addresses.iter_mut().zip(keys) {
+        *place = address;
     }
 }
 
-/// Likeliest first: private IPv4, then IPv6, then other IPv4, then this machine.
-fn rank(ip: &IpAddr) -> u8 {
+/// Nearest first: of this network, of others, this machine.
+const fn rank(ip: &IpAddr) -> u8 {
     match ip {
-        _ if ip.is_loopback() => 3,
-        IpAddr::V4(four) if four.is_private() => 0,
-        IpAddr::V6(_) => 1,
-        IpAddr::V4(_) => 2,
+        _ if ip.is_loopback() => 2,
+        IpAddr::V4(four) if four.is_private() || four.is_link_local() => 0,
+        IpAddr::V6(six) if six.is_unicast_link_local() || six.is_unique_local() => 0,
+        _ => 1,
     }
 }
 
@@ -250,16 +146,10 @@ const TAG_DIGITS: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::units::Span;
 
     /// A member's announcement.
     fn member(instance: &str, tag: String) -> Announcement {
         Announcement { instance: instance.to_owned(), port: 7117, state: State::Member, tag: Some(tag) }
-    }
-
-    /// An address.
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
     }
 
     /// Reads back a TXT record.
@@ -300,63 +190,32 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_tried_one_after_another_and_likely_ones_first() {
-        let mut sightings = Sightings::new("a".to_owned());
-        let addresses = [
-            "127.0.0.1",
-            "fe80::1",
-            "8.8.8.8",
-            "fd00::1",
-            "192.168.1.5",
-            "0.0.0.0",
-            "ff02::1",
-            "192.168.1.5",
+    fn near_addresses_come_first_and_families_take_turns() {
+        let texts = [
+            "127.0.0.1:1",
+            "8.8.8.8:1",
+            "[2001:db8::1]:1",
+            "192.168.1.5:1",
+            "10.0.0.1:1",
+            "[fe80::1%2]:1",
+            "[fd00::1]:1",
+            "9.9.9.9:1",
         ];
-        let door = [1; 32];
-        let search = Search::Vault(&door, 100);
-        let start = Time::from_micros(5);
-        sightings.sighted(start, member("b", vault_tag(&door, 100)), &addresses.map(ip));
-        sightings.sighted(start, member("a", vault_tag(&door, 100)), &[ip("192.168.1.9")]);
-        sightings.sighted(start, member("c", vault_tag(&[2; 32], 100)), &[ip("192.168.1.10")]);
-        let mut tried = Vec::new();
-        let mut now = start;
-        while tried.len() < 5 {
-            assert!(sightings.deadline().unwrap() <= now);
-            tried.extend(
-                sightings.due(now, search, |_| false).iter().map(|address| (address.ip().to_string(), now)),
-            );
-            now = sightings.deadline().unwrap();
-        }
-        let order: Vec<_> = tried.iter().map(|(address, _)| address.as_str()).collect();
-        assert_eq!(order, ["192.168.1.5", "fd00::1", "8.8.8.8", "127.0.0.1", "192.168.1.5"]);
-        assert_eq!(tried[1].1, start + DISCOVERY_STEP);
-        assert!(tried[4].1 >= tried[3].1 + DISCOVERY_RETRY);
-        assert_eq!(sightings.all(search).count(), 4);
-    }
-
-    #[test]
-    fn connected_nodes_are_left_alone_and_the_higher_name_waits() {
-        let door = [1; 32];
-        let search = Search::Vault(&door, 100);
-        let mut sightings = Sightings::new("b".to_owned());
-        sightings.sighted(Time::ZERO, member("a", vault_tag(&door, 100)), &[ip("192.168.1.5")]);
-        assert_eq!(sightings.due(Time::ZERO, search, |_| false), []);
-        assert_eq!(sightings.deadline(), Some(Time::ZERO + DISCOVERY_DEFER));
-        let later = Time::ZERO + DISCOVERY_DEFER;
-        assert_eq!(sightings.due(later, search, |_| true), []);
-        assert_eq!(sightings.due(later + DISCOVERY_RETRY, search, |_| false).len(), 1);
-        sightings.gone("a");
-        assert_eq!(sightings.deadline(), None);
-    }
-
-    #[test]
-    fn sightings_are_bounded() {
-        let mut sightings = Sightings::new("own".to_owned());
-        for count in 0..1_000_u64 {
-            let announcement = member(&format!("node {count}"), vault_tag(&[1; 32], 1));
-            sightings.sighted(Time::ZERO + Span::from_secs(count), announcement, &[ip("10.0.0.1")]);
-        }
-        assert_eq!(sightings.seen.len(), SIGHTINGS_MAX);
-        assert!(sightings.seen.contains_key("node 999") && !sightings.seen.contains_key("node 0"));
+        let mut addresses: Vec<SocketAddr> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        in_order(&mut addresses);
+        let ordered: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            ordered,
+            [
+                "10.0.0.1:1",
+                "[fd00::1]:1",
+                "192.168.1.5:1",
+                "[fe80::1%2]:1",
+                "8.8.8.8:1",
+                "[2001:db8::1]:1",
+                "9.9.9.9:1",
+                "127.0.0.1:1"
+            ]
+        );
     }
 }

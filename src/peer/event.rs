@@ -100,6 +100,19 @@ pub enum Event {
         /// Where.
         address: SocketAddr,
     },
+    /// The address leads to a node with which a session stands, or will in a moment: the attempt there was given up.
+    Reached {
+        /// Who is there.
+        node: NodeId,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// A data packet of a session that is not there has come: perhaps a peer does not know yet that this node was
+    /// started anew. Anybody can cause this; it is a hint.
+    Unclaimed {
+        /// Where it seems to come from.
+        from: SocketAddr,
+    },
     /// A queue that was full has drained below half.
     Room {
         /// To whom.
@@ -249,6 +262,8 @@ pub struct Counters {
     pub refused: u64,
     /// Sessions ended because credit that others waited for was not used.
     pub cut: u64,
+    /// First messages whose senders were asked for a cookie.
+    pub cookies: u64,
 }
 
 impl fmt::Debug for Identity {

@@ -5,11 +5,14 @@
 //! the operating system is never asked. Read first: PROTOCOL.md, "Handshake"; Noise specification revision 34,
 //! sections 7.5 (IK, XX) and 9 (psk).
 
+use super::cookie::{self, Cookie};
 use super::event::Door;
 use super::session::PacketKeys;
 use crate::base::limits::{ADMIT_CHAIN_MAX, DATAGRAM_BYTES_BASE, FEED_ENTRY_BYTES_MAX};
 use crate::base::units::Span;
-use crate::wire::packet::{HandshakeHeader, Pattern, Stage, HANDSHAKE_HEADER_BYTES, MAC_BYTES, TAG_BYTES};
+use crate::wire::packet::{
+    HandshakeHeader, Pattern, Stage, HANDSHAKE_HEADER_BYTES, MAC_BYTES, PROOF_FLAG_AT, TAG_BYTES,
+};
 use core::fmt;
 use core::num::NonZeroU16;
 use hkdf::Hkdf;
@@ -29,6 +32,8 @@ pub struct DoorKeys {
     psk: Zeroizing<[u8; 32]>,
     /// Keys the MAC at the end of every handshake datagram.
     mac: Zeroizing<[u8; 32]>,
+    /// Seals cookies.
+    pub cookie: Zeroizing<[u8; 32]>,
     /// Hashed into every handshake: protocol and vault.
     prologue: Vec<u8>,
 }
@@ -94,7 +99,12 @@ impl DoorKeys {
     pub fn new(door: &Door) -> Self {
         let mut prologue = PROLOGUE.to_vec();
         prologue.extend_from_slice(door.vault.as_bytes());
-        Self { psk: derive(&door.secret, PSK_INFO), mac: derive(&door.secret, MAC_INFO), prologue }
+        Self {
+            psk: derive(&door.secret, PSK_INFO),
+            mac: derive(&door.secret, MAC_INFO),
+            cookie: derive(&door.secret, cookie::INFO),
+            prologue,
+        }
     }
 
     /// The MAC over `covered`: all of a datagram that stands before it.
@@ -110,6 +120,21 @@ impl DoorKeys {
     #[must_use]
     pub fn proves(&self, covered: &[u8], mac: &[u8; MAC_BYTES]) -> bool {
         self.hmac(covered).verify_truncated_left(mac).is_ok()
+    }
+
+    /// A first message again, with a cookie in the place of one that it may have had.
+    #[must_use]
+    pub fn with_cookie(&self, init: &[u8], shown: &Cookie) -> Vec<u8> {
+        let macs = if init.get(PROOF_FLAG_AT) == Some(&1) { 2 * MAC_BYTES } else { MAC_BYTES };
+        let mut datagram = init[..init.len().saturating_sub(macs)].to_vec();
+        if let Some(flag) = datagram.get_mut(PROOF_FLAG_AT) {
+            *flag = 1;
+        }
+        let proof = cookie::proof(shown, &datagram);
+        datagram.extend_from_slice(&proof);
+        let mac = self.mac(&datagram);
+        datagram.extend_from_slice(&mac);
+        datagram
     }
 
     /// HMAC-SHA-256 over `covered`.
@@ -318,14 +343,15 @@ fn build(
         .map_err(|_| HandshakeError::Noise)
 }
 
-/// How long a payload may be so that header, Noise message and MAC fit [`DATAGRAM_BYTES_BASE`].
+/// How long a payload may be so that header, Noise message and MACs (a first message may need two) fit [`DATAGRAM_BYTES_BASE`].
 const fn payload_bytes_max(stage: Stage, pattern: Pattern) -> usize {
     let keys = match (stage, pattern) {
         (Stage::Init, Pattern::Ik) | (Stage::Reply, Pattern::Xx) => KEY_BYTES + KEY_BYTES + TAG_BYTES,
         (Stage::Init, Pattern::Xx) | (Stage::Reply, Pattern::Ik) => KEY_BYTES,
         (Stage::Finish, _) => KEY_BYTES + TAG_BYTES,
     };
-    DATAGRAM_BYTES_BASE - HANDSHAKE_HEADER_BYTES - keys - TAG_BYTES - MAC_BYTES
+    let proof = if matches!(stage, Stage::Init) { MAC_BYTES } else { 0 };
+    DATAGRAM_BYTES_BASE - HANDSHAKE_HEADER_BYTES - keys - TAG_BYTES - proof - MAC_BYTES
 }
 
 /// A key from the door secret (HKDF-SHA-256, RFC 5869).

@@ -3,16 +3,17 @@
 //! Owns: first and third messages sent again with growing waits, replies, giving up. Refuses: other nodes' handshakes
 //! (`answers.rs`). Read first: PROTOCOL.md, "Handshake".
 
+use super::cookie;
 use super::desk::{Desk, Membership};
 use super::event::Event;
 use super::handshake::{Local, Noise};
 use super::life::Life;
-use super::opened::{identify, Clocks, Known, Opened, Ready, Rival};
+use super::opened::{identify, Clocks, Known, Opened, Order, Ready, Rival};
 use crate::base::ids::NodeId;
 use crate::base::limits::{HANDSHAKES_BEGUN_MAX, HANDSHAKE_TIME_MAX, HANDSHAKE_WAIT_FIRST};
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
-use crate::wire::packet::{Data, Handshake, HandshakeHeader, Pattern, Stage, MAC_BYTES};
+use crate::wire::packet::{self, Data, Handshake, HandshakeHeader, Pattern, Stage, MAC_BYTES};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -44,6 +45,8 @@ struct Begun {
     since: Time,
     /// When it is sent again, and how long the wait after that is.
     again: (Time, Span),
+    /// Whether `datagram` shows a cookie.
+    has_cookie: bool,
     /// How far it is.
     stage: BegunStage,
 }
@@ -61,6 +64,12 @@ impl Knocks {
     #[must_use]
     pub fn has(&self, index: u32) -> bool {
         self.begun.contains_key(&index)
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.begun.len()
     }
 
     /// Whether the same is on its way.
@@ -103,8 +112,37 @@ impl Knocks {
         let stage = BegunStage::Waiting(Box::new(noise));
         self.begun.insert(
             index,
-            Begun { peer, address, datagram, clock, since: now, again: first_wait(now), stage },
+            Begun {
+                peer,
+                address,
+                datagram,
+                clock,
+                since: now,
+                again: first_wait(now),
+                has_cookie: false,
+                stage,
+            },
         );
+    }
+
+    /// The other side is under load, and wants to see that the first message comes from where it seems to. The first
+    /// cookie is used at once, others when the message is due again anyhow.
+    pub fn on_cookie(&mut self, member: &Membership, desk: &mut Desk, answer: &packet::Cookie<'_>) {
+        let waiting = self.begun.get_mut(&answer.receiver).filter(|begun| begun.stage.is_waiting());
+        let opened = waiting.and_then(|begun| {
+            let init = begun.datagram.last_chunk::<MAC_BYTES>()?;
+            let cookie = cookie::open(&member.keys.cookie, init, answer)?;
+            Some((begun, cookie))
+        });
+        let Some((begun, cookie)) = opened else {
+            desk.counters.forged += 1;
+            return;
+        };
+        begun.datagram = member.keys.with_cookie(&begun.datagram, &cookie);
+        if !begun.has_cookie {
+            begun.has_cookie = true;
+            desk.transmit(begun.address, begun.datagram.clone());
+        }
     }
 
     /// What waits for a reply of this pattern.
@@ -130,6 +168,7 @@ impl Knocks {
         clocks: &mut Clocks,
         now: Time,
         (from, packet): (SocketAddr, &Handshake<'_>),
+        is_needless: impl Fn(&NodeId, [u8; 8]) -> bool,
     ) -> Option<Opened> {
         let index = packet.header.receiver;
         let BegunStage::Waiting(noise) = &mut self.begun.get_mut(&index)?.stage else {
@@ -146,6 +185,15 @@ impl Knocks {
         };
         let known = identify(member, &noise, &payload)
             .filter(|known| peer.is_none_or(|node| node == known.member.node));
+        let same = known.as_ref().filter(|known| {
+            let (node, run) = (known.member.node, known.claims.incarnation);
+            packet.header.pattern == Pattern::Xx && (is_needless(&node, run) || self.is_finished(&node, run))
+        });
+        if let Some(known) = same {
+            // It has several addresses, and was reached at another one before.
+            desk.event(Event::Reached { node: known.member.node, address: from });
+            return None;
+        }
         let finished = known.and_then(|Known { member: other, chain, claims }| {
             let (clock, finish) = match packet.header.pattern {
                 Pattern::Ik => (clock, None),
@@ -176,8 +224,17 @@ impl Knocks {
                 desk.transmit(from, datagram.clone());
                 let (clock, again) = (ready.order.clock, first_wait(now));
                 let stage = BegunStage::Finished(Box::new(ready));
-                self.begun
-                    .insert(index, Begun { peer, address: from, datagram, clock, since: now, again, stage });
+                let begun = Begun {
+                    peer,
+                    address: from,
+                    datagram,
+                    clock,
+                    since: now,
+                    again,
+                    has_cookie: false,
+                    stage,
+                };
+                self.begun.insert(index, begun);
             }
         }
         None
@@ -187,6 +244,25 @@ impl Knocks {
     #[must_use]
     pub fn is_ready(&self, index: u32) -> bool {
         matches!(self.begun.get(&index), Some(Begun { stage: BegunStage::Finished(_), .. }))
+    }
+
+    /// Whether a third message to this run of `node` is on its way.
+    fn is_finished(&self, node: &NodeId, run: [u8; 8]) -> bool {
+        self.finished().any(|ready| ready.member.node == *node && ready.order.incarnation == run)
+    }
+
+    /// Whether a third message to `node` is on its way whose session would stay if the other stood as well.
+    #[must_use]
+    pub fn beats(&self, node: &NodeId, other: &Order) -> bool {
+        self.finished().any(|ready| ready.member.node == *node && ready.order.rank() > other.rank())
+    }
+
+    /// Handshakes whose third message is on its way.
+    fn finished(&self) -> impl Iterator<Item = &Ready> {
+        self.begun.values().filter_map(|begun| match &begun.stage {
+            BegunStage::Finished(ready) => Some(&**ready),
+            BegunStage::Waiting(_) => None,
+        })
     }
 
     /// Such a data packet: if it authenticates, the session stands.
@@ -218,12 +294,23 @@ impl Knocks {
         }
     }
 
-    /// A session with `node` stands, reached at `address`: what waits for the same is not needed.
-    pub fn abandon(&mut self, node: &NodeId, address: Option<SocketAddr>) {
-        self.begun.retain(|_, begun| {
-            let is_same = begun.peer.map_or(Some(begun.address) == address, |peer| peer == *node);
-            !is_same || matches!(begun.stage, BegunStage::Finished(_))
+    /// A session with `node` stands, reached at `address`, of this place: what waits for the same is not needed.
+    pub fn abandon(&mut self, node: &NodeId, stands: Option<(SocketAddr, &Order)>) {
+        self.begun.retain(|_, begun| match &begun.stage {
+            BegunStage::Waiting(_) => {
+                let there = || stands.is_none_or(|(address, _)| begun.address != address);
+                begun.peer.map_or_else(there, |peer| peer != *node)
+            }
+            BegunStage::Finished(ready) => {
+                let stays = |(_, order): (_, &Order)| ready.order.rank() > order.rank();
+                ready.member.node != *node || stands.is_none_or(stays)
+            }
         });
+    }
+
+    /// What this side has begun there, with whomever, is not needed.
+    pub fn abandon_at(&mut self, address: SocketAddr) {
+        self.begun.retain(|_, begun| begun.address != address || !begun.stage.is_waiting());
     }
 
     /// Sends again, gives up.
@@ -258,6 +345,13 @@ impl Knocks {
             };
             !begun.peer.as_ref().is_some_and(is_removed) && !proven.as_ref().is_some_and(is_removed)
         });
+    }
+}
+
+impl BegunStage {
+    /// Whether it waits for the reply.
+    const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
     }
 }
 

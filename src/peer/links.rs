@@ -137,7 +137,10 @@ impl Links {
             let leaving = self.leaving.iter_mut().find(|leaving| leaving.index == header.receiver);
             match leaving.map(|leaving| leaving.session.handle_data(now, header, sealed)) {
                 Some(_) => {}
-                None => desk.counters.garbage += 1,
+                None => {
+                    desk.counters.garbage += 1;
+                    desk.event(Event::Unclaimed { from });
+                }
             }
             return;
         };
@@ -151,7 +154,7 @@ impl Links {
             Ok(()) => {
                 if link.newest.is_none_or(|newest| header.number > newest) {
                     link.newest = Some(header.number);
-                    link.address = from;
+                    link.move_to(now, from);
                 }
             }
             Err(SessionError::Forged) => desk.counters.forged += 1,
@@ -373,5 +376,6 @@ impl fmt::Debug for Links {
 }
 
 mod credit;
+mod moves;
 #[cfg(test)]
 mod tests;

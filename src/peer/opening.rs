@@ -6,13 +6,14 @@
 
 use super::answers::Answers;
 use super::desk::{Desk, Membership};
+use super::gate::{Gate, Verdict};
 use super::knocks::Knocks;
-use super::opened::{Clocks, Opened};
+use super::opened::{Clocks, Opened, Order};
 use crate::base::ids::NodeId;
 use crate::base::limits::{HANDSHAKE_WAIT_FIRST, SIMULTANEOUS_WAIT};
 use crate::base::units::Time;
 use crate::feed::roster::Roster;
-use crate::wire::packet::{Data, Handshake, Stage};
+use crate::wire::packet::{Cookie, Data, Handshake, Stage};
 use std::net::SocketAddr;
 
 /// All handshakes on their way.
@@ -23,13 +24,20 @@ pub struct Openings {
     knocks: Knocks,
     /// Begun by others.
     answers: Answers,
+    /// How many of those there may be.
+    gate: Gate,
 }
 
 impl Openings {
     /// None yet, in a run with this random name.
     #[must_use]
     pub fn new(incarnation: [u8; 8]) -> Self {
-        Self { clocks: Clocks::new(incarnation), knocks: Knocks::default(), answers: Answers::default() }
+        Self {
+            clocks: Clocks::new(incarnation),
+            knocks: Knocks::default(),
+            answers: Answers::default(),
+            gate: Gate::default(),
+        }
     }
 
     /// Whether this side's index is taken.
@@ -60,7 +68,8 @@ impl Openings {
         self.knocks.begin(member, desk, &mut self.clocks, now, (index, peer, address, is_expected));
     }
 
-    /// A handshake datagram whose MAC is right. `index` is free for an answer. Gives the session that stands now.
+    /// A handshake datagram whose MAC is right. `index` is free for an answer, `runs` tells which run of a node there is
+    /// a session with. Gives the session that stands now.
     pub fn handle(
         &mut self,
         member: &Membership,
@@ -68,19 +77,46 @@ impl Openings {
         now: Time,
         index: u32,
         (from, packet): (SocketAddr, &Handshake<'_>),
+        runs: impl Fn(&NodeId) -> Option<[u8; 8]>,
     ) -> Option<Opened> {
         let opened = match packet.header.stage {
             Stage::Init => {
-                if !self.answers.on_repeated(desk, from, packet) {
-                    let place = (now, index, from);
-                    self.answers.on_init(member, desk, &mut self.clocks, place, packet);
-                }
+                self.on_init(member, desk, (now, index, from), packet);
                 None
             }
-            Stage::Reply => self.on_reply(member, desk, now, (from, packet)),
-            Stage::Finish => self.answers.on_finish(member, desk, &mut self.clocks, now, (from, packet)),
+            Stage::Reply => self.on_reply(member, desk, now, (from, packet), runs),
+            Stage::Finish => {
+                let Self { answers, knocks, clocks, .. } = self;
+                let is_beaten = |node: &NodeId, order: &Order| knocks.beats(node, order);
+                answers.on_finish(member, desk, clocks, now, (from, packet), is_beaten)
+            }
         };
         self.abandon_for(opened)
+    }
+
+    /// A first message: what was seen before costs no curve, and under load what is new has to show a cookie first.
+    fn on_init(
+        &mut self,
+        member: &Membership,
+        desk: &mut Desk,
+        (now, index, from): (Time, u32, SocketAddr),
+        packet: &Handshake<'_>,
+    ) {
+        if self.answers.on_repeated(desk, from, packet) {
+            return;
+        }
+        match self.gate.judge(desk, now, from, packet) {
+            Verdict::Pass => {
+                self.answers.on_init(member, desk, &mut self.clocks, (now, index, from), packet);
+            }
+            Verdict::Ask => self.gate.ask(member, desk, now, from, packet),
+            Verdict::Refuse => desk.counters.refused += 1,
+        }
+    }
+
+    /// What a first message of ours is to be repeated with.
+    pub fn on_cookie(&mut self, member: &Membership, desk: &mut Desk, cookie: &Cookie<'_>) {
+        self.knocks.on_cookie(member, desk, cookie);
     }
 
     /// The reply to a first message of ours.
@@ -90,6 +126,7 @@ impl Openings {
         desk: &mut Desk,
         now: Time,
         (from, packet): (SocketAddr, &Handshake<'_>),
+        runs: impl Fn(&NodeId) -> Option<[u8; 8]>,
     ) -> Option<Opened> {
         let Some(ours) = self.knocks.waiting(member.identity.node, &packet.header) else {
             desk.counters.replayed += 1;
@@ -100,7 +137,11 @@ impl Openings {
         if self.answers.is_better(&ours, now, SIMULTANEOUS_WAIT) {
             return None;
         }
-        self.knocks.on_reply(member, desk, &mut self.clocks, now, (from, packet))
+        let Self { answers, knocks, clocks, .. } = self;
+        // There is a session with this run of the node already, or its own handshake is further than this one.
+        let is_needless =
+            |node: &NodeId, run| runs(node) == Some(run) || answers.is_expected(node, now, SIMULTANEOUS_WAIT);
+        knocks.on_reply(member, desk, clocks, now, (from, packet), is_needless)
     }
 
     /// Whether a data packet with this index may complete a handshake.
@@ -154,16 +195,27 @@ impl Openings {
         self.knocks.abandon(node, None);
     }
 
+    /// Forgets what this side has begun at `address` and that was not answered.
+    pub fn abandon_at(&mut self, address: SocketAddr) {
+        self.knocks.abandon_at(address);
+    }
+
     /// Forgets all handshakes on their way, silently.
     pub fn clear(&mut self) {
         self.knocks = Knocks::default();
         self.answers = Answers::default();
     }
 
+    /// Handshakes begun and answered; first messages that led to a session.
+    #[cfg(test)]
+    pub fn lengths(&self) -> ((usize, usize), usize) {
+        ((self.knocks.count(), self.answers.count()), self.answers.used_count())
+    }
+
     /// A session stands: what waits for the same is not needed.
     fn abandon_for(&mut self, opened: Option<Opened>) -> Option<Opened> {
         if let Some(opened) = &opened {
-            self.knocks.abandon(&opened.node, Some(opened.address));
+            self.knocks.abandon(&opened.node, Some((opened.address, &opened.order)));
         }
         opened
     }

@@ -16,7 +16,7 @@ use crate::base::limits::{PAIRING_JOINS_MAX, SESSION_KEEPALIVE};
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
 use crate::wire::frame::Lane;
-use crate::wire::packet::{self, Data, Handshake, Packet, PacketError, Pair, PairStage, Versions};
+use crate::wire::packet::{self, Cookie, Data, Handshake, Packet, PacketError, Pair, PairStage, Versions};
 use core::fmt;
 use rand_core::RngCore;
 use std::collections::BTreeMap;
@@ -114,6 +114,18 @@ impl Endpoint {
         self.links.disconnect(&mut self.desk, now, &node);
     }
 
+    /// Gives up what was begun at `address` and not answered yet: whoever is there was reached elsewhere.
+    pub fn abandon(&mut self, now: Time, address: SocketAddr) {
+        self.see(now);
+        self.openings.abandon_at(address);
+    }
+
+    /// This node's own addresses have changed: all peers are told at once, by a packet from the new ones.
+    pub fn on_moved(&mut self, now: Time) {
+        self.see(now);
+        self.links.on_moved(now);
+    }
+
     /// A datagram has come; any bytes will do. It is opened in place. Then drain `poll_event`, then `poll_transmit`.
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
         self.see(now);
@@ -122,6 +134,7 @@ impl Endpoint {
             Ok(Packet::Handshake(handshake)) => self.on_handshake(now, from, &handshake),
             Ok(Packet::Pair(pair)) => self.on_pair(now, from, &pair),
             Ok(Packet::Versions(versions)) => self.on_versions(&versions),
+            Ok(Packet::Cookie(cookie)) => self.on_cookie(&cookie),
             Err(PacketError::UnknownVersion(_)) => self.on_other_version(from, datagram),
             Err(_) => self.desk.counters.garbage += 1,
         }
@@ -286,7 +299,8 @@ impl Endpoint {
             self.desk.counters.strangers += 1;
             return;
         };
-        let opened = self.openings.handle(member, &mut self.desk, now, index, (from, handshake));
+        let runs = |node: &NodeId| self.links.run_of(node);
+        let opened = self.openings.handle(member, &mut self.desk, now, index, (from, handshake), runs);
         if let Some(opened) = opened {
             self.links.establish(&mut self.desk, now, opened);
         }
@@ -316,6 +330,14 @@ impl Endpoint {
                 self.openings.on_versions(&mut self.desk, versions.receiver);
             }
             _ => self.desk.counters.strangers += 1,
+        }
+    }
+
+    /// A member under load wants a first message again, with a cookie. What is not sealed for that message is dropped.
+    fn on_cookie(&mut self, cookie: &Cookie<'_>) {
+        match &self.member {
+            Some(member) => self.openings.on_cookie(member, &mut self.desk, cookie),
+            None => self.desk.counters.strangers += 1,
         }
     }
 

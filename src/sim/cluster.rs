@@ -143,7 +143,12 @@ impl Cluster {
         let options = StoreOptions { reserve_bytes: 0, ..StoreOptions::default() };
         let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
         let config = Config::parse("").expect("an empty configuration is the default");
-        let setup = Setup { config, config_text: String::new(), host_name: format!("node{number}") };
+        let setup = Setup {
+            config,
+            config_text: String::new(),
+            host_name: format!("node{number}"),
+            discovery: false,
+        };
         let core = Core::new(seed, setup);
         node.running = Some(Running { core, service, replies: VecDeque::new(), flush_due: None });
         let listening = Input::Listening { addresses: vec![node.address], fell_back: false };
@@ -260,7 +265,7 @@ impl Cluster {
     }
 
     /// Gives a node an input and does all that it wants.
-    fn give(&mut self, number: usize, input: Input<'_>) {
+    pub fn give(&mut self, number: usize, input: Input<'_>) {
         let moment = self.moment();
         let Some(running) = &mut self.nodes[number].running else { return };
         running.core.handle(moment, input);

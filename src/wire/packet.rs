@@ -1,10 +1,16 @@
-//! Datagram headers: which of five kinds a datagram is, and where its parts lie.
+//! Datagram headers: which of six kinds a datagram is, and where its parts lie.
 //!
 //! Owns the type numbers and the fixed offsets of every datagram, data packets as well as handshake and pairing ones.
 //! Refuses to decrypt, to check a MAC, or to keep anything: what it returns borrows the datagram. Parsing is total.
 //! Read "Packets" in `PROTOCOL.md` first.
 
 use core::fmt;
+
+pub use reception::{
+    cookie_bytes, parse_any_init, versions_bytes, AnyInit, Cookie, Versions, COOKIE_BYTES,
+    COOKIE_SEALED_BYTES, COOKIE_SECRET_BYTES,
+};
+use reception::{parse_cookie, parse_versions};
 
 /// The version that this program speaks; second byte of every datagram but [`Versions`].
 pub const VERSION: u8 = 1;
@@ -20,6 +26,8 @@ pub const DATA_HEADER_BYTES: usize = 16;
 pub const PAIR_HEADER_BYTES: usize = 12;
 /// Length of a versions header, in bytes.
 pub const VERSIONS_HEADER_BYTES: usize = 8;
+/// Where a [`Stage::Init`] says whether it has a second MAC.
+pub const PROOF_FLAG_AT: usize = 3;
 /// Most versions that one [`Versions`] datagram lists.
 pub const VERSIONS_MAX: usize = 16;
 /// Most fragments of one pairing message.
@@ -35,6 +43,8 @@ const TYPE_HANDSHAKE_FINISH: u8 = 3;
 const TYPE_DATA: u8 = 4;
 /// First byte of a versions datagram, in this and every later version.
 const TYPE_VERSIONS: u8 = 5;
+/// First byte of a cookie datagram.
+const TYPE_COOKIE: u8 = 6;
 /// First byte of the first pairing datagram; the other three follow.
 const TYPE_PAIR_FIRST: u8 = 16;
 /// Version byte of a versions datagram, whose layout never changes.
@@ -51,6 +61,8 @@ pub enum Packet<'a> {
     Pair(Pair<'a>),
     /// Which versions the sender speaks.
     Versions(Versions<'a>),
+    /// What a first message is to be repeated with.
+    Cookie(Cookie<'a>),
 }
 
 /// Which message of a handshake.
@@ -93,9 +105,20 @@ pub struct Handshake<'a> {
     pub header: HandshakeHeader,
     /// The Noise message, not empty.
     pub noise: &'a [u8],
-    /// All that the MAC covers: header and Noise message.
+    /// A second MAC, by which a [`Stage::Init`] shows a cookie.
+    pub proof: Option<Proof<'a>>,
+    /// All that the MAC covers: header, Noise message and second MAC.
     pub covered: &'a [u8],
     /// The MAC, unchecked.
+    pub mac: &'a [u8; MAC_BYTES],
+}
+
+/// The second MAC of a [`Stage::Init`], under a cookie.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Proof<'a> {
+    /// All that it covers: header and Noise message.
+    pub covered: &'a [u8],
+    /// It, unchecked.
     pub mac: &'a [u8; MAC_BYTES],
 }
 
@@ -154,32 +177,6 @@ pub struct Pair<'a> {
     pub body: &'a [u8],
 }
 
-/// An answer to a [`Stage::Init`] of an unknown version whose MAC was right.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Versions<'a> {
-    /// The index that the initiator chose.
-    pub receiver: u32,
-    /// The versions that the sender speaks, 1 to [`VERSIONS_MAX`] of them.
-    pub versions: &'a [u8],
-    /// All that the MAC covers.
-    pub covered: &'a [u8],
-    /// The MAC, unchecked.
-    pub mac: &'a [u8; MAC_BYTES],
-}
-
-/// What every version's [`Stage::Init`] has in common, so that it can be answered by [`Versions`].
-#[derive(Debug, PartialEq, Eq)]
-pub struct AnyInit<'a> {
-    /// The version that the initiator speaks.
-    pub version: u8,
-    /// The index by which the initiator wants to be addressed.
-    pub sender: u32,
-    /// All that the MAC covers.
-    pub covered: &'a [u8],
-    /// The MAC, unchecked.
-    pub mac: &'a [u8; MAC_BYTES],
-}
-
 /// Why a datagram is none of ours. Whatever it is, it is dropped and counted, never answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PacketError {
@@ -216,7 +213,7 @@ pub fn parse(datagram: &mut [u8]) -> Result<Packet<'_>, PacketError> {
     };
     let expected = if kind == TYPE_VERSIONS { VERSION_OF_VERSIONS } else { VERSION };
     match kind {
-        TYPE_HANDSHAKE_INIT..=TYPE_VERSIONS | TYPE_PAIR_FIRST..=19 if version != expected => {
+        TYPE_HANDSHAKE_INIT..=TYPE_COOKIE | TYPE_PAIR_FIRST..=19 if version != expected => {
             Err(PacketError::UnknownVersion(version))
         }
         TYPE_HANDSHAKE_INIT => parse_handshake(Stage::Init, datagram).map(Packet::Handshake),
@@ -224,6 +221,7 @@ pub fn parse(datagram: &mut [u8]) -> Result<Packet<'_>, PacketError> {
         TYPE_HANDSHAKE_FINISH => parse_handshake(Stage::Finish, datagram).map(Packet::Handshake),
         TYPE_DATA => parse_data(datagram).map(Packet::Data),
         TYPE_VERSIONS => parse_versions(datagram).map(Packet::Versions),
+        TYPE_COOKIE => parse_cookie(datagram).map(Packet::Cookie),
         16 => parse_pair(PairStage::Hello, datagram).map(Packet::Pair),
         17 => parse_pair(PairStage::Reply, datagram).map(Packet::Pair),
         18 => parse_pair(PairStage::Confirm, datagram).map(Packet::Pair),
@@ -232,22 +230,19 @@ pub fn parse(datagram: &mut [u8]) -> Result<Packet<'_>, PacketError> {
     }
 }
 
-/// Reads the parts of a first handshake message that no version changes; None if this is no such message.
-#[must_use]
-pub fn parse_any_init(datagram: &[u8]) -> Option<AnyInit<'_>> {
-    let (covered, mac) = datagram.split_last_chunk::<MAC_BYTES>()?;
-    let (header, _) = covered.split_first_chunk::<HANDSHAKE_HEADER_BYTES>()?;
-    let [TYPE_HANDSHAKE_INIT, version, _, _, sender @ .., _, _, _, _] = header else {
-        return None;
-    };
-    Some(AnyInit { version: *version, sender: little_u32(sender), covered, mac })
-}
-
 /// Takes a handshake datagram apart.
 fn parse_handshake(stage: Stage, datagram: &[u8]) -> Result<Handshake<'_>, PacketError> {
     let (covered, mac) = datagram.split_last_chunk::<MAC_BYTES>().ok_or(PacketError::Truncated)?;
     let (bytes, noise) =
         covered.split_first_chunk::<HANDSHAKE_HEADER_BYTES>().ok_or(PacketError::Truncated)?;
+    let (noise, proof) = match bytes[PROOF_FLAG_AT] {
+        0 => (noise, None),
+        1 if stage == Stage::Init => {
+            let (noise, mac) = noise.split_last_chunk::<MAC_BYTES>().ok_or(PacketError::Truncated)?;
+            (noise, Some(Proof { covered: &covered[..covered.len() - MAC_BYTES], mac }))
+        }
+        _ => return Err(PacketError::Malformed),
+    };
     if noise.is_empty() {
         return Err(PacketError::Truncated);
     }
@@ -256,7 +251,7 @@ fn parse_handshake(stage: Stage, datagram: &[u8]) -> Result<Handshake<'_>, Packe
         2 => Pattern::Xx,
         _ => return Err(PacketError::Malformed),
     };
-    let [_, _, _, zero, s0, s1, s2, s3, r0, r1, r2, r3] = *bytes;
+    let [_, _, _, _, s0, s1, s2, s3, r0, r1, r2, r3] = *bytes;
     let header = HandshakeHeader {
         stage,
         pattern,
@@ -264,10 +259,10 @@ fn parse_handshake(stage: Stage, datagram: &[u8]) -> Result<Handshake<'_>, Packe
         receiver: u32::from_le_bytes([r0, r1, r2, r3]),
     };
     let finish_of_ik = stage == Stage::Finish && pattern == Pattern::Ik;
-    if zero != 0 || finish_of_ik || (stage == Stage::Init && header.receiver != 0) {
+    if finish_of_ik || (stage == Stage::Init && header.receiver != 0) {
         return Err(PacketError::Malformed);
     }
-    Ok(Handshake { header, noise, covered, mac })
+    Ok(Handshake { header, noise, proof, covered, mac })
 }
 
 /// Takes a data packet apart.
@@ -298,25 +293,6 @@ fn parse_pair(stage: PairStage, datagram: &[u8]) -> Result<Pair<'_>, PacketError
     }
     let header = PairHeader { stage, fragment, fragments, exchange: u64::from_le_bytes(exchange) };
     Ok(Pair { header, body })
-}
-
-/// Takes a versions datagram apart.
-fn parse_versions(datagram: &[u8]) -> Result<Versions<'_>, PacketError> {
-    let (covered, mac) = datagram.split_last_chunk::<MAC_BYTES>().ok_or(PacketError::Truncated)?;
-    let (bytes, versions) =
-        covered.split_first_chunk::<VERSIONS_HEADER_BYTES>().ok_or(PacketError::Truncated)?;
-    let [_, _, count, zero, receiver @ ..] = *bytes;
-    let wrong_count =
-        versions.is_empty() || versions.len() > VERSIONS_MAX || versions.len() != usize::from(count);
-    if zero != 0 || wrong_count {
-        return Err(PacketError::Malformed);
-    }
-    Ok(Versions { receiver: u32::from_le_bytes(receiver), versions, covered, mac })
-}
-
-/// Four bytes, least significant first; 0 if they are not four.
-fn little_u32(bytes: &[u8]) -> u32 {
-    bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 impl HandshakeHeader {
@@ -370,16 +346,7 @@ impl PairHeader {
     }
 }
 
-/// A versions datagram without its MAC, which covers all of what is returned; at most [`VERSIONS_MAX`] are listed.
-#[must_use]
-pub fn versions_bytes(receiver: u32, versions: &[u8]) -> Vec<u8> {
-    let listed = &versions[..versions.len().min(VERSIONS_MAX)];
-    let count = u8::try_from(listed.len()).expect("at most VERSIONS_MAX, which is 16");
-    let mut bytes = vec![TYPE_VERSIONS, VERSION_OF_VERSIONS, count, 0];
-    bytes.extend_from_slice(&receiver.to_le_bytes());
-    bytes.extend_from_slice(listed);
-    bytes
-}
+mod reception;
 
 #[cfg(test)]
 mod tests {
@@ -405,6 +372,29 @@ mod tests {
         assert_eq!(finish.to_bytes(), [3, 1, 2, 0, 1, 0, 0, 0, 2, 0, 0, 0]);
         let reply = HandshakeHeader { stage: Stage::Reply, pattern: Pattern::Xx, sender: 1, receiver: 2 };
         assert_eq!(reply.to_bytes(), [2, 1, 2, 0, 1, 0, 0, 0, 2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn cookies_and_their_proofs_are_golden() {
+        let mut datagram = cookie_bytes(0x0403_0201, &[9; 16], &[8; 32]);
+        // type 6, version 1, two zeros, receiver; then nonce, sealed cookie and tag
+        assert_eq!(datagram[..8], [6, 1, 0, 0, 1, 2, 3, 4]);
+        let cookie = Cookie { receiver: 0x0403_0201, nonce: &[9; 16], sealed: &[8; 32] };
+        assert_eq!(parse(&mut datagram), Ok(Packet::Cookie(cookie)));
+        assert_eq!(parse(&mut datagram[..55]), Err(PacketError::Truncated));
+        assert_eq!(parse(&mut [&datagram[..], &[0]].concat()), Err(PacketError::Malformed));
+
+        let header = HandshakeHeader { stage: Stage::Init, pattern: Pattern::Ik, sender: 1, receiver: 0 };
+        let mut datagram = header.to_bytes().to_vec();
+        datagram[PROOF_FLAG_AT] = 1;
+        datagram.extend_from_slice(&[&[5; 3][..], &[6; 16], &[7; 16]].concat());
+        let Ok(Packet::Handshake(parsed)) = parse(&mut datagram) else { panic!("not a handshake") };
+        assert_eq!((parsed.noise, parsed.mac, parsed.covered.len()), (&[5; 3][..], &[7; 16], 31));
+        let proof = parsed.proof.expect("a second MAC");
+        assert_eq!((proof.mac, proof.covered.len()), (&[6; 16], 15));
+        assert!(parse(&mut datagram[..44]).is_err(), "nothing is left for Noise");
+        datagram[0] = 2;
+        assert_eq!(parse(&mut datagram), Err(PacketError::Malformed), "a reply has none");
     }
 
     #[test]
@@ -454,8 +444,8 @@ mod tests {
             [1, 9, 1, 0, 1, 2, 3, 4, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(parse(&mut datagram), Err(PacketError::UnknownVersion(9)));
         assert_eq!(parse_any_init(&datagram).map(|init| init.version), Some(9));
-        datagram[0] = 6;
-        assert_eq!(parse(&mut datagram), Err(PacketError::UnknownType(6)));
+        datagram[0] = 7;
+        assert_eq!(parse(&mut datagram), Err(PacketError::UnknownType(7)));
         assert_eq!(parse_any_init(&datagram), None);
     }
 

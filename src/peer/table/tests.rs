@@ -1,6 +1,8 @@
 //! Two and three endpoints over a bad network.
 
 mod invitations;
+mod life;
+mod load;
 mod net;
 
 use super::*;

@@ -129,6 +129,8 @@ pub struct Net {
     pub weather: Weather,
     /// Where the datagrams of an end come from, if it has moved.
     pub moved: BTreeMap<usize, SocketAddr>,
+    /// Other addresses at which an end is reached, too.
+    pub also: BTreeMap<SocketAddr, usize>,
     /// Serial numbers given out.
     serial: u64,
 }
@@ -157,6 +159,7 @@ impl Net {
             random,
             weather,
             moved: BTreeMap::new(),
+            also: BTreeMap::new(),
             serial: 0,
         }
     }
@@ -233,7 +236,8 @@ impl Net {
         let source = self.moved.get(&from).copied().unwrap_or_else(|| address(from));
         let is_there =
             |place: &usize| self.moved.get(place).copied().unwrap_or_else(|| address(*place)) == to;
-        if let Some(place) = (0..self.ends.len()).find(is_there) {
+        let also = self.also.get(&to).copied();
+        if let Some(place) = (0..self.ends.len()).find(is_there).or(also) {
             self.ends[place].handle_datagram(self.now, source, &mut datagram);
         }
         self.drain();
