@@ -249,6 +249,7 @@ const MINUTE: Span = Span::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::ports::Input;
     use crate::sim::disk::Fault;
 
     #[test]
@@ -327,6 +328,51 @@ mod tests {
             assert!(!log.contains("another history"), "{log}");
             assert_eq!(log.contains("a new feed is begun"), number == 0, "{log}");
         }
+    }
+
+    /// How often a node's log tells this.
+    fn told(cluster: &mut Cluster, number: usize, what: &str) -> usize {
+        let log = cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+        log.iter().filter(|line| line["message"].as_str().is_some_and(|text| text.contains(what))).count()
+    }
+
+    #[test]
+    fn whoever_is_started_anew_has_all_its_sessions_again_within_a_second() {
+        let mut cluster = household(9);
+        for number in [1, 0, 2] {
+            cluster.run_until(MINUTE, |_| false);
+            let count = |cluster: &mut Cluster, other| told(cluster, other, "a newer session took its place");
+            let others: Vec<usize> = (0..3).filter(|other| *other != number).collect();
+            let before: Vec<usize> = others.iter().map(|other| count(&mut cluster, *other)).collect();
+            cluster.crash(number);
+            cluster.run_until(Span::from_secs(5), |_| false);
+            cluster.start(number);
+            cluster.run_until(Span::from_secs(1), |_| false);
+            let after: Vec<usize> = others.iter().map(|other| count(&mut cluster, *other)).collect();
+            assert!(
+                after.iter().zip(&before).all(|(after, before)| *after == before + 1),
+                "{before:?}, {after:?}"
+            );
+            let status = cluster.ask(number, Call::Status, MINUTE).lines;
+            assert_eq!(status[0]["peers"].as_array().map(Vec::len), Some(2), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_gets_another_address_tells_it_within_a_second_and_keeps_its_sessions() {
+        let mut cluster = household(10);
+        cluster.run_until(MINUTE, |_| false);
+        let before = told(&mut cluster, 0, "connected to");
+        let address = std::net::SocketAddr::from(([10, 0, 0, 99], 7117));
+        cluster.nodes[1].address = address;
+        cluster.give(1, Input::Listening { addresses: vec![address], fell_back: false });
+        cluster.run_until(Span::from_secs(1), |_| false);
+        let status = cluster.ask(0, Call::Status, MINUTE).lines;
+        let peers = status[0]["peers"].as_array().expect("peers are listed");
+        assert!(peers.iter().any(|peer| peer["address"] == address.to_string()), "{peers:?}");
+        assert_eq!(told(&mut cluster, 0, "connected to"), before, "no new session was needed");
+        cluster.nodes[0].files.write(ROOT, b"new", &[7; 90_000]);
+        assert_protected(&back_up(&mut cluster).lines);
     }
 
     #[test]
