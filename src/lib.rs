@@ -278,6 +278,7 @@ pub mod io {
     pub mod restored;
     pub mod run;
     pub mod scope;
+    pub mod socket;
     pub mod target;
     pub mod threads;
     pub mod udp;

@@ -537,8 +537,12 @@ pub const ANSWER_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The UDP port of a node, if it is free.
 pub const NODE_PORT: u16 = 7117;
 /// What is asked of the kernel for the socket's receive buffer, and again for sending, in bytes.
-pub const UDP_BUFFER_BYTES: usize = 1024 * 1024;
-/// Datagrams taken from the socket before anything else is looked at.
+pub const UDP_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+/// Room for one datagram, or for many of one sender that the kernel has put together (UDP_GRO), in bytes.
+pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
+/// Buffers filled by one call to the kernel. What is never filled costs no memory.
+pub const RECEIVE_BUFFERS: usize = 4;
+/// Datagrams taken from the socket before anything else is looked at, and the rest of what one call gave.
 pub const DATAGRAMS_PER_TURN_MAX: usize = 64;
 /// Datagrams sent before anything else is looked at, and the rest of a batch.
 pub const TRANSMITS_PER_TURN_MAX: usize = 256;
@@ -550,8 +554,6 @@ pub const REPLIES_PER_TURN_MAX: usize = 16;
 pub const TURN_MAX: Span = Span::from_millis(1);
 /// The core is told that time passed no more often than this about a deadline that it left in the past.
 pub const TICK_MIN: Span = Span::from_millis(1);
-/// Room for a datagram, in bytes; what is longer is none of ours.
-pub const DATAGRAM_ROOM_BYTES: usize = 9_216;
 /// Announcements that wait to be looked at.
 pub const SIGHTINGS_WAITING_MAX: usize = 64;
 /// Who is announced on the network is told to the core this often.
@@ -568,4 +570,4 @@ pub const FILE_REST: Span = Span::from_secs(5);
 const _: () = assert!(DATAGRAM_BYTES_MAX <= SEND_BATCH_BYTES_MAX);
 const _: () = assert!(OPEN_SOURCE_FILES_MAX > READ_AHEAD_FILES);
 const _: () = assert!(TURN_MAX.as_micros() < GROUP_DELAY_MAX.as_micros());
-const _: () = assert!(DATAGRAM_BYTES_BASE < DATAGRAM_BYTES_MAX && DATAGRAM_BYTES_MAX < DATAGRAM_ROOM_BYTES);
+const _: () = assert!(DATAGRAM_BYTES_BASE < DATAGRAM_BYTES_MAX && DATAGRAM_BYTES_MAX < RECEIVE_BUFFER_BYTES);

@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// # Errors
 /// When the address is busy, or the sender is lost in the middle.
 pub fn serve(out: Out, options: &BenchServe) -> Result<Exit, Fail> {
-    let mut post = listen(options.listen)?;
+    let mut post = listen(out, options.listen)?;
     let addresses: Vec<String> = post.udp().addresses().iter().map(ToString::to_string).collect();
     out.advice(&format!("Waiting for one `nuthatch bench send` on {}.", addresses.join(", ")));
     let mut server = Server::new(seed()?);
@@ -43,7 +43,7 @@ pub fn send(out: Out, options: &BenchSend) -> Result<Exit, Fail> {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
-    let mut post = listen(Some(SocketAddr::new(any, 0)))?;
+    let mut post = listen(out, Some(SocketAddr::new(any, 0)))?;
     let clock = Clock::new();
     let mut sender = Sender::new(clock.time(), seed()?, options.address, lane, quantity);
     smol::block_on(exchange(&mut post, &clock, &mut sender));
@@ -58,12 +58,15 @@ pub fn send(out: Out, options: &BenchSend) -> Result<Exit, Fail> {
 }
 
 /// A socket.
-fn listen(address: Option<SocketAddr>) -> Result<Post, Fail> {
+fn listen(out: Out, address: Option<SocketAddr>) -> Result<Post, Fail> {
     let udp = UdpPort::bind(address).map_err(|error| {
         let message = error.to_string();
         let (message, hint) = message.rsplit_once("; ").unwrap_or((&message, ""));
         Fail::new("listen", message, hint)
     })?;
+    for shortage in udp.shortages() {
+        out.advice(&shortage.to_string());
+    }
     Ok(Post::new(udp))
 }
 

@@ -15,7 +15,7 @@ use super::os::{self, duration, lock_home, Clock};
 use super::run::{setup, RunError};
 use super::threads::ThreadError;
 use super::walk::FileService;
-use crate::base::limits::{ALONE_TIME_MAX, DATAGRAM_ROOM_BYTES, TICK_MIN};
+use crate::base::limits::{ALONE_TIME_MAX, DATAGRAM_BYTES_MAX, TICK_MIN};
 use crate::base::units::Time;
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::core::Core;
@@ -73,7 +73,7 @@ fn drive_call<M: Machine>(home: &Path, mut machine: M, call: Call) -> Result<(Ve
         result: None,
     };
     machine.handle(clock.now(), Input::Call { id: CALL, call });
-    let mut nowhere = [0; DATAGRAM_ROOM_BYTES];
+    let mut nowhere = [0; DATAGRAM_BYTES_MAX];
     let mut failed = None;
     while alone.result.is_none() {
         while let Some(output) = machine.poll(clock.now()) {

@@ -5,7 +5,6 @@
 //! answered while a long backup runs. When a turn leaves nothing to do, the loop waits.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -22,7 +21,7 @@ use crate::base::limits::{
     INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN, TURN_MAX,
 };
 use crate::base::units::{Moment, Span, Time};
-use crate::node::ports::{Input, Output};
+use crate::node::ports::{Input, Listening, Output};
 use crate::peer::event::Transmit;
 use crate::store::service::Request;
 
@@ -94,7 +93,7 @@ struct Chores {
     /// When to look at the interfaces again.
     next_interfaces: Time,
     /// Where this node was reachable when it was last looked at.
-    addresses: Vec<SocketAddr>,
+    listening: Listening,
     /// How often the service manager wants to hear of us.
     watchdog: Option<Span>,
     /// When next.
@@ -128,7 +127,12 @@ impl<M: Machine> Driver<M> {
             sightings: Box::pin(sightings),
             sighted,
             last_tick: now,
-            chores: Chores { next_interfaces: now, addresses: Vec::new(), watchdog, next_watchdog: now },
+            chores: Chores {
+                next_interfaces: now,
+                listening: Listening::default(),
+                watchdog,
+                next_watchdog: now,
+            },
             longest_turn: Span::ZERO,
             ports,
         }
@@ -184,11 +188,10 @@ impl<M: Machine> Driver<M> {
         }
         if self.chores.next_interfaces <= moment.time {
             self.chores.next_interfaces = moment.time + INTERFACES_EVERY;
-            let addresses = self.ports.post.udp().addresses();
-            if addresses != self.chores.addresses {
-                self.chores.addresses.clone_from(&addresses);
-                let fell_back = self.ports.post.udp().fell_back();
-                self.machine.handle(moment, Input::Listening { addresses, fell_back });
+            let listening = self.ports.post.udp().listening();
+            if listening != self.chores.listening {
+                self.chores.listening.clone_from(&listening);
+                self.machine.handle(moment, Input::Listening(listening));
             }
         }
         if let Some(interval) = self.chores.watchdog {

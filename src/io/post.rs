@@ -12,10 +12,8 @@ use smol::stream::Stream;
 use smol::Timer;
 
 use super::os::Clock;
-use super::udp::UdpPort;
-use crate::base::limits::{
-    DATAGRAMS_PER_TURN_MAX, DATAGRAM_ROOM_BYTES, SEND_BATCH_BYTES_MAX, TICK_MIN, TRANSMITS_PER_TURN_MAX,
-};
+use super::udp::{Arrivals, UdpPort};
+use crate::base::limits::{DATAGRAMS_PER_TURN_MAX, SEND_BATCH_BYTES_MAX, TICK_MIN, TRANSMITS_PER_TURN_MAX};
 use crate::base::units::Time;
 use crate::peer::event::Transmit;
 
@@ -25,7 +23,7 @@ pub struct Post {
     /// Where datagrams come and go.
     udp: UdpPort,
     /// What was received.
-    incoming: Box<[u8]>,
+    arrivals: Arrivals,
     /// What is to be sent.
     outgoing: Box<[u8]>,
     /// What of `outgoing` could not be sent yet.
@@ -51,7 +49,7 @@ impl Post {
     pub fn new(udp: UdpPort) -> Self {
         Self {
             udp,
-            incoming: vec![0; DATAGRAM_ROOM_BYTES].into_boxed_slice(),
+            arrivals: Arrivals::default(),
             outgoing: vec![0; SEND_BATCH_BYTES_MAX].into_boxed_slice(),
             unsent: None,
             timer: Timer::never(),
@@ -67,9 +65,19 @@ impl Post {
 
     /// Hands on what has arrived, each datagram in place; whether there may be more.
     pub fn receive(&mut self, mut take: impl FnMut(SocketAddr, &mut [u8])) -> bool {
-        for _ in 0..DATAGRAMS_PER_TURN_MAX {
-            let Some((length, from)) = self.udp.receive(&mut self.incoming) else { return false };
-            take(from, &mut self.incoming[..length]);
+        let mut taken = 0;
+        while taken < DATAGRAMS_PER_TURN_MAX {
+            if !self.udp.receive(&mut self.arrivals) {
+                return false;
+            }
+            for (from, datagram) in self.arrivals.datagrams() {
+                take(from, datagram);
+                taken += 1;
+            }
+            if !self.arrivals.is_full() {
+                // The socket was empty; what has come since then wakes whoever waits.
+                return false;
+            }
         }
         true
     }
@@ -80,12 +88,13 @@ impl Post {
         while sent < TRANSMITS_PER_TURN_MAX {
             let fresh = || next(&mut self.outgoing).map(|transmit| Unsent { transmit, done: 0 });
             let Some(Unsent { transmit, mut done }) = self.unsent.take().or_else(fresh) else { return false };
-            for datagram in self.outgoing[done..transmit.length].chunks(transmit.segment.max(1)) {
-                if !self.udp.send(transmit.to, datagram) {
-                    self.unsent = Some(Unsent { transmit, done });
-                    return false;
-                }
-                (sent, done) = (sent + 1, done + datagram.len());
+            let rest = &self.outgoing[done..transmit.length];
+            let moved = self.udp.send(&transmit, rest);
+            sent += moved.div_ceil(transmit.segment.max(1));
+            done += moved;
+            if done < transmit.length {
+                self.unsent = Some(Unsent { transmit, done });
+                return false;
             }
         }
         true

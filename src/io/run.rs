@@ -22,6 +22,7 @@ use super::http::{serve, Handler};
 use super::mdns::Mdns;
 use super::os::{self, lock_home, Clock, HomeError, OsError, StopSignal};
 use super::post::Post;
+use super::socket::Shortage;
 use super::threads::{start_files, start_store, ThreadError};
 use super::udp::{UdpError, UdpPort};
 use crate::base::units::{Moment, Time};
@@ -234,7 +235,7 @@ async fn live<M: Machine>(
     let listening = driver.ports().mdns.as_ref().map(|mdns| executor.spawn(mdns.listen(driver.sighted())));
     let udp = driver.ports().post.udp();
     let ready = Ready { addresses: udp.addresses(), fell_back: udp.fell_back(), control };
-    say_ready(&ready, udp.local());
+    say_ready(&ready, udp.local(), udp.shortages());
     if let Some(tell) = options.ready {
         tell(&ready);
     }
@@ -264,11 +265,14 @@ async fn live<M: Machine>(
 }
 
 /// Logs, and tells the service manager, where the node can be reached.
-fn say_ready(ready: &Ready, local: SocketAddr) {
+fn say_ready(ready: &Ready, local: SocketAddr, shortages: &[Shortage]) {
     if ready.fell_back {
         log::warn!("the default port was busy, so this node listens on port {} for now", local.port());
     }
     let addresses: Vec<String> = ready.addresses.iter().map(ToString::to_string).collect();
+    for shortage in shortages {
+        log::info!("{shortage}");
+    }
     log::info!("listening on {}; control socket {}", addresses.join(", "), ready.control.display());
     os::notify_ready(&format!("listening on {}", addresses.join(", ")));
 }

@@ -1,18 +1,24 @@
 //! The one UDP socket of a node, for both IP versions where the machine has both.
 //!
-//! Sends and receives without waiting and without allocating; whoever uses it drains it and then waits through
-//! [`UdpPort::poll_readable`]. Knows nothing of packets.
+//! Sends and receives many datagrams with one call where the kernel can (UDP_SEGMENT, UDP_GRO, recvmmsg; through
+//! quinn-udp), without waiting and without allocating; whoever uses it drains it and then waits through
+//! [`UdpPort::poll_readable`]. Nothing is fragmented: what is longer than a path takes is lost. How the socket is made is in
+//! `io/socket.rs`. Knows nothing of packets.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::task::{Context, Poll};
 
 use if_addrs::get_if_addrs;
+use quinn_udp::{RecvMeta, UdpSocketState};
+use rustix::io::Errno;
 use smol::Async;
-use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::base::limits::{NODE_PORT, UDP_BUFFER_BYTES};
+use super::socket::{bind, Bound, Shortage};
+use crate::base::limits::{NODE_PORT, RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES, SEND_BATCH_BYTES_MAX};
+use crate::node::ports::{Listening, Offload};
+use crate::peer::event::Transmit;
 
 /// The socket could not be had.
 #[derive(Debug)]
@@ -46,10 +52,14 @@ impl std::error::Error for UdpError {}
 pub struct UdpPort {
     /// Never blocks.
     socket: Async<UdpSocket>,
+    /// What the kernel can do for it.
+    state: UdpSocketState,
     /// Where it is bound, with the real port.
     local: SocketAddr,
     /// The default port was busy.
     fell_back: bool,
+    /// What the kernel gave less of than was asked for.
+    shortages: Vec<Shortage>,
 }
 
 impl UdpPort {
@@ -88,10 +98,11 @@ impl UdpPort {
     }
 
     /// Wraps a bound socket.
-    fn new(socket: Socket, fell_back: bool) -> io::Result<Self> {
-        let socket = UdpSocket::from(socket);
+    fn new(Bound { socket, shortages }: Bound, fell_back: bool) -> io::Result<Self> {
         let local = socket.local_addr()?;
-        Ok(Self { socket: Async::new_nonblocking(socket)?, local, fell_back })
+        // Turns GRO on, and fragmentation off for both IP versions.
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Self { socket: Async::new_nonblocking(socket)?, state, local, fell_back, shortages })
     }
 
     /// Where it is bound, with the real port.
@@ -130,37 +141,58 @@ impl UdpPort {
         found.into_iter().map(|ip| SocketAddr::new(ip, self.local.port())).collect()
     }
 
-    /// The next datagram that has arrived, and its sender; None if there is none. One longer than `buffer` is cut.
-    pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        loop {
-            match self.socket.get_ref().recv_from(buffer) {
-                Ok((length, from)) => return Some((length, plain(from))),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(error) => {
-                    // An earlier datagram's ICMP answer; it says nothing that the session's own timers do not.
-                    log::trace!("receive: {error}");
-                    return None;
-                }
-            }
-        }
+    /// What the kernel gave less of than was asked for.
+    #[must_use]
+    pub fn shortages(&self) -> &[Shortage] {
+        &self.shortages
     }
 
-    /// Sends one datagram. False: not now, try again when writable. One that cannot be sent at all counts as lost on the
+    /// Where it can be reached, and what the kernel does for it, as far as that is known by now.
+    #[must_use]
+    pub fn listening(&self) -> Listening {
+        let offload = Offload {
+            send_segments: self.state.max_gso_segments(),
+            receive_segments: self.state.gro_segments(),
+        };
+        Listening { addresses: self.addresses(), fell_back: self.fell_back, offload }
+    }
+
+    /// Takes what has arrived into `arrivals`, in place of what was there; whether anything has.
+    pub fn receive(&self, arrivals: &mut Arrivals) -> bool {
+        let Arrivals { bytes, metas, count } = arrivals;
+        let mut rooms = bytes.chunks_exact_mut(RECEIVE_BUFFER_BYTES);
+        let mut slices: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
+            std::array::from_fn(|_| IoSliceMut::new(rooms.next().unwrap_or_default()));
+        *count = self.state.recv(self.socket.get_ref().into(), &mut slices, metas).unwrap_or_else(|error| {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                // An earlier datagram's ICMP answer; it says nothing that the session's own timers do not.
+                log::trace!("receive: {error}");
+            }
+            0
+        });
+        *count > 0
+    }
+
+    /// Sends the datagrams of a transmit that lie in `bytes` (the rest of its buffer): how many bytes are done with. Less
+    /// than all: not now, try the rest again when writable. A datagram that cannot be sent at all counts as lost on the
     /// way, as any other may be.
-    pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> bool {
-        let to = if self.local.is_ipv6() { mapped(to) } else { to };
-        loop {
-            match self.socket.get_ref().send_to(bytes, to) {
-                Ok(_) => return true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) => {
-                    log::trace!("send to {to}: {error}");
-                    return true;
-                }
+    pub fn send(&mut self, transmit: &Transmit, bytes: &[u8]) -> usize {
+        let destination = if self.local.is_ipv6() { mapped(transmit.to) } else { transmit.to };
+        let Self { socket, state, .. } = self;
+        let limit = || state.max_gso_segments();
+        let attempt = |contents: &[u8], segment_size| {
+            let transmit =
+                quinn_udp::Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
+            state.try_send(socket.get_ref().into(), &transmit)
+        };
+        let sent = send_parts(bytes, transmit.segment, limit, attempt);
+        if sent.too_long_alone {
+            // The datagrams were longer than the interface takes, which is no fault of sending them together.
+            if let Ok(fresh) = UdpSocketState::new(socket.get_ref().into()) {
+                *state = fresh;
             }
         }
+        sent.done
     }
 
     /// Ready when a datagram may have arrived.
@@ -181,27 +213,83 @@ pub fn is_virtual(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// A bound socket that never blocks.
-fn bind(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+/// What was received, and room for more.
+#[derive(Debug)]
+pub struct Arrivals {
+    /// [`RECEIVE_BUFFERS`] buffers, one behind the other. What is never used is no memory.
+    bytes: Box<[u8]>,
+    /// What is in each.
+    metas: [RecvMeta; RECEIVE_BUFFERS],
+    /// How many are filled.
+    count: usize,
+}
+
+impl Default for Arrivals {
+    fn default() -> Self {
+        let bytes = vec![0; RECEIVE_BUFFERS * RECEIVE_BUFFER_BYTES].into_boxed_slice();
+        Self { bytes, metas: [RecvMeta::default(); RECEIVE_BUFFERS], count: 0 }
     }
-    socket.set_nonblocking(true)?;
-    // Bursts arrive faster than a busy small machine takes them; what does not fit is lost and sent again.
-    let receive = socket.set_recv_buffer_size(UDP_BUFFER_BYTES).and_then(|()| socket.recv_buffer_size());
-    let send = socket.set_send_buffer_size(UDP_BUFFER_BYTES).and_then(|()| socket.send_buffer_size());
-    socket.bind(&address.into())?;
-    for (name, size) in [("rmem_max", receive), ("wmem_max", send)] {
-        match size {
-            Ok(size) if size >= UDP_BUFFER_BYTES => {}
-            Ok(size) => log::debug!(
-                "the socket buffer is {size} bytes instead of {UDP_BUFFER_BYTES}; net.core.{name} could be raised"
-            ),
-            Err(error) => log::debug!("the socket buffer stays as it is: {error}"),
+}
+
+impl Arrivals {
+    /// Whether every buffer was filled, so that there may be more.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.count == RECEIVE_BUFFERS
+    }
+
+    /// Every datagram, with its sender, in the order in which they came.
+    pub fn datagrams(&mut self) -> impl Iterator<Item = (SocketAddr, &mut [u8])> {
+        let filled = self.bytes.chunks_exact_mut(RECEIVE_BUFFER_BYTES).zip(&self.metas).take(self.count);
+        filled.flat_map(|(buffer, meta)| {
+            let from = plain(meta.addr);
+            buffer[..meta.len].chunks_mut(meta.stride.max(1)).map(move |datagram| (from, datagram))
+        })
+    }
+}
+
+/// What came of sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sent {
+    /// Bytes that are sent or lost.
+    done: usize,
+    /// Datagrams were refused together, and then were too long alone.
+    too_long_alone: bool,
+}
+
+/// Sends datagrams of `segment` bytes (the last may be shorter), together as far as `limit` allows at the time. What is
+/// refused together is sent again one by one (drivers promise more than they do); what is refused alone is lost.
+fn send_parts(
+    bytes: &[u8],
+    segment: usize,
+    limit: impl Fn() -> usize,
+    mut attempt: impl FnMut(&[u8], Option<usize>) -> io::Result<()>,
+) -> Sent {
+    let mut sent = Sent { done: 0, too_long_alone: false };
+    let mut refused = false;
+    while sent.done < bytes.len() {
+        let rest = &bytes[sent.done..];
+        let most = if refused { 1 } else { limit().min(SEND_BATCH_BYTES_MAX / segment.max(1)).max(1) };
+        let part = &rest[..rest.len().min(most * segment)];
+        let together = part.len() > segment;
+        match attempt(part, together.then_some(segment)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return sent,
+            Err(error) => {
+                let errno = Errno::from_io_error(&error);
+                if together && matches!(errno, Some(Errno::IO | Errno::INVAL)) {
+                    log::debug!("{} bytes in parts of {segment} are refused: {error}", part.len());
+                    refused = true;
+                    continue;
+                }
+                sent.too_long_alone |= refused && errno == Some(Errno::MSGSIZE);
+                log::trace!("send {} bytes: {error}", part.len());
+            }
         }
+        sent.done += part.len();
     }
-    Ok(socket)
+    sent
 }
 
 /// An IPv4 address as itself, where a socket of both versions gives it in the form of IPv6.
@@ -227,28 +315,33 @@ mod tests {
     use super::*;
 
     /// Waits for one datagram.
-    fn received(port: &UdpPort, buffer: &mut [u8]) -> (usize, SocketAddr) {
+    fn received(port: &UdpPort, arrivals: &mut Arrivals) -> (Vec<u8>, SocketAddr) {
         smol::block_on(async {
-            loop {
-                if let Some(found) = port.receive(buffer) {
-                    return found;
-                }
+            while !port.receive(arrivals) {
                 std::future::poll_fn(|context| port.poll_readable(context)).await;
             }
+            let (from, bytes) = arrivals.datagrams().next().unwrap();
+            (bytes.to_vec(), from)
         })
+    }
+
+    /// Sends one datagram; it fits the socket.
+    fn send(port: &mut UdpPort, to: SocketAddr, bytes: &[u8]) {
+        let transmit = Transmit { to, length: bytes.len(), segment: bytes.len() };
+        assert_eq!(port.send(&transmit, bytes), bytes.len());
     }
 
     #[test]
     fn both_ip_versions_meet_on_one_port_and_are_shown_as_themselves() {
-        let port = UdpPort::bind_default(0).unwrap();
-        let other = UdpPort::bind(Some("127.0.0.1:0".parse().unwrap())).unwrap();
+        let mut port = UdpPort::bind_default(0).unwrap();
+        let mut other = UdpPort::bind(Some("127.0.0.1:0".parse().unwrap())).unwrap();
         let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port.local().port()));
-        assert!(other.send(to, b"four"));
-        let mut buffer = [0; 100];
-        let (length, from) = received(&port, &mut buffer);
-        assert_eq!((&buffer[..length], from), (&b"four"[..], other.local()));
-        assert!(port.send(from, b"back"));
-        assert_eq!(received(&other, &mut buffer), (4, to));
+        send(&mut other, to, b"four");
+        let mut arrivals = Arrivals::default();
+        let (bytes, from) = received(&port, &mut arrivals);
+        assert_eq!((&bytes[..], from), (&b"four"[..], other.local()));
+        send(&mut port, from, b"back");
+        assert_eq!(received(&other, &mut arrivals), (b"back".to_vec(), to));
         assert_eq!(other.addresses(), [other.local()]);
         assert!(port.addresses().iter().all(|address| address.port() == port.local().port()));
         assert!(!port.addresses().is_empty());
@@ -267,9 +360,86 @@ mod tests {
 
     #[test]
     fn a_datagram_that_cannot_be_sent_counts_as_lost() {
-        let port = UdpPort::bind(Some("127.0.0.1:0".parse().unwrap())).unwrap();
-        assert!(port.send("[2001:db8::1]:9".parse().unwrap(), b"x"));
-        assert!(port.send(port.local(), &vec![0; 70_000]));
-        assert!(port.receive(&mut [0; 10]).is_none());
+        let mut port = UdpPort::bind(Some("127.0.0.1:0".parse().unwrap())).unwrap();
+        send(&mut port, "[2001:db8::1]:9".parse().unwrap(), b"x");
+        let to = port.local();
+        send(&mut port, to, &vec![0; 70_000]);
+        assert!(!port.receive(&mut Arrivals::default()));
+    }
+
+    #[test]
+    fn a_batch_arrives_as_the_datagrams_that_were_sent() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            // A machine without IPv6 has nothing to show for it.
+            let Ok(mut port) = UdpPort::bind(Some(address.parse().unwrap())) else { continue };
+            let other = UdpPort::bind(Some(address.parse().unwrap())).unwrap();
+            let sent: Vec<Vec<u8>> =
+                (0..54).map(|number| vec![number; if number < 53 { 1_200 } else { 700 }]).collect();
+            let bytes = sent.concat();
+            let transmit = Transmit { to: other.local(), length: bytes.len(), segment: 1_200 };
+            assert_eq!(port.send(&transmit, &bytes), bytes.len());
+            let mut arrivals = Arrivals::default();
+            let mut found = Vec::new();
+            while found.len() < sent.len() {
+                received(&other, &mut arrivals);
+                found.extend(arrivals.datagrams().map(|(from, bytes)| {
+                    assert_eq!(from, port.local());
+                    bytes.to_vec()
+                }));
+            }
+            assert_eq!(found, sent);
+        }
+    }
+
+    /// What a socket was asked to send: length of each call, and whether in segments.
+    fn attempts(
+        lengths: (usize, usize),
+        mut answer: impl FnMut(usize, bool) -> io::Result<()>,
+    ) -> (Sent, Vec<(usize, bool)>) {
+        let mut calls = Vec::new();
+        let sent = send_parts(
+            &vec![0; lengths.0],
+            lengths.1,
+            || 64,
+            |part, segment| {
+                calls.push((part.len(), segment.is_some()));
+                answer(part.len(), segment.is_some())
+            },
+        );
+        (sent, calls)
+    }
+
+    #[test]
+    fn a_driver_that_refuses_batches_gets_single_datagrams() {
+        let error = |errno: Errno| Err(io::Error::from(errno));
+        for errno in [Errno::IO, Errno::INVAL] {
+            let (sent, calls) =
+                attempts((3_000, 1_200), |_, together| if together { error(errno) } else { Ok(()) });
+            assert_eq!(sent, Sent { done: 3_000, too_long_alone: false });
+            assert_eq!(calls, [(3_000, true), (1_200, false), (1_200, false), (600, false)]);
+        }
+        let (sent, calls) =
+            attempts(
+                (8_000, 4_000),
+                |_, together| {
+                    if together {
+                        error(Errno::INVAL)
+                    } else {
+                        error(Errno::MSGSIZE)
+                    }
+                },
+            );
+        assert_eq!((sent, calls.len()), (Sent { done: 8_000, too_long_alone: true }, 3));
+    }
+
+    #[test]
+    fn a_full_socket_keeps_the_rest_and_a_batch_is_no_longer_than_the_kernel_takes() {
+        let full = || Err(io::Error::from(io::ErrorKind::WouldBlock));
+        let (sent, calls) =
+            attempts((100_000, 1_000), |length, _| if length < 64_000 { full() } else { Ok(()) });
+        assert_eq!(sent, Sent { done: 64_000, too_long_alone: false });
+        assert_eq!(calls, [(64_000, true), (36_000, true)]);
+        let (_, calls) = attempts((100_000, 1_200), |_, _| Ok(()));
+        assert_eq!(calls[0], (54 * 1_200, true));
     }
 }

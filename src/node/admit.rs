@@ -70,7 +70,7 @@ impl Core {
             return self
                 .end_call(call, Err(ApiError::new("internal", error.to_string(), "please report this")));
         }
-        let addresses: Vec<String> = self.listening.iter().map(ToString::to_string).collect();
+        let addresses: Vec<String> = self.listening.addresses.iter().map(ToString::to_string).collect();
         let expires_us = crate::base::limits::PAIRING_TIME_MAX.as_micros();
         let shown = format!("{} {}", &code[..4], &code[4..]);
         self.json(call, json!({"event": "open", "code": shown, "role": role_word(role), "expires_us": expires_us, "addresses": addresses}));

@@ -13,7 +13,6 @@
 //! `holding` (receipts), `folders` (backups and drafts), `source` (chunks), `calls` (the API), `status`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -33,7 +32,7 @@ use super::holding::Holding;
 use super::keep::{Keep, KeepOutput};
 use super::list::{List, ListOutput};
 use super::member::Membership;
-use super::ports::{CallId, FileReply, Input, Output};
+use super::ports::{CallId, FileReply, Input, Listening, Output};
 use super::reach::Reach;
 use super::restore::{Restore, RestoreOutput};
 use super::source::{Source, SourceOutput, SOURCE_DUTY};
@@ -77,9 +76,7 @@ pub struct Core {
     /// Limits on what goes out and comes in.
     pub(super) throttle: Throttle,
     /// Where this node can be reached.
-    pub(super) listening: Vec<SocketAddr>,
-    /// The wanted port was busy.
-    pub(super) fell_back: bool,
+    pub(super) listening: Listening,
     /// Numbers of the core's own operations.
     pub(super) ops: Ops,
     /// What the core's own operations are about.
@@ -166,8 +163,7 @@ impl Core {
             loading: None,
             member: None,
             endpoint: Endpoint::new(endpoint_seed),
-            listening: Vec::new(),
-            fell_back: false,
+            listening: Listening::default(),
             ops: Ops::new(0),
             pending: BTreeMap::new(),
             source: Source::default(),
@@ -200,7 +196,7 @@ impl Core {
             Input::Taken(id) => self.taken(id),
             Input::Dropped(id) => self.dropped(id),
             Input::Sighted { addresses, announcement } => self.sighted(&addresses, &announcement),
-            Input::Listening { addresses, fell_back } => self.now_listening(addresses, fell_back),
+            Input::Listening(listening) => self.now_listening(listening),
             Input::Tick => {}
         }
         self.handle_timeouts();

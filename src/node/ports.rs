@@ -46,15 +46,36 @@ pub enum Input<'a> {
         /// What it said.
         announcement: Announcement,
     },
-    /// The sockets are bound: where this node can be reached.
-    Listening {
-        /// Local addresses with the real port.
-        addresses: Vec<SocketAddr>,
-        /// Set when the wanted default port was busy and a free one was taken.
-        fell_back: bool,
-    },
+    /// The sockets are bound, or something about them has changed.
+    Listening(Listening),
     /// Time passed: something in [`super::core::Core::deadline`] may be due.
     Tick,
+}
+
+/// Where this node can be reached, and how well.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listening {
+    /// Local addresses with the real port.
+    pub addresses: Vec<SocketAddr>,
+    /// Set when the wanted default port was busy and a free one was taken.
+    pub fell_back: bool,
+    /// What the kernel does for the socket.
+    pub offload: Offload,
+}
+
+/// How many datagrams the kernel takes or gives at once; 1: it cannot do that, or its driver cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offload {
+    /// In one call that sends (GSO).
+    pub send_segments: usize,
+    /// In one buffer that was received (GRO).
+    pub receive_segments: usize,
+}
+
+impl Default for Offload {
+    fn default() -> Self {
+        Self { send_segments: 1, receive_segments: 1 }
+    }
 }
 
 /// The core wants something. Datagrams are fetched apart, through `Core::poll_transmit`.

@@ -242,7 +242,7 @@ impl Core {
         let connected: BTreeMap<NodeId, SocketAddr> =
             self.endpoint.peers().map(|peer| (peer.node, peer.address)).collect();
         let at: BTreeSet<SocketAddr> = connected.values().copied().collect();
-        let listening = &self.listening;
+        let listening = &self.listening.addresses;
         let attempts = self.reach.take_due(now, |address, whose| {
             let is_there = matches!(whose, Whose::Node(node) if connected.contains_key(node));
             is_there || at.contains(address) || listening.contains(address)

@@ -32,7 +32,7 @@ impl Core {
         let (mut missing, mut sighted) = (Vec::new(), 0);
         for peer in self.endpoint.peers() {
             let ip = peer.address.ip();
-            if !self.listening.iter().any(|own| is_neighbour(own.ip(), ip)) {
+            if !self.listening.addresses.iter().any(|own| is_neighbour(own.ip(), ip)) {
                 continue;
             }
             if is_sighted(ip) {

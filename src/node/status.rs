@@ -13,7 +13,7 @@ use super::core::{Core, Duty, Pending};
 use super::list::{List, ListJob};
 use super::member::SnapshotFact;
 use super::names::{self, Place, Wanted};
-use super::ports::{CallId, Ending, Output};
+use super::ports::{CallId, Ending, Listening, Output};
 use super::restore::{Restore, RestoreJob};
 use super::sighting::HINT;
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
@@ -65,8 +65,12 @@ impl Core {
             "site": self.setup.config.site,
             "role": member.map(|member| role_word(member.keys.role())),
             "vault": member.map(|member| member.keys.vault().hex()),
-            "listen": self.listening.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "port_fell_back": self.fell_back,
+            "listen": self.listening.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "port_fell_back": self.listening.fell_back,
+            "udp": {
+                "gso": self.listening.offload.send_segments > 1,
+                "gro": self.listening.offload.receive_segments > 1,
+            },
             "version": env!("CARGO_PKG_VERSION"),
             "members": member.map_or(0, |member| member.holders().len()),
             "peers": self.endpoint.peers().map(|peer| json!({
@@ -76,6 +80,9 @@ impl Core {
                 "rtt_us": peer.rtt.as_micros(),
                 "sent_bytes": peer.sent_bytes,
                 "received_bytes": peer.received_bytes,
+                "sent_packets": peer.sent_packets,
+                "lost_packets": peer.lost_packets,
+                "retransmitted_bytes": peer.retransmitted_bytes,
             })).collect::<Vec<_>>(),
             "folders": folders,
             "store": stats.map(|stats| json!({
@@ -387,18 +394,16 @@ impl Core {
     }
 
     /// The sockets are bound.
-    pub(super) fn now_listening(&mut self, addresses: Vec<SocketAddr>, fell_back: bool) {
-        let moved = !self.listening.is_empty() && self.listening != addresses;
-        let fell_back_before = self.fell_back;
-        (self.listening, self.fell_back) = (addresses, fell_back);
+    pub(super) fn now_listening(&mut self, listening: Listening) {
+        let before = core::mem::replace(&mut self.listening, listening);
         self.reach.listening_since.get_or_insert(self.now.time);
-        if moved {
+        if !before.addresses.is_empty() && before.addresses != self.listening.addresses {
             // Peers learn the new address from the first packet that comes from it: it goes at once.
             let now = self.now.time;
             self.endpoint.on_moved(now);
             self.reach.network_changed(now);
         }
-        if fell_back && !fell_back_before {
+        if self.listening.fell_back && !before.fell_back {
             self.note(Level::Warn, "network", "the usual port is busy; another one is used and announced");
         }
         self.describe_self();
@@ -419,7 +424,7 @@ impl Core {
 
     /// What mDNS shall say.
     pub(super) fn announce(&mut self) {
-        if self.loading.is_some() || self.listening.is_empty() {
+        if self.loading.is_some() || self.listening.addresses.is_empty() {
             return;
         }
         let day = self.day();
@@ -430,7 +435,7 @@ impl Core {
             (Some(_), false) => State::Member,
             (Some(_), true) => State::Inviting,
         };
-        let port = self.listening.first().map_or(0, SocketAddr::port);
+        let port = self.listening.addresses.first().map_or(0, SocketAddr::port);
         let instance = self.instance();
         let announcement = Announcement { instance, port, state, tag };
         self.outputs.push_back(Output::Announce(Some(announcement)));
@@ -439,14 +444,20 @@ impl Core {
     /// Writes a Describe entry if what it would say has changed; only when the own head is confirmed, or alone.
     pub(super) fn describe_self(&mut self) {
         let Some(member) = &self.member else { return };
-        if self.listening.is_empty() || !(member.confirmed || member.is_alone()) {
+        if self.listening.addresses.is_empty() || !(member.confirmed || member.is_alone()) {
             return;
         }
         let describe = Describe {
             name: self.own_name(),
             site: self.setup.config.site.clone(),
             capacity_bytes: self.setup.config.capacity_bytes.unwrap_or(u64::MAX),
-            addresses: self.listening.iter().take(crate::base::limits::ADDRESSES_MAX).copied().collect(),
+            addresses: self
+                .listening
+                .addresses
+                .iter()
+                .take(crate::base::limits::ADDRESSES_MAX)
+                .copied()
+                .collect(),
             version: env!("CARGO_PKG_VERSION").into(),
         };
         if member.view.describe(&member.node) != Some(&describe) {

@@ -249,7 +249,7 @@ const MINUTE: Span = Span::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::ports::Input;
+    use crate::node::ports::{Input, Listening};
     use crate::sim::disk::Fault;
 
     #[test]
@@ -365,7 +365,7 @@ mod tests {
         let before = told(&mut cluster, 0, "connected to");
         let address = std::net::SocketAddr::from(([10, 0, 0, 99], 7117));
         cluster.nodes[1].address = address;
-        cluster.give(1, Input::Listening { addresses: vec![address], fell_back: false });
+        cluster.give(1, Input::Listening(Listening { addresses: vec![address], ..Listening::default() }));
         cluster.run_until(Span::from_secs(1), |_| false);
         let status = cluster.ask(0, Call::Status, MINUTE).lines;
         let peers = status[0]["peers"].as_array().expect("peers are listed");

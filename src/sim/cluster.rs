@@ -20,7 +20,7 @@ use crate::base::units::{Moment, Span, Time, WallTime};
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
 use crate::node::core::{Core, Setup};
-use crate::node::ports::{CallId, Ending, FileReply, Input, Output};
+use crate::node::ports::{CallId, Ending, FileReply, Input, Listening, Output};
 use crate::store::disk::Disk;
 use crate::store::service::{Reply, Request, Service, StoreOptions};
 
@@ -151,7 +151,7 @@ impl Cluster {
         };
         let core = Core::new(seed, setup);
         node.running = Some(Running { core, service, replies: VecDeque::new(), flush_due: None });
-        let listening = Input::Listening { addresses: vec![node.address], fell_back: false };
+        let listening = Input::Listening(Listening { addresses: vec![node.address], ..Listening::default() });
         self.give(number, listening);
     }
 

@@ -9,7 +9,7 @@ use crate::node::ports::{CallId, Ending, FileReply, FileRequest};
 use crate::store::service::Reply;
 use smol::channel::unbounded;
 use smol::{LocalExecutor, Timer};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 
 /// Sends every datagram back, carries a call through all ports, and is endlessly busy if told so.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Machine for Parrot {
     fn handle(&mut self, moment: Moment, input: Input<'_>) {
         match input {
             Input::Datagram { from, bytes } => self.datagrams.push_back((from, bytes.to_vec())),
-            Input::Listening { addresses, fell_back: false } => self.listening = addresses,
+            Input::Listening(listening) => self.listening = listening.addresses,
             Input::Call { id, call: Call::Nodes } => {
                 self.call = Some(id);
                 self.outputs.push_back(Output::Store(Request::Flush { op: 5 }));
