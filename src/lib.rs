@@ -127,6 +127,7 @@ pub mod store {
     pub mod segment;
     pub mod service;
     pub mod sets;
+    mod soundness;
     pub mod walk;
 }
 
@@ -186,6 +187,7 @@ pub mod node {
     mod compare;
     pub mod config;
     pub mod config_keys;
+    pub mod confirm;
     mod content;
     pub mod core;
     pub mod drafts;
@@ -295,6 +297,8 @@ pub mod sim {
     pub mod disk;
     #[cfg(test)]
     mod duties;
+    #[cfg(test)]
+    mod feed_stories;
     mod file_answers;
     pub mod files;
     mod medium;

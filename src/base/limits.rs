@@ -377,8 +377,13 @@ const _: () = assert!(FEED_ENTRY_BYTES_MAX <= ENTRIES_PAGE_BYTES_MAX);
 pub const FETCH_CHUNKS_MAX: usize = 16;
 /// Of these, on their way to one peer.
 pub const FETCH_CHUNKS_PER_PEER_MAX: usize = 8;
-/// A chunk that a peer has not sent after this long is asked of the next one.
+/// What was asked of a peer that has sent nothing of it for this long is asked of the next one.
 pub const FETCH_TIMEOUT: Span = Span::from_secs(20);
+/// Bytes that a peer must send within that time to count as sending, in bytes: more than its acknowledgements and signs of
+/// life, and what a line of 7 kbit/s carries.
+pub const FETCH_PROGRESS_BYTES_MIN: u64 = 16 * 1024;
+/// A peer that has sent this many chunks which were asked of it later has passed one over: it is asked of the next one.
+pub const FETCH_PASSED_CHUNKS_MAX: usize = 32;
 /// Chunk reads for one peer that are on their way from the disk at once.
 pub const SERVE_CHUNKS_PER_PEER_MAX: usize = 4;
 /// Requested ids that one peer may have waiting here.
@@ -395,6 +400,9 @@ pub const WAIT_FOR_STALLED_MAX: Span = Span::from_secs(60);
 pub const KEEP_RETRY: Span = Span::from_secs(30);
 /// Init, join and recover are given up after this long without an end.
 pub const ENTER_TIME_MAX: Span = Span::from_secs(30);
+/// What would write an entry waits this long for a peer's word on the own feed: time to reach one after start, a handshake
+/// that is given up included.
+pub const CONFIRM_WAIT_MAX: Span = Span::from_secs(15);
 /// Folders of a vault.
 pub const FOLDERS_MAX: usize = 256;
 /// After start every folder is scanned this soon, so that what was interrupted is completed.
@@ -420,6 +428,8 @@ pub const LIST_BYTES_MAX: usize = 1024 * 1024;
 pub const READ_AHEAD_FILES: usize = 16;
 
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= FETCH_CHUNKS_MAX);
+const _: () = assert!(FETCH_PASSED_CHUNKS_MAX >= 2 * FETCH_CHUNKS_PER_PEER_MAX);
+const _: () = assert!(HANDSHAKE_TIME_MAX.as_micros() < CONFIRM_WAIT_MAX.as_micros());
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= SERVE_QUEUE_PER_PEER_MAX);
 
 // ---- duties (node/backup.rs, restore.rs, list.rs, verify.rs) ----

@@ -132,6 +132,10 @@ pub struct Remove {
     /// Its name, or at least six digits of its id.
     #[arg(value_name = "NODE")]
     pub node: String,
+    /// All other nodes are lost for good: none of them can confirm that this disk is up to date. Not to be used while one
+    /// of them is only switched off.
+    #[arg(long)]
+    pub alone: bool,
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,

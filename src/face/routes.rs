@@ -76,7 +76,7 @@ pub fn route(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Call,
     };
     match (method, name, argument) {
         ("GET", "nodes", None) => Ok(Call::Nodes),
-        ("DELETE", "nodes", Some(node)) => Ok(Call::Remove { node }),
+        ("DELETE", "nodes", Some(node)) => Ok(Call::Remove { node, alone: query.flag("alone")? }),
         ("GET", "folders", None) => Ok(Call::FolderList),
         ("DELETE", "folders", Some(name)) => Ok(Call::FolderRemove { name }),
         ("GET", "snapshots", None) => Ok(Call::Snapshots { name: query.value("folder") }),
@@ -146,7 +146,10 @@ pub fn request_of(call: &Call) -> Request {
             post("invite", &InviteBody { role: Some(role.to_owned()), wait: *wait })
         }
         Call::Nodes => get("nodes", &[]),
-        Call::Remove { node } => plain("DELETE", format!("nodes/{}", escape(node))),
+        Call::Remove { node, alone } => {
+            let flag = if *alone { "?alone=true" } else { "" };
+            plain("DELETE", format!("nodes/{}{flag}", escape(node)))
+        }
         Call::FolderAdd(folder) => post("folders", &folder_body(folder)),
         Call::FolderList => get("folders", &[]),
         Call::FolderRemove { name } => plain("DELETE", format!("folders/{}", escape(name))),
@@ -357,7 +360,8 @@ mod tests {
             Call::Invite { role: Role::Full, wait: true },
             Call::Invite { role: Role::Store, wait: false },
             Call::Nodes,
-            Call::Remove { node: "a/b ?#%".into() },
+            Call::Remove { node: "a/b ?#%".into(), alone: false },
+            Call::Remove { node: "attic".into(), alone: true },
             folder(b"/home/ada"),
             folder(b"/home/\xff"),
             Call::FolderList,

@@ -211,7 +211,7 @@ pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
             return Err(Fail::new("not_confirmed", "nothing was removed", "answer y, or give --yes"));
         }
     }
-    let (value, ending) = link.value(&Call::Remove { node: options.node })?;
+    let (value, ending) = link.value(&Call::Remove { node: options.node, alone: options.alone })?;
     out.both(&value, |value| {
         format!("{} ({}) is no member any more.\n", text(word(value, "name")), short(word(value, "removed")))
     })?;

@@ -94,6 +94,9 @@ impl Core {
     /// Somebody knows the code: admit it.
     pub(super) fn pair_requested(&mut self, ticket: u64, hello: &[u8], from: SocketAddr) {
         let Some(role) = self.entering.invitation.as_ref().map(|invitation| invitation.role) else { return };
+        if !self.may_append() {
+            return log::warn!("a joiner is not answered: this node may not write at present");
+        }
         let Ok((application, [])) = postcard::take_from_bytes::<Application>(hello) else { return };
         let node = author_of(&application.signing);
         let admit = Admit {
@@ -153,7 +156,7 @@ impl Core {
     }
 
     /// `remove`.
-    pub(super) fn call_remove(&mut self, id: CallId, wanted: &str) {
+    pub(super) fn call_remove(&mut self, id: CallId, wanted: &str, alone: bool) {
         let node = match self.find_node(wanted, false) {
             Ok(node) => node,
             Err(error) => return self.end_call(id, Err(error)),
@@ -177,6 +180,16 @@ impl Core {
             let message = format!("{name} was a member before this node, which cannot remove it");
             return self.end_call(id, Err(ApiError::new("refused", message, hint)));
         }
+        if alone && !self.may_append() {
+            if self.gossip.peers().next().is_some() {
+                let hint =
+                    "remove it without --alone; a device that is connected knows what this node has written";
+                let message = "nothing was changed: this node is not alone";
+                return self.end_call(id, Err(ApiError::new("not_alone", message, hint)));
+            }
+            self.begin_feed_alone();
+        }
+        let Some(member) = &self.member else { return };
         let heads = member.view.heads().into_iter().filter(|head| head.feed.node == node).collect();
         let value = json!({"removed": node.hex(), "name": name});
         let then = AfterAppend::Done { call: id, value };

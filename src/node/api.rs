@@ -55,6 +55,8 @@ pub enum Call {
     Remove {
         /// Its name or a prefix of its id.
         node: String,
+        /// All others are lost: no peer can tell what it knows of this node, whose feed is begun anew.
+        alone: bool,
     },
     /// A new folder.
     FolderAdd(FolderAdd),

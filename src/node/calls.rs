@@ -118,10 +118,11 @@ impl Core {
     }
 
     /// To whom each call goes.
-    fn dispatch(&mut self, id: CallId, call: Call) {
+    pub(super) fn dispatch(&mut self, id: CallId, call: Call) {
         if let Err(error) = self.check_allowed(&call) {
             return self.end_call(id, Err(error));
         }
+        let Some(call) = self.set_aside(id, call) else { return };
         match call {
             Call::Init { name, site } => self.call_init(id, name, site),
             Call::Join { code, peer, name, site } => self.call_join(id, &code, peer, (name, site)),
@@ -131,7 +132,7 @@ impl Core {
             }
             Call::Invite { role, wait } => self.call_invite(id, role, wait),
             Call::Nodes => self.call_nodes(id),
-            Call::Remove { node } => self.call_remove(id, &node),
+            Call::Remove { node, alone } => self.call_remove(id, &node, alone),
             Call::FolderAdd(add) => self.call_folder_add(id, add),
             Call::FolderList => self.call_folder_list(id),
             Call::FolderRemove { name } => self.call_folder_remove(id, &name),
@@ -145,38 +146,6 @@ impl Core {
             Call::ConfigGet { key } => self.call_config_get(id, key.as_deref()),
             Call::ConfigSet { key, value } => self.call_config_set(id, &key, &value),
         }
-    }
-
-    /// What a node must be for a call.
-    fn check_allowed(&self, call: &Call) -> Result<(), ApiError> {
-        let anybody = matches!(
-            call,
-            Call::Init { .. }
-                | Call::Join { .. }
-                | Call::Recover { .. }
-                | Call::Status
-                | Call::Log { .. }
-                | Call::ConfigGet { .. }
-                | Call::ConfigSet { .. }
-        );
-        let Some(member) = &self.member else {
-            return if anybody {
-                Ok(())
-            } else {
-                let hint = "run `nuthatch init` for a new vault, `nuthatch join` or `nuthatch recover` for an existing one";
-                Err(ApiError::new("not_member", "this node belongs to no vault yet", hint))
-            };
-        };
-        let any_member = anybody || matches!(call, Call::Nodes | Call::Verify { .. });
-        if !any_member && member.sealer.is_none() {
-            let hint = "run this on a full node";
-            return Err(ApiError::new(
-                "not_full",
-                "this node stores sealed chunks only and holds no key to read or change folders",
-                hint,
-            ));
-        }
-        Ok(())
     }
 
     /// A JSON piece.
@@ -226,6 +195,7 @@ impl Core {
         let running = self.calls.running.remove(&id);
         self.drop_duty(running.and_then(|running| running.duty));
         self.calls.early.retain(|(early, _)| *early != id);
+        self.confirming.dropped(id);
         self.entering_dropped(id);
     }
 
@@ -343,7 +313,7 @@ impl Core {
             let protection = self.protection_of(&fact);
             let line = json!({
                 "event": "protected", "folder": self.folder_name(&folder), "have": protection.have,
-                "wanted": protection.wanted, "pending": "no other device is reachable; the backup is kept here and copied when one is",
+                "wanted": protection.wanted, "pending": "no device that lacks it can be reached now; it is copied when one can",
             });
             self.stop_waiting(id, folder, line, Ending::Partial);
         }

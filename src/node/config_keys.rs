@@ -85,7 +85,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "node.capacity",
-        meaning: "How much of this node's disk the vault may fill, in bytes or with a unit.",
+        meaning: "How much of this node's disk the vault may fill, in bytes or with a unit; shown to the others, not enforced in this version.",
         default: "\"all\"",
         range: "\"all\" (as much as there is), or a size such as \"200GB\" or \"1.5TiB\"",
         read: |config, value| {

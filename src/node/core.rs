@@ -24,6 +24,7 @@ use super::bandwidth::Throttle;
 use super::boot::Loading;
 use super::calls::Calls;
 use super::config::Config;
+use super::confirm::Confirming;
 use super::duty::{op_of, Ask, Ops, Told};
 use super::enter::Entering;
 use super::folders::Folders;
@@ -101,6 +102,8 @@ pub struct Core {
     pub(super) folders: Folders,
     /// Init, join, recover and invite while they run.
     pub(super) entering: Entering,
+    /// Calls that wait until this node may write.
+    pub(super) confirming: Confirming,
     /// What happened lately.
     pub(super) activity: Activity,
     /// Ends the name under which mDNS announces this run.
@@ -176,6 +179,7 @@ impl Core {
             holding: Holding::default(),
             folders: Folders::default(),
             entering: Entering::default(),
+            confirming: Confirming::default(),
             activity: Activity::default(),
             instance_suffix: None,
             announced_day: 0,
@@ -233,6 +237,7 @@ impl Core {
             self.calls.deadline(),
             self.entering.deadline(),
             self.throttle.deadline(),
+            self.confirming.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -274,12 +279,16 @@ impl Core {
             self.endpoint.handle_timeout(now);
         }
         if self.source.deadline().is_some_and(|due| due <= now) {
+            for peer in self.endpoint.peers() {
+                self.source.heard(now, &peer.node, peer.received_bytes);
+            }
             self.source.handle_timeout(now);
         }
         if self.loading.is_some() {
             return;
         }
         self.entering_timeout();
+        self.confirming_timeout();
         self.announce_daily();
         self.reach_timeout();
         self.holding_timeout();
@@ -398,17 +407,6 @@ impl Core {
                 self.send(&peer, Lane::Interactive, &Message::Missing { ids });
             }
             SourceOutput::Send { peer, id, bytes } => self.send_chunk(&peer, id, bytes),
-        }
-    }
-
-    /// Sends a chunk, or keeps it until there is room.
-    fn send_chunk(&mut self, peer: &NodeId, id: crate::base::ids::ChunkId, bytes: Vec<u8>) {
-        match message::encode_chunk(&id, &bytes) {
-            Ok(encoded) => match self.endpoint.send(self.now.time, peer, Lane::Bulk, encoded) {
-                Ok(_) => self.source.sent(peer),
-                Err(_) => self.source.hold(peer, id, bytes),
-            },
-            Err(error) => log::error!("chunk {} cannot be sent: {error}", id.short()),
         }
     }
 

@@ -255,7 +255,14 @@ impl Core {
                     "start one of its other devices and name its address with --peer ADDR; check that the words are of this vault",
                 ));
             }
-            WayKind::Settling(_) if settled || is_late => self.way_recovered(),
+            WayKind::Settling(recovery) => {
+                let lost = recovery.replace.as_deref();
+                let complete = lost.is_none_or(|lost| self.is_all_known_of(lost));
+                let nobody_else = lost.is_some_and(|lost| self.is_last_but(lost));
+                if is_late || (complete && (settled || nobody_else)) {
+                    self.way_recovered(complete);
+                }
+            }
             WayKind::Recovered(_) if self.pending.is_empty() => self.way_told(),
             _ => {}
         }
@@ -281,6 +288,7 @@ impl Core {
         let Some(member) = &self.member else { return };
         let chain = member.view.admit_chain(&member.node);
         self.open_endpoint(chain);
+        self.confirming_begins();
         self.reach.recheck(self.now.time);
         self.holding.recheck(self.now.time);
         self.folders_begin();

@@ -173,7 +173,7 @@ impl Core {
     }
 
     /// What must hold of a new folder.
-    fn check_folder(&self, add: &FolderAdd) -> Result<(FolderKind, Copies), ApiError> {
+    pub(super) fn check_folder(&self, add: &FolderAdd) -> Result<(FolderKind, Copies), ApiError> {
         names::check_folder_name(&add.name)?;
         if add.kind != "backup" {
             return Err(ApiError::new(

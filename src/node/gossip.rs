@@ -13,7 +13,7 @@ use super::tell::wire_head;
 use crate::base::ids::{FeedId, NodeId, SnapshotId};
 use crate::base::limits::FEEDS_MAX;
 use crate::feed::entry::{decode, Begin, Body, FeedError, Head};
-use crate::feed::view::Applied;
+use crate::feed::view::{Applied, View};
 use crate::store::service::{Request, StoreError};
 use crate::wire::frame::Lane;
 use crate::wire::message::{FeedHead, Message};
@@ -63,6 +63,13 @@ pub struct Appended {
     then: AfterAppend,
 }
 
+impl PeerFeeds {
+    /// It says that it knows more of this node's own feed than is known here, and has not shown it.
+    pub(super) const fn is_ahead(&self) -> bool {
+        self.ahead
+    }
+}
+
 impl Gossip {
     /// A peer introduced itself.
     pub fn hello(&mut self, node: &NodeId, version: String, free_bytes: u64) {
@@ -76,6 +83,30 @@ impl Gossip {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         !self.peers.is_empty() && self.peers.values().all(|peer| peer.told && peer.asked.is_empty())
+    }
+
+    /// Whether anybody who is connected has told all that it has.
+    #[must_use]
+    pub fn has_anyone_told(&self) -> bool {
+        self.peers.values().any(|peer| peer.told)
+    }
+
+    /// Whether all that the connected peers say they have of a node's feeds is here. Of a feed whose writer is proven to
+    /// have signed two histories one may be longer there for ever.
+    #[must_use]
+    pub fn lacks_nothing_of(&self, node: &NodeId, view: &View) -> bool {
+        let is_here = |feed: &FeedId, length: u64| {
+            view.head(feed).is_some_and(|head| head.length >= length)
+                || view.forks().any(|fork| fork.feed == *feed)
+        };
+        self.peers.values().all(|peer| {
+            peer.told
+                && peer
+                    .lengths
+                    .iter()
+                    .filter(|(feed, _)| feed.node == *node)
+                    .all(|(feed, length)| is_here(feed, *length))
+        })
     }
 
     /// How far a peer's share of a snapshot has come, as it says: held, total.
@@ -149,22 +180,26 @@ impl Core {
         self.want_from(node);
     }
 
-    /// A peer has shown own entries that the disk did not have: this home was restored from an older state. A new feed
-    /// is begun, so that no two entries ever carry one number. (What a peer merely says of the own feed is no reason: a
-    /// new feed voids this node's receipts.)
-    fn begin_feed_anew(&mut self) {
+    /// Begins a new feed, so that no two entries ever carry one number: a peer has shown own entries that the disk did not
+    /// have (this home was restored from an older state), or nobody is left who could. What a peer merely says of the own
+    /// feed is no reason, for a new feed voids this node's receipts.
+    pub(super) fn begin_feed_anew(&mut self, why: &str) {
         let random = self.random();
         let Some(member) = &mut self.member else { return };
-        let Some(predecessor) = member.view.head(&member.own) else { return };
+        let predecessor = member.view.head(&member.own);
         member.own = FeedId { node: member.node, random };
-        self.note(
-            Level::Warn,
-            "feeds",
-            "this home is older than what other devices know of it (restored from an image?); a new feed is begun",
-        );
+        self.note(Level::Warn, "feeds", format!("{why}; a new feed is begun"));
         let settings = vec![(super::boot::setting::FEED.to_owned(), Some(random.to_vec()))];
-        self.append(Body::Begin(Begin { predecessor: Some(predecessor) }), settings, AfterAppend::Nothing);
+        self.append(Body::Begin(Begin { predecessor }), settings, AfterAppend::Nothing);
         self.holding.recheck(self.now.time);
+    }
+
+    /// Nobody is left who could tell whether this disk is up to date, says the owner. Of a new feed nobody knows more.
+    pub(super) fn begin_feed_alone(&mut self) {
+        self.begin_feed_anew("no other device is left that could tell whether this disk is up to date");
+        if let Some(member) = &mut self.member {
+            member.confirmed = true;
+        }
     }
 
     /// A peer has shown what it knows of this node: from now on snapshots may be published.
@@ -176,6 +211,7 @@ impl Core {
         }
         self.publish_drafts();
         self.describe_self();
+        self.confirming_timeout();
     }
 
     /// Asks a peer for what it has and this node lacks.
@@ -233,10 +269,13 @@ impl Core {
             }
         }
         if !fresh.is_empty() {
+            self.settling_goes_on();
             self.keep_entries(fresh, Some(*node), Vec::new(), AfterAppend::Nothing);
         }
         if is_own && shown {
-            self.begin_feed_anew();
+            self.begin_feed_anew(
+                "this home is older than what other devices know of it (restored from an image?)",
+            );
         }
         if confirmed {
             self.head_confirmed();

@@ -78,6 +78,8 @@ pub struct Membership {
     pub durable: BTreeMap<FeedId, Head>,
     /// A peer has shown that it knows no more of the own feed than the disk does.
     pub confirmed: bool,
+    /// It was the only member when it started: others can know of its feed only what was written since.
+    pub began_alone: bool,
     /// The disk did not take an own entry that is believed here already: nothing more is signed before a restart, for
     /// it would stand behind an entry that nobody else will ever see.
     pub stopped: bool,
@@ -101,6 +103,7 @@ impl Membership {
             own,
             durable: BTreeMap::new(),
             confirmed: false,
+            began_alone: false,
             stopped: false,
         }
     }

@@ -44,9 +44,8 @@ impl Core {
         names: (Option<String>, Option<String>),
     ) {
         if let (Some(_), None, Some(lost)) = (&self.member, &self.entering.way, &replace) {
-            let replaced = self.replace_later(words, lost);
-            return match replaced {
-                Ok(adopted) => self.recovered(call, &adopted),
+            return match self.check_replace_later(words) {
+                Ok(root) => self.replace_later(call, root, lost),
                 Err(error) => self.end_call(call, Err(error)),
             };
         }
@@ -112,19 +111,51 @@ impl Core {
         self.announce();
     }
 
-    /// The recovered node knows what the vault knows: it takes the lost node's place, if it should.
-    pub(super) fn way_recovered(&mut self) {
+    /// Entries still arrive: what waits for all of them is not late yet.
+    pub(super) fn settling_goes_on(&mut self) {
+        if let Some(way) = self.entering.way.as_mut().filter(|way| matches!(way.kind, WayKind::Settling(_))) {
+            way.until = self.now.time + ENTER_TIME_MAX;
+        }
+    }
+
+    /// Whether this node knows of the lost one all that anybody who is connected knows. Its removal names what stands of
+    /// its feeds: what were not here yet would be cut off for good. (If nobody else is left, this node knows most.)
+    pub(super) fn is_all_known_of(&self, lost: &str) -> bool {
+        let (Some(member), Ok(node)) = (&self.member, self.find_node(lost, true)) else { return true };
+        let told = self.gossip.has_anyone_told() && self.may_append();
+        (told || self.is_last_but(lost)) && self.gossip.lacks_nothing_of(&node, &member.view)
+    }
+
+    /// Whether this node and the lost one are all that is left of the vault: there is nobody to wait for.
+    pub(super) fn is_last_but(&self, lost: &str) -> bool {
+        let (Some(member), Ok(node)) = (&self.member, self.find_node(lost, true)) else { return false };
+        member.view.roster().members().all(|known| known.node == node || known.node == member.node)
+    }
+
+    /// The recovered node knows what the vault knows (of the lost node, all of it if `complete`): it takes the lost
+    /// node's place, if it should.
+    pub(super) fn way_recovered(&mut self, complete: bool) {
         let Some(way) = self.entering.way.take() else { return };
         let WayKind::Settling(recovery) = way.kind else { return };
         let mut adopted = Vec::new();
         if let Some(lost) = &recovery.replace {
-            match self.find_node(lost, true) {
-                Ok(node) => adopted = self.take_place_of(node, &recovery.root, recovery.feed),
+            if complete && self.is_last_but(lost) && !self.may_append() {
+                self.begin_feed_alone();
+            }
+            let replaced = if complete {
+                self.find_node(lost, true).map_err(|error| {
+                    let hint = "see `nuthatch nodes`, then run recover again with the right --replace";
+                    ApiError { hint: hint.into(), ..error }
+                })
+            } else {
+                Err(self.incomplete())
+            }
+            .and_then(|node| self.take_place_of(node, &recovery.root, recovery.feed));
+            match replaced {
+                Ok(names) => adopted = names,
                 Err(mut error) => {
                     error.message =
                         format!("this node is in the vault again, but has replaced none: {}", error.message);
-                    error.hint =
-                        "see `nuthatch nodes`, then run recover again with the right --replace".into();
                     self.end_call(way.call, Err(error));
                     return self.describe_self();
                 }
@@ -164,22 +195,55 @@ impl Core {
         }
     }
 
-    /// This node is a member already, and takes a lost node's place now.
-    fn replace_later(&mut self, words: &str, lost: &str) -> Result<Vec<String>, ApiError> {
+    /// Why a lost node cannot be replaced now.
+    fn incomplete(&self) -> ApiError {
+        let (message, hint) = if self.gossip.peers().next().is_some() {
+            (
+                "what the other devices know of the lost one has not arrived whole",
+                "run recover again with --replace when they can be reached well",
+            )
+        } else {
+            (
+                "no other device can be reached that knows what the lost one wrote last",
+                "start another device of the vault and run recover again with --replace; \
+                 if others are lost for good too, first run `nuthatch remove NODE --alone` for each of them",
+            )
+        };
+        ApiError::new("incomplete", message, hint)
+    }
+
+    /// This node is a member already: are these the words of its vault?
+    fn check_replace_later(&self, words: &str) -> Result<RootSecret, ApiError> {
         let root = read_phrase(words)?;
         let fits =
             |member: &Membership| member.keys.vault() == root.vault() && member.keys.role() == Role::Full;
-        if !self.member.as_ref().is_some_and(fits) {
-            return self.check_outside().map(|()| Vec::new());
+        if self.member.as_ref().is_some_and(fits) {
+            Ok(root)
+        } else {
+            Err(self.check_outside().err().unwrap_or_else(|| {
+                ApiError::new("bad_phrase", "these words are of another vault", "use those of this one")
+            }))
         }
-        let lost = self.find_node(lost, true)?;
-        let feed = self.root_feed(&root);
-        Ok(self.take_place_of(lost, &root, feed))
     }
 
-    /// Removes the lost node in the root's name and adopts its folders.
-    fn take_place_of(&mut self, lost: NodeId, root: &RootSecret, feed: FeedId) -> Vec<String> {
-        let Some(member) = &mut self.member else { return Vec::new() };
+    /// This node is a member already, and takes a lost node's place as soon as it knows all of it.
+    fn replace_later(&mut self, call: CallId, root: RootSecret, lost: &str) {
+        let feed = self.root_feed(&root);
+        let replace = Some(lost.to_owned());
+        self.way_begins(
+            call,
+            WayKind::Settling(Box::new(Recovery { root, feed, admit: Vec::new(), replace })),
+        );
+    }
+
+    /// Removes the lost node in the root's name and adopts its folders; their names.
+    fn take_place_of(
+        &mut self,
+        lost: NodeId,
+        root: &RootSecret,
+        feed: FeedId,
+    ) -> Result<Vec<String>, ApiError> {
+        let Some(member) = &mut self.member else { return Ok(Vec::new()) };
         let folders = super::folders::folders_of(member, &lost);
         let heads = member.view.heads().into_iter().filter(|head| head.feed.node == lost).collect();
         let head = member.view.head(&feed);
@@ -187,19 +251,24 @@ impl Core {
             head.map_or((0, EntryHash::from_bytes([0; 32])), |head| (head.length, head.hash));
         let body = Body::Remove(Remove { node: lost, heads });
         let entry = Entry { feed, sequence, previous, wall: self.now.wall, body };
-        match sign(&entry, &root.signing_key())
+        let signed = sign(&entry, &root.signing_key())
             .and_then(|bytes| member.view.apply(&bytes).map(|applied| (applied, bytes)))
-        {
-            Ok(signed) => self.keep_entries(vec![signed], None, Vec::new(), AfterAppend::Nothing),
-            Err(error) => {
-                self.note(Level::Error, "members", format!("the lost node was not removed: {error}"))
+            .map_err(|error| {
+                ApiError::new(
+                    "refused",
+                    format!("the lost node was not removed: {error}"),
+                    "see `nuthatch log`",
+                )
+            })?;
+        self.keep_entries(vec![signed], None, Vec::new(), AfterAppend::Nothing);
+        let mut names = Vec::new();
+        for (entry, text, _) in folders {
+            if self.append_folder(entry.folder, entry.kind, entry.copies, &text, false, AfterAppend::Nothing)
+            {
+                names.push(text.name);
             }
         }
-        let names = folders.iter().map(|(_, text, _)| text.name.clone()).collect();
-        for (entry, text, _) in folders {
-            self.append_folder(entry.folder, entry.kind, entry.copies, &text, false, AfterAppend::Nothing);
-        }
-        names
+        Ok(names)
     }
 
     /// A new feed of the vault's root.

@@ -258,7 +258,12 @@ impl Source {
         self.serve(peer);
     }
 
-    /// Something may be due.
+    /// So many bytes have come from a peer in all.
+    pub fn heard(&mut self, now: Time, peer: &NodeId, received_bytes: u64) {
+        self.fetch.heard(now, peer, received_bytes);
+    }
+
+    /// Something may be due. Tell [`Source::heard`] of every peer first.
     pub fn handle_timeout(&mut self, now: Time) {
         self.fetch.handle_timeout(now);
         self.pump(now);

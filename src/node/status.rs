@@ -443,10 +443,10 @@ impl Core {
 
     /// Writes a Describe entry if what it would say has changed; only when the own head is confirmed, or alone.
     pub(super) fn describe_self(&mut self) {
-        let Some(member) = &self.member else { return };
-        if self.listening.addresses.is_empty() || !(member.confirmed || member.is_alone()) {
+        if self.listening.addresses.is_empty() || !self.may_append() {
             return;
         }
+        let Some(member) = &self.member else { return };
         let describe = Describe {
             name: self.own_name(),
             site: self.setup.config.site.clone(),

@@ -3,12 +3,12 @@
 
 use super::core::{Core, Pending};
 use super::gossip::{PeerFeeds, FEEDS_ASKED_MAX};
-use crate::base::ids::{FeedId, NodeId};
+use crate::base::ids::{ChunkId, FeedId, NodeId};
 use crate::base::limits::{FEED_ENTRIES_MESSAGE_BYTES_MAX, HEADS_PER_MESSAGE_MAX};
 use crate::feed::entry::Head;
 use crate::store::service::{Reply, Request};
 use crate::wire::frame::Lane;
-use crate::wire::message::{FeedHead, Message};
+use crate::wire::message::{encode_chunk, FeedHead, Message};
 
 impl Core {
     /// A session stands: greet, and tell all heads.
@@ -94,6 +94,17 @@ impl Core {
             peer.unanswered.insert(feed, from);
         } else if let Some((feed, from)) = peer.unanswered.pop_first() {
             self.peer_wants(node, feed, from);
+        }
+    }
+
+    /// Sends a chunk, or keeps it until there is room.
+    pub(super) fn send_chunk(&mut self, peer: &NodeId, id: ChunkId, bytes: Vec<u8>) {
+        match encode_chunk(&id, &bytes) {
+            Ok(encoded) => match self.endpoint.send(self.now.time, peer, Lane::Bulk, encoded) {
+                Ok(_) => self.source.sent(peer),
+                Err(_) => self.source.hold(peer, id, bytes),
+            },
+            Err(error) => log::error!("chunk {} cannot be sent: {error}", id.short()),
         }
     }
 }

@@ -3,9 +3,12 @@
 //! ```text
 //!   want ---> Queued ---ask---> Asked(peer) ---chunk---> gone (the caller has it)
 //!                ^                  |
-//!                |   missing, timeout, peer down
+//!                |   missing, peer silent or down, passed over
 //!                +--- another peer -+--- no peer left ---> Failed (told once, gone)
 //! ```
+//!
+//! How long a chunk may take depends on the line, so no chunk has a time of its own: a peer may take as long as it needs while
+//! bytes of it go on arriving, and is given up when it has been silent for [`FETCH_TIMEOUT`].
 //!
 //! Knows no peer's address and no disk: it emits [`Order`]s. A slow peer has its window full and gets less; a peer
 //! that lacks a chunk costs one round trip. Bounded by [`FETCH_CHUNKS_MAX`] and [`FETCH_CHUNKS_PER_PEER_MAX`];
@@ -14,7 +17,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::base::ids::{ChunkId, NodeId};
-use crate::base::limits::{FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_TIMEOUT};
+use crate::base::limits::{
+    FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_PASSED_CHUNKS_MAX, FETCH_PROGRESS_BYTES_MIN,
+    FETCH_TIMEOUT,
+};
 use crate::base::units::{Span, Time};
 
 /// What is to be done.
@@ -56,8 +62,19 @@ struct Want {
     preferred: Option<NodeId>,
     /// Who said that it lacks it, or let it time out.
     tried: BTreeSet<NodeId>,
-    /// Whom it was asked of, and until when it may take.
-    asked: Option<(NodeId, Time)>,
+    /// Whom it was asked of.
+    asked: Option<Asked>,
+}
+
+/// One request on its way.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// Whom.
+    peer: NodeId,
+    /// When.
+    at: Time,
+    /// Chunks that had come from the peer by then.
+    after: usize,
 }
 
 /// What one peer is busy with.
@@ -67,6 +84,12 @@ struct Load {
     asked_count: usize,
     /// Smoothed time from asking to having, for choosing the faster one.
     smoothed: Span,
+    /// When something of what was asked last came, or was first asked for.
+    heard: Time,
+    /// Bytes that had come from it in all by then, as far as is known.
+    heard_bytes: u64,
+    /// Chunks that came from it.
+    arrived_count: usize,
 }
 
 impl Fetch {
@@ -99,7 +122,7 @@ impl Fetch {
         let lost: Vec<ChunkId> = self
             .wants
             .iter()
-            .filter(|(_, want)| want.asked.is_some_and(|(asked, _)| asked == *peer))
+            .filter(|(_, want)| want.asked.is_some_and(|asked| asked.peer == *peer))
             .map(|(id, _)| *id)
             .collect();
         for id in lost {
@@ -107,38 +130,64 @@ impl Fetch {
         }
     }
 
+    /// So many bytes have come from a peer in all: if there are more than a while ago, it is at work.
+    pub fn heard(&mut self, now: Time, peer: &NodeId, received_bytes: u64) {
+        let Some(load) = self.peers.get_mut(peer) else { return };
+        if received_bytes >= load.heard_bytes.saturating_add(FETCH_PROGRESS_BYTES_MIN) {
+            (load.heard, load.heard_bytes) = (now, received_bytes);
+        }
+    }
+
     /// A chunk came from a peer and is right. True if it was wanted (by whomever it was asked).
     pub fn arrived(&mut self, now: Time, peer: &NodeId, id: &ChunkId) -> bool {
         let Some(want) = self.wants.remove(id) else { return false };
-        match want.asked {
-            Some((asked, until)) => {
-                self.release(&asked);
-                if let (true, Some(load)) = (asked == *peer, self.peers.get_mut(peer)) {
-                    let took = now.since(until - FETCH_TIMEOUT);
-                    load.smoothed = (load.smoothed.times(7) + took).part(8);
-                }
+        if let Some(load) = self.peers.get_mut(peer) {
+            load.heard = now;
+            load.arrived_count = load.arrived_count.wrapping_add(1);
+            if let Some(asked) = want.asked.filter(|asked| asked.peer == *peer) {
+                load.smoothed = (load.smoothed.times(7) + now.since(asked.at)).part(8);
             }
+        }
+        match want.asked {
+            Some(asked) => self.release(&asked.peer),
             None => self.queue.retain(|queued| queued != id),
         }
+        self.pass_over(peer);
         true
+    }
+
+    /// What a peer has left out, while it sent much that was asked of it later, is asked of others.
+    fn pass_over(&mut self, peer: &NodeId) {
+        let Some(count) = self.peers.get(peer).map(|load| load.arrived_count) else { return };
+        let is_left_out =
+            |asked: &Asked| asked.peer == *peer && count.wrapping_sub(asked.after) > FETCH_PASSED_CHUNKS_MAX;
+        let left_out: Vec<ChunkId> = self
+            .wants
+            .iter()
+            .filter(|(_, want)| want.asked.as_ref().is_some_and(is_left_out))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in left_out {
+            self.requeue(&id, true);
+        }
     }
 
     /// A peer said that it has none of these.
     pub fn missing(&mut self, peer: &NodeId, ids: &[ChunkId]) {
         for id in ids {
             let asked = self.wants.get(id).and_then(|want| want.asked);
-            if asked.is_some_and(|(asked, _)| asked == *peer) {
+            if asked.is_some_and(|asked| asked.peer == *peer) {
                 self.requeue(id, true);
             }
         }
     }
 
-    /// What was asked too long ago is asked of others.
+    /// What was asked of a peer that has become silent is asked of others. Tell [`Fetch::heard`] first.
     pub fn handle_timeout(&mut self, now: Time) {
         let late: Vec<ChunkId> = self
             .wants
             .iter()
-            .filter(|(_, want)| want.asked.is_some_and(|(_, until)| until <= now))
+            .filter(|(_, want)| want.asked.is_some_and(|asked| self.is_silent(&asked.peer, now)))
             .map(|(id, _)| *id)
             .collect();
         for id in late {
@@ -149,7 +198,13 @@ impl Fetch {
     /// When [`Fetch::handle_timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.wants.values().filter_map(|want| want.asked).map(|(_, until)| until).min()
+        let busy = self.peers.values().filter(|load| load.asked_count > 0);
+        busy.map(|load| load.heard + FETCH_TIMEOUT).min()
+    }
+
+    /// Whether nothing has come from a peer for too long.
+    fn is_silent(&self, peer: &NodeId, now: Time) -> bool {
+        self.peers.get(peer).is_none_or(|load| load.heard + FETCH_TIMEOUT <= now)
     }
 
     /// The next thing to do; drained to None after each change.
@@ -166,7 +221,7 @@ impl Fetch {
             }
             match self.choose(&id, order.as_ref().map(|(peer, _)| *peer)) {
                 Choice::Peer(peer) => {
-                    self.mark(&id, peer, now + FETCH_TIMEOUT);
+                    self.mark(&id, peer, now);
                     order.get_or_insert((peer, Vec::new())).1.push(id);
                 }
                 Choice::Later => skipped.push_back(id),
@@ -189,12 +244,17 @@ impl Fetch {
     }
 
     /// Notes that `id` was asked of `peer`.
-    fn mark(&mut self, id: &ChunkId, peer: NodeId, until: Time) {
-        if let Some(want) = self.wants.get_mut(id) {
-            want.asked = Some((peer, until));
-        }
+    fn mark(&mut self, id: &ChunkId, peer: NodeId, now: Time) {
+        let mut after = 0;
         if let Some(load) = self.peers.get_mut(&peer) {
+            if load.asked_count == 0 {
+                load.heard = now;
+            }
             load.asked_count += 1;
+            after = load.arrived_count;
+        }
+        if let Some(want) = self.wants.get_mut(id) {
+            want.asked = Some(Asked { peer, at: now, after });
         }
         self.asked_count += 1;
     }
@@ -222,7 +282,7 @@ impl Fetch {
     /// Back into the queue, in front; with `tried` the peer it was asked of is not asked again.
     fn requeue(&mut self, id: &ChunkId, tried: bool) {
         let Some(want) = self.wants.get_mut(id) else { return };
-        let Some((peer, _)) = want.asked.take() else { return };
+        let Some(Asked { peer, .. }) = want.asked.take() else { return };
         if tried {
             want.tried.insert(peer);
         }
@@ -320,5 +380,54 @@ mod tests {
         fetch.handle_timeout(due);
         assert_eq!(drain(&mut fetch, due), [Order::Failed { id: chunk(1) }]);
         assert_eq!(fetch.deadline(), None);
+    }
+
+    #[test]
+    fn a_slow_peer_may_take_as_long_as_its_bytes_go_on_arriving() {
+        let mut fetch = Fetch::default();
+        fetch.peer_up(node(1));
+        for number in 0..8 {
+            fetch.want(chunk(number), None);
+        }
+        let mut now = Time::ZERO;
+        assert_eq!(drain(&mut fetch, now).len(), 1);
+        // A line of 100 kbit/s: the eight chunks take three minutes.
+        for (number, bytes) in (0..8).zip((1..).map(|chunks| chunks * 256 * 1024)) {
+            now = now + Span::from_secs(19);
+            fetch.heard(now, &node(1), bytes);
+            fetch.handle_timeout(now);
+            assert_eq!(drain(&mut fetch, now), [], "nothing is given up");
+            now = now + Span::from_secs(2);
+            assert!(fetch.arrived(now, &node(1), &chunk(number)));
+        }
+        assert_eq!(fetch.deadline(), None);
+    }
+
+    #[test]
+    fn signs_of_life_are_no_chunks() {
+        let mut fetch = Fetch::default();
+        fetch.peer_up(node(1));
+        fetch.want(chunk(1), None);
+        drain(&mut fetch, Time::ZERO);
+        let due = fetch.deadline().unwrap();
+        fetch.heard(due, &node(1), FETCH_PROGRESS_BYTES_MIN - 1);
+        fetch.handle_timeout(due);
+        assert_eq!(drain(&mut fetch, due), [Order::Failed { id: chunk(1) }]);
+    }
+
+    #[test]
+    fn a_chunk_that_a_busy_peer_passes_over_is_asked_of_another() {
+        let mut fetch = Fetch::default();
+        fetch.peer_up(node(1));
+        fetch.want(chunk(255), None);
+        drain(&mut fetch, Time::ZERO);
+        fetch.peer_up(node(2));
+        for number in 0..=u8::try_from(FETCH_PASSED_CHUNKS_MAX).unwrap() {
+            fetch.want(chunk(number), Some(node(1)));
+            let asked = drain(&mut fetch, Time::ZERO);
+            assert_eq!(asked, [Order::Ask { peer: node(1), ids: vec![chunk(number)] }]);
+            assert!(fetch.arrived(Time::ZERO, &node(1), &chunk(number)));
+        }
+        assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(2), ids: vec![chunk(255)] }]);
     }
 }

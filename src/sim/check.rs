@@ -58,7 +58,7 @@ pub fn play(story: Story) {
 }
 
 /// Weather that goes with a seed: from a cable to a bad Wi-Fi.
-fn weather(seed: u64) -> Weather {
+pub(super) fn weather(seed: u64) -> Weather {
     Weather {
         loss_per_mille: (seed % 5) * 20,
         double_per_mille: (seed % 3) * 10,
@@ -68,14 +68,14 @@ fn weather(seed: u64) -> Weather {
 }
 
 /// The first node makes a vault; the words.
-fn found(cluster: &mut Cluster) -> String {
+pub(super) fn found(cluster: &mut Cluster) -> String {
     let answer = cluster.ask(0, Call::Init { name: None, site: None }, MINUTE);
     let words = answer.lines.first().and_then(|line| line["recovery_phrase"].as_str());
     words.expect("init tells the words").to_owned()
 }
 
 /// A node joins by a code of the first.
-fn join(cluster: &mut Cluster, number: usize, role: Role) {
+pub(super) fn join(cluster: &mut Cluster, number: usize, role: Role) {
     let invitation = cluster.call(0, Call::Invite { role, wait: true });
     assert!(cluster.run_until(MINUTE, |cluster| !cluster.answer(0, invitation).lines.is_empty()));
     let code = text(&cluster.answer(0, invitation).lines[0], "code").replace(' ', "");
@@ -85,7 +85,7 @@ fn join(cluster: &mut Cluster, number: usize, role: Role) {
 }
 
 /// Fills the owner's files: small and large, some equal.
-fn fill(cluster: &mut Cluster, count: u64) -> Expected {
+pub(super) fn fill(cluster: &mut Cluster, count: u64) -> Expected {
     let mut expected = Expected::new();
     for number in 0..count {
         let size = match cluster.rng.next_u64() % 8 {
@@ -104,7 +104,7 @@ fn fill(cluster: &mut Cluster, count: u64) -> Expected {
 }
 
 /// The first node backs its files up from now on.
-fn add_folder(cluster: &mut Cluster) {
+pub(super) fn add_folder(cluster: &mut Cluster) {
     let add = FolderAdd {
         name: "family".into(),
         directory: ROOT.to_vec(),
@@ -144,7 +144,7 @@ fn trouble(cluster: &mut Cluster, count: u64) {
 }
 
 /// Backs up until it is protected, however often the answer is "partly".
-fn back_up(cluster: &mut Cluster) -> Answer {
+pub(super) fn back_up(cluster: &mut Cluster) -> Answer {
     let mut answer =
         cluster.ask(0, Call::Backup { name: Some("family".into()), wait: true }, MINUTE.times(10));
     for _ in 0..5 {
@@ -158,7 +158,7 @@ fn back_up(cluster: &mut Cluster) -> Answer {
 }
 
 /// The last line must say that all copies are there.
-fn assert_protected(lines: &[Value]) {
+pub(super) fn assert_protected(lines: &[Value]) {
     let last = lines.iter().rev().find(|line| line["event"] == "protected").expect("protection is told");
     assert_eq!((&last["have"], &last["wanted"]), (&Value::from(3), &Value::from(3)));
 }
@@ -239,12 +239,26 @@ fn unpack(mut bytes: &[u8]) -> Expected {
 }
 
 /// A text field of a JSON line.
-fn text(line: &Value, key: &str) -> String {
+pub(super) fn text(line: &Value, key: &str) -> String {
     line[key].as_str().unwrap_or_else(|| panic!("{key} is a text in {line}")).to_owned()
 }
 
+/// Three nodes, the first with a folder that is protected.
+#[cfg(test)]
+pub(super) fn household(seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(seed, 3, weather(0));
+    found(&mut cluster);
+    for number in 1..3 {
+        join(&mut cluster, number, Role::Store);
+    }
+    fill(&mut cluster, 3);
+    add_folder(&mut cluster);
+    assert_protected(&back_up(&mut cluster).lines);
+    cluster
+}
+
 /// A minute of virtual time.
-const MINUTE: Span = Span::from_secs(60);
+pub(super) const MINUTE: Span = Span::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -262,19 +276,6 @@ mod tests {
         for seed in seeds {
             play(Story { seed, nodes: 5, files: 24, troubles: seed % 4 });
         }
-    }
-
-    /// Three nodes, the first with a folder that is protected.
-    fn household(seed: u64) -> Cluster {
-        let mut cluster = Cluster::new(seed, 3, weather(0));
-        found(&mut cluster);
-        for number in 1..3 {
-            join(&mut cluster, number, Role::Store);
-        }
-        fill(&mut cluster, 3);
-        add_folder(&mut cluster);
-        assert_protected(&back_up(&mut cluster).lines);
-        cluster
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
 use crate::node::core::{Core, Setup};
 use crate::node::ports::{CallId, Ending, FileReply, Input, Listening, Output};
+use crate::peer::discovery::Announcement;
 use crate::store::disk::Disk;
 use crate::store::service::{Reply, Request, Service, StoreOptions};
 
@@ -44,6 +45,12 @@ pub struct Cluster {
 pub struct SimNode {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Another address of the same node, as of a second interface.
+    pub second_address: Option<SocketAddr>,
+    /// At which of its own addresses each peer talks to it: answers come from there.
+    met_at: BTreeMap<SocketAddr, SocketAddr>,
+    /// What it announces on the network.
+    pub announced: Option<Announcement>,
     /// Its disk, which survives it.
     pub disk: Arc<SimDisk>,
     /// The files of its owner.
@@ -108,6 +115,9 @@ impl Cluster {
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, host), 7117));
         self.nodes.push(SimNode {
             address,
+            second_address: None,
+            met_at: BTreeMap::new(),
+            announced: None,
             disk: Arc::new(SimDisk::new(1 << 40)),
             files: FakeFiles::default(),
             running: None,
@@ -171,6 +181,16 @@ impl Cluster {
         self.net.cut(far);
     }
 
+    /// One node sees what another announces, at all of its addresses.
+    pub fn sight(&mut self, number: usize, other: usize) {
+        let seen = &self.nodes[other];
+        let addresses: Vec<SocketAddr> =
+            [Some(seen.address), seen.second_address].into_iter().flatten().collect();
+        if let Some(announcement) = seen.announced.clone() {
+            self.give(number, Input::Sighted { addresses, announcement });
+        }
+    }
+
     /// Calls a node's API.
     pub fn call(&mut self, number: usize, call: Call) -> CallId {
         self.call_count += 1;
@@ -226,7 +246,9 @@ impl Cluster {
         let Some(due) = due else { return false };
         self.now = self.now.max(due.min(end));
         while let Some((to, from, mut bytes)) = self.net.arrived(self.now) {
-            if let Some(number) = self.nodes.iter().position(|node| node.address == to) {
+            let is_at = |node: &SimNode| node.address == to || node.second_address == Some(to);
+            if let Some(number) = self.nodes.iter().position(is_at) {
+                self.nodes[number].met_at.insert(from, to);
                 self.give(number, Input::Datagram { from, bytes: &mut bytes });
             }
         }
@@ -292,7 +314,10 @@ impl Cluster {
         let Some(running) = &mut node.running else { return };
         while let Some(transmit) = running.core.poll_transmit(moment, &mut buffer) {
             for datagram in transmit.datagrams(&buffer) {
-                self.net.send(moment.time, &mut self.rng, node.address, transmit.to, datagram);
+                let met_at = node.met_at.get(&transmit.to).copied();
+                let is_own = |at: &SocketAddr| *at == node.address || node.second_address == Some(*at);
+                let from = met_at.filter(is_own).unwrap_or(node.address);
+                self.net.send(moment.time, &mut self.rng, from, transmit.to, datagram);
             }
         }
     }
@@ -323,7 +348,8 @@ impl Cluster {
                     answer.end = Some(result);
                 }
             }
-            Output::Announce(_) | Output::SaveConfig(_) | Output::Restart => {}
+            Output::Announce(announced) => node.announced = announced,
+            Output::SaveConfig(_) | Output::Restart => {}
         }
     }
 

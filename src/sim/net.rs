@@ -3,7 +3,7 @@
 //! Everything is drawn from one generator, so that a seed is a run.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
@@ -46,17 +46,31 @@ pub struct Net {
     flying: BinaryHeap<Reverse<Flying>>,
     /// How bad it is.
     pub weather: Weather,
+    /// What each direction between two addresses carries, in bytes a second; None: as much as is sent.
+    pub line_bytes_per_second: Option<u64>,
+    /// When each direction has carried what waits for it.
+    lines: BTreeMap<(SocketAddr, SocketAddr), Time>,
     /// Addresses on the far side of a cut: they hear only each other.
     far: BTreeSet<SocketAddr>,
     /// Datagrams sent so far.
     sent_count: u64,
+    /// Their bytes.
+    sent_bytes: u64,
 }
 
 impl Net {
     /// A network with this weather.
     #[must_use]
     pub fn new(weather: Weather) -> Self {
-        Self { flying: BinaryHeap::new(), weather, far: BTreeSet::new(), sent_count: 0 }
+        Self {
+            flying: BinaryHeap::new(),
+            weather,
+            line_bytes_per_second: None,
+            lines: BTreeMap::new(),
+            far: BTreeSet::new(),
+            sent_count: 0,
+            sent_bytes: 0,
+        }
     }
 
     /// Puts these addresses on the far side of a cut; an empty set heals it.
@@ -73,8 +87,10 @@ impl Net {
                 continue;
             }
             let jitter = rng.next_u64() % (weather.jitter.as_micros() + 1);
-            let due = now + weather.delay + Span::from_micros(jitter);
+            let Some(sent) = self.carry(now, (from, to), bytes.len()) else { continue };
+            let due = sent + weather.delay + Span::from_micros(jitter);
             self.sent_count += 1;
+            self.sent_bytes += u64::try_from(bytes.len()).unwrap_or(0);
             self.flying.push(Reverse(Flying {
                 due,
                 number: self.sent_count,
@@ -83,6 +99,19 @@ impl Net {
                 bytes: bytes.to_vec(),
             }));
         }
+    }
+
+    /// When a line has carried a datagram behind those that wait already; None when too many wait.
+    fn carry(&mut self, now: Time, line: (SocketAddr, SocketAddr), bytes: usize) -> Option<Time> {
+        let Some(rate) = self.line_bytes_per_second else { return Some(now) };
+        let free = self.lines.get(&line).copied().unwrap_or(now).max(now);
+        if free.since(now) > LINE_QUEUE_MAX {
+            return None;
+        }
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let sent = free + Span::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1));
+        self.lines.insert(line, sent);
+        Some(sent)
     }
 
     /// When the next datagram arrives.
@@ -102,9 +131,18 @@ impl Net {
         None
     }
 
+    /// Bytes sent so far, counted likewise.
+    #[must_use]
+    pub const fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
     /// Datagrams sent so far, those that were lost on the way not counted.
     #[must_use]
     pub const fn sent_count(&self) -> u64 {
         self.sent_count
     }
 }
+
+/// A line loses what would have to wait for longer.
+const LINE_QUEUE_MAX: Span = Span::from_millis(500);

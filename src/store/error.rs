@@ -97,7 +97,9 @@ impl fmt::Display for StoreError {
             ),
             Self::Corrupt { name, reason } => write!(
                 formatter,
-                "`{name}` is damaged ({reason}); move the data home aside and use `nuthatch recover`"
+                "`{name}` is damaged ({reason}) and was left as it is. Look at the health of this disk and keep a copy of the data home; \
+                 then put back a copy of the home that you may have, or, in an empty home, use `nuthatch recover` (for a store \
+                 node `nuthatch join`): the other devices have what was protected"
             ),
             Self::Behind { sequence } => write!(
                 formatter,

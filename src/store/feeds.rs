@@ -11,6 +11,7 @@ use redb::{Database, Durability, TableDefinition, WriteTransaction};
 use super::disk::{Disk, DiskError, DiskErrorKind, RedbFile};
 use super::error::StoreError;
 use super::segment::FORMAT;
+use super::soundness;
 use crate::base::ids::{FeedId, NodeId};
 use crate::base::limits::{
     ENTRIES_PAGE_BYTES_MAX, FEED_ENTRY_BYTES_MAX, SETTING_NAME_BYTES_MAX, SETTING_VALUE_BYTES_MAX,
@@ -69,11 +70,7 @@ impl Feeds {
             drop(aside);
             put_in_place(&*disk)?;
         }
-        let mut database = open_database(&disk, STATE_NAME)?;
-        // redb checks checksums only here; a damaged page that it meets later it takes for its own mistake.
-        if !database.check_integrity().map_err(failure)? {
-            log::warn!("`{STATE_NAME}` was damaged and could be repaired; look at the health of this disk");
-        }
+        let database = open_checked(&disk)?;
         let format = {
             let transaction = database.begin_read().map_err(failure)?;
             let about = transaction.open_table(ABOUT).map_err(failure)?;
@@ -207,7 +204,7 @@ impl Feeds {
                 // What reads as written may be lost, and redb repairs in place: it must not build on that.
                 self.replace()?;
             }
-            self.database = Some(open_database(&self.disk, STATE_NAME)?);
+            self.database = Some(open_checked(&self.disk)?);
         }
         self.database.as_ref().ok_or_else(|| corrupt("it could not be opened again"))
     }
@@ -233,6 +230,13 @@ impl Feeds {
         (self.distrusted, self.lossy) = (false, false);
         Ok(())
     }
+}
+
+/// Opens the database, once all of it was found to be as it was written: a damaged page that redb meets later it takes
+/// for its own mistake.
+fn open_checked(disk: &Arc<dyn Disk>) -> Result<Database, StoreError> {
+    soundness::check(disk, STATE_NAME)?;
+    open_database(disk, STATE_NAME)
 }
 
 /// Opens or makes the database `name`.
@@ -298,7 +302,7 @@ fn unkey(key: &[u8; 48]) -> (FeedId, u64) {
 }
 
 /// redb's failure as the store tells it.
-fn failure(error: impl Into<redb::Error>) -> StoreError {
+pub(super) fn failure(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
         redb::Error::Io(error) => DiskError::from_io("use", STATE_NAME, &error).into(),
         redb::Error::PreviousIo => {
@@ -309,6 +313,6 @@ fn failure(error: impl Into<redb::Error>) -> StoreError {
 }
 
 /// The database is not what it should be.
-fn corrupt(reason: &str) -> StoreError {
+pub(super) fn corrupt(reason: &str) -> StoreError {
     StoreError::Corrupt { name: STATE_NAME.to_owned(), reason: reason.to_owned() }
 }
