@@ -134,6 +134,7 @@ pub mod store {
 pub mod peer {
     //! Floor 2: datagrams <-> peers. State machines without input or output of their own.
     pub mod answers;
+    pub mod bbr;
     pub mod bucket;
     pub mod cipher;
     pub mod congestion;
@@ -147,15 +148,19 @@ pub mod peer {
     pub mod invite;
     pub mod join;
     pub mod knocks;
+    pub mod ledbat;
     pub mod life;
     pub mod links;
     pub mod loss;
+    pub mod mtu;
     pub mod opened;
     pub mod opening;
+    pub mod pacing;
     pub mod pages;
     pub mod pairing;
     pub mod pool;
     pub mod ranges;
+    pub mod rate;
     pub mod reasons;
     pub mod received;
     pub mod recv;

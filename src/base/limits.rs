@@ -162,6 +162,10 @@ pub const FORGED_PACKETS_MAX: u64 = 1 << 36;
 pub const ACK_DELAY_MAX: Span = Span::from_millis(25);
 /// ... and for at most this many packets that ask for one; a sender that waits asks at once.
 pub const ACK_PACKETS_MAX: u32 = 16;
+/// A sender asks for an answer at once this many times a round trip, so that the window is fed in small pieces...
+pub const ANSWERS_PER_TRIP: u64 = 8;
+/// ... but no more often than this: an answer costs as much as a packet.
+pub const ANSWER_SPAN_MIN: Span = Span::from_micros(250);
 /// Packets acknowledged one by one after a gap, so that a loss is proven soon; at least the reordering threshold.
 pub const ACK_URGENT_PACKETS: u32 = 3;
 /// A packet is lost when one this much younger is acknowledged (RFC 9002, section 6.1.1)...
@@ -169,7 +173,7 @@ pub const REORDER_PACKETS_MIN: u64 = 3;
 /// ... a threshold that grows to at most this where the path is seen to reorder.
 pub const REORDER_PACKETS_MAX: u64 = 128;
 /// Lost packets remembered to notice that they were only late.
-pub const LOST_REMEMBERED_MAX: usize = 64;
+pub const LOST_REMEMBERED_MAX: usize = 256;
 /// Timers are not set finer than this (RFC 9002, section 6.1.2).
 pub const TIMER_GRANULARITY: Span = Span::from_millis(1);
 /// The round trip before one was measured; a handshake has just been answered in less.
@@ -180,16 +184,35 @@ pub const PROBE_TIMEOUT_MAX: Span = Span::from_secs(8);
 pub const PROBE_PACKETS: u8 = 2;
 /// Losses over this many probe timeouts mean that the path has changed (RFC 9002, section 7.6.1).
 pub const PERSISTENT_CONGESTION_TIMEOUTS: u64 = 3;
-/// Congestion window at the start, in bytes (RFC 9002, section 7.2: ten packets).
-pub const WINDOW_BYTES_INITIAL: u64 = 10 * 1_200;
-/// Smallest congestion window, in bytes (RFC 9002, section 7.2: two packets).
-pub const WINDOW_BYTES_MIN: u64 = 2 * 1_200;
+/// Congestion window at the start, in datagrams (RFC 9002, section 7.2).
+pub const WINDOW_DATAGRAMS_INITIAL: u64 = 10;
+/// Smallest congestion window, in datagrams: enough to prove a loss by the packets after it.
+pub const WINDOW_DATAGRAMS_MIN: u64 = 4;
 /// Largest congestion window, in bytes; flow control and the send queue end sooner.
 pub const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Packets that pacing always lets go at once, in bytes.
-pub const PACING_BURST_BYTES_MIN: u64 = 16 * 1_200;
-/// Pacing lets go at once what it would let go in this long: finer timers cost more than they smooth.
-pub const PACING_BURST_SPAN: Span = Span::from_millis(2);
+/// Most that pacing lets go at once, in bytes: a few batches of the kernel.
+pub const PACING_BURST_BYTES_MAX: u64 = 256 * 1024;
+/// Pacing lets go at once what it would let go in this long: finer timers cost more than they smooth...
+pub const PACING_BURST_SPAN: Span = Span::from_millis(1);
+/// ... or in this long, where the round trip is short.
+pub const PACING_BURST_SPAN_MIN: Span = Span::from_micros(250);
+/// The shortest round trip is measured anew when nothing has confirmed it for this long (BBR: 10 s).
+pub const BBR_PROBE_TRIP_EVERY: Span = Span::from_secs(10);
+/// That takes this long, or a round trip if that is longer (BBR: 200 ms).
+pub const BBR_PROBE_TRIP_TIME: Span = Span::from_millis(200);
+/// Between two probes for more bandwidth lie at least this and six round trips: on a short path every probe costs a
+/// queue and its end.
+pub const BBR_CRUISE_MIN: Span = Span::from_millis(200);
+/// Least and most queue that background work leaves standing: below the first, timers and radios look like a queue.
+pub const LEDBAT_TARGET_MIN: Span = Span::from_millis(2);
+/// See [`LEDBAT_TARGET_MIN`]: what the smallest home router buffers at the least.
+pub const LEDBAT_TARGET_MAX: Span = Span::from_millis(15);
+/// Probes of one datagram length that are lost before a shorter one is tried (RFC 8899, section 5.1.2: MAX_PROBES).
+pub const PATH_PROBES_MAX: u8 = 3;
+/// Longer datagrams are tried again after this long (RFC 8899, section 5.1.1: PMTU_RAISE_TIMER).
+pub const PATH_SEARCH_EVERY: Span = Span::from_secs(600);
+/// Probe timeouts in a row after which datagrams are of base length again (RFC 8899, section 4.3).
+pub const PROBE_TIMEOUTS_BLACK_HOLE: u32 = 3;
 /// Of the packets that carry lanes, one in this many begins with a lane that is not the most urgent.
 pub const LANE_SHARE_PACKETS: u32 = 8;
 /// Close datagrams that answer packets of a peer that has not noticed.
@@ -327,7 +350,10 @@ const _: () = {
 const _: () = assert!(CREDIT_PATIENCE.as_micros() < SESSION_IDLE_MAX.as_micros());
 const _: () = assert!(ACK_DELAY_MAX.as_micros() < RTT_INITIAL.as_micros());
 const _: () = assert!(PROBE_TIMEOUT_MAX.as_micros() * 3 < SESSION_ANSWER_MAX.as_micros());
-const _: () = assert!(WINDOW_BYTES_MIN < WINDOW_BYTES_INITIAL && WINDOW_BYTES_INITIAL < WINDOW_BYTES_MAX);
+const _: () = assert!(WINDOW_DATAGRAMS_MIN < WINDOW_DATAGRAMS_INITIAL);
+const _: () = assert!(WINDOW_DATAGRAMS_INITIAL * 8_972 < WINDOW_BYTES_MAX && DATAGRAM_BYTES_MAX == 8_972);
+const _: () = assert!(LEDBAT_TARGET_MIN.as_micros() < LEDBAT_TARGET_MAX.as_micros());
+const _: () = assert!(PACING_BURST_SPAN_MIN.as_micros() < PACING_BURST_SPAN.as_micros());
 const _: () = assert!(FEED_ENTRY_BYTES_MAX < FEED_ENTRIES_MESSAGE_BYTES_MAX);
 
 // ---- store (store/) ----

@@ -12,7 +12,7 @@ use super::send::MessageId;
 use super::session::{CloseCode, SendError as SessionSendError, Session, SessionError};
 use crate::base::ids::NodeId;
 use crate::base::limits::{
-    DATAGRAM_BYTES_BASE, FAREWELL_TIME, LANE_SHARE_PACKETS, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX,
+    DATAGRAM_BYTES_MAX, FAREWELL_TIME, LANE_SHARE_PACKETS, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX,
 };
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
@@ -235,7 +235,7 @@ impl Links {
                 return None;
             }
             // A batch is no longer than what may pass at once, so that nothing urgent waits longer behind it.
-            let step = usize::try_from(up.step()).unwrap_or(usize::MAX).max(DATAGRAM_BYTES_BASE);
+            let step = usize::try_from(up.step()).unwrap_or(usize::MAX).max(DATAGRAM_BYTES_MAX);
             let length = step.min(out.len());
             out = &mut out[..length];
         }

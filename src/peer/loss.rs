@@ -3,9 +3,9 @@
 //! Owns the records of sent packets, bytes in flight, and the decision that a packet is lost: by a younger one that was
 //! acknowledged, by time, or probed for when nothing comes back. Refuses to keep packets: a record names the ranges of
 //! lanes that its packet carried. Records lie in one ring that is reused, numbered without gaps, so that a number is a
-//! place. Read "Loss detection" in `wire/PROTOCOL.md` first.
+//! place. Refuses to judge what a loss means for the window: it reports. Read "Loss detection" in `wire/PROTOCOL.md` first.
 
-use super::congestion::CongestionControl;
+use super::rate::{DeliveryRate, RateSample, Stamp};
 use super::send::{CarriedList, SendLanes};
 use super::timers::RoundTrip;
 use crate::base::limits::{LOST_REMEMBERED_MAX, REORDER_PACKETS_MAX, REORDER_PACKETS_MIN};
@@ -24,7 +24,7 @@ pub enum Fate {
     Settled,
 }
 
-/// A sent packet.
+/// A packet to be sent.
 #[derive(Debug, Clone)]
 pub struct SentPacket {
     /// When.
@@ -35,6 +35,8 @@ pub struct SentPacket {
     pub fate: Fate,
     /// Whether it asked for an acknowledgement at once.
     pub at_once: bool,
+    /// It only tries whether the path takes its length.
+    pub tries_length: bool,
     /// Credits that it carried, one bit a lane.
     pub credits: u8,
     /// The largest number that it acknowledged.
@@ -43,24 +45,63 @@ pub struct SentPacket {
     pub carried: CarriedList,
 }
 
-/// What an acknowledgement, or the passing of time, has changed.
+/// A sent packet, and what had been delivered by then.
+#[derive(Debug, Clone)]
+struct Record {
+    /// What was sent.
+    packet: SentPacket,
+    /// For the delivery rate.
+    stamp: Stamp,
+}
+
+/// A packet that was declared lost: perhaps it is only late.
+#[derive(Debug, Clone)]
+struct Missed {
+    /// Its number.
+    number: u64,
+    /// When it was sent.
+    sent: Time,
+    /// Its length as a datagram, in bytes.
+    bytes: u16,
+    /// What it carried.
+    carried: CarriedList,
+}
+
+/// What an acknowledgement has changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether any packet was newly acknowledged.
-    pub progress: bool,
+    /// Bytes acknowledged for the first time.
+    pub bytes: u64,
     /// A round trip: the newest acknowledged packet was newly acknowledged and asked for it.
     pub sample: Option<Span>,
+    /// How fast the path delivered.
+    pub rate: Option<RateSample>,
     /// The largest number in an Ack frame that has now arrived.
     pub acknowledges: Option<u64>,
-    /// Credits in packets that were lost, one bit a lane.
-    pub lost_credits: u8,
+    /// The length of a packet that tried it and has arrived, in bytes.
+    pub length: Option<u16>,
+}
+
+/// What was found lost at once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Bytes, of packets that do not only try a length.
+    pub bytes: u64,
+    /// When the youngest of them was sent.
+    pub youngest: Option<Time>,
+    /// So much, for so long, that the path is to be learnt anew (RFC 9002, section 7.6).
+    pub persistent: bool,
+    /// Credits that they carried, one bit a lane.
+    pub credits: u8,
+    /// A packet that tried a length was among them.
+    pub length: bool,
 }
 
 /// Sent packets of a session.
 #[derive(Debug)]
 pub struct SentPackets {
     /// Records from number `base` on; the first is in flight.
-    records: VecDeque<SentPacket>,
+    records: VecDeque<Record>,
     /// Number of the first record.
     base: u64,
     /// Bytes in flight.
@@ -75,14 +116,18 @@ pub struct SentPackets {
     backoff: u32,
     /// A packet is lost when one this much younger is acknowledged.
     reorder_packets: u64,
-    /// Packets lately declared lost: number, and what they carried.
-    remembered: VecDeque<(u64, CarriedList)>,
+    /// ... or when a younger one is and this much more than a round trip has passed.
+    reorder_span: Span,
+    /// Packets lately declared lost.
+    missed: VecDeque<Missed>,
     /// Packets declared lost so far.
     lost_packets: u64,
     /// Packets declared lost that were only late.
     spurious_packets: u64,
     /// When the first round trip was measured.
     measured_at: Option<Time>,
+    /// What is delivered.
+    delivery: DeliveryRate,
 }
 
 impl Default for SentPackets {
@@ -104,10 +149,12 @@ impl SentPackets {
             at_once: 0,
             backoff: 0,
             reorder_packets: REORDER_PACKETS_MIN,
-            remembered: VecDeque::new(),
+            reorder_span: Span::ZERO,
+            missed: VecDeque::new(),
             lost_packets: 0,
             spurious_packets: 0,
             measured_at: None,
+            delivery: DeliveryRate::new(),
         }
     }
 
@@ -121,6 +168,12 @@ impl SentPackets {
     #[must_use]
     pub const fn in_flight(&self) -> u64 {
         self.in_flight
+    }
+
+    /// Bytes delivered since the session began.
+    #[must_use]
+    pub const fn delivered(&self) -> u64 {
+        self.delivery.delivered()
     }
 
     /// Whether a packet in flight has asked for an acknowledgement at once.
@@ -141,8 +194,25 @@ impl SentPackets {
         (self.lost_packets, self.spurious_packets)
     }
 
+    /// Probe timeouts in a row.
+    #[must_use]
+    pub const fn timeouts(&self) -> u32 {
+        self.backoff
+    }
+
+    /// There is nothing to send although window and pace would let it go.
+    pub fn on_app_limited(&mut self) {
+        self.delivery.on_app_limited(self.in_flight);
+    }
+
+    /// The path is another one: what was learnt of its reordering does not hold, and probing starts over.
+    pub fn on_path_change(&mut self) {
+        (self.reorder_packets, self.reorder_span, self.backoff) = (REORDER_PACKETS_MIN, Span::ZERO, 0);
+    }
+
     /// The packet with [`Self::next_number`] was sent.
     pub fn push(&mut self, packet: SentPacket) {
+        let stamp = self.delivery.on_sent(packet.sent, self.in_flight == 0);
         match packet.fate {
             Fate::InFlight => {
                 self.in_flight += u64::from(packet.bytes);
@@ -151,45 +221,44 @@ impl SentPackets {
             }
             Fate::Unasked | Fate::Settled => {}
         }
-        self.records.push_back(packet);
+        self.records.push_back(Record { packet, stamp });
         self.drop_settled();
     }
 
     /// Drops records from the front that nobody waits for.
     fn drop_settled(&mut self) {
-        while self.records.front().is_some_and(|record| record.fate != Fate::InFlight) {
+        while self.records.front().is_some_and(|record| record.packet.fate != Fate::InFlight) {
             self.records.pop_front();
             self.base += 1;
         }
     }
 
-    /// Takes an acknowledgement; None if it names a packet that was never sent.
+    /// Takes an acknowledgement; None if it names a packet that was never sent. A rate over less than `shortest` is
+    /// noise.
     pub fn on_ack(
         &mut self,
         now: Time,
         ack: &Ack<'_>,
+        shortest: Span,
         lanes: &mut SendLanes,
-        control: &mut impl CongestionControl,
     ) -> Option<Outcome> {
         let next = self.next_number();
         if ack.largest >= next {
             return None;
         }
         let mut outcome = Outcome::default();
-        // RFC 9002, section 7.8, with the slack that a window just emptied by an earlier acknowledgement needs.
-        let limited = self.in_flight + 3 * 1_200 >= control.window()
-            || (control.is_slow_start() && self.in_flight * 2 >= control.window());
         for (start, end) in ack.ranges() {
             for number in start.max(self.base)..=end {
-                self.acknowledge(now, number, ack.largest, limited, lanes, control, &mut outcome);
+                self.acknowledge(now, number, ack.largest, lanes, &mut outcome);
             }
-            self.notice_spurious(start, end, lanes);
+            self.notice_spurious(now, start, end, lanes);
         }
         if self.largest_acked.is_none_or(|largest| ack.largest > largest) {
             self.largest_acked = Some(ack.largest);
         }
-        if outcome.progress {
+        if outcome.bytes > 0 {
             self.backoff = 0;
+            outcome.rate = self.delivery.sample(now, shortest);
         }
         if outcome.sample.is_some() && self.measured_at.is_none() {
             self.measured_at = Some(now);
@@ -199,100 +268,109 @@ impl SentPackets {
     }
 
     /// One packet has arrived.
-    #[allow(clippy::too_many_arguments)] // the inner loop of on_ack, on its own to be readable
     fn acknowledge(
         &mut self,
         now: Time,
         number: u64,
         largest: u64,
-        limited: bool,
         lanes: &mut SendLanes,
-        control: &mut impl CongestionControl,
         outcome: &mut Outcome,
     ) {
         let place = usize::try_from(number - self.base).expect("it was sent: the record is in memory");
-        let Some(record) = self.records.get_mut(place) else { return };
-        let fate = core::mem::replace(&mut record.fate, Fate::Settled);
+        let Some(Record { packet, stamp }) = self.records.get_mut(place) else { return };
+        let fate = core::mem::replace(&mut packet.fate, Fate::Settled);
         if fate == Fate::Settled {
             return;
         }
-        outcome.acknowledges = outcome.acknowledges.max(record.acknowledges);
+        outcome.acknowledges = outcome.acknowledges.max(packet.acknowledges);
         if fate == Fate::Unasked {
             return;
         }
-        outcome.progress = true;
+        let bytes = u64::from(packet.bytes);
+        outcome.bytes += bytes;
         if number == largest {
-            outcome.sample = Some(now.since(record.sent));
+            outcome.sample = Some(now.since(packet.sent));
         }
-        self.in_flight -= u64::from(record.bytes);
-        self.at_once -= u32::from(record.at_once);
-        control.on_acked(record.sent, u64::from(record.bytes), limited);
-        lanes.on_acked(&record.carried);
+        if packet.tries_length {
+            outcome.length = outcome.length.max(Some(packet.bytes));
+        }
+        self.in_flight -= bytes;
+        self.at_once -= u32::from(packet.at_once);
+        self.delivery.on_acked(now, packet.sent, *stamp, bytes);
+        lanes.on_acked(&packet.carried);
     }
 
     /// Packets from `start` to `end` have arrived: those that were declared lost were only late, and the path reorders
     /// more than was thought.
-    fn notice_spurious(&mut self, start: u64, end: u64, lanes: &mut SendLanes) {
-        if self.remembered.is_empty() {
+    fn notice_spurious(&mut self, now: Time, start: u64, end: u64, lanes: &mut SendLanes) {
+        if self.missed.is_empty() {
             return;
         }
-        let low = self.remembered.partition_point(|(number, _)| *number < start);
-        let high = self.remembered.partition_point(|(number, _)| *number <= end);
-        for (number, carried) in self.remembered.drain(low..high.max(low)) {
-            lanes.on_acked(&carried);
+        let low = self.missed.partition_point(|missed| missed.number < start);
+        let high = self.missed.partition_point(|missed| missed.number <= end);
+        for missed in self.missed.drain(low..high.max(low)) {
+            lanes.on_acked(&missed.carried);
+            self.delivery.on_late(u64::from(missed.bytes));
             self.spurious_packets += 1;
-            let distance = self.largest_acked.map_or(0, |largest| largest.saturating_sub(number) + 1);
+            let distance = self.largest_acked.map_or(0, |largest| largest.saturating_sub(missed.number) + 1);
             self.reorder_packets = distance.clamp(self.reorder_packets, REORDER_PACKETS_MAX);
+            self.reorder_span = self.reorder_span.max(now.since(missed.sent));
         }
     }
 
-    /// Declares lost what must be; the credits they carried, one bit a lane.
-    pub fn detect_lost(
-        &mut self,
-        now: Time,
-        trip: &RoundTrip,
-        lanes: &mut SendLanes,
-        control: &mut impl CongestionControl,
-    ) -> u8 {
-        let Some(largest) = self.largest_acked else { return 0 };
-        let delay = trip.loss_delay();
-        let mut credits = 0;
-        let mut youngest = None;
-        let (mut run_start, mut persistent) = (None, false);
+    /// By how much packets come later than a round trip; never believed beyond half a round trip more.
+    fn late(&self, trip: &RoundTrip) -> Span {
+        (self.reorder_span - trip.smoothed()).min(trip.smoothed().part(2))
+    }
+
+    /// Declares lost what must be.
+    pub fn detect_lost(&mut self, now: Time, trip: &RoundTrip, lanes: &mut SendLanes) -> Losses {
+        let mut losses = Losses::default();
+        let Some(largest) = self.largest_acked else { return losses };
+        let delay = trip.loss_delay(self.late(trip));
+        let mut run_start = None;
         let duration = trip.persistent_congestion();
         for (number, record) in (self.base..largest).zip(self.records.iter_mut()) {
-            if record.fate != Fate::InFlight {
+            let packet = &mut record.packet;
+            if packet.fate != Fate::InFlight {
                 // Unasked packets break no run of losses; acknowledged ones do (RFC 9002, section 7.6.2).
-                run_start = run_start.filter(|_| record.fate == Fate::Unasked);
+                run_start = run_start.filter(|_| packet.fate == Fate::Unasked);
                 continue;
             }
-            if largest - number < self.reorder_packets && record.sent + delay > now {
+            if largest - number < self.reorder_packets && packet.sent + delay > now {
                 break;
             }
-            record.fate = Fate::Settled;
-            self.in_flight -= u64::from(record.bytes);
-            self.at_once -= u32::from(record.at_once);
-            self.lost_packets += 1;
-            credits |= record.credits;
-            youngest = Some(record.sent);
-            if self.measured_at.is_some_and(|measured| record.sent > measured) {
-                let started: Time = *run_start.get_or_insert(record.sent);
-                persistent |= duration.is_some_and(|duration| record.sent.since(started) > duration);
+            packet.fate = Fate::Settled;
+            self.in_flight -= u64::from(packet.bytes);
+            self.at_once -= u32::from(packet.at_once);
+            losses.credits |= packet.credits;
+            if packet.tries_length {
+                losses.length = true;
+                continue;
             }
-            lanes.on_lost(&record.carried);
-            remember(&mut self.remembered, number, &record.carried);
+            self.lost_packets += 1;
+            losses.bytes += u64::from(packet.bytes);
+            losses.youngest = Some(packet.sent);
+            if self.measured_at.is_some_and(|measured| packet.sent > measured) {
+                let started: Time = *run_start.get_or_insert(packet.sent);
+                losses.persistent |= duration.is_some_and(|duration| packet.sent.since(started) > duration);
+            }
+            lanes.on_lost(&packet.carried);
+            if self.missed.len() >= LOST_REMEMBERED_MAX {
+                self.missed.pop_front();
+            }
+            let (sent, bytes, carried) = (packet.sent, packet.bytes, packet.carried.clone());
+            self.missed.push_back(Missed { number, sent, bytes, carried });
         }
         self.drop_settled();
-        if let Some(sent) = youngest {
-            control.on_lost(now, sent, persistent);
-        }
-        credits
+        losses
     }
 
     /// When [`Self::detect_lost`] will find the next loss by time; None if nothing is suspected.
     fn loss_time(&self, trip: &RoundTrip) -> Option<Time> {
         let first = self.records.front()?;
-        self.largest_acked.filter(|largest| *largest > self.base).map(|_| first.sent + trip.loss_delay())
+        let suspects = self.largest_acked.filter(|largest| *largest > self.base);
+        suspects.map(|_| first.packet.sent + trip.loss_delay(self.late(trip)))
     }
 
     /// When to come back: for a loss by time, or else to probe.
@@ -313,9 +391,10 @@ impl SentPackets {
         }
         self.backoff = self.backoff.saturating_add(1);
         if !lanes.is_pending() {
-            let probed = self.records.iter().filter(|record| !record.carried.is_empty()).take(2);
-            for record in probed.filter(|record| record.fate == Fate::InFlight) {
-                lanes.on_lost(&record.carried);
+            let packets = self.records.iter().map(|record| &record.packet);
+            let probed = packets.filter(|packet| !packet.carried.is_empty()).take(2);
+            for packet in probed.filter(|packet| packet.fate == Fate::InFlight) {
+                lanes.on_lost(&packet.carried);
             }
         }
         true
@@ -324,19 +403,10 @@ impl SentPackets {
     /// Credits carried by packets in flight, one bit a lane: a probe repeats them.
     #[must_use]
     pub fn credits_in_flight(&self) -> u8 {
-        self.records
-            .iter()
-            .filter(|record| record.fate == Fate::InFlight)
-            .fold(0, |credits, record| credits | record.credits)
+        let packets = self.records.iter().map(|record| &record.packet);
+        let flying = packets.filter(|packet| packet.fate == Fate::InFlight);
+        flying.fold(0, |credits, packet| credits | packet.credits)
     }
-}
-
-/// Keeps a lost packet's ranges for a while.
-fn remember(remembered: &mut VecDeque<(u64, CarriedList)>, number: u64, carried: &CarriedList) {
-    if remembered.len() >= LOST_REMEMBERED_MAX {
-        remembered.pop_front();
-    }
-    remembered.push_back((number, carried.clone()));
 }
 
 /// The bit of a lane in a set of credits.
@@ -348,8 +418,6 @@ pub fn credit_bit(lane: Lane) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::limits::WINDOW_BYTES_MIN;
-    use crate::peer::congestion::NewReno;
     use crate::peer::send::Carried;
     use crate::wire::frame::{Frame, FrameWriter, Frames};
 
@@ -359,8 +427,8 @@ mod tests {
         sent: SentPackets,
         /// One long message on Bulk.
         lanes: SendLanes,
-        /// The window.
-        control: NewReno,
+        /// What was lost lately.
+        losses: Losses,
         /// The round trip.
         trip: RoundTrip,
     }
@@ -379,7 +447,7 @@ mod tests {
             lanes.push(Lane::Bulk, vec![0; 100_000]);
             lanes.on_credit(Lane::Bulk, 200_000);
             let sent = SentPackets { measured_at: Some(at(0)), ..SentPackets::new() };
-            Self { sent, lanes, control: NewReno::new(), trip }
+            Self { sent, lanes, losses: Losses::default(), trip }
         }
 
         /// Sends the next 1,000 bytes.
@@ -393,6 +461,7 @@ mod tests {
                 bytes: 1_100,
                 fate: Fate::InFlight,
                 at_once: false,
+                tries_length: false,
                 credits: 0,
                 acknowledges: None,
                 carried,
@@ -405,14 +474,14 @@ mod tests {
             let mut writer = FrameWriter::new(&mut out);
             assert!(writer.ack(0, ranges));
             let Some(Ok(Frame::Ack(ack))) = Frames::new(&out).next() else { panic!("no acknowledgement") };
-            let outcome = self.sent.on_ack(now, &ack, &mut self.lanes, &mut self.control);
+            let outcome = self.sent.on_ack(now, &ack, Span::ZERO, &mut self.lanes);
             self.detect(now);
             outcome
         }
 
         /// Detects losses.
         fn detect(&mut self, now: Time) {
-            self.sent.detect_lost(now, &self.trip, &mut self.lanes, &mut self.control);
+            self.losses = self.sent.detect_lost(now, &self.trip, &mut self.lanes);
         }
     }
 
@@ -423,11 +492,11 @@ mod tests {
             bench.send(at(millis));
         }
         let outcome = bench.ack(at(101), &[(1, 2)]).expect("they were sent");
-        assert_eq!((outcome.progress, outcome.sample), (true, Some(Span::from_millis(99))));
+        assert_eq!((outcome.bytes, outcome.sample), (2_200, Some(Span::from_millis(99))));
         assert_eq!((bench.sent.losses(), bench.sent.in_flight()), ((0, 0), 8 * 1_100));
         bench.ack(at(102), &[(1, 3)]);
         assert_eq!((bench.sent.losses(), bench.sent.in_flight()), ((1, 0), 6 * 1_100));
-        assert_eq!(bench.control.window(), (12_000 + 3 * 1_100) / 2, "grown by three, then halved once");
+        assert_eq!((bench.losses.bytes, bench.losses.youngest), (1_100, Some(at(0))));
     }
 
     #[test]
@@ -485,11 +554,11 @@ mod tests {
             }
             if let Some(number) = arrived {
                 let place: usize = number;
-                bench.sent.records[place].fate = Fate::Settled;
+                bench.sent.records[place].packet.fate = Fate::Settled;
                 bench.sent.in_flight -= 1_100;
             }
             bench.ack(at(1_400), &[(11, 11)]);
-            assert_eq!(bench.control.window() == WINDOW_BYTES_MIN, persistent);
+            assert_eq!(bench.losses.persistent, persistent);
         }
     }
 

@@ -98,6 +98,10 @@ pub struct Stats {
     pub replayed_packets: u64,
     /// Bytes that may be in flight.
     pub congestion_window: u64,
+    /// The rate at which the path delivers, in bytes a second; 0 before it was measured.
+    pub bandwidth: u64,
+    /// Bytes of a full datagram on this path.
+    pub datagram_bytes: u64,
 }
 
 impl CloseCode {

@@ -290,10 +290,11 @@ impl SendLanes {
         [Lane::Control, Lane::Interactive].iter().any(|lane| self.lanes[lane.index()].is_pending())
     }
 
-    /// Whether any lane has bytes that were never sent and may be.
+    /// Whether anything but background work may be sent.
     #[must_use]
-    pub fn is_fresh_pending(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.sent < lane.end.min(lane.credit))
+    pub fn is_awaited_pending(&self) -> bool {
+        let background = Lane::Background.index();
+        self.lanes.iter().enumerate().any(|(place, lane)| place != background && lane.is_pending())
     }
 
     /// Fills a packet, the most urgent lane first; but every [`LANE_SHARE_PACKETS`]th packet begins with another one,
@@ -432,7 +433,7 @@ mod tests {
         lanes.on_lost(&packets[0].0);
         lanes.on_lost(&packets[1].0);
         lanes.on_lost(&packets[2].0);
-        assert!(lanes.is_pending() && !lanes.is_fresh_pending());
+        assert!(lanes.is_pending() && !lanes.lanes.iter().any(|lane| lane.sent < lane.end.min(lane.credit)));
         let (first, frames) = packet(&mut lanes, 1_000);
         assert_eq!(
             frames,

@@ -5,10 +5,14 @@
 //! [`super::received`]; this file joins them. Refuses to shake hands, to choose keys, and to know addresses or messages:
 //! [`super::table`] and [`super::handshake`] do. Read "Sessions" in `wire/PROTOCOL.md` first.
 
-use super::congestion::{CongestionControl, NewReno, Pacer};
+use super::bbr::Bbr;
+use super::congestion::CongestionControl;
 use super::generations::Generations;
+use super::ledbat::Ledbat;
 use super::life::Life;
 use super::loss::SentPackets;
+use super::mtu::PathLength;
+use super::pacing::Pacer;
 use super::reasons::code_of;
 pub use super::reasons::{CloseCode, CloseReason, SendError, SessionError, Stats};
 use super::received::{Received, ReplayWindow};
@@ -16,10 +20,11 @@ use super::recv::{LaneError, RecvLanes};
 use super::send::{MessageId, SendLanes};
 use super::timers::RoundTrip;
 use crate::base::limits::{
-    FAREWELLS_MAX, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX, PACKET_NUMBER_MAX, PROBE_PACKETS,
+    DATAGRAM_BYTES_BASE, FAREWELLS_MAX, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX, PACKET_NUMBER_MAX,
+    PROBE_PACKETS, WINDOW_DATAGRAMS_INITIAL,
 };
 use crate::base::units::{Span, Time};
-use crate::wire::frame::{Ack, Frame, Frames, Lane};
+use crate::wire::frame::{Frame, Frames, Lane};
 use crate::wire::packet::{DataHeader, DATA_HEADER_BYTES};
 use core::fmt;
 use zeroize::Zeroize;
@@ -89,14 +94,22 @@ pub struct Session {
     sent: SentPackets,
     /// The round trip.
     trip: RoundTrip,
-    /// The congestion window.
-    control: NewReno,
+    /// How much may be in flight, and how fast it goes.
+    control: Bbr,
+    /// How much of it may be background work that is sent alone.
+    yielding: Ledbat,
+    /// It was `yielding` that held background work back.
+    yields: bool,
+    /// How long a datagram may be.
+    path: PathLength,
     /// The pace.
     pacer: Pacer,
     /// Packets that may go although the window is full, because a probe is due.
     probes: u8,
     /// Whether a Ping must go.
     ping: bool,
+    /// When the last one went.
+    asked: Time,
     /// Whether the peer is there.
     life: Life,
     /// When [`Self::handle_timeout`] was last called.
@@ -121,10 +134,14 @@ impl Session {
             outgoing: SendLanes::new(),
             sent: SentPackets::new(),
             trip: RoundTrip::new(),
-            control: NewReno::new(),
-            pacer: Pacer::new(now),
+            control: Bbr::new(BASE),
+            yielding: Ledbat::new(BASE),
+            yields: false,
+            path: PathLength::new(),
+            pacer: Pacer::new(now, WINDOW_DATAGRAMS_INITIAL * BASE),
             probes: 0,
             ping: false,
+            asked: now,
             life: Life::new(now, local_index < peer_index),
             timeout_at: now,
             stats: Stats::default(),
@@ -228,30 +245,6 @@ impl Session {
         Ok((asks, at_once))
     }
 
-    /// Takes an acknowledgement.
-    fn handle_ack(&mut self, now: Time, ack: &Ack<'_>) -> Result<(), SessionError> {
-        let Some(outcome) = self.sent.on_ack(now, ack, &mut self.outgoing, &mut self.control) else {
-            return Err(self.violate(CloseCode::BadAck));
-        };
-        if let Some(sample) = outcome.sample {
-            self.trip.update(sample, Span::from_micros(u64::from(ack.delay_us)));
-        }
-        if outcome.progress {
-            self.probes = 0;
-        }
-        if let Some(largest) = outcome.acknowledges {
-            self.received.on_ack_acked(largest);
-        }
-        self.detect_lost(now);
-        Ok(())
-    }
-
-    /// Declares lost what must be, and sees to it that it goes again.
-    fn detect_lost(&mut self, now: Time) {
-        let credits = self.sent.detect_lost(now, &self.trip, &mut self.outgoing, &mut self.control);
-        self.repeat_credits(credits);
-    }
-
     /// The next whole message; messages of one lane come in the order in which they were sent. Taking them gives the
     /// peer credit: [`Self::poll_transmit`] is to be drained afterwards.
     pub fn poll_message(&mut self) -> Option<(Lane, Vec<u8>)> {
@@ -294,14 +287,6 @@ impl Session {
         self.life.set_keepalive(keepalive);
     }
 
-    /// Packets go another way from now on (an address has changed): what was learnt of the old one does not hold.
-    pub fn on_path_change(&mut self, now: Time) {
-        self.trip = RoundTrip::new();
-        self.control = NewReno::new();
-        self.pacer = Pacer::new(now);
-        self.ping = true;
-    }
-
     /// Ends the session and tells the peer.
     pub fn close(&mut self, code: CloseCode) {
         self.end(CloseReason::Local(code), 1);
@@ -342,6 +327,8 @@ impl Session {
             spurious_packets,
             retransmitted_bytes: self.outgoing.retransmitted(),
             congestion_window: self.control.window(),
+            bandwidth: self.control.bandwidth(),
+            datagram_bytes: self.datagram(),
             ..self.stats
         }
     }
@@ -355,8 +342,8 @@ impl Session {
         }
         let ping = self.life.ping_at().filter(|_| !self.ping);
         let probe = self.sent.deadline(&self.trip).filter(|_| self.probes == 0);
-        let paced = self.fits_window() && self.outgoing.is_pending();
-        let pace = paced.then(|| self.pacer.ready_at(&self.control, self.trip.smoothed()));
+        let paced = self.outgoing.is_pending() && self.fits_window();
+        let pace = paced.then(|| self.pacer.ready_at(self.rate(), self.trip.smoothed(), self.datagram()));
         // What was due at the last call of handle_timeout() waits for poll_transmit() and for no clock.
         let new = self.received.due().into_iter().chain(pace).filter(|due| *due > self.timeout_at);
         let others = [self.life.ends_at(), self.keys.deadline(), ping, probe].into_iter().flatten();
@@ -381,6 +368,9 @@ impl Session {
             if self.sent.on_deadline(&self.trip, &mut self.outgoing) {
                 self.probes = PROBE_PACKETS;
                 self.repeat_credits(self.sent.credits_in_flight());
+                if self.path.on_timeouts(now, self.sent.timeouts()) {
+                    self.on_datagram_length();
+                }
             } else {
                 self.detect_lost(now);
             }
@@ -389,6 +379,12 @@ impl Session {
 }
 
 mod credit;
+mod path;
+
+/// The length of a datagram before the path has shown that it takes longer ones, in bytes.
+const BASE: u64 = 1_200;
+const _: () = assert!(DATAGRAM_BYTES_BASE == 1_200);
+
 #[cfg(test)]
 mod life_tests;
 #[cfg(test)]

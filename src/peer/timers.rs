@@ -74,12 +74,18 @@ impl RoundTrip {
         self.measured().unwrap_or(RTT_INITIAL)
     }
 
-    /// A packet is lost when a younger one is acknowledged and this time has passed since it was sent
-    /// (RFC 9002, section 6.1.2).
+    /// The longer of the latest and the smoothed round trip, or the assumed one.
     #[must_use]
-    pub fn loss_delay(&self) -> Span {
-        let base = self.measured.map_or(RTT_INITIAL, |measured| measured.latest.max(measured.smoothed));
-        base.times(9).part(8).max(TIMER_GRANULARITY)
+    pub fn longer(&self) -> Span {
+        self.measured.map_or(RTT_INITIAL, |measured| measured.latest.max(measured.smoothed))
+    }
+
+    /// A packet is lost when a younger one is acknowledged and this time has passed since it was sent
+    /// (RFC 9002, section 6.1.2). `late`: packets have been seen to come so much later than a round trip.
+    #[must_use]
+    pub fn loss_delay(&self, late: Span) -> Span {
+        let base = self.longer();
+        (base + base.part(8).max(late)).max(TIMER_GRANULARITY)
     }
 
     /// How long to wait for an acknowledgement, without the time the peer may keep it (RFC 9002, section 6.2.1).
@@ -121,7 +127,8 @@ mod tests {
         // 60 - 10 of delay: 7/8 * 40 + 1/8 * 50; variation 3/4 * 20 + 1/4 * 10
         trip.update(Span::from_millis(60), Span::from_millis(10));
         assert_eq!(trip.measured(), Some(Span::from_micros(41_250)));
-        assert_eq!(trip.loss_delay(), Span::from_micros(67_500));
+        assert_eq!(trip.loss_delay(Span::ZERO), Span::from_micros(67_500));
+        assert_eq!(trip.loss_delay(Span::from_millis(10)), Span::from_millis(70));
         assert_eq!(trip.probe_timeout(0, false), Span::from_micros(41_250 + 4 * 17_500 + 25_000));
         assert_eq!(trip.probe_timeout(0, true), Span::from_micros(41_250 + 4 * 17_500 + 1_000));
         assert_eq!(trip.probe_timeout(1, true), trip.probe_timeout(0, false).times(2));

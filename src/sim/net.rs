@@ -11,6 +11,9 @@ use rand_core::RngCore;
 
 use crate::base::units::{Span, Time};
 
+/// Longest datagram that passes, in bytes: Ethernet's. What is longer is a probe that shall find that out.
+const DATAGRAM_LENGTH: usize = 1_472;
+
 /// How bad the network is.
 #[derive(Debug, Clone, Copy)]
 pub struct Weather {
@@ -83,7 +86,7 @@ impl Net {
         let weather = self.weather;
         let copies = 1 + u64::from(rng.next_u64() % 1000 < weather.double_per_mille);
         for _ in 0..copies {
-            if rng.next_u64() % 1000 < weather.loss_per_mille {
+            if bytes.len() > DATAGRAM_LENGTH || rng.next_u64() % 1000 < weather.loss_per_mille {
                 continue;
             }
             let jitter = rng.next_u64() % (weather.jitter.as_micros() + 1);

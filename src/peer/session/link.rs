@@ -1,7 +1,7 @@
 //! A simulated link between two sessions: loss, delay, reordering, duplicates, a bottleneck with a short queue.
 
 use super::{PacketKeys, Session, SessionError};
-use crate::base::limits::DATAGRAM_BYTES_BASE;
+use crate::base::limits::DATAGRAM_BYTES_MAX;
 use crate::base::units::{Span, Time};
 use crate::peer::pool::Pool;
 use crate::wire::frame::Lane;
@@ -22,13 +22,27 @@ pub struct Weather {
     pub delay: Span,
     /// And up to this much longer, each for itself.
     pub jitter: Span,
-    /// Bytes a millisecond that pass; what would wait longer than 20 ms is dropped. 0: no limit.
+    /// Of 1,000 packets, those that take none of the delay: they overtake all others.
+    pub early: u32,
+    /// Bytes a millisecond that pass. 0: no limit.
     pub rate: u64,
+    /// What would wait longer than this at the bottleneck is dropped.
+    pub queue: Span,
+    /// Longest datagram that passes, in bytes.
+    pub length: usize,
 }
 
 /// A link without faults, 10 ms each way.
-pub const FAIR: Weather =
-    Weather { loss: 0, duplicates: 0, delay: Span::from_millis(10), jitter: Span::ZERO, rate: 0 };
+pub const FAIR: Weather = Weather {
+    loss: 0,
+    duplicates: 0,
+    delay: Span::from_millis(10),
+    jitter: Span::ZERO,
+    early: 0,
+    rate: 0,
+    queue: Span::from_millis(20),
+    length: 1_472,
+};
 
 /// A packet on its way: arrival, serial number, receiving end, bytes.
 type OnTheWay = (Time, u64, usize, Vec<u8>);
@@ -63,6 +77,8 @@ pub struct Link {
     pub seen: [Vec<Vec<u8>>; 2],
     /// Whether `seen` is filled.
     pub records: bool,
+    /// The longest queue at the bottleneck.
+    pub queue_max: Span,
 }
 
 impl Link {
@@ -85,6 +101,7 @@ impl Link {
             held_max: 0,
             seen: [Vec::new(), Vec::new()],
             records: false,
+            queue_max: Span::ZERO,
         }
     }
 
@@ -98,23 +115,30 @@ impl Link {
         if self.records {
             self.seen[to].push(datagram.to_vec());
         }
-        if self.chance(self.weather.loss) {
+        if datagram.len() > self.weather.length {
             return;
         }
         let mut departure = self.now;
         if let Some(rate) = core::num::NonZeroU64::new(self.weather.rate) {
             let start = self.free[to].max(self.now);
-            if start.since(self.now) > Span::from_millis(20) {
+            self.queue_max = self.queue_max.max(start.since(self.now));
+            if start.since(self.now) > self.weather.queue {
                 return;
             }
-            let length = u64::try_from(datagram.len()).expect("short");
+            // Ethernet, IPv4 and UDP around it, as a shaper counts them.
+            let length = u64::try_from(datagram.len()).expect("short") + 42;
             departure = start + Span::from_micros(length * 1_000 / rate);
             self.free[to] = departure;
+        }
+        // A lost packet has used the bottleneck: what loses it is the radio behind.
+        if self.chance(self.weather.loss) {
+            return;
         }
         let copies = if self.chance(self.weather.duplicates) { 2 } else { 1 };
         for _ in 0..copies {
             let jitter = u64::from(self.random.next_u32()) % (self.weather.jitter.as_micros() + 1);
-            let arrival = departure + self.weather.delay + Span::from_micros(jitter);
+            let late = self.weather.delay + Span::from_micros(jitter);
+            let arrival = departure + if self.chance(self.weather.early) { Span::ZERO } else { late };
             self.serial += 1;
             self.on_the_way.push(Reverse((arrival, self.serial, to, datagram.to_vec())));
         }
@@ -122,7 +146,7 @@ impl Link {
 
     /// Lets both ends take messages out and send what they want to send.
     pub fn drain(&mut self) {
-        let mut datagram = [0; DATAGRAM_BYTES_BASE];
+        let mut batch = [0; 2 * DATAGRAM_BYTES_MAX];
         for end in 0..2 {
             self.held_max = self.held_max.max(self.ends[end].held());
             while self.takes[end] {
@@ -130,8 +154,10 @@ impl Link {
                 self.out[end].push(message);
             }
             self.ends[end].settle(self.now, &mut self.pools[end]);
-            while let Some(length) = self.ends[end].poll_transmit(self.now, &mut datagram) {
-                self.carry(1 - end, &datagram[..length]);
+            while let Some((length, segment)) = self.ends[end].poll_batch(self.now, &mut batch) {
+                for datagram in batch[..length].chunks(segment) {
+                    self.carry(1 - end, datagram);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Read "Packets" and "Sending" in `wire/PROTOCOL.md` first.
 
 use super::{Session, State};
-use crate::base::limits::{DATAGRAM_BYTES_BASE, FAREWELLS_MAX, PACKET_NUMBER_MAX};
+use crate::base::limits::{ANSWERS_PER_TRIP, ANSWER_SPAN_MIN, FAREWELLS_MAX, PACKET_NUMBER_MAX};
 use crate::base::units::Time;
 use crate::peer::congestion::CongestionControl;
 use crate::peer::loss::{credit_bit, Fate, SentPacket};
@@ -16,10 +16,13 @@ impl Session {
     /// Writes the next datagrams into `out`, one behind the other, as many as are ready and fit: bytes in all, and bytes
     /// of each but the last. Only full datagrams are followed by another one.
     pub fn poll_batch(&mut self, now: Time, out: &mut [u8]) -> Option<(usize, usize)> {
+        if let Some(length) = self.poll_length_probe(now, out) {
+            return Some((length, length));
+        }
         let segment = self.poll_transmit(now, out)?;
         let mut length = segment;
         let mut last = segment;
-        while last == DATAGRAM_BYTES_BASE {
+        while last == self.path.bytes() {
             let Some(more) = out.get_mut(length..).and_then(|rest| self.poll_transmit(now, rest)) else {
                 break;
             };
@@ -28,15 +31,25 @@ impl Session {
         Some((length, segment))
     }
 
-    /// Writes the next datagram into `out`, which has at least [`DATAGRAM_BYTES_BASE`] bytes; its length, or None if
+    /// Writes the next datagram into `out`, which has room for a full one of this path; its length, or None if
     /// there is nothing to send now. To be drained after every other call.
     pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
-        let out = out.get_mut(..DATAGRAM_BYTES_BASE)?;
+        let room = self.path.bytes();
+        let out = out.get_mut(..room)?;
         if self.sent.next_number() >= PACKET_NUMBER_MAX - u64::from(FAREWELLS_MAX) - 1 {
             self.close(CloseCode::Exhausted);
         }
-        let (length, packet) = self.write_packet(now, &mut out[DATA_HEADER_BYTES..])?;
-        let number = self.sent.next_number();
+        let Some((length, packet)) = self.write_packet(now, &mut out[DATA_HEADER_BYTES..]) else {
+            self.notice_idleness();
+            return None;
+        };
+        Some(self.seal(out, length, packet))
+    }
+
+    /// Seals a payload of `length` bytes that was written behind the header, and records its packet; the datagram's
+    /// length.
+    fn seal(&mut self, out: &mut [u8], length: usize, packet: SentPacket) -> usize {
+        let (now, number) = (packet.sent, self.sent.next_number());
         let header = DataHeader { generation: self.keys.turn(now), receiver: self.peer_index, number };
         let end = DATA_HEADER_BYTES + length + TAG_BYTES;
         out[..DATA_HEADER_BYTES].copy_from_slice(&header.to_bytes());
@@ -49,22 +62,43 @@ impl Session {
         self.sent.push(SentPacket { bytes, ..packet });
         self.stats.sent_packets += 1;
         self.stats.sent_bytes += u64::from(bytes);
-        Some(end)
+        end
+    }
+
+    /// Writes a datagram that only tries whether the path takes its length, if it is time for one: while there is
+    /// something to send anyhow.
+    fn poll_length_probe(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
+        if self.trip.measured().is_none() || !self.outgoing.is_pending() || self.is_closed().is_some() {
+            return None;
+        }
+        let length = self.path.probe(now).filter(|length| *length <= out.len())?;
+        if !self.may_send(now) {
+            return None;
+        }
+        let payload = &mut out[DATA_HEADER_BYTES..length - TAG_BYTES];
+        payload.fill(0);
+        FrameWriter::new(payload).ping();
+        self.path.on_probe_sent();
+        let packet = SentPacket { fate: Fate::InFlight, at_once: true, tries_length: true, ..unsent(now) };
+        Some(self.seal(out, length - DATA_HEADER_BYTES - TAG_BYTES, packet))
+    }
+
+    /// Nothing goes: if that is for want of something to send, rates measured now say nothing of the path.
+    fn notice_idleness(&mut self) {
+        let in_flight = self.sent.in_flight();
+        let held = self.outgoing.is_awaited_pending()
+            || in_flight + self.datagram() > self.control.window()
+            || self.control.is_filled(in_flight);
+        if !held && !matches!(self.state, State::Closed { .. }) {
+            self.sent.on_app_limited();
+        }
     }
 
     /// Writes the payload of the next packet, leaving room for its tag; its length and its record.
     fn write_packet(&mut self, now: Time, out: &mut [u8]) -> Option<(usize, SentPacket)> {
         let room = out.len() - TAG_BYTES;
         let mut writer = FrameWriter::new(&mut out[..room]);
-        let mut packet = SentPacket {
-            sent: now,
-            bytes: 0,
-            fate: Fate::Unasked,
-            at_once: false,
-            credits: 0,
-            acknowledges: None,
-            carried: CarriedList::new(),
-        };
+        let mut packet = unsent(now);
         if let State::Closed { reason, due, .. } = &mut self.state {
             *due = due.checked_sub(1)?;
             let CloseReason::Local(code) = reason else { return None };
@@ -88,24 +122,41 @@ impl Session {
             if data {
                 self.outgoing.write(&mut writer, &mut packet.carried);
             }
-            packet.at_once = self.wants_answer(&writer, &packet);
+            packet.at_once = self.wants_answer(now, &writer, &packet);
             if packet.at_once {
                 writer.ping();
-                self.ping = false;
+                (self.ping, self.asked) = (false, now);
             }
             self.probes = self.probes.saturating_sub(1);
         }
         Some((writer.len(), packet)).filter(|(length, _)| *length > 0)
     }
 
-    /// Whether the congestion window has room for a datagram.
+    /// Whether the congestion window has room for a datagram, and, while only background work is to be sent, the window
+    /// that yields has.
     pub(super) fn fits_window(&self) -> bool {
-        self.sent.in_flight() + DATAGRAM_BYTES <= self.control.window()
+        let after = self.sent.in_flight() + self.datagram();
+        after <= self.control.window()
+            && (self.outgoing.is_awaited_pending() || after <= self.yielding.window())
+    }
+
+    /// Bytes a second: the controller's, or, while only background work is to be sent, 5/4 of its window a round trip.
+    pub(super) fn rate(&self) -> u64 {
+        if self.outgoing.is_awaited_pending() {
+            return self.control.rate();
+        }
+        let trip = self.trip.smoothed().as_micros().max(1);
+        self.control.rate().min(self.yielding.window().saturating_mul(1_250_000) / trip)
     }
 
     /// Whether window and pace let a packet go.
     fn may_send(&mut self, now: Time) -> bool {
-        self.fits_window() && self.pacer.is_ready(now, &self.control, self.trip.smoothed())
+        if !self.fits_window() {
+            self.yields |= self.sent.in_flight() + self.datagram() <= self.control.window();
+            return false;
+        }
+        let (rate, datagram) = (self.rate(), self.datagram());
+        self.pacer.is_ready(now, rate, self.trip.smoothed(), datagram)
     }
 
     /// Writes the credits that are due, and those that are to be asked for.
@@ -122,22 +173,35 @@ impl Session {
         }
     }
 
-    /// Whether the packet should have a Ping: it must, it is a probe, it has nothing else that asks, or it is the last
-    /// one for now and nothing in flight will bring an answer soon.
-    fn wants_answer(&self, writer: &FrameWriter<'_>, packet: &SentPacket) -> bool {
+    /// Whether the packet should have a Ping: it must, it is a probe, it has nothing else that asks, none was asked for an
+    /// eighth of a round trip, or it is the last one for now and nothing in flight will bring an answer soon.
+    fn wants_answer(&self, now: Time, writer: &FrameWriter<'_>, packet: &SentPacket) -> bool {
         if writer.room() == 0 {
             return false;
         }
         let alone = packet.carried.is_empty() && packet.credits == 0;
-        if self.ping || self.probes > 0 || alone {
+        let silent =
+            now.since(self.asked) >= self.trip.smoothed().part(ANSWERS_PER_TRIP).max(ANSWER_SPAN_MIN);
+        if self.ping || self.probes > 0 || alone || silent {
             return true;
         }
-        let after = self.sent.in_flight() + 2 * DATAGRAM_BYTES;
-        let last = !self.outgoing.is_pending() || after > self.control.window();
+        let after = self.sent.in_flight() + 2 * self.datagram();
+        let window = if self.outgoing.is_awaited_pending() { u64::MAX } else { self.yielding.window() };
+        let last = !self.outgoing.is_pending() || after > self.control.window().min(window);
         last && !packet.carried.is_empty() && !self.sent.is_answer_due()
     }
 }
 
-/// One datagram, in bytes.
-const DATAGRAM_BYTES: u64 = 1_200;
-const _: () = assert!(DATAGRAM_BYTES_BASE == 1_200);
+/// A packet that has not gone yet and asks for nothing.
+const fn unsent(now: Time) -> SentPacket {
+    SentPacket {
+        sent: now,
+        bytes: 0,
+        fate: Fate::Unasked,
+        at_once: false,
+        tries_length: false,
+        credits: 0,
+        acknowledges: None,
+        carried: CarriedList::new(),
+    }
+}

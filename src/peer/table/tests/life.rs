@@ -37,7 +37,7 @@ fn a_transfer_goes_on_when_either_end_gets_another_address() {
         let now = net.now;
         net.ends[moving].on_moved(now);
         let start = net.now;
-        while arrived(&net, 1) < 2 && net.now < start + Span::from_secs(40) {
+        while arrived(&net, 1) < 2 && net.now < start + Span::from_secs(8) {
             net.run(Span::from_millis(500));
         }
         assert_eq!(arrived(&net, 1), 2, "end {moving} has moved");
