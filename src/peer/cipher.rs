@@ -77,17 +77,17 @@ mod tests {
     #[test]
     fn a_sealed_packet_is_golden_and_opens_only_as_itself() {
         let cipher = ChaChaCipher::new(&[7; 32]);
-        let header = [4, 1, 0, 0, 1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 0, 0];
+        let header = [4, 1, 0, 1, 2, 3, 4, 5, 0, 0];
         let mut buffer = [1; 1 + TAG_BYTES];
         cipher.seal(5, &header, &mut buffer);
-        assert_eq!(hex(&buffer), "4d999c01497fabdd86a09fe4d2a450f045");
-        let open = |number, header: &[u8; 16], bytes: &[u8]| {
+        assert_eq!(hex(&buffer), "4dcdd911fdf0e498aaa4fbcd160845856d");
+        let open = |number, header: &[u8; DATA_HEADER_BYTES], bytes: &[u8]| {
             let mut bytes = bytes.to_vec();
             cipher.open(number, header, &mut bytes).map(|payload| payload.to_vec())
         };
         assert_eq!(open(5, &header, &buffer), Some(vec![1]));
         assert_eq!(open(6, &header, &buffer), None);
-        assert_eq!(open(5, &[0; 16], &buffer), None);
+        assert_eq!(open(5, &[0; DATA_HEADER_BYTES], &buffer), None);
         assert_eq!(open(5, &header, &buffer[..16]), None);
         assert_eq!(open(5, &header, &[]), None);
         for index in 0..buffer.len() {

@@ -146,6 +146,7 @@ impl Links {
         };
         let before = link.session.arrived();
         let bytes = u64::try_from(DATA_HEADER_BYTES + sealed.len()).expect("a datagram is short");
+        let header = link.session.expanded(header);
         let result = link.session.handle_data(now, header, sealed);
         if !matches!(result, Err(SessionError::Forged | SessionError::Replayed)) {
             self.pool.on_received(now, bytes, link.session.arrived() - before);

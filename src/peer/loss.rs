@@ -453,7 +453,7 @@ mod tests {
         /// Sends the next 1,000 bytes.
         fn send(&mut self, now: Time) {
             let mut carried = CarriedList::new();
-            let mut out = [0; 1_013];
+            let mut out = [0; 1_005];
             self.lanes.write(&mut FrameWriter::new(&mut out), &mut carried);
             let [Carried { length: 1_000, .. }] = carried[..] else { panic!("{carried:?}") };
             self.sent.push(SentPacket {

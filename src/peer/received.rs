@@ -53,6 +53,12 @@ impl ReplayWindow {
         self.next - number > REPLAY_WINDOW_PACKETS || self.words[word] & bit != 0
     }
 
+    /// One more than the largest number seen.
+    #[must_use]
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Marks `number`, which was authenticated, as seen.
     pub fn insert(&mut self, number: u64) {
         if number >= self.next {

@@ -13,6 +13,7 @@ use crate::base::limits::{
 };
 use crate::base::units::Time;
 use crate::wire::frame::{Lane, LANE_OFFSET_MAX};
+use crate::wire::packet::nearest;
 use message::Message;
 use std::collections::VecDeque;
 
@@ -292,6 +293,12 @@ impl RecvLanes {
     #[must_use]
     pub fn new() -> Self {
         Self { lanes: Lane::ALL.map(RecvLane::new), repeat: 0, arrived: 0 }
+    }
+
+    /// The whole offset of bytes of which only its lowest 32 bits were sent: the one nearest to what is expected.
+    #[must_use]
+    pub fn expanded(&self, lane: Lane, low: u32) -> u64 {
+        nearest(u64::from(low), self.lanes[lane.index()].next, u32::BITS)
     }
 
     /// Takes the bytes of a lane frame.

@@ -10,7 +10,9 @@ use crate::base::limits::{
     LANE_CREDIT_BYTES, LANE_SHARE_PACKETS, LANE_WANT_STEP_BYTES, SEND_QUEUE_BULK_BYTES, SEND_QUEUE_BYTES_MAX,
     SEND_QUEUE_URGENT_BYTES,
 };
-use crate::wire::frame::{FrameWriter, Lane, LANE_HEADER_BYTES, LANE_OFFSET_MAX, LANE_SKIP_BYTES};
+use crate::wire::frame::{
+    FrameWriter, Lane, LANE_HEADER_BYTES, LANE_OFFSET_MAX, LANE_SKIP_BYTES, LANE_TAIL_HEADER_BYTES,
+};
 use segment::Segment;
 use std::collections::VecDeque;
 
@@ -323,13 +325,19 @@ impl SendLanes {
             carried.push(Carried { lane, length: 0, offset: start }).expect("is_full() was asked");
         }
         while stream.is_pending() && !carried.is_full() {
-            let length_max = writer.room().saturating_sub(LANE_HEADER_BYTES + PING_BYTES);
+            let length_max = writer.room().saturating_sub(LANE_TAIL_HEADER_BYTES);
             if length_max == 0 || (length_max < LANE_DATA_BYTES_MIN && !writer.is_empty()) {
                 return;
             }
             let Some((start, end, again)) = stream.take(length_max) else { return };
             let length = bytes_usize(end - start);
-            let place = writer.lane(lane, start, length).expect("take() was told the room");
+            // Where nothing more would fit behind it, the frame ends with the packet, and its head is short.
+            let place = if writer.room() < LANE_HEADER_BYTES + length + PING_BYTES {
+                writer.lane_tail(lane, start, length)
+            } else {
+                writer.lane(lane, start, length)
+            };
+            let place = place.expect("take() was told the room");
             stream.copy(start, place);
             if again {
                 self.retransmitted += end - start;
@@ -403,6 +411,7 @@ mod tests {
         let length = writer.len();
         let frames = Frames::new(&out[..length]).map(|frame| match frame {
             Ok(Frame::Lane { lane, offset, data }) => (lane, offset, data.to_vec()),
+            Ok(Frame::LaneTail { lane, offset, data, .. }) => (lane, u64::from(offset), data.to_vec()),
             other => panic!("{other:?}"),
         });
         (carried, frames.collect())
@@ -413,7 +422,7 @@ mod tests {
         let mut lanes = SendLanes::new();
         lanes.push(Lane::Control, b"one".to_vec());
         lanes.push(Lane::Control, b"three".to_vec());
-        let (_, frames) = packet(&mut lanes, 19);
+        let (_, frames) = packet(&mut lanes, LANE_TAIL_HEADER_BYTES + 6);
         assert_eq!(frames, [(Lane::Control, 0, vec![3, 0, 0, 0, b'o', b'n'])]);
         let (_, frames) = packet(&mut lanes, 100);
         assert_eq!(frames, [(Lane::Control, 6, b"e\x05\0\0\0three".to_vec())]);
@@ -425,7 +434,7 @@ mod tests {
         let mut lanes = SendLanes::new();
         lanes.push(Lane::Bulk, vec![1; 96]);
         lanes.push(Lane::Bulk, vec![2; 96]);
-        let packets: Vec<_> = (0..5).map(|_| packet(&mut lanes, LANE_HEADER_BYTES + 41)).collect();
+        let packets: Vec<_> = (0..5).map(|_| packet(&mut lanes, LANE_TAIL_HEADER_BYTES + 40)).collect();
         assert_eq!(lanes.queued(), 200);
         lanes.on_acked(&packets[1].0);
         lanes.on_acked(&packets[4].0);
@@ -460,7 +469,7 @@ mod tests {
         }
         let mut counts = [0; Lane::COUNT];
         for _ in 0..96 {
-            let (_, frames) = packet(&mut lanes, LANE_HEADER_BYTES + 1_001);
+            let (_, frames) = packet(&mut lanes, LANE_TAIL_HEADER_BYTES + 1_000);
             counts[frames[0].0.index()] += 1;
         }
         assert_eq!(counts, [84, 4, 4, 4]);
@@ -472,13 +481,13 @@ mod tests {
         lanes.push(Lane::Control, vec![0; 200 * 1024]);
         let mut sent = 0;
         while lanes.is_pending() {
-            sent += packet(&mut lanes, 1_013).1[0].2.len();
+            sent += packet(&mut lanes, 1_005).1[0].2.len();
         }
         assert_eq!(bytes_u64(sent), LANE_CREDIT_BYTES[0]);
         lanes.on_credit(Lane::Control, 5);
         assert!(!lanes.is_pending());
         lanes.on_credit(Lane::Control, LANE_CREDIT_BYTES[0] + 7);
-        assert_eq!(packet(&mut lanes, 1_013).1[0].2.len(), 7);
+        assert_eq!(packet(&mut lanes, 1_005).1[0].2.len(), 7);
     }
 
     #[test]

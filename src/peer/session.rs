@@ -154,6 +154,12 @@ impl Session {
         self.local_index
     }
 
+    /// The header of a packet of this session with its whole number.
+    #[must_use]
+    pub fn expanded(&self, header: DataHeader) -> DataHeader {
+        header.expanded(self.replay.next())
+    }
+
     /// Takes a data packet addressed to [`Self::local_index`]; opens it in place. After it, drain
     /// [`Self::poll_message`], then [`Self::poll_transmit`].
     ///
@@ -165,6 +171,7 @@ impl Session {
         header: DataHeader,
         sealed: &mut [u8],
     ) -> Result<(), SessionError> {
+        let header = self.expanded(header);
         let packet_number = header.number;
         if self.replay.is_seen(packet_number) {
             self.stats.replayed_packets += 1;
@@ -208,6 +215,15 @@ impl Session {
             match frame {
                 Ok(Frame::Ping) => (asks, at_once) = (true, true),
                 Ok(Frame::Ack(ack)) => self.handle_ack(now, &ack)?,
+                Ok(Frame::LaneTail { lane, offset, ping, data }) => {
+                    (asks, at_once) = (true, at_once | ping);
+                    let offset = self.incoming.expanded(lane, offset);
+                    match self.incoming.insert(lane, offset, data) {
+                        Ok(()) => {}
+                        Err(LaneError::Crowded) => crowded = true,
+                        Err(error) => return Err(self.violate(code_of(error))),
+                    }
+                }
                 Ok(Frame::Lane { lane, offset, data }) => {
                     asks = true;
                     match self.incoming.insert(lane, offset, data) {

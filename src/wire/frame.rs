@@ -25,9 +25,15 @@ pub(super) const CLOSE: u8 = 5;
 pub(super) const LANE_WANT: u8 = 6;
 /// Type number of [`Frame::LaneSkip`].
 pub(super) const LANE_SKIP: u8 = 7;
+/// Type number of a [`Frame::LaneTail`] of lane 0; those of the other lanes follow, then those that ask as a Ping does.
+pub(super) const LANE_TAIL: u8 = 8;
+/// Added to the type of a [`Frame::LaneTail`] that asks to be acknowledged at once.
+pub(super) const LANE_TAIL_PING: u8 = 4;
 
 /// Bytes of a [`Frame::Lane`] before its data.
 pub const LANE_HEADER_BYTES: usize = 12;
+/// Bytes of a [`Frame::LaneTail`] before its data.
+pub const LANE_TAIL_HEADER_BYTES: usize = 5;
 /// Bytes of a [`Frame::LaneMax`].
 pub const LANE_MAX_BYTES: usize = 10;
 /// Bytes of a [`Frame::LaneWant`].
@@ -67,6 +73,17 @@ pub enum Frame<'a> {
         lane: Lane,
         /// Where in the lane's stream they begin.
         offset: u64,
+        /// The bytes, not empty.
+        data: &'a [u8],
+    },
+    /// Bytes of a lane up to the end of the packet.
+    LaneTail {
+        /// Of which lane.
+        lane: Lane,
+        /// The lowest 32 bits of where in the lane's stream they begin: far more than a lane's credit.
+        offset: u32,
+        /// Whether the packet asks to be acknowledged at once, as by a Ping.
+        ping: bool,
         /// The bytes, not empty.
         data: &'a [u8],
     },
@@ -281,6 +298,15 @@ impl<'a> Frames<'a> {
                 }
                 let text = core::str::from_utf8(bytes).map_err(|_| FrameError::BadText)?;
                 Ok(Frame::Close { code, text })
+            }
+            LANE_TAIL..=15 => {
+                let lane = Lane::from_number(kind & 3).ok_or(FrameError::UnknownLane(kind & 3))?;
+                let offset = u32::from_le_bytes(self.take()?);
+                let data = self.take_slice(self.rest.len())?;
+                if data.is_empty() {
+                    return Err(FrameError::BadLaneData);
+                }
+                Ok(Frame::LaneTail { lane, offset, ping: kind & LANE_TAIL_PING != 0, data })
             }
             other => Err(FrameError::UnknownType(other)),
         }

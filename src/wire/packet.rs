@@ -21,7 +21,7 @@ pub const TAG_BYTES: usize = 16;
 /// Length of a handshake header, in bytes.
 pub const HANDSHAKE_HEADER_BYTES: usize = 12;
 /// Length of a data header, in bytes.
-pub const DATA_HEADER_BYTES: usize = 16;
+pub const DATA_HEADER_BYTES: usize = 10;
 /// Length of a pairing header, in bytes.
 pub const PAIR_HEADER_BYTES: usize = 12;
 /// Length of a versions header, in bytes.
@@ -43,6 +43,8 @@ const TYPE_HANDSHAKE_FINISH: u8 = 3;
 const TYPE_DATA: u8 = 4;
 /// First byte of a versions datagram, in this and every later version.
 const TYPE_VERSIONS: u8 = 5;
+/// Bits of a packet number that are sent: far more than packets can be on their way.
+const NUMBER_BITS: u32 = 24;
 /// First byte of a cookie datagram.
 const TYPE_COOKIE: u8 = 6;
 /// First byte of the first pairing datagram; the other three follow.
@@ -126,10 +128,11 @@ pub struct Proof<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataHeader {
     /// Which generation of the sender's keys has sealed it; wraps.
-    pub generation: u16,
+    pub generation: u8,
     /// The receiver's index for the session.
     pub receiver: u32,
-    /// Packet number: counts up from 0 in each direction, is never used twice, and is the nonce.
+    /// Packet number: counts up from 0 in each direction, is never used twice, and is the nonce. Only its lowest 24 bits
+    /// are sent; as it is read it has no others, until [`DataHeader::expanded`].
     pub number: u64,
 }
 
@@ -269,14 +272,14 @@ fn parse_handshake(stage: Stage, datagram: &[u8]) -> Result<Handshake<'_>, Packe
 fn parse_data(datagram: &mut [u8]) -> Result<Data<'_>, PacketError> {
     let (bytes, sealed) =
         datagram.split_first_chunk_mut::<DATA_HEADER_BYTES>().ok_or(PacketError::Truncated)?;
-    let [_, _, g0, g1, r0, r1, r2, r3, number @ ..] = *bytes;
+    let [_, _, generation, r0, r1, r2, r3, n0, n1, n2] = *bytes;
     if sealed.len() < TAG_BYTES {
         return Err(PacketError::Truncated);
     }
     let header = DataHeader {
-        generation: u16::from_le_bytes([g0, g1]),
+        generation,
         receiver: u32::from_le_bytes([r0, r1, r2, r3]),
-        number: u64::from_le_bytes(number),
+        number: u64::from(u32::from_le_bytes([n0, n1, n2, 0])),
     };
     Ok(Data { header, sealed })
 }
@@ -315,6 +318,20 @@ impl HandshakeHeader {
     }
 }
 
+/// Of the numbers whose lowest `bits` are those of `low`, the one nearest to `expected`.
+#[must_use]
+pub fn nearest(low: u64, expected: u64, bits: u32) -> u64 {
+    let (window, half) = (1_u64 << bits, 1_u64 << (bits - 1));
+    let candidate = (expected & !(window - 1)) | (low & (window - 1));
+    if candidate.saturating_add(half) <= expected && candidate < u64::MAX - window {
+        candidate + window
+    } else if candidate > expected.saturating_add(half) && candidate >= window {
+        candidate - window
+    } else {
+        candidate
+    }
+}
+
 impl DataHeader {
     /// The header as it is sent, and as it is authenticated.
     #[must_use]
@@ -322,10 +339,17 @@ impl DataHeader {
         let mut bytes = [0; DATA_HEADER_BYTES];
         bytes[0] = TYPE_DATA;
         bytes[1] = VERSION;
-        bytes[2..4].copy_from_slice(&self.generation.to_le_bytes());
-        bytes[4..8].copy_from_slice(&self.receiver.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.number.to_le_bytes());
+        bytes[2] = self.generation;
+        bytes[3..7].copy_from_slice(&self.receiver.to_le_bytes());
+        bytes[7..].copy_from_slice(&self.number.to_le_bytes()[..3]);
         bytes
+    }
+
+    /// The header with its whole packet number: of those that end in the bits that were sent, the one nearest to `next`,
+    /// which is expected (RFC 9000, appendix A.3).
+    #[must_use]
+    pub fn expanded(self, next: u64) -> Self {
+        Self { number: nearest(self.number, next, NUMBER_BITS), ..self }
     }
 }
 
@@ -399,15 +423,34 @@ mod tests {
 
     #[test]
     fn the_data_header_is_golden() {
-        let header = DataHeader { generation: 0x0e0d, receiver: 0x0403_0201, number: 0x0c0b_0a09_0807_0605 };
-        // type 4, version 1, generation, receiver, packet number
-        assert_eq!(header.to_bytes(), [4, 1, 13, 14, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        let header = DataHeader { generation: 13, receiver: 0x0403_0201, number: 0x07_0605 };
+        // type 4, version 1, generation, receiver, the packet number's lowest 24 bits
+        assert_eq!(header.to_bytes(), [4, 1, 13, 1, 2, 3, 4, 5, 6, 7]);
+        let later = DataHeader { number: 0x0c0b_0a09_0807_0605, ..header };
+        assert_eq!(later.to_bytes(), header.to_bytes());
+        assert_eq!(header.expanded(0x0c0b_0a09_0807_0000), later);
         let mut datagram = header.to_bytes().to_vec();
         datagram.extend_from_slice(&[7; TAG_BYTES - 1]);
         assert_eq!(parse(&mut datagram), Err(PacketError::Truncated));
         datagram.push(7);
         let Ok(Packet::Data(data)) = parse(&mut datagram) else { panic!("no data packet") };
         assert_eq!((data.header, data.sealed.len()), (header, TAG_BYTES));
+    }
+
+    #[test]
+    fn a_number_is_the_nearest_one_that_ends_so() {
+        for (low, expected, number) in [
+            (5, 0, 5),
+            (0xff_ffff, 0, 0xff_ffff),
+            (0xff_ffff, 0x100_0000, 0xff_ffff),
+            (1, 0xff_fff0, 0x100_0001),
+            (0xff_fff0, 0x300_0001, 0x2ff_fff0),
+            (0x80_0001, 0x300_0000, 0x280_0001),
+            (7, u64::MAX, u64::MAX - 0xff_fff8),
+        ] {
+            assert_eq!(nearest(low, expected, 24), number, "{low:x} near {expected:x}");
+        }
+        assert_eq!(nearest(3, (5 << 32) - 1, 32), (5 << 32) + 3);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use super::frame::{
     Lane, ACK, ACK_BYTES_MIN, ACK_RANGE_BYTES, CLOSE, LANE, LANE_HEADER_BYTES, LANE_MAX, LANE_MAX_BYTES,
-    LANE_SKIP, LANE_SKIP_BYTES, LANE_WANT, LANE_WANT_BYTES, PING,
+    LANE_SKIP, LANE_SKIP_BYTES, LANE_TAIL, LANE_TAIL_HEADER_BYTES, LANE_TAIL_PING, LANE_WANT,
+    LANE_WANT_BYTES, PING,
 };
 use crate::base::limits::{ACK_RANGES_MAX, CLOSE_TEXT_BYTES_MAX};
 
@@ -16,13 +17,15 @@ pub struct FrameWriter<'a> {
     out: &'a mut [u8],
     /// How much of it has been written.
     length: usize,
+    /// Where a frame begins that goes on to the end of the packet: nothing is written behind it.
+    tail: Option<usize>,
 }
 
 impl<'a> FrameWriter<'a> {
     /// A writer from the beginning of `out`.
     #[must_use]
     pub fn new(out: &'a mut [u8]) -> Self {
-        Self { out, length: 0 }
+        Self { out, length: 0, tail: None }
     }
 
     /// Bytes written so far.
@@ -40,7 +43,10 @@ impl<'a> FrameWriter<'a> {
     /// Bytes that still fit.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.out.len() - self.length
+        match self.tail {
+            Some(_) => 0,
+            None => self.out.len() - self.length,
+        }
     }
 
     /// Appends bytes that the caller knows to fit.
@@ -50,8 +56,12 @@ impl<'a> FrameWriter<'a> {
         self.length = end;
     }
 
-    /// Writes a ping; whether it fitted.
+    /// Writes a ping, or makes the tail ask for one; whether it fitted.
     pub fn ping(&mut self) -> bool {
+        if let Some(at) = self.tail {
+            self.out[at] |= LANE_TAIL_PING;
+            return true;
+        }
         let fits = self.room() >= 1;
         if fits {
             self.put(&[PING]);
@@ -101,6 +111,27 @@ impl<'a> FrameWriter<'a> {
         let start = self.length;
         self.length += length;
         Some(&mut self.out[start..start + length])
+    }
+
+    /// Writes the head of a lane frame that ends with the packet, and gives out the place for its `length` bytes of data;
+    /// None if that does not fit. Nothing fits behind it but a ping.
+    pub fn lane_tail(&mut self, lane: Lane, offset: u64, length: usize) -> Option<&mut [u8]> {
+        if self.room() < LANE_TAIL_HEADER_BYTES + length {
+            return None;
+        }
+        let at = self.length;
+        self.put(&[LANE_TAIL + lane.number()]);
+        self.put(&offset.to_le_bytes()[..4]);
+        let start = self.length;
+        self.length += length;
+        self.tail = Some(at);
+        Some(&mut self.out[start..start + length])
+    }
+
+    /// Whether a ping still fits.
+    #[must_use]
+    pub fn takes_ping(&self) -> bool {
+        self.tail.is_some() || self.room() > 0
     }
 
     /// Writes a credit; whether it fitted.

@@ -176,7 +176,7 @@ impl Session {
     /// Whether the packet should have a Ping: it must, it is a probe, it has nothing else that asks, none was asked for an
     /// eighth of a round trip, or it is the last one for now and nothing in flight will bring an answer soon.
     fn wants_answer(&self, now: Time, writer: &FrameWriter<'_>, packet: &SentPacket) -> bool {
-        if writer.room() == 0 {
+        if !writer.takes_ping() {
             return false;
         }
         let alone = packet.carried.is_empty() && packet.credits == 0;

@@ -296,6 +296,8 @@ fn a_closed_session_ends_on_both_sides() {
 fn answered_handshakes_are_bounded() {
     let (mut net, _, people) = Net::household(17, 2, FAIR);
     for round in 0..150 {
+        // Not so many a second that cookies are asked for.
+        net.now = net.now + Span::from_millis(50);
         net.ends[0].connect(net.now, (round < 50).then(|| people[1].node()), address(1));
         let mut out = [0; 1_200];
         while let Some(sent) = net.ends[0].poll_transmit(net.now, &mut out) {

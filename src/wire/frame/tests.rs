@@ -42,6 +42,20 @@ fn every_frame_is_golden() {
     // type 7, lane 2, start, end
     let skip = written(|writer| assert!(writer.lane_skip(Lane::Bulk, 0x0807_0605_0403_0201, 0x090a)));
     assert_eq!(skip, [7, 2, 1, 2, 3, 4, 5, 6, 7, 8, 10, 9, 0, 0, 0, 0, 0, 0]);
+    // type 8 and lane 2, lowest bits of the offset, data to the end; 4 more where it asks as a ping does
+    for (ping, kind) in [(false, 10), (true, 14)] {
+        let tail = written(|writer| {
+            let place = writer.lane_tail(Lane::Bulk, 0x0807_0605_0403_0201, 3).expect("it fits");
+            place.copy_from_slice(b"abc");
+            assert!(writer.takes_ping() && writer.room() == 0);
+            assert!(!ping || writer.ping());
+        });
+        assert_eq!(tail, [kind, 1, 2, 3, 4, b'a', b'b', b'c']);
+        let frame = Frame::LaneTail { lane: Lane::Bulk, offset: 0x0403_0201, ping, data: b"abc" };
+        assert_eq!(Frames::new(&tail).collect::<Vec<_>>(), [Ok(frame)]);
+    }
+    assert_eq!(Frames::new(&[8, 0, 0, 0, 0]).next(), Some(Err(FrameError::BadLaneData)));
+    assert_eq!(Frames::new(&[8, 0, 0]).next(), Some(Err(FrameError::Truncated)));
 }
 
 #[test]
@@ -76,7 +90,7 @@ fn frames_are_read_as_they_were_written() {
 #[test]
 fn impossible_frames_are_refused_by_name() {
     let first = |bytes: &[u8]| Frames::new(bytes).next().expect("one frame").expect_err("impossible");
-    assert_eq!(first(&[9]), FrameError::UnknownType(9));
+    assert_eq!(first(&[16]), FrameError::UnknownType(16));
     assert_eq!(first(&[4, 4, 0, 0, 0, 0, 0, 0, 0, 0]), FrameError::UnknownLane(4));
     assert_eq!(first(&[4, 3, 0, 0, 0, 0, 0, 0, 0]), FrameError::Truncated);
     assert_eq!(first(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), FrameError::BadLaneData);
