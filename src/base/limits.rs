@@ -196,8 +196,9 @@ pub const PACING_BURST_BYTES_MAX: u64 = 256 * 1024;
 pub const PACING_BURST_SPAN: Span = Span::from_millis(1);
 /// ... or in this long, where the round trip is short.
 pub const PACING_BURST_SPAN_MIN: Span = Span::from_micros(250);
-/// The shortest round trip is measured anew when nothing has confirmed it for this long (BBR: 10 s).
-pub const BBR_PROBE_TRIP_EVERY: Span = Span::from_secs(10);
+/// The shortest round trip is measured anew when nothing has confirmed it for this long (BBRv3: 5 s): flows that share a
+/// queue find its end together, and their shares become equal.
+pub const BBR_PROBE_TRIP_EVERY: Span = Span::from_secs(5);
 /// That takes this long, or a round trip if that is longer (BBR: 200 ms).
 pub const BBR_PROBE_TRIP_TIME: Span = Span::from_millis(200);
 /// Between two probes for more bandwidth lie at least this and six round trips: on a short path every probe costs a

@@ -13,6 +13,11 @@
 //!
 //! Refuses to know packets, clocks and lanes. Read "Congestion control" in `wire/PROTOCOL.md` first.
 
+mod bunching;
+mod state;
+
+use self::bunching::{over, Bunching};
+use self::state::State;
 use super::congestion::{Acked, CongestionControl, Lost};
 use super::rate::RateSample;
 use crate::base::limits::{
@@ -20,53 +25,6 @@ use crate::base::limits::{
     WINDOW_DATAGRAMS_INITIAL, WINDOW_DATAGRAMS_MIN,
 };
 use crate::base::units::{Span, Time};
-
-/// What the model is doing.
-///
-/// ```text
-///  Startup --the rate grows no more, or a queue stands--> Drain --queue gone--> Cruise --its time is over--> Up
-///     ^                                                                          ^  ^                         |
-///     |                                                              queue gone  |  '---------- Down <--------'
-///     '-- persistent congestion (from any)                                       |     1.25 times was in flight
-///                                                                                |
-///             (from any) the shortest round trip is old --> ProbeTrip --measured-'
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Doubles each round until the rate stops growing.
-    Startup {
-        /// The highest rate that counted as growth.
-        best: u64,
-        /// Rounds without growth since.
-        rounds: u8,
-    },
-    /// Lets go of the queue that Startup has made.
-    Drain,
-    /// Keeps to the rate.
-    Cruise {
-        /// When the next probe begins.
-        until: Time,
-    },
-    /// Sends more for a round trip or so, to see whether it arrives.
-    Up {
-        /// Since when.
-        since: Time,
-        /// The rate at that moment.
-        from: u64,
-    },
-    /// Lets go of the queue that Up has made.
-    Down {
-        /// Since when.
-        since: Time,
-    },
-    /// Keeps little in flight, to see the round trip without a queue.
-    ProbeTrip {
-        /// When it is over; None until little is in flight.
-        until: Option<Time>,
-        /// The shortest round trip seen meanwhile.
-        shortest: Option<Span>,
-    },
-}
 
 /// One round trip's worth of acknowledgements.
 #[derive(Debug, Clone, Copy, Default)]
@@ -83,19 +41,6 @@ struct Round {
     shortest: Option<Span>,
     /// Of its rate samples, whether the newest was limited by the sender.
     app_limited: bool,
-}
-
-/// What acknowledgements bring beyond the rate, because they come in bunches (after Linux' `tcp_bbr.c`, "extra acked").
-#[derive(Debug, Clone, Copy, Default)]
-struct Bunching {
-    /// When the present count began.
-    since: Time,
-    /// Bytes acknowledged since.
-    acked: u64,
-    /// The most that was beyond the rate, in this window of rounds and in the one before.
-    most: [u64; 2],
-    /// Rounds left in this window.
-    rounds: u8,
 }
 
 /// A model-based controller.
@@ -265,26 +210,8 @@ impl Bbr {
             | State::Drain
             | State::ProbeTrip { .. } => {}
         }
-        self.bunching.rounds = self.bunching.rounds.saturating_sub(1);
-        if self.bunching.rounds == 0 {
-            self.bunching.rounds = BUNCHING_ROUNDS;
-            self.bunching.most = [0, self.bunching.most[0]];
-        }
+        self.bunching.end_round();
         self.round = Round { ends_at: round.ends_at, ..Round::default() };
-    }
-
-    /// Sees how much more was acknowledged than the rate explains.
-    fn take_bunch(&mut self, now: Time, bytes: u64) {
-        let bandwidth = self.bandwidth();
-        let bunching = &mut self.bunching;
-        let expected = over(bandwidth, now.since(bunching.since));
-        if bunching.acked <= expected {
-            (bunching.since, bunching.acked) = (now, 0);
-        }
-        bunching.acked += bytes;
-        let expected = over(bandwidth, now.since(bunching.since));
-        let extra = bunching.acked.saturating_sub(expected).min(over(bandwidth, BUNCHING_SPAN_MAX));
-        bunching.most[0] = bunching.most[0].max(extra);
     }
 
     /// Learns from a cruise what the path loses by itself.
@@ -369,7 +296,7 @@ impl Bbr {
     /// Sets the window after an acknowledgement of `bytes`.
     fn set_window(&mut self, bytes: u64) {
         let least = WINDOW_DATAGRAMS_MIN * self.datagram;
-        let extra = self.bunching.most[0].max(self.bunching.most[1]);
+        let extra = self.bunching.extra();
         let product = self.product();
         self.window = match self.state {
             // Without a rate, or before the path was full once, the window doubles each round.
@@ -393,7 +320,7 @@ impl CongestionControl for Bbr {
             self.take_trip(acked.now, trip);
         }
         let ended = acked.rate.is_some_and(|sample| self.take_rate(acked.delivered, &sample));
-        self.take_bunch(acked.now, acked.bytes);
+        self.bunching.take(acked.now, acked.bytes, self.bandwidth());
         if matches!(self.state, State::Cruise { .. }) {
             self.cruised[0] += acked.bytes;
         }
@@ -442,20 +369,26 @@ impl CongestionControl for Bbr {
             State::Down { .. } => 750,
             State::ProbeTrip { .. } => 1_000,
         };
-        let arriving = bandwidth.saturating_mul(gain) / 1_000;
+        // Probing adds the same to every flow on top: a small one gains more by it, and shares become equal.
+        let even = match self.state {
+            State::Up { .. } => {
+                let trip = self.shortest_trip().unwrap_or(RTT_INITIAL).max(Span::from_millis(1));
+                let bytes = (PROBE_DATAGRAMS * self.datagram).min(self.product() / 2);
+                bytes * 1_000_000 / trip.as_micros()
+            }
+            _ => 0,
+        };
+        let arriving = bandwidth.saturating_mul(gain) / 1_000 + even;
         // What arrives is what was sent less what the path loses.
         let sent = (arriving << 16) / ((1 << 16) - self.loss.min(LOSS_MAX));
         sent.max(self.datagram * 8)
     }
 }
 
-/// Bytes that pass in a span at a rate.
-fn over(rate: u64, span: Span) -> u64 {
-    rate.saturating_mul(span.as_micros()) / 1_000_000
-}
-
 /// The pace of Startup, in thousandths of the rate: 4 ln 2 doubles what is delivered each round.
 const STARTUP_GAIN: u64 = 2_773;
+/// Datagrams a round trip that Up sends beside its share of the rate, at most half of a full path.
+const PROBE_DATAGRAMS: u64 = 4;
 /// Rounds without growth by a quarter that end Startup.
 const STARTUP_ROUNDS: u8 = 3;
 /// How far cruising deviates from the rate for the sake of the queue, in thousandths.
@@ -464,10 +397,6 @@ const CRUISE_GAIN_RANGE: u64 = 40;
 const LOSS_MAX: u64 = (1 << 16) / 8;
 /// Fewer datagrams than this say nothing about a share of loss.
 const LOSS_DATAGRAMS_MIN: u64 = 100;
-/// Rounds after which the bunching seen before them is forgotten, halved by the two windows.
-const BUNCHING_ROUNDS: u8 = 10;
-/// Bunching is believed up to this much time of the rate.
-const BUNCHING_SPAN_MAX: Span = Span::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -515,7 +444,8 @@ mod tests {
             let mut bbr = settled(&mut now);
             walk(&mut bbr, &mut now, 4_000, lost, Span::ZERO);
             assert!((low..=high).contains(&bbr.loss), "{lost}: {}", bbr.loss);
-            let most = bbr.bandwidth() * 1_250 / 1_000 * 8 / 7;
+            let probing = PROBE_DATAGRAMS * bbr.datagram * 50;
+            let most = (bbr.bandwidth() * 1_250 / 1_000 + probing) * 8 / 7;
             assert!(bbr.rate() <= most.max(bbr.datagram * 8) + 10, "{lost}: {} of {most}", bbr.rate());
         }
     }

@@ -290,13 +290,11 @@ impl Default for RecvLanes {
 
 impl RecvLanes {
     /// Nothing received.
-    #[must_use]
     pub fn new() -> Self {
         Self { lanes: Lane::ALL.map(RecvLane::new), repeat: 0, arrived: 0 }
     }
 
-    /// The whole offset of bytes of which only its lowest 32 bits were sent: the one nearest to what is expected.
-    #[must_use]
+    /// The whole offset of which only the lowest 32 bits were sent: the one nearest to what is expected.
     pub fn expanded(&self, lane: Lane, low: u32) -> u64 {
         nearest(u64::from(low), self.lanes[lane.index()].next, u32::BITS)
     }
@@ -314,7 +312,6 @@ impl RecvLanes {
     }
 
     /// Bytes of lanes that were new when they came.
-    #[must_use]
     pub const fn arrived(&self) -> u64 {
         self.arrived
     }

@@ -154,12 +154,6 @@ impl Session {
         self.local_index
     }
 
-    /// The header of a packet of this session with its whole number.
-    #[must_use]
-    pub fn expanded(&self, header: DataHeader) -> DataHeader {
-        header.expanded(self.replay.next())
-    }
-
     /// Takes a data packet addressed to [`Self::local_index`]; opens it in place. After it, drain
     /// [`Self::poll_message`], then [`Self::poll_transmit`].
     ///
@@ -405,6 +399,8 @@ const _: () = assert!(DATAGRAM_BYTES_BASE == 1_200);
 mod life_tests;
 #[cfg(test)]
 mod link;
+#[cfg(test)]
+mod share_tests;
 #[cfg(test)]
 mod tests;
 mod transmit;

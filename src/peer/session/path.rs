@@ -13,8 +13,15 @@ use crate::peer::mtu::PathLength;
 use crate::peer::pacing::Pacer;
 use crate::peer::timers::RoundTrip;
 use crate::wire::frame::Ack;
+use crate::wire::packet::DataHeader;
 
 impl Session {
+    /// The header of a packet of this session with its whole number.
+    #[must_use]
+    pub fn expanded(&self, header: DataHeader) -> DataHeader {
+        header.expanded(self.replay.next())
+    }
+
     /// Takes an acknowledgement.
     pub(super) fn handle_ack(&mut self, now: Time, ack: &Ack<'_>) -> Result<(), SessionError> {
         let shortest = self.control.shortest_trip().unwrap_or(Span::ZERO);
