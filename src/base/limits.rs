@@ -51,15 +51,13 @@ pub const IGNORE_FILE_BYTES_MAX: usize = 64 * 1024;
 
 const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_MEAN && CUT_BYTES_MEAN < CUT_BYTES_MAX);
 const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_NORMAL && CUT_BYTES_NORMAL < CUT_BYTES_MEAN);
-const _: () = assert!(MAP_KEY_BYTES_MAX * 8 <= NODE_BYTES_MEAN);
-const _: () = assert!(MAP_KEY_BYTES_MAX < ENTRY_BYTES_MAX);
+const _: () = assert!(MAP_KEY_BYTES_MAX * 8 <= NODE_BYTES_MEAN && MAP_KEY_BYTES_MAX < ENTRY_BYTES_MAX);
 // An entry holds a key, a link's target or a list of pieces, and attributes: all of them together fit.
 const _: () = assert!(
     MAP_KEY_BYTES_MAX + ATTRIBUTES_HERE_BYTES_MAX + TARGET_BYTES_MAX + PIECES_INLINE_MAX * 48
         < ENTRY_BYTES_MAX
 );
 const _: () = assert!(NODE_BYTES_MAX + ENTRY_BYTES_MAX + INLINE_BYTES_MAX < CUT_BYTES_MAX);
-const _: () = assert!(PIECES_INLINE_MAX * 48 < ENTRY_BYTES_MAX);
 
 // ---- feeds (feed/) ----
 
@@ -192,19 +190,17 @@ pub const WINDOW_DATAGRAMS_MIN: u64 = 4;
 pub const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Most that pacing lets go at once, in bytes: a few batches of the kernel.
 pub const PACING_BURST_BYTES_MAX: u64 = 256 * 1024;
-/// Pacing lets go at once what it would let go in this long: finer timers cost more than they smooth...
+/// Pacing lets go at once what it would let go in this long (finer timers cost more than they smooth)...
 pub const PACING_BURST_SPAN: Span = Span::from_millis(1);
 /// ... or in this long, where the round trip is short.
 pub const PACING_BURST_SPAN_MIN: Span = Span::from_micros(250);
-/// The shortest round trip is measured anew when nothing has confirmed it for this long (BBRv3: 5 s): flows that share a
-/// queue find its end together, and their shares become equal.
+/// The shortest round trip is measured anew when nothing has confirmed it for this long, as in BBRv3.
 pub const BBR_PROBE_TRIP_EVERY: Span = Span::from_secs(5);
 /// That takes this long, or a round trip if that is longer (BBR: 200 ms).
 pub const BBR_PROBE_TRIP_TIME: Span = Span::from_millis(200);
-/// Between two probes for more bandwidth lie at least this and six round trips: on a short path every probe costs a
-/// queue and its end.
+/// Between two probes for more bandwidth lie at least this and six round trips: every probe costs a queue.
 pub const BBR_CRUISE_MIN: Span = Span::from_millis(200);
-/// Least and most queue that background work leaves standing: below the first, timers and radios look like a queue.
+/// Least and most queue that background work leaves standing: below it, timers and radios look like a queue.
 pub const LEDBAT_TARGET_MIN: Span = Span::from_millis(2);
 /// See [`LEDBAT_TARGET_MIN`]: what the smallest home router buffers at the least.
 pub const LEDBAT_TARGET_MAX: Span = Span::from_millis(15);
@@ -322,8 +318,7 @@ const _: () = assert!(
     KEEPALIVE_SECOND.as_micros() < KEEPALIVE_MIN.as_micros() && KEEPALIVE_MAX.as_micros() < 65_536_000_000
 );
 const _: () = assert!(PROBE_TIMEOUT_MAX.as_micros() < KEY_LINGER.as_micros());
-const _: () = assert!(KEY_PACKETS_MAX < PACKET_NUMBER_MAX);
-const _: () = assert!(MESSAGE_BYTES_MAX < SEND_QUEUE_BYTES_MAX);
+const _: () = assert!(KEY_PACKETS_MAX < PACKET_NUMBER_MAX && MESSAGE_BYTES_MAX < SEND_QUEUE_BYTES_MAX);
 const _: () = assert!(HANDSHAKE_WAIT_FIRST.as_micros() * 15 < HANDSHAKE_TIME_MAX.as_micros());
 const _: () = assert!(SIMULTANEOUS_WAIT.as_micros() * 2 < HANDSHAKE_TIME_MAX.as_micros());
 const _: () = assert!(PAIRING_PART_BYTES_MAX + 64 < DATAGRAM_BYTES_BASE);
@@ -351,10 +346,7 @@ const _: () = {
 const _: () = assert!(CREDIT_PATIENCE.as_micros() < SESSION_IDLE_MAX.as_micros());
 const _: () = assert!(ACK_DELAY_MAX.as_micros() < RTT_INITIAL.as_micros());
 const _: () = assert!(PROBE_TIMEOUT_MAX.as_micros() * 3 < SESSION_ANSWER_MAX.as_micros());
-const _: () = assert!(WINDOW_DATAGRAMS_MIN < WINDOW_DATAGRAMS_INITIAL);
-const _: () = assert!(WINDOW_DATAGRAMS_INITIAL * 8_972 < WINDOW_BYTES_MAX && DATAGRAM_BYTES_MAX == 8_972);
-const _: () = assert!(LEDBAT_TARGET_MIN.as_micros() < LEDBAT_TARGET_MAX.as_micros());
-const _: () = assert!(PACING_BURST_SPAN_MIN.as_micros() < PACING_BURST_SPAN.as_micros());
+const _: () = assert!(WINDOW_DATAGRAMS_MIN < WINDOW_DATAGRAMS_INITIAL && WINDOW_BYTES_MAX > 16 * 8_972);
 const _: () = assert!(FEED_ENTRY_BYTES_MAX < FEED_ENTRIES_MESSAGE_BYTES_MAX);
 
 // ---- store (store/) ----
@@ -438,8 +430,7 @@ pub const SCAN_AFTER_START: Span = Span::from_secs(3);
 pub const CONNECT_PAUSE_MIN: Span = Span::from_secs(1);
 /// Of several addresses of one node, the next is tried this long after the one before (RFC 8305, section 5).
 pub const CONNECT_STAGGER: Span = Span::from_millis(250);
-/// A packet of a session that is not there hastens the next attempt at its sender no more often than this: anybody
-/// can send one.
+/// A packet of an unknown session, which anybody can send, hastens the next attempt at its sender this often.
 pub const CONNECT_HINT_EVERY: Span = Span::from_secs(5);
 /// See [`CONNECT_PAUSE_MIN`].
 pub const CONNECT_PAUSE_MAX: Span = Span::from_secs(60);
@@ -498,8 +489,7 @@ pub const NODES_AHEAD_MAX: usize = 3;
 /// Small frames of a restore are sent together up to this length, in bytes.
 pub const RESTORE_BATCH_BYTES: usize = 64 * 1024;
 
-const _: () = assert!(FIRST_BLOCK_BYTES > INLINE_BYTES_MAX);
-const _: () = assert!(NEXT_BLOCK_BYTES <= CUT_BYTES_MAX);
+const _: () = assert!(FIRST_BLOCK_BYTES > INLINE_BYTES_MAX && NEXT_BLOCK_BYTES <= CUT_BYTES_MAX);
 const _: () = assert!(PUT_BYTES_MAX > GROUP_BYTES_MAX + 2 * 1024 * 1024);
 
 // ---- configuration (node/config) and faces (face/) ----

@@ -5,6 +5,7 @@
 mod crash;
 mod damage;
 mod feeds;
+mod promises;
 mod runs;
 mod sets;
 mod walks;

@@ -467,6 +467,10 @@ mod tests {
         assert_eq!(parse(&mut datagram), Ok(Packet::Pair(Pair { header, body: &[9] })));
         datagram[2] = 3;
         assert_eq!(parse(&mut datagram), Err(PacketError::Malformed));
+        datagram[3] = PAIR_FRAGMENTS_MAX;
+        assert!(parse(&mut datagram).is_ok());
+        datagram[3] = PAIR_FRAGMENTS_MAX + 1;
+        assert_eq!(parse(&mut datagram), Err(PacketError::Malformed));
         for (stage, kind) in [(PairStage::Hello, 16), (PairStage::Reply, 17), (PairStage::Confirm, 18)] {
             assert_eq!(PairHeader { stage, ..header }.to_bytes()[0], kind);
         }

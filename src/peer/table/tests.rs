@@ -329,6 +329,10 @@ fn another_version_is_told_which_ones_are_spoken() {
     let mut out = [0; 1_200];
     let sent = net.ends[1].poll_transmit(now, &mut out).unwrap();
     assert_eq!((sent.to, &out[..4], out[8]), (address(0), &[5, 0, 1, 0][..], 1));
+    let mut forged = out;
+    forged[sent.length - 1] ^= 1;
+    net.ends[0].handle_datagram(now, address(1), &mut forged[..sent.length]);
+    assert!(net.ends[0].poll_event().is_none(), "a stranger ends no attempt");
     net.ends[0].handle_datagram(now, address(1), &mut out[..sent.length]);
     assert!(matches!(net.ends[0].poll_event(), Some(Event::ConnectFailed { .. })));
 }

@@ -16,7 +16,7 @@ use crate::store::segment::{segment_name, SegmentHeader};
 use crate::store::service::{Reply, Request, ScanState, Service, StoreError};
 
 /// A store with these chunks, all of them acknowledged.
-fn filled(numbers: impl Iterator<Item = u64>) -> (SimDisk, Tester) {
+pub(super) fn filled(numbers: impl Iterator<Item = u64>) -> (SimDisk, Tester) {
     let disk = SimDisk::new(1 << 24);
     let mut tester = Tester::open(&disk).unwrap();
     numbers.for_each(|number| tester.put(number));

@@ -69,10 +69,10 @@ fn a_damaged_body_is_found_where_bodies_are_verified() {
 
 #[test]
 fn a_record_inside_a_damaged_chunk_cannot_stand_for_another_chunk() {
-    // A peer sent a chunk that holds a frame made for just this place, naming a chunk that it is not.
+    // A peer sent a chunk that holds a record made for just this place, naming a chunk that it is not.
     let inner = Position { segment: 0, offset: 32 + 52 + 10 };
     let forged = Frame::chunk(ChunkId::from_bytes([9; 32]), 5).encode(inner);
-    let chunk = [&[0; 10][..], &forged, &[0; 40]].concat();
+    let chunk = [&[0; 10][..], &forged, &[7; 5], &checksum(&[7; 5]), &[0; 40]].concat();
     let (disk, ranges) = segment(&[&chunk, &[3; 50]]);
     disk.flip_bits(&segment_name(0), 40, 1);
     assert_eq!(walk(&disk, ranges[1].end, u64::MAX), [Err(ranges[0].clone()), Ok(50)]);

@@ -101,6 +101,11 @@ fn impossible_frames_are_refused_by_name() {
     assert_eq!(first(&skip(5, 6)[..17]), FrameError::Truncated);
     assert_eq!(first(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), FrameError::BadAck);
     assert_eq!(first(&[2, 1, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0]), FrameError::BadAck);
+    // As many ranges as may be, and one more.
+    let ack =
+        |count: u8| [&[2, count, 0, 0, 0, 0, 0, 4][..], &vec![0; 10 + 8 * (usize::from(count) - 1)]].concat();
+    assert!(matches!(Frames::new(&ack(32)).next(), Some(Ok(Frame::Ack(_)))));
+    assert_eq!(first(&ack(33)), FrameError::BadAck);
     assert_eq!(first(&[5, 0, 0, 1, 0xff]), FrameError::BadText);
     let mut long = vec![5, 0, 0, 65];
     long.resize(4 + 65, b'a');

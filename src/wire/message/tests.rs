@@ -85,6 +85,34 @@ fn bounds_hold_in_both_directions() {
     assert_eq!(decode(&[1, kind::GET, 2]), Err(WireError::Malformed));
 }
 
+/// An honest peer sends none of these, so they are put together by hand.
+#[test]
+fn what_no_peer_of_ours_would_send_is_refused_when_it_is_read() {
+    let refused = |bytes: Vec<u8>| assert_eq!(decode(&bytes), Err(WireError::TooLong));
+    let hello = |length: u8| [&[1, kind::HELLO, length][..], &vec![b'a'; length.into()], &[0]].concat();
+    assert!(decode(&hello(64)).is_ok());
+    refused(hello(65));
+    // Each node with that many IPv4 addresses.
+    let known = |nodes: u8, addresses: u8| {
+        let node = [&[0x88; 32][..], &[addresses], &[0, 10, 1, 2, 3, 80].repeat(addresses.into())].concat();
+        [&[1, kind::KNOWN, 0][..], &[0x66; 32], &[nodes], &node.repeat(nodes.into())].concat()
+    };
+    assert!(decode(&known(8, 8)).is_ok());
+    refused(known(9, 0));
+    refused(known(1, 9));
+    let entries = |lengths: &[usize]| {
+        let entries: Vec<_> = lengths.iter().map(|length| vec![1; *length]).collect();
+        put(start(kind::FEED_ENTRIES), &(FEED, 0_u64, entries)).unwrap()
+    };
+    assert!(decode(&entries(&[FEED_ENTRY_BYTES_MAX; 4])).is_ok());
+    refused(entries(&[FEED_ENTRY_BYTES_MAX; 5]));
+    refused(entries(&[FEED_ENTRY_BYTES_MAX + 1]));
+    refused(entries(&[1; FEED_ENTRIES_PER_MESSAGE_MAX + 1]));
+    assert_eq!(decode(&entries(&[0])), Err(WireError::Malformed));
+    refused([&[1, kind::CHUNK][..], &vec![7; ChunkId::SIZE + SEALED_BYTES_MAX + 1]].concat());
+    refused(vec![1; MESSAGE_BYTES_MAX + 1]);
+}
+
 #[test]
 fn a_chunk_is_encoded_without_building_a_message() {
     let (id, bytes) = (ChunkId::from_bytes([1; 32]), vec![5; 1_000]);
