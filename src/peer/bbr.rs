@@ -5,9 +5,9 @@
 //! shortest round trip that it has shown. Differences, each for a home network and a small machine:
 //!
 //! - A loss that comes without a queue is the radio's and not congestion: the pace is raised by the share that is lost,
-//!   so that what *arrives* fills the path (at most by [`LOSS_MAX`]); measured while cruising only, so that what probing
+//!   so that what *arrives* fills the path (at most by an eighth); measured while cruising only, so that what probing
 //!   itself drops does not count. Loss with a queue lowers the model at once.
-//! - While cruising a short queue is kept on purpose, and no more ([`Bbr::cruise_gain`]): a machine that is late by a
+//! - While cruising a short queue is kept on purpose, and no more: a machine that is late by a
 //!   millisecond does not let the path run dry.
 //! - A round trip within a small tolerance of the shortest confirms it: an undisturbed flow never stops to measure.
 //!
