@@ -1,5 +1,6 @@
-//! Tells the linker to store the program's relocations packed (DT_RELR): 140 KiB less of a binary that is flashed onto small
-//! cards. The C library must be glibc 2.36 or newer (Debian 12, Raspberry Pi OS of 2023), which every supported system has.
+//! Tells the linker to store the program's relocations packed (DT_RELR): 140 KiB less of a binary that is flashed onto
+//! small cards. A linker that does not know it (Debian 12's for ARM) says so and goes on. The C library must then be glibc
+//! 2.36 or newer (Debian 12, Raspberry Pi OS of 2023), which every supported system has.
 
 /// Adds the linker's option where it is understood.
 fn main() {
