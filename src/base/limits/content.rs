@@ -1,0 +1,91 @@
+//! Bounds of cutting, sealing and feeds.
+
+// ---- cutting and sealing (file/, seal/) ----
+
+/// Smallest piece that content-defined cutting makes, except at the end of a file, in bytes.
+pub const CUT_BYTES_MIN: usize = 64 * 1024;
+/// Mean piece, in bytes: a compromise of deduplication against index and request overhead.
+pub const CUT_BYTES_MEAN: usize = 256 * 1024;
+/// Largest piece, in bytes; a reader never needs more of a file than two of these.
+pub const CUT_BYTES_MAX: usize = 1024 * 1024;
+/// Largest sealed chunk, in bytes: the largest piece, Padme padding (at most 1/32 there), header and tag.
+pub const SEALED_BYTES_MAX: usize = CUT_BYTES_MAX + CUT_BYTES_MAX / 16;
+/// Content key epochs that a node keeps: one more for each full node that was removed.
+pub const EPOCHS_MAX: usize = 128;
+/// Files up to this size lie inside their tree entry, in bytes.
+pub const INLINE_BYTES_MAX: usize = 4 * 1024;
+/// A map node's target length, in bytes: a key closes its node with probability (its encoded length / this).
+pub const NODE_BYTES_MEAN: usize = 32 * 1024;
+/// A cut is forced when a map node is this long, in bytes.
+pub const NODE_BYTES_MAX: usize = 512 * 1024;
+/// Largest encoded map entry (key and value; inline content apart), in bytes.
+pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// A map deeper than this is corrupt: 32 KiB nodes of 100-byte entries hold 300^8 keys.
+pub const MAP_LEVELS_MAX: u8 = 8;
+/// Pieces of a file listed in its entry before the list moves into chunks of its own.
+pub const PIECES_INLINE_MAX: usize = 256;
+
+/// Where cutting becomes eager, in bytes: short of the mean by what makes the mean come out right.
+pub const CUT_BYTES_NORMAL: usize = 210 * 1024;
+/// Longest key of a map, in bytes: the longest path that Linux takes. With every key this long a node still holds
+/// eight, and the levels below `MAP_LEVELS_MAX` sixteen million.
+pub const MAP_KEY_BYTES_MAX: usize = 4 * 1024;
+/// Longest tail of a map entry, in bytes: inline content that did not shrink, and one byte that says so.
+pub const TAIL_BYTES_MAX: usize = INLINE_BYTES_MAX + 1;
+/// Longest component of a path, in bytes: NAME_MAX of every file system that Linux mounts itself.
+pub const COMPONENT_BYTES_MAX: usize = 255;
+/// Longest target of a symbolic link, in bytes (PATH_MAX).
+pub const TARGET_BYTES_MAX: usize = 4 * 1024;
+/// Extended attributes of up to this length, encoded, stand in the entry; longer ones in a chunk of their own.
+pub const ATTRIBUTES_HERE_BYTES_MAX: usize = 16 * 1024;
+/// Longest encoded extended attributes of one file, in bytes: one chunk.
+pub const ATTRIBUTES_BYTES_MAX: usize = CUT_BYTES_MAX;
+/// Extended attributes of one file: Linux lists 64 KiB of names, none of them shorter than `user.x` and a zero.
+pub const ATTRIBUTES_MAX: usize = 10_000;
+/// Bytes of one ignore file that are read, in bytes; lines beyond are counted and not followed.
+pub const IGNORE_FILE_BYTES_MAX: usize = 64 * 1024;
+
+const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_MEAN && CUT_BYTES_MEAN < CUT_BYTES_MAX);
+const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_NORMAL && CUT_BYTES_NORMAL < CUT_BYTES_MEAN);
+const _: () = assert!(MAP_KEY_BYTES_MAX * 8 <= NODE_BYTES_MEAN && MAP_KEY_BYTES_MAX < ENTRY_BYTES_MAX);
+// An entry holds a key, a link's target or a list of pieces, and attributes: all of them together fit.
+const _: () = assert!(
+    MAP_KEY_BYTES_MAX + ATTRIBUTES_HERE_BYTES_MAX + TARGET_BYTES_MAX + PIECES_INLINE_MAX * 48
+        < ENTRY_BYTES_MAX
+);
+const _: () = assert!(NODE_BYTES_MAX + ENTRY_BYTES_MAX + INLINE_BYTES_MAX < CUT_BYTES_MAX);
+
+// ---- feeds (feed/) ----
+
+/// Longest signed feed entry, in bytes; a receipt's bitmap (512) and a sealed folder description fit well.
+pub const FEED_ENTRY_BYTES_MAX: usize = 16 * 1024;
+/// Longest chain of Admit entries from the root to a node; it must fit the first handshake packet.
+pub const ADMIT_CHAIN_MAX: usize = 4;
+/// Most members of a vault that this version keeps in memory.
+pub const MEMBERS_MAX: usize = 1024;
+/// Longest name of a node, a site or a folder, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Addresses in one Describe: several interfaces, two families.
+pub const ADDRESSES_MAX: usize = 16;
+/// Feeds of a removed node that its Remove names; a node begins a new one only after a disaster.
+pub const REMOVE_HEADS_MAX: usize = 64;
+/// What an Alert is about (an id, at most two), in bytes.
+pub const ALERT_ABOUT_BYTES_MAX: usize = 64;
+/// Longest sealed text in an entry (a folder's description), in bytes; the envelope must fit beside it.
+pub const SEALED_TEXT_BYTES_MAX: usize = 12 * 1024;
+/// Longest path of a folder's directory, in bytes: what Linux takes (PATH_MAX).
+pub const DIRECTORY_BYTES_MAX: usize = 4 * 1024;
+/// Ignore patterns of one folder.
+pub const IGNORE_GLOBS_MAX: usize = 256;
+/// Longest ignore pattern, in bytes.
+pub const GLOB_BYTES_MAX: usize = 1024;
+/// Feeds that a view follows: every member began a few.
+pub const FEEDS_MAX: usize = 4 * MEMBERS_MAX;
+/// Entries of one feed that a view follows; ten a day are 270 years of them, and a node may begin a new feed.
+pub const FEED_ENTRIES_MAX: usize = 1_000_000;
+/// Admit and Remove entries of one feed that count; those after these are void.
+pub const ROSTER_FACTS_PER_FEED_MAX: usize = 2 * MEMBERS_MAX;
+
+const _: () = assert!(SEALED_TEXT_BYTES_MAX + 1024 <= FEED_ENTRY_BYTES_MAX);
+const _: () = assert!(REMOVE_HEADS_MAX * 90 + 256 < FEED_ENTRY_BYTES_MAX);
+const _: () = assert!(DIRECTORY_BYTES_MAX + NAME_BYTES_MAX < SEALED_TEXT_BYTES_MAX);

@@ -1,0 +1,108 @@
+//! Bounds of what a node does.
+
+use super::content::{CUT_BYTES_MAX, INLINE_BYTES_MAX};
+use super::peers::HANDSHAKE_TIME_MAX;
+use super::store::GROUP_BYTES_MAX;
+use crate::base::units::Span;
+
+// ---- node (node/) ----
+
+/// Chunk requests on their way at once, over all peers: their bytes are what a fetch keeps in memory.
+pub const FETCH_CHUNKS_MAX: usize = 16;
+/// Of these, on their way to one peer.
+pub const FETCH_CHUNKS_PER_PEER_MAX: usize = 8;
+/// What was asked of a peer that has sent nothing of it for this long is asked of the next one.
+pub const FETCH_TIMEOUT: Span = Span::from_secs(20);
+/// Bytes that a peer must send within that time to count as sending, in bytes: more than its acknowledgements and signs of
+/// life, and what a line of 7 kbit/s carries.
+pub const FETCH_PROGRESS_BYTES_MIN: u64 = 16 * 1024;
+/// A peer that has sent this many chunks which were asked of it later has passed one over: it is asked of the next one.
+pub const FETCH_PASSED_CHUNKS_MAX: usize = 32;
+/// Chunk reads for one peer that are on their way from the disk at once.
+pub const SERVE_CHUNKS_PER_PEER_MAX: usize = 4;
+/// Requested ids that one peer may have waiting here.
+pub const SERVE_QUEUE_PER_PEER_MAX: usize = 64;
+/// Fetched bytes that wait for a sync; above, nothing more is fetched. More than a group, or the two would wait for each other.
+pub const UNSYNCED_BYTES_MAX: u64 = GROUP_BYTES_MAX + GROUP_BYTES_MAX / 2;
+/// Calls of the API at once; more are refused.
+pub const CALLS_MAX: usize = 64;
+/// A backup that waits for copies gives up this long after the last device that could make one was heard.
+pub const WAIT_FOR_PEERS_MAX: Span = Span::from_secs(15);
+/// ... or after this long without progress, when a connected device still owes a copy.
+pub const WAIT_FOR_STALLED_MAX: Span = Span::from_secs(60);
+/// A share that could not be had is tried again after this long (or when a peer comes up).
+pub const KEEP_RETRY: Span = Span::from_secs(30);
+/// Init, join and recover are given up after this long without an end.
+pub const ENTER_TIME_MAX: Span = Span::from_secs(30);
+/// What would write an entry waits this long for a peer's word on the own feed: time to reach one after start, a handshake
+/// that is given up included.
+pub const CONFIRM_WAIT_MAX: Span = Span::from_secs(15);
+/// Folders of a vault.
+pub const FOLDERS_MAX: usize = 256;
+/// After start every folder is scanned this soon, so that what was interrupted is completed.
+pub const SCAN_AFTER_START: Span = Span::from_secs(3);
+/// First and longest pause between attempts to reach a member.
+pub const CONNECT_PAUSE_MIN: Span = Span::from_secs(1);
+/// Of several addresses of one node, the next is tried this long after the one before (RFC 8305, section 5).
+pub const CONNECT_STAGGER: Span = Span::from_millis(250);
+/// A packet of an unknown session, which anybody can send, hastens the next attempt at its sender this often.
+pub const CONNECT_HINT_EVERY: Span = Span::from_secs(5);
+/// See [`CONNECT_PAUSE_MIN`].
+pub const CONNECT_PAUSE_MAX: Span = Span::from_secs(60);
+/// Addresses remembered for unconnected announcers.
+pub const REACH_ADDRESSES_MAX: usize = 256;
+/// Pieces of an answer that wait for a slow client.
+pub const CALL_PIECES_MAX: usize = 4;
+/// Entries of the activity log kept in memory.
+pub const ACTIVITY_ENTRIES_MAX: usize = 1_000;
+/// Names of one directory listed at once, in bytes of names; larger directories are listed in passes.
+pub const LIST_BYTES_MAX: usize = 1024 * 1024;
+/// Files whose first block is read ahead of the one being cut.
+pub const READ_AHEAD_FILES: usize = 16;
+
+const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= FETCH_CHUNKS_MAX);
+const _: () = assert!(FETCH_PASSED_CHUNKS_MAX >= 2 * FETCH_CHUNKS_PER_PEER_MAX);
+const _: () = assert!(HANDSHAKE_TIME_MAX.as_micros() < CONFIRM_WAIT_MAX.as_micros());
+const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= SERVE_QUEUE_PER_PEER_MAX);
+
+// ---- duties (node/backup.rs, restore.rs, list.rs, verify.rs) ----
+
+/// Bytes of listings that a scan keeps over all levels of a deep tree; beyond, the upper ones are listed again.
+pub const SCAN_BYTES_MAX: usize = 2 * LIST_BYTES_MAX;
+/// What an item of a listing costs beside its name, in bytes of memory.
+pub const LIST_ITEM_BYTES: usize = 128;
+/// Content bytes read with the opening of a file.
+pub const FIRST_BLOCK_BYTES: usize = 256 * 1024;
+/// Content bytes of each later read of a file.
+pub const NEXT_BLOCK_BYTES: usize = 512 * 1024;
+/// Shorter holes of sparse files are kept as zeros: a list of tiny pieces costs more than zeros that compress.
+pub const HOLE_BYTES_MIN: u64 = 64 * 1024;
+/// A file that grew by this much while it was read is cut off there, and read again.
+pub const GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A file that changed while it was read is read so often in all before it is stored as torn.
+pub const READ_ATTEMPTS_MAX: u8 = 3;
+/// Changes this shortly before a scan may hide behind an equal stat: they are read again at the next one.
+pub const RACY_SPAN: Span = Span::from_secs(3);
+/// Entries that wait between the comparison and the tree, in bytes.
+pub const SCAN_QUEUE_BYTES_MAX: usize = 512 * 1024;
+/// Steps of a walk in one turn of the main thread, each about a microsecond.
+pub const STEPS_PER_TURN_MAX: usize = 1_024;
+/// Sealed bytes on their way to the store; more than a group, or the two would wait for each other.
+pub const PUT_BYTES_MAX: u64 = GROUP_BYTES_MAX + GROUP_BYTES_MAX / 2;
+/// Pages of ids on their way into a temporary set.
+pub const SET_PAGES_MAX: usize = 8;
+/// Paths that a report names; more are counted.
+pub const REPORTED_PATHS_MAX: usize = 100;
+/// Names of a directory that are looked at to find the nearest to one that is not there.
+pub const NEAREST_NAMES_MAX: usize = 2_000;
+/// Content chunks that a restore asks for ahead.
+pub const RESTORE_CHUNKS_MAX: usize = 8;
+/// Entries, holes and chunks of a restore that wait for those before them.
+pub const RESTORE_PARTS_MAX: usize = 128;
+/// Map nodes that a walk asks for beyond the one that it needs.
+pub const NODES_AHEAD_MAX: usize = 3;
+/// Small frames of a restore are sent together up to this length, in bytes.
+pub const RESTORE_BATCH_BYTES: usize = 64 * 1024;
+
+const _: () = assert!(FIRST_BLOCK_BYTES > INLINE_BYTES_MAX && NEXT_BLOCK_BYTES <= CUT_BYTES_MAX);
+const _: () = assert!(PUT_BYTES_MAX > GROUP_BYTES_MAX + 2 * 1024 * 1024);

@@ -1,0 +1,114 @@
+//! Bounds of configuration, faces and the operating system.
+
+use super::content::CUT_BYTES_MEAN;
+use super::node::READ_AHEAD_FILES;
+use super::peers::{DATAGRAM_BYTES_BASE, DATAGRAM_BYTES_MAX, SESSIONS_MAX};
+use super::store::GROUP_DELAY_MAX;
+use crate::base::units::Span;
+
+// ---- configuration (node/config) and faces (face/) ----
+
+/// Longest `nuthatch.toml` that is read, in bytes; the sample has about 2,000.
+pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
+/// Addresses in `peers.addresses`: as many as sessions, for more could not all be held.
+pub const PEER_ADDRESSES_MAX: usize = 64;
+/// Most copies of a folder; a household rarely has more devices, and each costs its whole size.
+pub const COPIES_MAX: u8 = 16;
+/// Slowest limit of bandwidth, in bytes a second: 64 kbit, below which a session could not prove its life.
+pub const BANDWIDTH_RATE_MIN: u64 = 8_000;
+/// Limits by the time of day in one key.
+pub const BANDWIDTH_RULES_MAX: usize = 32;
+/// The time of day is looked at this often where a limit depends on it, at whole minutes.
+pub const BANDWIDTH_CHECK: Span = Span::from_secs(60);
+/// Shortest time between two backups of a folder by themselves.
+pub const RESCAN_MIN: Span = Span::from_secs(60);
+/// Longest time between two backups of a folder by themselves.
+pub const RESCAN_MAX: Span = Span::from_secs(30 * 86_400);
+/// Longest recovery phrase or code that is read, in bytes: 24 words of at most 8 letters, however they are spaced.
+pub const SECRET_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of each of two files compared at once.
+pub const COMPARE_BLOCK_BYTES: usize = 256 * 1024;
+/// Bytes of a message of `bench`: as a chunk of mean length.
+pub const BENCH_MESSAGE_BYTES: usize = CUT_BYTES_MEAN;
+/// A `bench` server that has everything stays this long for a sender that has not heard of it.
+pub const BENCH_LINGER: Span = Span::from_secs(3);
+/// How long a node may take to end after whoever started it went away.
+pub const EXIT_TIME_MAX: Span = Span::from_secs(10);
+
+const _: () = assert!(PEER_ADDRESSES_MAX <= SESSIONS_MAX);
+
+// ---- outside (io/) ----
+
+/// Longest path of a Unix socket, in bytes: `sun_path` without its NUL.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Entries of one page of a directory: what lies in memory with their stats.
+pub const LIST_ITEMS_MAX: usize = 1_024;
+/// Directories whose remaining names are kept between pages; each takes up to [`LIST_BYTES_MAX`].
+pub const OPEN_LISTINGS_MAX: usize = 3;
+/// Folder roots that are kept open.
+pub const OPEN_ROOTS_MAX: usize = 32;
+/// Files that are kept open between two of their blocks.
+pub const OPEN_SOURCE_FILES_MAX: usize = 2 * READ_AHEAD_FILES;
+/// Runs of data and holes in one block of a file.
+pub const BLOCK_EXTENTS_MAX: usize = 1_024;
+/// Longest `.nuthatchignore` that is used, in bytes.
+pub const IGNORE_BYTES_MAX: usize = 64 * 1024;
+/// Extended attributes of one file, names and values, in bytes: they must fit one frame of a restore stream.
+pub const SOURCE_ATTRIBUTES_BYTES_MAX: usize = 128 * 1024;
+/// Files of the store that are kept open.
+pub const OPEN_STORE_FILES_MAX: usize = 24;
+/// Buffers in one gathering write (IOV_MAX of Linux is 1,024).
+pub const WRITE_PARTS_MAX: usize = 64;
+/// Groups of hard links that a restore remembers; what lies beyond is copied, and counted.
+pub const LINK_GROUPS_MAX: usize = 65_536;
+/// Open directories along the path that a restore is writing to; the ones above are opened again when needed.
+pub const TARGET_LEVELS_OPEN_MAX: usize = 32;
+/// Paths that a restore's report names; all are counted.
+pub const REPORT_PATHS_MAX: usize = 1_000;
+/// Connections of the control socket at once.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Longest body of a request, in bytes.
+pub const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// What a connection buffers for reading, and again for writing, in bytes.
+pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// A request's head, and again its body, must arrive within this.
+pub const HTTP_REQUEST_TIME_MAX: Span = Span::from_secs(15);
+/// Longest line, and longest single value, that the command line takes from a node, in bytes.
+pub const ANSWER_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The UDP port of a node, if it is free.
+pub const NODE_PORT: u16 = 7117;
+/// What is asked of the kernel for the socket's receive buffer, and again for sending, in bytes.
+pub const UDP_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+/// Room for one datagram, or for many of one sender that the kernel has put together (UDP_GRO), in bytes.
+pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
+/// Buffers filled by one call to the kernel. What is never filled costs no memory.
+pub const RECEIVE_BUFFERS: usize = 4;
+/// Datagrams taken from the socket before anything else is looked at, and the rest of what one call gave.
+pub const DATAGRAMS_PER_TURN_MAX: usize = 64;
+/// Datagrams sent before anything else is looked at, and the rest of a batch.
+pub const TRANSMITS_PER_TURN_MAX: usize = 256;
+/// Room for the datagrams that one call to the kernel sends, in bytes: the most that a kernel takes (UDP_SEGMENT).
+pub const SEND_BATCH_BYTES_MAX: usize = 65_507;
+/// Replies of the threads handed to the core before anything else is looked at: each may carry a chunk.
+pub const REPLIES_PER_TURN_MAX: usize = 16;
+/// Work of the core after which the sockets are looked at again (one chunk's work may exceed it).
+pub const TURN_MAX: Span = Span::from_millis(1);
+/// The core is told that time passed no more often than this about a deadline that it left in the past.
+pub const TICK_MIN: Span = Span::from_millis(1);
+/// Announcements that wait to be looked at.
+pub const SIGHTINGS_WAITING_MAX: usize = 64;
+/// Who is announced on the network is told to the core this often.
+pub const SIGHTINGS_EVERY: Span = Span::from_secs(4);
+/// Listening to the network begins again after this long.
+pub const MDNS_RETRY: Span = Span::from_secs(2);
+/// What is done without a running node (init) must be done within this.
+pub const ALONE_TIME_MAX: Span = Span::from_secs(60);
+/// Interfaces are looked at again this often: how late a pulled cable is noticed where nothing is sent.
+pub const INTERFACES_EVERY: Span = Span::from_secs(5);
+/// The file thread closes what it has open when it was asked nothing for this long.
+pub const FILE_REST: Span = Span::from_secs(5);
+
+const _: () = assert!(DATAGRAM_BYTES_MAX <= SEND_BATCH_BYTES_MAX);
+const _: () = assert!(OPEN_SOURCE_FILES_MAX > READ_AHEAD_FILES);
+const _: () = assert!(TURN_MAX.as_micros() < GROUP_DELAY_MAX.as_micros());
+const _: () = assert!(DATAGRAM_BYTES_BASE < DATAGRAM_BYTES_MAX && DATAGRAM_BYTES_MAX < RECEIVE_BUFFER_BYTES);

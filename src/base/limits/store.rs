@@ -1,0 +1,43 @@
+//! Bounds of the store.
+
+use super::content::FEED_ENTRY_BYTES_MAX;
+use crate::base::units::Span;
+
+/// Length at which a segment file is closed and the next begun, in bytes.
+pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A group of chunks is synced at the latest when this much is unsynced, in bytes.
+pub const GROUP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// ... or after this long.
+pub const GROUP_DELAY_MAX: Span = Span::from_millis(200);
+/// Ids in one page of a set or a scan.
+pub const PAGE_IDS_MAX: usize = 1_024;
+/// Free bytes kept so that reading, restoring and collecting always work.
+pub const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// A group of chunks is synced at the latest when it has this many: their bookkeeping is what a group keeps in memory.
+pub const GROUP_CHUNKS_MAX: usize = 4 * 1024;
+/// Index entries in memory before they become a run: about 1.3 MiB as a sorted map.
+pub const DELTA_ENTRIES_MAX: usize = 16 * 1024;
+/// Runs of one size before they are merged: more means less writing and more reading.
+pub const RUNS_PER_TIER: usize = 4;
+/// Runs merged at once, each with a block in memory.
+pub const MERGE_RUNS_MAX: usize = 16;
+/// Entries merged for each chunk stored: above the number of tiers that 100 million chunks make, so merging keeps up.
+pub const MERGE_STEPS_PER_CHUNK: usize = 10;
+/// Ids of all temporary sets in memory, before they go to disk: 1 MiB.
+pub const SET_IDS_IN_MEMORY_MAX: usize = 32 * 1024;
+/// Temporary sets at once.
+pub const SETS_MAX: usize = 64;
+/// Files of one temporary set before they are merged; each has a block in memory while a page is read.
+pub const SET_RUNS_MAX: usize = 64;
+/// Cache of the database of small state, in bytes.
+pub const STATE_CACHE_BYTES: usize = 512 * 1024;
+/// Longest name of a setting, in bytes.
+pub const SETTING_NAME_BYTES_MAX: usize = 256;
+/// Longest value of a setting, in bytes.
+pub const SETTING_VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Most feed entry bytes in one page, whatever was asked for, in bytes.
+pub const ENTRIES_PAGE_BYTES_MAX: usize = 256 * 1024;
+
+const _: () = assert!(GROUP_CHUNKS_MAX <= DELTA_ENTRIES_MAX && PAGE_IDS_MAX <= SET_IDS_IN_MEMORY_MAX);
+const _: () = assert!(RUNS_PER_TIER >= 2 && RUNS_PER_TIER <= MERGE_RUNS_MAX);
+const _: () = assert!(FEED_ENTRY_BYTES_MAX <= ENTRIES_PAGE_BYTES_MAX);
