@@ -120,6 +120,7 @@ pub mod store {
     pub mod index;
     pub mod log;
     pub mod merge;
+    mod reading;
     pub mod request;
     pub mod run;
     pub mod run_writer;

@@ -103,6 +103,7 @@ pub const fn op_of(reply: &Reply) -> Op {
         Reply::Put { op, .. }
         | Reply::Get { op, .. }
         | Reply::Has { op, .. }
+        | Reply::Drop { op, .. }
         | Reply::Flush { op, .. }
         | Reply::SetPage { op, .. }
         | Reply::Append { op, .. }

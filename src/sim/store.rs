@@ -8,4 +8,5 @@ mod feeds;
 mod promises;
 mod runs;
 mod sets;
+mod tester;
 mod walks;

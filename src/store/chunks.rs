@@ -7,18 +7,14 @@
 use std::sync::Arc;
 
 use super::delta::Change;
-use super::disk::{Disk, DiskError, DiskErrorKind};
+use super::disk::{Disk, DiskError};
 use super::error::StoreError;
 use super::index::Index;
 use super::log::Log;
-use super::request::{Op, OpenReport, Reply, ScanState, StoreOptions, StoreStats};
+use super::request::{Dropped, Op, OpenReport, Reply, ScanState, StoreOptions, StoreStats};
 use super::run::Entry;
 use super::runs::IndexReport;
-use super::segment::{
-    bytes, checksum, is_chunk, segment_name, Frame, Location, Position, FRAME_HEADER_BYTES,
-    FRAME_TRAILER_BYTES, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,
-};
-use super::walk::{Found, Walk};
+use super::segment::{bytes, Frame, Location};
 use crate::base::ids::ChunkId;
 use crate::base::limits::{
     GROUP_BYTES_MAX, GROUP_CHUNKS_MAX, MERGE_STEPS_PER_CHUNK, PAGE_IDS_MAX, SEALED_BYTES_MAX,
@@ -28,23 +24,25 @@ use crate::base::limits::{
 #[derive(Debug)]
 pub struct Chunks {
     /// Where they are.
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     /// Their records.
-    log: Log,
+    pub(super) log: Log,
     /// Where each record is.
-    index: Index,
+    pub(super) index: Index,
     /// Free bytes that puts leave alone.
     reserve_bytes: u64,
-    /// What waits for the next sync, in order.
-    group: Vec<Waiting>,
-    /// Its bytes.
-    group_bytes: u64,
+    /// Facts that wait for the next sync, in order.
+    pub(super) group: Vec<Waiting>,
+    /// Requests to give chunks up that wait for it too.
+    drops: Vec<(Op, Dropped)>,
+    /// Bytes that wait.
+    pub(super) group_bytes: u64,
     /// Bytes that may be written before the disk is asked again how much is free.
     room_bytes: u64,
     /// Damage that was found, since the store was opened.
-    report: IndexReport,
+    pub(super) report: IndexReport,
     /// Answers that are ready.
-    replies: Vec<Reply>,
+    pub(super) replies: Vec<Reply>,
     /// Groups synced.
     syncs: u64,
     /// Syncs that failed.
@@ -53,13 +51,13 @@ pub struct Chunks {
 
 /// One fact that waits for the next sync.
 #[derive(Debug)]
-struct Waiting {
-    /// Who is to be answered, if anybody.
-    op: Option<Op>,
+pub(super) struct Waiting {
+    /// Whose put is to be answered, if it is one.
+    pub(super) op: Option<Op>,
     /// The chunk.
-    id: ChunkId,
+    pub(super) id: ChunkId,
     /// What was appended, and what the index said before; `None` if an earlier fact of this group is waited for.
-    change: Option<(Change, Option<Entry>)>,
+    pub(super) change: Option<(Change, Option<Entry>)>,
 }
 
 impl Chunks {
@@ -84,6 +82,7 @@ impl Chunks {
             index,
             reserve_bytes: options.reserve_bytes,
             group: Vec::new(),
+            drops: Vec::new(),
             group_bytes: 0,
             room_bytes: 0,
             report,
@@ -106,11 +105,36 @@ impl Chunks {
             Ok(false) => self.replies.push(Reply::Put { op, id, result: Ok(false) }),
             Err(error) => self.replies.push(Reply::Put { op, id, result: Err(error) }),
         }
-        if self.group_bytes >= GROUP_BYTES_MAX || self.group.len() >= GROUP_CHUNKS_MAX || self.index.is_full()
-        {
-            // A failure is told to the puts of the group.
-            let _ = self.flush();
+        self.flush_if_full();
+    }
+
+    /// Gives chunks up; the reply comes with the sync that covers the last of them.
+    pub fn give_up(&mut self, op: Op, ids: &[ChunkId]) {
+        if ids.len() > PAGE_IDS_MAX {
+            let error = StoreError::TooMuch { what: "ids", found: ids.len(), limit: PAGE_IDS_MAX };
+            self.replies.push(Reply::Drop { op, result: Err(error) });
+            return;
         }
+        let mut dropped = Dropped::default();
+        for id in ids {
+            match self.drop_one(*id) {
+                Ok(None) => {}
+                Ok(Some(length)) => {
+                    dropped.chunks += 1;
+                    dropped.bytes += u64::from(length);
+                }
+                Err(error) => {
+                    self.replies.push(Reply::Drop { op, result: Err(error) });
+                    return;
+                }
+            }
+        }
+        if self.group.is_empty() {
+            self.replies.push(Reply::Drop { op, result: Ok(dropped) });
+        } else {
+            self.drops.push((op, dropped));
+        }
+        self.flush_if_full();
     }
 
     /// The sealed bytes of a chunk.
@@ -172,6 +196,7 @@ impl Chunks {
             return Ok(());
         }
         let group = std::mem::take(&mut self.group);
+        let drops = std::mem::take(&mut self.drops);
         self.group_bytes = 0;
         let durable_before = self.log.synced();
         match self.log.sync() {
@@ -182,6 +207,8 @@ impl Chunks {
                     let (id, result) = (waiting.id, Ok(waiting.change.is_some()));
                     self.replies.extend(waiting.op.map(|op| Reply::Put { op, id, result }));
                 }
+                self.replies
+                    .extend(drops.into_iter().map(|(op, dropped)| Reply::Drop { op, result: Ok(dropped) }));
                 if let Err(error) = self.index.settle(&self.log, steps, &mut self.report) {
                     log::warn!("the chunk index could not be brought up to date, it is tried again: {error}");
                 }
@@ -199,6 +226,9 @@ impl Chunks {
                 for waiting in group {
                     let (id, result) = (waiting.id, Err(error.clone()));
                     self.replies.extend(waiting.op.map(|op| Reply::Put { op, id, result }));
+                }
+                for (op, _) in drops {
+                    self.replies.push(Reply::Drop { op, result: Err(error.clone()) });
                 }
                 self.check_segment(durable_before);
                 Err(error)
@@ -256,11 +286,7 @@ impl Chunks {
             self.group.push(Waiting { op: Some(op), id, change: None });
             return Ok(true);
         }
-        if self.index.is_overfull() {
-            // Runs could not be written for a while. Nothing more is taken until one can be.
-            self.flush()?;
-            self.index.settle(&self.log, 0, &mut self.report)?;
-        }
+        self.keep_bounded()?;
         let frame = Frame::chunk(id, length);
         self.take_room(frame.total())?;
         let change = Change::Put(self.append_frame(&frame, sealed)?);
@@ -270,12 +296,49 @@ impl Chunks {
         Ok(true)
     }
 
-    /// Appends a frame, to a new segment if need be.
-    fn append_frame(&mut self, frame: &Frame, body: &[u8]) -> Result<Location, DiskError> {
+    /// Appends that a chunk is given up; the length of its sealed bytes, if it was here. Takes no room: the reserve is for this.
+    fn drop_one(&mut self, id: ChunkId) -> Result<Option<u32>, StoreError> {
+        self.keep_bounded()?;
+        let frame = Frame::drop_of(id, false);
+        self.make_way(&frame);
+        let Some(location) = self.index.find(&self.log, &id, &mut self.report)? else { return Ok(None) };
+        self.append_frame(&frame, &location.encode())?;
+        let change = Change::Drop(location);
+        let before = self.index.apply(id, change);
+        self.group.push(Waiting { op: None, id, change: Some((change, before)) });
+        self.group_bytes += frame.total();
+        Ok(Some(location.length))
+    }
+
+    /// Takes nothing more in while runs could not be written for so long that too much is in memory.
+    fn keep_bounded(&mut self) -> Result<(), StoreError> {
+        if self.index.is_overfull() {
+            self.flush()?;
+            self.index.settle(&self.log, 0, &mut self.report)?;
+        }
+        Ok(())
+    }
+
+    /// Syncs when much waits.
+    fn flush_if_full(&mut self) {
+        if self.group_bytes >= GROUP_BYTES_MAX || self.group.len() >= GROUP_CHUNKS_MAX || self.index.is_full()
+        {
+            // A failure is told to those who wait.
+            let _ = self.flush();
+        }
+    }
+
+    /// Syncs what waits if the next frame begins a new segment. That may fail, and take back what the index says.
+    pub(super) fn make_way(&mut self, frame: &Frame) {
         if self.log.must_roll(frame) {
             // If this fails its puts are answered and the segment is given up: the frame goes to a new one all the same.
             let _ = self.flush();
         }
+    }
+
+    /// Appends a frame, to a new segment if need be.
+    pub(super) fn append_frame(&mut self, frame: &Frame, body: &[u8]) -> Result<Location, DiskError> {
+        self.make_way(frame);
         let appended = self.log.append(frame, body);
         if appended.is_err() {
             self.room_bytes = 0;
@@ -297,85 +360,4 @@ impl Chunks {
         self.room_bytes = self.room_bytes.saturating_sub(wanted);
         Ok(())
     }
-
-    /// Reads and checks the record at `location`; sets the chunk aside if it is damaged.
-    fn read_at(&mut self, id: &ChunkId, location: Location) -> Result<Vec<u8>, StoreError> {
-        for _ in 0..READS {
-            match self.read_once(id, location) {
-                Ok(Some(sealed)) => return Ok(sealed),
-                Ok(None) => {}
-                Err(error) if self.is_outage(&error, location) => return Err(error.into()),
-                Err(_) => {}
-            }
-        }
-        self.set_aside(*id, location);
-        Err(StoreError::Damaged { id: *id })
-    }
-
-    /// Reads the record at `location`; `None` if it is not what was written.
-    fn read_once(&self, id: &ChunkId, location: Location) -> Result<Option<Vec<u8>>, DiskError> {
-        let length = usize::try_from(location.length).unwrap_or(usize::MAX);
-        // The checksum comes in the same read, and is cut off without moving the rest.
-        let mut record = vec![0; length.saturating_add(FRAME_TRAILER_BYTES)];
-        let at = u64::from(location.offset) + bytes(FRAME_HEADER_BYTES);
-        let read = self.disk.read_at(&segment_name(location.segment), at, &mut record)?;
-        let (sealed, sum) = record.split_at(length);
-        if read < record.len() || *sum != checksum(sealed) || !is_chunk(id, sealed) {
-            return Ok(None);
-        }
-        record.truncate(length);
-        Ok(Some(record))
-    }
-
-    /// Whether the disk as a whole fails, and not only the place where the record stands.
-    fn is_outage(&self, error: &DiskError, location: Location) -> bool {
-        match error.kind {
-            DiskErrorKind::NotFound => !self.disk.exists(SEGMENT_DIRECTORY).unwrap_or(false),
-            DiskErrorKind::Io => self.disk.read_at(&segment_name(location.segment), 0, &mut [0; 32]).is_err(),
-            DiskErrorKind::Full | DiskErrorKind::ReadOnly => true,
-        }
-    }
-
-    /// States that a chunk is not here any more.
-    fn set_aside(&mut self, id: ChunkId, location: Location) {
-        log::error!(
-            "chunk {} is damaged and was set aside; it is to be fetched from another node",
-            id.short()
-        );
-        // Who waits to hear that it is stored must not be told so.
-        for waiting in self.group.iter_mut().filter(|waiting| waiting.id == id) {
-            let reply = |op| Reply::Put { op, id, result: Err(StoreError::Damaged { id }) };
-            self.replies.extend(waiting.op.take().map(reply));
-        }
-        let frame = Frame::drop_of(id);
-        let change = Change::Drop(location);
-        // If this cannot be written it is found damaged again after the next start.
-        let appended = self.append_frame(&frame, &location.encode()).is_ok();
-        let before = self.index.apply(id, change);
-        if appended {
-            self.group.push(Waiting { op: None, id, change: Some((change, before)) });
-            self.group_bytes += frame.total();
-        }
-    }
-
-    /// After a failed sync: reads what was durable of the segment that was given up, and sets aside what is damaged.
-    fn check_segment(&mut self, durable: Position) {
-        let disk = Arc::clone(&self.disk);
-        let from = Position { offset: SEGMENT_HEADER_BYTES, ..durable };
-        let mut walk = Walk::new(&*disk, from, durable.offset, u64::MAX);
-        while let Ok(Some(found)) = walk.step() {
-            let Found::Chunk(id, location) = found else { continue };
-            let known = self.index.find(&self.log, &id, &mut self.report);
-            if known == Ok(Some(location)) {
-                match self.read_at(&id, location) {
-                    Ok(_) | Err(StoreError::Damaged { .. }) => {}
-                    // The disk is gone; what it holds is checked when it is read.
-                    Err(_) => return,
-                }
-            }
-        }
-    }
 }
-
-/// How often a record is read before it is held to be damaged: memory and cables fail as well.
-const READS: u32 = 2;

@@ -24,8 +24,10 @@ pub(super) struct Delta {
 pub enum Change {
     /// A chunk was stored there.
     Put(Location),
-    /// The chunk whose record stood there is gone.
+    /// The chunk whose record stood there was given up.
     Drop(Location),
+    /// The chunk whose record stood there was found damaged.
+    Rot(Location),
 }
 
 impl Delta {
@@ -39,7 +41,7 @@ impl Delta {
         self.tally = self.tally.plus(change.tally());
         let entry = match change {
             Change::Put(location) => Entry::Here(location),
-            Change::Drop(_) => Entry::Gone,
+            Change::Drop(_) | Change::Rot(_) => Entry::Gone,
         };
         self.entries.insert(id, entry)
     }
@@ -50,7 +52,8 @@ impl Change {
     pub(super) fn tally(self) -> Tally {
         match self {
             Self::Put(location) => Tally { chunks: 1, bytes: i64::from(location.length), drops: 0 },
-            Self::Drop(location) => Tally { chunks: -1, bytes: -i64::from(location.length), drops: 1 },
+            Self::Drop(location) => Tally { chunks: -1, bytes: -i64::from(location.length), drops: 0 },
+            Self::Rot(location) => Tally { chunks: -1, bytes: -i64::from(location.length), drops: 1 },
         }
     }
 }

@@ -333,8 +333,8 @@ impl Index {
                     delta.apply(id, Change::Put(location));
                     report.replayed += 1;
                 }
-                Found::Drop(id, location) => {
-                    delta.apply(id, Change::Drop(location));
+                Found::Drop(id, location, damaged) => {
+                    delta.apply(id, if damaged { Change::Rot(location) } else { Change::Drop(location) });
                     report.replayed += 1;
                 }
                 Found::Mark(_) => {}

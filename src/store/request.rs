@@ -11,8 +11,8 @@ pub type Op = u64;
 
 /// What can be asked of the store.
 ///
-/// Requests are carried out in order. Replies come in that order too, except that a [`Reply::Put`] waits for the
-/// group sync that covers it (replies of later requests overtake it) and comes before the reply of a later `Flush`.
+/// Requests are carried out in order. Replies come in that order too, except that a [`Reply::Put`] or [`Reply::Drop`] waits for
+/// the group sync that covers it (replies of later requests overtake it) and comes before the reply of a later `Flush`.
 /// A request that fails as a whole and whose reply has no `result` is answered by [`Reply::Failed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -37,6 +37,14 @@ pub enum Request {
         /// Repeated in the reply.
         op: Op,
         /// At most [`crate::base::limits::PAGE_IDS_MAX`].
+        ids: Vec<ChunkId>,
+    },
+    /// Give up chunks: from the reply on they are not here, until they are put again. Their bytes stay on the disk
+    /// until their segments are compacted. It works on a full disk as well.
+    Drop {
+        /// Repeated in the reply.
+        op: Op,
+        /// At most [`crate::base::limits::PAGE_IDS_MAX`]; those that are not here are passed over.
         ids: Vec<ChunkId>,
     },
     /// Sync now; replied when every earlier request is durable.
@@ -153,6 +161,13 @@ pub enum Reply {
         /// In the order of the request.
         have: Vec<bool>,
     },
+    /// To [`Request::Drop`]: durable. After an error any of them may be gone, or come back when the store is opened again.
+    Drop {
+        /// Of the request.
+        op: Op,
+        /// How much was given up.
+        result: Result<Dropped, StoreError>,
+    },
     /// To [`Request::Flush`].
     Flush {
         /// Of the request.
@@ -231,6 +246,15 @@ pub enum ScanState {
     Damaged,
     /// Not read.
     Unread,
+}
+
+/// What was given up by a [`Request::Drop`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// Chunks that were here.
+    pub chunks: u64,
+    /// Their sealed bytes.
+    pub bytes: u64,
 }
 
 /// Counts and sizes.

@@ -57,7 +57,7 @@ pub struct Tally {
     pub chunks: i64,
     /// Their sealed bytes.
     pub bytes: i64,
-    /// Chunks dropped.
+    /// Chunks found damaged.
     pub drops: u64,
 }
 

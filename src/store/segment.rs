@@ -97,6 +97,8 @@ pub struct Frame {
     pub length: u32,
     /// Which chunk; zeros where the kind has none.
     pub id: ChunkId,
+    /// What else there is to say, in three bytes; of a drop, [`DAMAGED`] if that was why.
+    pub note: u32,
 }
 
 /// Why bytes are no header.
@@ -127,19 +129,20 @@ impl Frame {
     /// The frame of a chunk.
     #[must_use]
     pub fn chunk(id: ChunkId, length: u32) -> Self {
-        Self { kind: FrameKind::Chunk, length, id }
+        Self { kind: FrameKind::Chunk, length, id, note: 0 }
     }
 
     /// The frame that says that a chunk is gone.
     #[must_use]
-    pub fn drop_of(id: ChunkId) -> Self {
-        Self { kind: FrameKind::Drop, length: DROP_BODY_BYTES, id }
+    pub fn drop_of(id: ChunkId, damaged: bool) -> Self {
+        let note = if damaged { DAMAGED } else { 0 };
+        Self { kind: FrameKind::Drop, length: DROP_BODY_BYTES, id, note }
     }
 
     /// A sync mark.
     #[must_use]
     pub fn mark() -> Self {
-        Self { kind: FrameKind::Mark, length: 0, id: ChunkId::from_bytes([0; 32]) }
+        Self { kind: FrameKind::Mark, length: 0, id: ChunkId::from_bytes([0; 32]), note: 0 }
     }
 
     /// A torn place of `total` bytes, this header included; `None` if the header does not fit in.
@@ -147,7 +150,7 @@ impl Frame {
     pub fn void(total: u64) -> Option<Self> {
         let header = u64::try_from(FRAME_HEADER_BYTES).ok()?;
         let length = u32::try_from(total.checked_sub(header)?).ok()?;
-        Some(Self { kind: FrameKind::Void, length, id: ChunkId::from_bytes([0; 32]) })
+        Some(Self { kind: FrameKind::Void, length, id: ChunkId::from_bytes([0; 32]), note: 0 })
     }
 
     /// Length of the whole frame.
@@ -166,6 +169,7 @@ impl Frame {
         let mut header = [0; FRAME_HEADER_BYTES];
         header[..4].copy_from_slice(&FRAME_MAGIC);
         header[4] = self.kind.number();
+        header[5..8].copy_from_slice(&self.note.to_le_bytes()[..3]);
         header[8..12].copy_from_slice(&self.length.to_le_bytes());
         header[12..44].copy_from_slice(self.id.as_bytes());
         let sum = header_checksum(&header[..44], at);
@@ -184,14 +188,15 @@ impl Frame {
         let kind = FrameKind::from_number(header[4]).ok_or(SegmentError::Damaged)?;
         let mut id = [0; 32];
         id.copy_from_slice(&header[12..44]);
-        let frame = Self { kind, length: u32_at(header, 8), id: ChunkId::from_bytes(id) };
+        let note = u32::from_le_bytes([header[5], header[6], header[7], 0]);
+        let frame = Self { kind, length: u32_at(header, 8), id: ChunkId::from_bytes(id), note };
         let bounded = match kind {
             FrameKind::Chunk => u64::from(frame.length) <= bytes(SEALED_BYTES_MAX),
-            FrameKind::Drop => frame.length == DROP_BODY_BYTES,
+            FrameKind::Drop => frame.length == DROP_BODY_BYTES && note <= DAMAGED,
             FrameKind::Mark => frame.length == 0,
             FrameKind::Void => u64::from(frame.length) <= SEGMENT_BYTES_MAX,
         };
-        if bounded && header[5..8] == [0; 3] {
+        if bounded && (note == 0 || kind == FrameKind::Drop) {
             Ok(frame)
         } else {
             Err(SegmentError::Damaged)
@@ -330,6 +335,8 @@ pub(super) fn bytes(length: usize) -> u64 {
     u64::try_from(length).expect("usize has at most 64 bits on every platform of Rust's std")
 }
 
+/// The note of a drop whose chunk was found damaged.
+pub const DAMAGED: u32 = 1;
 /// Where segments are.
 pub const SEGMENT_DIRECTORY: &str = "segments";
 /// The body of a Drop is one location.
@@ -401,7 +408,7 @@ mod tests {
             "010000002000000004000000", // body: where the record stood: segment, offset, length
             "d02c34fa5161b2cb",         // BLAKE3 of the body, first 8
         ];
-        let frame = Frame::drop_of(id);
+        let frame = Frame::drop_of(id, false);
         assert_eq!(hex(&[&frame.encode(AT)[..], &body, &checksum(&body)].concat()), drop.concat());
     }
 

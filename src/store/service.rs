@@ -11,7 +11,7 @@ use super::chunks::Chunks;
 use super::disk::Disk;
 pub use super::error::StoreError;
 use super::feeds::Feeds;
-pub use super::request::{Op, OpenReport, Reply, Request, ScanState, StoreOptions, StoreStats};
+pub use super::request::{Dropped, Op, OpenReport, Reply, Request, ScanState, StoreOptions, StoreStats};
 use super::sets::Sets;
 use crate::base::ids::{ChunkId, FeedId, NodeId};
 use crate::base::limits::PAGE_IDS_MAX;
@@ -76,6 +76,10 @@ impl Service {
             }
             Request::Get { op, id } => Some(Reply::Get { op, id, result: self.chunks.read(&id) }),
             Request::Has { op, ids } => Some(or_failed(op, self.has(&ids), |have| Reply::Has { op, have })),
+            Request::Drop { op, ids } => {
+                self.chunks.give_up(op, &ids);
+                None
+            }
             Request::Flush { op } => Some(Reply::Flush { op, result: self.chunks.flush() }),
             Request::SetAdd { set, ids } => {
                 self.sets.add(set, &ids);

@@ -7,8 +7,8 @@
 
 use super::disk::{Disk, DiskError, DiskErrorKind};
 use super::segment::{
-    bytes, checksum, is_chunk, segment_name, Frame, FrameKind, Location, Position, FRAME_HEADER_BYTES,
-    FRAME_MAGIC, FRAME_TRAILER_BYTES,
+    bytes, checksum, is_chunk, segment_name, Frame, FrameKind, Location, Position, DAMAGED,
+    FRAME_HEADER_BYTES, FRAME_MAGIC, FRAME_TRAILER_BYTES,
 };
 use crate::base::ids::ChunkId;
 
@@ -17,8 +17,8 @@ use crate::base::ids::ChunkId;
 pub enum Found {
     /// A chunk's record.
     Chunk(ChunkId, Location),
-    /// A chunk is gone since here; its record stood there.
-    Drop(ChunkId, Location),
+    /// A chunk is gone since here; its record stood there; whether it was damaged.
+    Drop(ChunkId, Location, bool),
     /// A sync mark that ends here (offset).
     Mark(u64),
     /// Bytes that are no frame.
@@ -133,7 +133,7 @@ impl<'a> Walk<'a> {
             }
             FrameKind::Mark => Some(Found::Mark(end)),
             FrameKind::Drop if !self.suspicious => match self.drop_body(at)? {
-                Some(location) => Some(Found::Drop(frame.id, location)),
+                Some(location) => Some(Found::Drop(frame.id, location, frame.note == DAMAGED)),
                 None => return Ok(None),
             },
             FrameKind::Void if !self.suspicious => None,

@@ -1,6 +1,6 @@
 //! Tests only: the whole service on disks that rot, fail or are full.
 //!
-//! Owns the stories of what a person should never have to see. Read `crash.rs` for the oracle.
+//! Owns the stories of what a person should never have to see. Read `tester.rs` for the oracle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use proptest::prelude::{prop_oneof, proptest, Just, ProptestConfig, Strategy};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
-use super::crash::{check, chunk, equals_rebuild, Tester, OPTIONS};
+use super::tester::{check, chunk, equals_rebuild, Tester, OPTIONS};
 use crate::sim::disk::{Fault, SimDisk};
 use crate::store::disk::{Disk, DiskErrorKind};
 use crate::store::segment::{segment_name, SegmentHeader};

@@ -1,11 +1,11 @@
 //! Tests: what the store answers, and when: only what was asked for, and only once it is synced.
 
-use super::crash::{chunk, Tester};
 use super::damage::filled;
+use super::tester::{chunk, equals_rebuild, Tester, OPTIONS};
 use crate::sim::disk::Fault;
 use crate::store::disk::Disk;
 use crate::store::segment::{segment_name, Frame};
-use crate::store::service::{Request, StoreError};
+use crate::store::service::{Dropped, Reply, Request, StoreError};
 
 #[test]
 fn what_was_put_under_the_name_of_another_chunk_is_not_given_out() {
@@ -46,4 +46,68 @@ fn a_tail_that_cannot_be_read_once_is_not_cut() {
             assert_eq!(tester.get(number), Ok(Some(chunk(number).1)), "call {call}");
         }
     }
+}
+
+#[test]
+fn what_is_given_up_is_gone_once_that_is_durable_and_can_be_put_again() {
+    let (disk, mut tester) = filled(0..40);
+    tester.give_up(&[3, 4, 5, 1_000]);
+    assert_eq!(tester.get(4), Ok(None));
+    assert!(tester.gone.is_empty(), "said only when it is durable");
+    tester.ask(Request::Flush { op: 0 });
+    assert_eq!(tester.gone.iter().copied().collect::<Vec<_>>(), [3, 4, 5, 1_000]);
+    let stats = tester.stats();
+    assert_eq!((stats.chunks, stats.quarantined), (37, 0), "given up is not damaged");
+    equals_rebuild(&mut tester);
+    tester.service.close();
+    let mut tester = Tester::open(&disk).unwrap();
+    assert_eq!((tester.get(4), tester.stats().chunks), (Ok(None), 37));
+    tester.put(4);
+    tester.ask(Request::Flush { op: 0 });
+    assert_eq!(tester.get(4), Ok(Some(chunk(4).1)));
+    equals_rebuild(&mut tester);
+}
+
+#[test]
+fn a_reply_counts_what_was_here_and_needs_no_sync_when_nothing_was() {
+    let (_, mut tester) = filled(0..10);
+    let ids = |numbers: &[u64]| numbers.iter().map(|number| chunk(*number).0).collect();
+    let nothing = Reply::Drop { op: 7, result: Ok(Dropped::default()) };
+    assert_eq!(tester.ask(Request::Drop { op: 7, ids: ids(&[100, 101]) }), Some(nothing));
+    assert_eq!(tester.ask(Request::Drop { op: 8, ids: ids(&[1, 2, 100, 2]) }), None);
+    let mut replies = Vec::new();
+    tester.service.flush(&mut replies);
+    let bytes = u64::try_from(chunk(1).1.len() + chunk(2).1.len()).unwrap();
+    assert_eq!(replies, [Reply::Drop { op: 8, result: Ok(Dropped { chunks: 2, bytes }) }]);
+}
+
+#[test]
+fn giving_up_is_taken_back_by_a_failed_sync() {
+    let (disk, mut tester) = filled(0..10);
+    tester.put(50);
+    tester.give_up(&[1, 50]);
+    disk.fail_sync_after(0);
+    tester.ask(Request::Flush { op: 0 });
+    assert!(matches!(tester.error.take(), Some(StoreError::NotSynced { .. })));
+    assert!(tester.gone.is_empty());
+    assert_eq!((tester.get(1), tester.get(50)), (Ok(Some(chunk(1).1)), Ok(None)));
+    assert_eq!(tester.stats().chunks, 10);
+    // Until a segment follows, nobody knows where the one that was given up ends.
+    tester.put(51);
+    tester.ask(Request::Flush { op: 0 });
+    equals_rebuild(&mut tester);
+}
+
+#[test]
+fn a_full_disk_can_give_up_chunks() {
+    let (disk, tester) = filled(0..40);
+    tester.service.close();
+    let used: u64 = disk.files().iter().map(|(_, length)| length).sum();
+    disk.set_capacity(used + OPTIONS.reserve_bytes);
+    let mut tester = Tester::open(&disk).unwrap();
+    tester.put(50);
+    assert!(matches!(tester.error.take(), Some(StoreError::Full { .. })));
+    tester.give_up(&[1, 2]);
+    tester.ask(Request::Flush { op: 0 });
+    assert_eq!((tester.error.take(), tester.get(1)), (None, Ok(None)));
 }

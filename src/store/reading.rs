@@ -1,0 +1,105 @@
+//! Reading a chunk, and what becomes of one whose bytes are not what they were.
+//!
+//! Owns the quarantine: a damaged chunk is dropped from the log durably, so that it counts as missing and is fetched anew. Refuses
+//! to take a disk that is gone for a damaged record. Read `chunks.rs` first.
+
+use std::sync::Arc;
+
+use super::chunks::{Chunks, Waiting};
+use super::delta::Change;
+use super::disk::{DiskError, DiskErrorKind};
+use super::error::StoreError;
+use super::request::Reply;
+use super::segment::{
+    bytes, checksum, is_chunk, segment_name, Frame, Location, Position, FRAME_HEADER_BYTES,
+    FRAME_TRAILER_BYTES, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,
+};
+use super::walk::{Found, Walk};
+use crate::base::ids::ChunkId;
+
+impl Chunks {
+    /// Reads and checks the record at `location`; sets the chunk aside if it is damaged.
+    pub(super) fn read_at(&mut self, id: &ChunkId, location: Location) -> Result<Vec<u8>, StoreError> {
+        for _ in 0..READS {
+            match self.read_once(id, location) {
+                Ok(Some(sealed)) => return Ok(sealed),
+                Ok(None) => {}
+                Err(error) if self.is_outage(&error, location) => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        self.set_aside(*id, location);
+        Err(StoreError::Damaged { id: *id })
+    }
+
+    /// Reads the record at `location`; `None` if it is not what was written.
+    fn read_once(&self, id: &ChunkId, location: Location) -> Result<Option<Vec<u8>>, DiskError> {
+        let length = usize::try_from(location.length).unwrap_or(usize::MAX);
+        // The checksum comes in the same read, and is cut off without moving the rest.
+        let mut record = vec![0; length.saturating_add(FRAME_TRAILER_BYTES)];
+        let at = u64::from(location.offset) + bytes(FRAME_HEADER_BYTES);
+        let read = self.disk.read_at(&segment_name(location.segment), at, &mut record)?;
+        let (sealed, sum) = record.split_at(length);
+        if read < record.len() || *sum != checksum(sealed) || !is_chunk(id, sealed) {
+            return Ok(None);
+        }
+        record.truncate(length);
+        Ok(Some(record))
+    }
+
+    /// Whether the disk as a whole fails, and not only the place where the record stands.
+    fn is_outage(&self, error: &DiskError, location: Location) -> bool {
+        match error.kind {
+            DiskErrorKind::NotFound => !self.disk.exists(SEGMENT_DIRECTORY).unwrap_or(false),
+            DiskErrorKind::Io => self.disk.read_at(&segment_name(location.segment), 0, &mut [0; 32]).is_err(),
+            DiskErrorKind::Full | DiskErrorKind::ReadOnly => true,
+        }
+    }
+
+    /// States that a chunk is not here any more.
+    fn set_aside(&mut self, id: ChunkId, location: Location) {
+        log::error!(
+            "chunk {} is damaged and was set aside; it is to be fetched from another node",
+            id.short()
+        );
+        // Who waits to hear that it is stored must not be told so.
+        for waiting in self.group.iter_mut().filter(|waiting| waiting.id == id) {
+            let reply = |op| Reply::Put { op, id, result: Err(StoreError::Damaged { id }) };
+            self.replies.extend(waiting.op.take().map(reply));
+        }
+        let frame = Frame::drop_of(id, true);
+        self.make_way(&frame);
+        if self.index.find(&self.log, &id, &mut self.report) != Ok(Some(location)) {
+            return;
+        }
+        let change = Change::Rot(location);
+        // If this cannot be written it is found damaged again after the next start.
+        let appended = self.append_frame(&frame, &location.encode()).is_ok();
+        let before = self.index.apply(id, change);
+        if appended {
+            self.group.push(Waiting { op: None, id, change: Some((change, before)) });
+            self.group_bytes += frame.total();
+        }
+    }
+
+    /// After a failed sync: reads what was durable of the segment that was given up, and sets aside what is damaged.
+    pub(super) fn check_segment(&mut self, durable: Position) {
+        let disk = Arc::clone(&self.disk);
+        let from = Position { offset: SEGMENT_HEADER_BYTES, ..durable };
+        let mut walk = Walk::new(&*disk, from, durable.offset, u64::MAX);
+        while let Ok(Some(found)) = walk.step() {
+            let Found::Chunk(id, location) = found else { continue };
+            let known = self.index.find(&self.log, &id, &mut self.report);
+            if known == Ok(Some(location)) {
+                match self.read_at(&id, location) {
+                    Ok(_) | Err(StoreError::Damaged { .. }) => {}
+                    // The disk is gone; what it holds is checked when it is read.
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+}
+
+/// How often a record is read before it is held to be damaged: memory and cables fail as well.
+const READS: u32 = 2;
