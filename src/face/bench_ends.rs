@@ -10,6 +10,7 @@
 //! A message begins with a byte that says what it is; what it goes on with counts for data, and is the number of payload bytes for End.
 
 use super::bench_vault::{endpoint, Who};
+use crate::base::ids::NodeId;
 use crate::base::limits::{BENCH_LINGER, BENCH_MESSAGE_BYTES};
 use crate::base::units::{Span, Time};
 use crate::io::post::Party;
@@ -145,6 +146,8 @@ impl End {
 pub struct Sender {
     /// The session.
     end: End,
+    /// The other end.
+    server: NodeId,
     /// How much.
     quantity: Quantity,
     /// On which lane.
@@ -158,11 +161,12 @@ impl Sender {
     #[must_use]
     pub fn new(now: Time, seed: [u8; 32], address: SocketAddr, lane: Lane, quantity: Quantity) -> Self {
         let mut end = End::new(seed, Who::Sender);
-        end.endpoint.connect(now, Some(Who::Server.node()), address);
+        let server = Who::Server.node();
+        end.endpoint.connect(now, Some(server), address);
         // Nothing on the way compresses; that it repeats every 251 bytes is of no matter.
         let mut noise: Box<[u8]> = (0..=250).cycle().take(BENCH_MESSAGE_BYTES).collect();
         noise[0] = DATA;
-        Self { end, quantity, lane, noise }
+        Self { end, server, quantity, lane, noise }
     }
 
     /// What came of it.
@@ -187,15 +191,14 @@ impl Sender {
 
     /// Queues what the session takes. True: nothing more will be queued.
     fn fill(&mut self, now: Time, begun: Time) -> bool {
-        let server = Who::Server.node();
         loop {
             let length = self.next_length(now, begun);
-            if self.end.endpoint.room(&server, self.lane) < length.max(END_BYTES) {
+            if self.end.endpoint.room(&self.server, self.lane) < length.max(END_BYTES) {
                 return false;
             }
             let message =
                 if length == 0 { end_message(self.end.payload_bytes) } else { self.noise[..length].to_vec() };
-            if self.end.endpoint.send(now, &server, self.lane, message).is_err() {
+            if self.end.endpoint.send(now, &self.server, self.lane, message).is_err() {
                 // The session has ended; its Down follows.
                 return false;
             }
@@ -226,7 +229,7 @@ impl Party for Sender {
         if let Stage::Draining(begun) = self.end.stage {
             if self.end.endpoint.peers().all(|peer| peer.queued_bytes == 0) {
                 self.end.finish(now, begun, now);
-                self.end.endpoint.disconnect(now, Who::Server.node());
+                self.end.endpoint.disconnect(now, self.server);
             }
         }
         self.end.is_over(now)
