@@ -18,7 +18,7 @@ mod state;
 
 use self::bunching::{over, Bunching};
 use self::state::State;
-use super::congestion::{Acked, CongestionControl, Lost};
+use super::congestion::{Acked, Lost};
 use super::rate::RateSample;
 use crate::base::limits::{
     BBR_CRUISE_MIN, BBR_PROBE_TRIP_EVERY, BBR_PROBE_TRIP_TIME, RTT_INITIAL, WINDOW_BYTES_MAX,
@@ -39,6 +39,8 @@ struct Round {
     rate: u64,
     /// The shortest round trip in it.
     shortest: Option<Span>,
+    /// Round trips measured in it.
+    trips: u32,
     /// Of its rate samples, whether the newest was limited by the sender.
     app_limited: bool,
 }
@@ -54,9 +56,9 @@ pub struct Bbr {
     window: u64,
     /// The highest delivery rates of this probing cycle and of the one before, in bytes a second.
     rates: [u64; 2],
-    /// The last three round trips: only the longest of them counts, for a packet that overtakes all others shows a
+    /// The last round trips: only the longest of them counts, for a packet that overtakes all others shows a
     /// round trip that no flow has.
-    trips: [Span; 3],
+    trips: [Span; 5],
     /// The shortest round trip, and when it was last confirmed.
     shortest: Option<(Span, Time)>,
     /// The round that is on its way.
@@ -84,7 +86,7 @@ impl Bbr {
             datagram,
             window: WINDOW_DATAGRAMS_INITIAL * datagram,
             rates: [0; 2],
-            trips: [Span::ZERO; 3],
+            trips: [Span::ZERO; 5],
             shortest: None,
             round: Round::default(),
             queue: Span::ZERO,
@@ -100,6 +102,12 @@ impl Bbr {
     #[must_use]
     pub fn bandwidth(&self) -> u64 {
         self.rates[0].max(self.rates[1])
+    }
+
+    /// Whether the path was never full yet: answers are wanted as soon as can be.
+    #[must_use]
+    pub const fn is_starting(&self) -> bool {
+        matches!(self.state, State::Startup { .. })
     }
 
     /// The shortest round trip.
@@ -124,7 +132,7 @@ impl Bbr {
     /// The queue that cruising keeps.
     fn queue_wanted(&self) -> Span {
         let trip = self.shortest_trip().unwrap_or(RTT_INITIAL);
-        trip.part(8).clamp(Span::from_millis(1), Span::from_millis(3))
+        (Span::from_millis(1) + trip.part(8)).min(Span::from_millis(5))
     }
 
     /// More queue than that is somebody's congestion.
@@ -160,8 +168,10 @@ impl Bbr {
 
     /// Takes a round trip.
     fn take_trip(&mut self, now: Time, trip: Span) {
-        self.trips = [trip, self.trips[0], self.trips[1]];
+        self.trips.rotate_right(1);
+        self.trips[0] = trip;
         let trip = self.trips.into_iter().fold(Span::from_micros(1), Span::max);
+        self.round.trips += 1;
         self.round.shortest = Some(self.round.shortest.map_or(trip, |least| least.min(trip)));
         if let State::ProbeTrip { until: Some(_), shortest } = &mut self.state {
             *shortest = Some(shortest.map_or(trip, |least| least.min(trip)));
@@ -194,9 +204,7 @@ impl Bbr {
                 } else if !round.app_limited {
                     *rounds += 1;
                 }
-                let stands =
-                    self.shortest.is_some_and(|(least, _)| self.queue > least.max(Span::from_millis(4)));
-                if *rounds >= STARTUP_ROUNDS || stands || round.lost * 5 > total.max(40 * self.datagram) {
+                if *rounds >= STARTUP_ROUNDS || round.lost * 5 > total.max(40 * self.datagram) {
                     self.state = State::Drain;
                 }
             }
@@ -233,7 +241,13 @@ impl Bbr {
             + over(self.bandwidth(), self.queue_wanted().part(2))
             + (8 * self.datagram).min(product / 8);
         match self.state {
-            State::Startup { .. } => {}
+            State::Startup { .. } => {
+                // Even what went first in this round has waited: a queue stands (HyStart++, RFC 9406).
+                let waited = self.round.shortest.map_or(Span::ZERO, |shortest| shortest - trip);
+                if self.round.trips >= STARTUP_TRIPS && waited > self.queue_crowded() {
+                    self.state = State::Drain;
+                }
+            }
             State::Drain => {
                 if in_flight <= drained {
                     self.cruise(now, trip);
@@ -299,10 +313,11 @@ impl Bbr {
         let extra = self.bunching.extra();
         let product = self.product();
         self.window = match self.state {
-            // Without a rate, or before the path was full once, the window doubles each round.
-            State::Startup { .. } => {
-                let target = (product * STARTUP_GAIN / 1_000).max(WINDOW_DATAGRAMS_INITIAL * self.datagram);
-                (self.window + bytes).min(target.max(self.window))
+            // The window doubles each round; after one without growth, to what the rate needs.
+            State::Startup { rounds, .. } => {
+                let target = product * STARTUP_GAIN / 1_000;
+                let most = if rounds == 0 { u64::MAX } else { target.max(self.window) };
+                (self.window + bytes).min(most)
             }
             State::ProbeTrip { .. } => (product / 2).max(least),
             State::Drain | State::Cruise { .. } | State::Up { .. } | State::Down { .. } => {
@@ -311,10 +326,9 @@ impl Bbr {
         }
         .clamp(least, WINDOW_BYTES_MAX);
     }
-}
 
-impl CongestionControl for Bbr {
-    fn on_acked(&mut self, acked: &Acked) {
+    /// An acknowledgement has come.
+    pub fn on_acked(&mut self, acked: &Acked) {
         self.round.acked += acked.bytes;
         if let Some(trip) = acked.round_trip {
             self.take_trip(acked.now, trip);
@@ -331,7 +345,8 @@ impl CongestionControl for Bbr {
         self.set_window(acked.bytes);
     }
 
-    fn on_lost(&mut self, lost: &Lost) {
+    /// Packets were lost.
+    pub fn on_lost(&mut self, lost: &Lost) {
         self.round.lost += lost.bytes;
         if matches!(self.state, State::Cruise { .. }) {
             self.cruised[1] += lost.bytes;
@@ -344,16 +359,21 @@ impl CongestionControl for Bbr {
         }
     }
 
-    fn on_datagram_length(&mut self, datagram: u64) {
+    /// Datagrams are of another length now: `datagram` bytes.
+    pub fn on_datagram_length(&mut self, datagram: u64) {
         self.datagram = datagram;
         self.window = self.window.max(WINDOW_DATAGRAMS_MIN * datagram);
     }
 
-    fn window(&self) -> u64 {
+    /// Bytes that may be in flight.
+    #[must_use]
+    pub const fn window(&self) -> u64 {
         self.window
     }
 
-    fn rate(&self) -> u64 {
+    /// Bytes a second.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
         let bandwidth = self.bandwidth();
         let first = {
             let trip = self.shortest_trip().unwrap_or(RTT_INITIAL).as_micros().max(1);
@@ -363,7 +383,7 @@ impl CongestionControl for Bbr {
             State::Startup { .. } => {
                 return (bandwidth.max(first).saturating_mul(STARTUP_GAIN) / 1_000).max(self.datagram)
             }
-            State::Drain => 1_000 * 1_000 / STARTUP_GAIN,
+            State::Drain => 360,
             State::Cruise { .. } => self.cruise_gain(),
             State::Up { .. } => 1_250,
             State::Down { .. } => 750,
@@ -386,9 +406,11 @@ impl CongestionControl for Bbr {
 }
 
 /// The pace of Startup, in thousandths of the rate: 4 ln 2 doubles what is delivered each round.
-const STARTUP_GAIN: u64 = 2_773;
+const STARTUP_GAIN: u64 = 2_000;
 /// Datagrams a round trip that Up sends beside its share of the rate, at most half of a full path.
 const PROBE_DATAGRAMS: u64 = 4;
+/// Round trips of one round that tell a queue.
+const STARTUP_TRIPS: u32 = 8;
 /// Rounds without growth by a quarter that end Startup.
 const STARTUP_ROUNDS: u8 = 3;
 /// How far cruising deviates from the rate for the sake of the queue, in thousandths.
@@ -468,7 +490,7 @@ mod tests {
         bbr.take_trip(now, Span::from_millis(21));
         bbr.take_trip(now, Span::from_millis(2));
         assert_eq!(bbr.shortest_trip(), Some(Span::from_millis(20)));
-        for _ in 0..3 {
+        for _ in 0..5 {
             bbr.take_trip(now, Span::from_millis(10));
         }
         assert_eq!(bbr.shortest_trip(), Some(Span::from_millis(10)), "a new way is believed");

@@ -1,7 +1,7 @@
 //! How much may be on its way, and how fast it may go: the words between loss detection and whoever decides.
 //!
-//! Owns the trait [`CongestionControl`] and what its implementations are told: [`super::bbr`] for all that somebody waits
-//! for, [`super::ledbat`] for what yields to everybody else. Refuses to know packets: it is told bytes and moments, and
+//! Owns what the controllers are told: [`super::bbr`] for all that somebody waits for, [`super::ledbat`] for what yields to
+//! everybody else. Refuses to know packets: it is told bytes and moments, and
 //! [`super::loss`] counts what is in flight.
 
 use super::rate::RateSample;
@@ -35,22 +35,4 @@ pub struct Lost {
     pub youngest: Time,
     /// So many, for so long, that the path is to be learnt anew (RFC 9002, section 7.6).
     pub persistent: bool,
-}
-
-/// Decides the congestion window and the pace.
-pub trait CongestionControl {
-    /// An acknowledgement has come.
-    fn on_acked(&mut self, acked: &Acked);
-
-    /// Packets were lost.
-    fn on_lost(&mut self, lost: &Lost);
-
-    /// The path is another one, or datagrams of another length go along it: `datagram` bytes each.
-    fn on_datagram_length(&mut self, datagram: u64);
-
-    /// Bytes that may be in flight.
-    fn window(&self) -> u64;
-
-    /// Bytes a second.
-    fn rate(&self) -> u64;
 }

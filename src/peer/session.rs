@@ -6,7 +6,6 @@
 //! [`super::table`] and [`super::handshake`] do. Read "Sessions" in `wire/PROTOCOL.md` first.
 
 use super::bbr::Bbr;
-use super::congestion::CongestionControl;
 use super::generations::Generations;
 use super::ledbat::Ledbat;
 use super::life::Life;
@@ -20,8 +19,8 @@ use super::recv::{LaneError, RecvLanes};
 use super::send::{MessageId, SendLanes};
 use super::timers::RoundTrip;
 use crate::base::limits::{
-    DATAGRAM_BYTES_BASE, FAREWELLS_MAX, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX, PACKET_NUMBER_MAX,
-    PROBE_PACKETS, WINDOW_DATAGRAMS_INITIAL,
+    DATAGRAM_BYTES_BASE, FAREWELLS_MAX, FIRST_FLIGHT_DATAGRAMS, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX,
+    PACKET_NUMBER_MAX, PROBE_PACKETS,
 };
 use crate::base::units::{Span, Time};
 use crate::wire::frame::{Frame, Frames, Lane};
@@ -138,7 +137,7 @@ impl Session {
             yielding: Ledbat::new(BASE),
             yields: false,
             path: PathLength::new(),
-            pacer: Pacer::new(now, WINDOW_DATAGRAMS_INITIAL * BASE),
+            pacer: Pacer::new(now, FIRST_FLIGHT_DATAGRAMS * BASE),
             probes: 0,
             ping: false,
             asked: now,

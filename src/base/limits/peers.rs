@@ -66,7 +66,7 @@ pub const FORGED_PACKETS_MAX: u64 = 1 << 36;
 /// An acknowledgement waits for company at most this long.
 pub const ACK_DELAY_MAX: Span = Span::from_millis(25);
 /// ... and for at most this many packets that ask for one; a sender that waits asks at once.
-pub const ACK_PACKETS_MAX: u32 = 16;
+pub const ACK_PACKETS_MAX: u32 = 64;
 /// A sender asks for an answer at once this many times a round trip, so that the window is fed in small pieces...
 pub const ANSWERS_PER_TRIP: u64 = 8;
 /// ... but no more often than this: an answer costs as much as a packet.
@@ -89,8 +89,10 @@ pub const PROBE_TIMEOUT_MAX: Span = Span::from_secs(8);
 pub const PROBE_PACKETS: u8 = 2;
 /// Losses over this many probe timeouts mean that the path has changed (RFC 9002, section 7.6.1).
 pub const PERSISTENT_CONGESTION_TIMEOUTS: u64 = 3;
-/// Congestion window at the start, in datagrams (RFC 9002, section 7.2).
-pub const WINDOW_DATAGRAMS_INITIAL: u64 = 10;
+/// Congestion window at the start, in datagrams: what Chromium gives QUIC (`kInitialCongestionWindow`), paced.
+pub const WINDOW_DATAGRAMS_INITIAL: u64 = 32;
+/// Of these, what goes at once (RFC 9002, section 7.2); the others are paced.
+pub const FIRST_FLIGHT_DATAGRAMS: u64 = 10;
 /// Smallest congestion window, in datagrams: enough to prove a loss by the packets after it.
 pub const WINDOW_DATAGRAMS_MIN: u64 = 4;
 /// Largest congestion window, in bytes; flow control and the send queue end sooner.
@@ -103,8 +105,8 @@ pub const PACING_BURST_SPAN: Span = Span::from_millis(1);
 pub const PACING_BURST_SPAN_MIN: Span = Span::from_micros(250);
 /// The shortest round trip is measured anew when nothing has confirmed it for this long, as in BBRv3.
 pub const BBR_PROBE_TRIP_EVERY: Span = Span::from_secs(5);
-/// That takes this long, or a round trip if that is longer (BBR: 200 ms).
-pub const BBR_PROBE_TRIP_TIME: Span = Span::from_millis(200);
+/// That takes this long, or a round trip if that is longer. Half of BBR's: it costs a jittery path most of its rate.
+pub const BBR_PROBE_TRIP_TIME: Span = Span::from_millis(100);
 /// Between two probes for more bandwidth lie at least this and six round trips: every probe costs a queue.
 pub const BBR_CRUISE_MIN: Span = Span::from_millis(200);
 /// Least and most queue that background work leaves standing: below it, timers and radios look like a queue.

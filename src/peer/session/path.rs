@@ -4,10 +4,10 @@
 //! control" and "Datagram length" in `wire/PROTOCOL.md` first.
 
 use super::{CloseCode, Session, SessionError, BASE};
-use crate::base::limits::{ACK_DELAY_MAX, WINDOW_DATAGRAMS_INITIAL};
+use crate::base::limits::{ACK_DELAY_MAX, FIRST_FLIGHT_DATAGRAMS};
 use crate::base::units::{Span, Time};
 use crate::peer::bbr::Bbr;
-use crate::peer::congestion::{Acked, CongestionControl, Lost};
+use crate::peer::congestion::{Acked, Lost};
 use crate::peer::ledbat::Ledbat;
 use crate::peer::mtu::PathLength;
 use crate::peer::pacing::Pacer;
@@ -90,7 +90,7 @@ impl Session {
         self.path = PathLength::new();
         self.control = Bbr::new(BASE);
         self.yielding = Ledbat::new(BASE);
-        self.pacer = Pacer::new(now, WINDOW_DATAGRAMS_INITIAL * BASE);
+        self.pacer = Pacer::new(now, FIRST_FLIGHT_DATAGRAMS * BASE);
         self.sent.on_path_change();
         self.ping = true;
     }

@@ -5,7 +5,6 @@
 use super::{Session, State};
 use crate::base::limits::{ANSWERS_PER_TRIP, ANSWER_SPAN_MIN, FAREWELLS_MAX, PACKET_NUMBER_MAX};
 use crate::base::units::Time;
-use crate::peer::congestion::CongestionControl;
 use crate::peer::loss::{credit_bit, Fate, SentPacket};
 use crate::peer::reasons::{CloseCode, CloseReason};
 use crate::peer::send::CarriedList;
@@ -188,7 +187,7 @@ impl Session {
         let after = self.sent.in_flight() + 2 * self.datagram();
         let window = if self.outgoing.is_awaited_pending() { u64::MAX } else { self.yielding.window() };
         let last = !self.outgoing.is_pending() || after > self.control.window().min(window);
-        last && !packet.carried.is_empty() && !self.sent.is_answer_due()
+        last && !packet.carried.is_empty() && (self.control.is_starting() || !self.sent.is_answer_due())
     }
 }
 
