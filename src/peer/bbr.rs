@@ -14,10 +14,12 @@
 //! Refuses to know packets, clocks and lanes. Read "Congestion control" in `wire/PROTOCOL.md` first.
 
 mod bunching;
+mod own_loss;
 mod state;
 
 use self::bunching::{over, Bunching};
-use self::state::State;
+use self::own_loss::OwnLoss;
+use self::state::{Round, State};
 use super::congestion::{Acked, Lost};
 use super::rate::RateSample;
 use crate::base::limits::{
@@ -25,25 +27,6 @@ use crate::base::limits::{
     WINDOW_DATAGRAMS_INITIAL, WINDOW_DATAGRAMS_MIN,
 };
 use crate::base::units::{Span, Time};
-
-/// One round trip's worth of acknowledgements.
-#[derive(Debug, Clone, Copy, Default)]
-struct Round {
-    /// It ends when a packet arrives that was sent when this much had been delivered.
-    ends_at: u64,
-    /// Bytes acknowledged in it.
-    acked: u64,
-    /// Bytes lost in it.
-    lost: u64,
-    /// The highest rate in it.
-    rate: u64,
-    /// The shortest round trip in it.
-    shortest: Option<Span>,
-    /// Round trips measured in it.
-    trips: u32,
-    /// Of its rate samples, whether the newest was limited by the sender.
-    app_limited: bool,
-}
 
 /// A model-based controller.
 #[derive(Debug, Clone)]
@@ -67,12 +50,8 @@ pub struct Bbr {
     queue: Span,
     /// What comes in bunches.
     bunching: Bunching,
-    /// Bytes acknowledged and lost while cruising, not yet judged.
-    cruised: [u64; 2],
-    /// Whether a queue stood while they were counted.
-    crowded: bool,
-    /// The share that the path loses by itself, in 65,536ths.
-    loss: u64,
+    /// What the path loses by itself.
+    loss: OwnLoss,
     /// Draws the length of the next cruise, so that flows do not probe in step.
     dice: u64,
 }
@@ -91,9 +70,7 @@ impl Bbr {
             round: Round::default(),
             queue: Span::ZERO,
             bunching: Bunching::default(),
-            cruised: [0; 2],
-            crowded: false,
-            loss: 0,
+            loss: OwnLoss::default(),
             dice: 0,
         }
     }
@@ -194,7 +171,7 @@ impl Bbr {
             self.queue = shortest - least;
         }
         let crowded = self.queue > self.queue_crowded();
-        self.crowded |= crowded;
+        self.loss.crowded |= crowded;
         let total = round.acked + round.lost;
         let heavy = round.lost > 8 * self.datagram && round.lost * 8 > total && crowded;
         match &mut self.state {
@@ -222,17 +199,6 @@ impl Bbr {
         self.round = Round { ends_at: round.ends_at, ..Round::default() };
     }
 
-    /// Learns from a cruise what the path loses by itself.
-    fn judge_loss(&mut self) {
-        let [acked, lost] = self.cruised;
-        if acked + lost < LOSS_DATAGRAMS_MIN * self.datagram {
-            return;
-        }
-        let share = if self.crowded { 0 } else { (lost << 16) / (acked + lost) };
-        self.loss = (self.loss * 3 + share) / 4;
-        (self.cruised, self.crowded) = ([0; 2], false);
-    }
-
     /// Moves on to the next state where it is time.
     fn advance(&mut self, now: Time, in_flight: u64) {
         let product = self.product();
@@ -255,7 +221,7 @@ impl Bbr {
             }
             State::Cruise { until } => {
                 if now >= until {
-                    self.judge_loss();
+                    self.loss.judge(self.datagram);
                     if self.rates[0] > 0 {
                         self.rates = [0, self.rates[0]];
                     }
@@ -336,7 +302,7 @@ impl Bbr {
         let ended = acked.rate.is_some_and(|sample| self.take_rate(acked.delivered, &sample));
         self.bunching.take(acked.now, acked.bytes, self.bandwidth());
         if matches!(self.state, State::Cruise { .. }) {
-            self.cruised[0] += acked.bytes;
+            self.loss.acked += acked.bytes;
         }
         if ended {
             self.end_round(acked.now);
@@ -349,7 +315,7 @@ impl Bbr {
     pub fn on_lost(&mut self, lost: &Lost) {
         self.round.lost += lost.bytes;
         if matches!(self.state, State::Cruise { .. }) {
-            self.cruised[1] += lost.bytes;
+            self.loss.lost += lost.bytes;
         }
         if lost.persistent {
             let shortest = self.shortest;
@@ -400,7 +366,7 @@ impl Bbr {
         };
         let arriving = bandwidth.saturating_mul(gain) / 1_000 + even;
         // What arrives is what was sent less what the path loses.
-        let sent = (arriving << 16) / ((1 << 16) - self.loss.min(LOSS_MAX));
+        let sent = (arriving << 16) / ((1 << 16) - self.loss.share().min(LOSS_MAX));
         sent.max(self.datagram * 8)
     }
 }
@@ -417,8 +383,6 @@ const STARTUP_ROUNDS: u8 = 3;
 const CRUISE_GAIN_RANGE: u64 = 40;
 /// Most of the path's own loss that is made up for: an eighth.
 const LOSS_MAX: u64 = (1 << 16) / 8;
-/// Fewer datagrams than this say nothing about a share of loss.
-const LOSS_DATAGRAMS_MIN: u64 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -465,7 +429,7 @@ mod tests {
         for (lost, low, high) in [(50, 3_000, 3_500), (500, LOSS_MAX, 1 << 16)] {
             let mut bbr = settled(&mut now);
             walk(&mut bbr, &mut now, 4_000, lost, Span::ZERO);
-            assert!((low..=high).contains(&bbr.loss), "{lost}: {}", bbr.loss);
+            assert!((low..=high).contains(&bbr.loss.share()), "{lost}: {:?}", bbr.loss);
             let probing = PROBE_DATAGRAMS * bbr.datagram * 50;
             let most = (bbr.bandwidth() * 1_250 / 1_000 + probing) * 8 / 7;
             assert!(bbr.rate() <= most.max(bbr.datagram * 8) + 10, "{lost}: {} of {most}", bbr.rate());
@@ -479,7 +443,7 @@ mod tests {
         walk(&mut bbr, &mut now, 24, 300, Span::from_millis(15));
         assert!(bbr.bandwidth() < 8_000_000, "{}", bbr.bandwidth());
         walk(&mut bbr, &mut now, 2_000, 300, Span::from_millis(15));
-        assert_eq!(bbr.loss, 0, "it is not the path's own");
+        assert_eq!(bbr.loss.share(), 0, "it is not the path's own");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What the model of the path is doing.
+//! What the model of the path is doing, and what the present round has shown.
 //!
-//! Owns the states; [`super`] decides between them.
+//! Owns the states and the round; [`super`] decides between them.
 
 use crate::base::units::{Span, Time};
 
@@ -49,4 +49,23 @@ pub(super) enum State {
         /// The shortest round trip seen meanwhile.
         shortest: Option<Span>,
     },
+}
+
+/// One round trip's worth of acknowledgements.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Round {
+    /// It ends when a packet arrives that was sent when this much had been delivered.
+    pub ends_at: u64,
+    /// Bytes acknowledged in it.
+    pub acked: u64,
+    /// Bytes lost in it.
+    pub lost: u64,
+    /// The highest rate in it.
+    pub rate: u64,
+    /// The shortest round trip in it.
+    pub shortest: Option<Span>,
+    /// Round trips measured in it.
+    pub trips: u32,
+    /// Of its rate samples, whether the newest was limited by the sender.
+    pub app_limited: bool,
 }
