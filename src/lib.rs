@@ -120,6 +120,7 @@ pub mod store {
     pub mod index;
     pub mod log;
     pub mod merge;
+    pub mod meter;
     mod reading;
     pub mod request;
     pub mod run;
@@ -237,6 +238,8 @@ pub mod face {
     pub mod bar;
     pub mod bench;
     pub mod bench_ends;
+    pub mod bench_rounds;
+    pub mod bench_store;
     pub mod bench_vault;
     pub mod bodies;
     pub mod cli;

@@ -16,7 +16,7 @@ use super::out::Out;
 use super::place::absolute;
 use super::report::{activity, entry, folders, snapshots, status, word};
 use super::show::text;
-use super::{bench, demo, job, restore, serve, settings, vault};
+use super::{bench, bench_store, demo, job, restore, serve, settings, vault};
 use crate::io::os::default_home;
 use crate::node::api::{self, Call};
 use clap::error::ErrorKind;
@@ -64,6 +64,7 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::Demo(options) => demo::demo(out, &options),
         Command::Bench(Bench::Serve(options)) => bench::serve(out, &options),
         Command::Bench(Bench::Send(options)) => bench::send(out, &options),
+        Command::Bench(Bench::Store(options)) => bench_store::store(out, &options),
         Command::Completions(options) => completions(&options),
         Command::Init(options) => vault::init(&link()?, out, options),
         Command::Join(options) => vault::join(&link()?, out, options),

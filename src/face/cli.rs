@@ -126,11 +126,12 @@ pub enum Command {
         nuthatch config check /etc/nuthatch.toml"
     )]
     Config(Config),
-    /// Measure what a network gives the protocol, from memory to memory; no node is needed or touched.
+    /// Measure what a network gives the protocol, or a disk the store; no node is needed or touched.
     #[command(
         subcommand,
         after_long_help = "Examples:\n  nuthatch bench serve --listen 0.0.0.0:7200\n  \
-        nuthatch bench send 192.168.1.20:7200 --seconds 10"
+        nuthatch bench send 192.168.1.20:7200 --seconds 10\n  \
+        nuthatch bench store --dir /mnt/disk/bench --chunks 4000"
     )]
     Bench(Bench),
     /// Print the completions for a shell.

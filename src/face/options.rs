@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::base::limits::SEALED_BYTES_MAX;
 use crate::io::scope::socket_address;
 use crate::node::config_keys::bytes_of;
 use clap::{Args, Subcommand, ValueEnum};
@@ -295,6 +296,39 @@ pub enum Bench {
         nuthatch bench send 192.168.1.20:7200 --seconds 30 --background   yields to other traffic\n\n\
         Ends when all that was sent is acknowledged. CPU-seconds and memory are those of this process.")]
     Send(BenchSend),
+    /// Put, get and open through the real store on a real disk, beside a plain file.
+    #[command(after_long_help = "Examples:\n  nuthatch bench store --dir /mnt/disk/bench --chunks 4000\n  \
+        nuthatch bench store --dir /mnt/disk/bench --chunks 100000 --size 4KiB --json\n  \
+        nuthatch bench store --dir /mnt/disk/bench --chunks 10000000 --index-only\n\n\
+        DIR is empty or not there, and is so again in the end, also after Ctrl-C. Chunks are synced in groups as a node does.\n\
+        Before the store is opened again and read, the system forgets what it has of it in memory.\n\n\
+        --index-only stores records without bodies, ids in random order, a sync every 1,000: the store is the real one (log,\n\
+        marks, index runs, merges), so what is measured is the cost of bookkeeping: bytes written, memory, time to open.")]
+    Store(BenchStore),
+}
+
+/// Options of `bench store`.
+#[derive(Debug, Args)]
+pub struct BenchStore {
+    /// An empty directory on the disk to be measured.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How many chunks.
+    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub chunks: u64,
+    /// Bytes of each: a number, or a size such as `256KiB`.
+    #[arg(long, value_name = "BYTES", default_value = "256KiB", value_parser = chunk_size)]
+    pub size: usize,
+    /// Records without bodies: what bookkeeping costs, for many more chunks than the disk could hold.
+    #[arg(long, conflicts_with = "size")]
+    pub index_only: bool,
+}
+
+/// The size of a chunk that can be stored and be told from others.
+fn chunk_size(text: &str) -> Result<usize, String> {
+    let size = quantity(text)?;
+    let size = usize::try_from(size).ok().filter(|size| (64..=SEALED_BYTES_MAX).contains(size));
+    size.ok_or_else(|| format!("a chunk has 64 to {SEALED_BYTES_MAX} bytes"))
 }
 
 /// Options of `bench serve`.

@@ -87,7 +87,7 @@ impl Core {
             "folders": folders,
             "store": stats.map(|stats| json!({
                 "chunks": stats.chunks, "stored_bytes": stats.bytes, "free_bytes": stats.free_bytes,
-                "quarantined": stats.quarantined, "written_bytes": stats.written_bytes,
+                "quarantined": stats.quarantined, "written_bytes": stats.written.total(),
             })),
             "attention": attention,
             "bandwidth": self.throttle.status(),

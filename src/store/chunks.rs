@@ -11,6 +11,7 @@ use super::disk::{Disk, DiskError};
 use super::error::StoreError;
 use super::index::Index;
 use super::log::Log;
+use super::meter::Written;
 use super::request::{Dropped, Op, OpenReport, Reply, ScanState, StoreOptions, StoreStats};
 use super::run::Entry;
 use super::runs::IndexReport;
@@ -242,10 +243,11 @@ impl Chunks {
     /// When the last sync fails; nobody waits for an answer any more.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.flush()?;
-        Ok(self.log.sync_mark()?)
+        self.log.sync_mark()?;
+        self.index.close(&self.log)
     }
 
-    /// Counts and sizes.
+    /// Counts and sizes, but for what was written.
     ///
     /// # Errors
     /// When the disk does not tell what is free.
@@ -260,8 +262,7 @@ impl Chunks {
             rotten_bytes: self.report.rotten_bytes,
             segments: bytes(self.log.segments().len()),
             runs: bytes(self.index.runs()),
-            written_bytes: self.log.written_bytes(),
-            index_written_bytes: self.index.written_bytes(),
+            written: Written::default(),
             syncs: self.syncs,
             syncs_failed: self.syncs_failed,
         })

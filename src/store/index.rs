@@ -34,8 +34,6 @@ pub struct Index {
     next_number: u64,
     /// A merge under way.
     merge: Option<Merge>,
-    /// Bytes written since it was opened.
-    written_bytes: u64,
 }
 
 impl Index {
@@ -57,7 +55,6 @@ impl Index {
             delta: Delta::new(Position::START),
             next_number,
             merge: None,
-            written_bytes: 0,
         };
         let mut covered = Position::START;
         for run in found {
@@ -150,16 +147,20 @@ impl Index {
     /// When the disk fails: nothing is lost, but the map stays as full as it is.
     pub fn settle(&mut self, log: &Log, steps: usize, report: &mut IndexReport) -> Result<(), StoreError> {
         if self.is_full() {
-            let delta = std::mem::replace(&mut self.delta, Delta::new(log.synced()));
-            match self.write_run(&delta, log.synced()) {
-                Ok(run) => self.runs.push(run),
-                Err(error) => {
-                    self.delta = delta;
-                    return Err(error);
-                }
-            }
+            self.keep_delta(log)?;
         }
         self.go_on_merging(log, steps, report)
+    }
+
+    /// Writes a run of what the map holds, so that the next open need not read it from the segments. Everything is durable.
+    ///
+    /// # Errors
+    /// When the disk fails: the next open has more to read, no more.
+    pub fn close(mut self, log: &Log) -> Result<(), StoreError> {
+        if self.delta.entries.is_empty() {
+            return Ok(());
+        }
+        self.keep_delta(log)
     }
 
     /// What all of the log adds up to.
@@ -174,10 +175,17 @@ impl Index {
         self.runs.len()
     }
 
-    /// Bytes written since it was opened.
-    #[must_use]
-    pub fn written_bytes(&self) -> u64 {
-        self.written_bytes
+    /// Makes a run of the map, which then begins anew; or leaves it as it is.
+    fn keep_delta(&mut self, log: &Log) -> Result<(), StoreError> {
+        let delta = std::mem::replace(&mut self.delta, Delta::new(log.synced()));
+        match self.write_run(&delta, log.synced()) {
+            Ok(run) => self.runs.push(run),
+            Err(error) => {
+                self.delta = delta;
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// What the newest part that knows `id` says.
@@ -265,7 +273,6 @@ impl Index {
         let range = merge.range();
         let name = self.next_name("run");
         let run = merge.finish(&*self.disk, &name).map_err(|error| run_error(&name, error))?;
-        self.written_bytes += self.disk.len(&name)?;
         for old in self.runs.splice(range, [run]).collect::<Vec<_>>() {
             self.remove(&old);
         }
@@ -368,9 +375,7 @@ impl Index {
             }
         }
         let cover = Cover { from: delta.from, to, tally: delta.tally };
-        let run = writer.finish(&*self.disk, &name, cover)?;
-        self.written_bytes += self.disk.len(&name)?;
-        Ok(run)
+        Ok(writer.finish(&*self.disk, &name, cover)?)
     }
 
     /// A name that was never used.

@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
-use super::disk::{Disk, DiskError};
+use super::disk::{Disk, DiskError, DiskErrorKind};
 use super::error::StoreError;
 use super::segment::{
     bytes, checksum, segment_name, segment_number, Frame, Location, Position, SegmentError, SegmentHeader,
-    FORMAT, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,
+    FORMAT, FRAME_HEADER_BYTES, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,
 };
 use super::walk::{Found, Gap, Walk};
 
@@ -28,8 +28,6 @@ pub struct Log {
     tail: Option<Tail>,
     /// Everything before this is durable.
     synced: Position,
-    /// Bytes written since it was opened.
-    written_bytes: u64,
 }
 
 /// The segment that is written.
@@ -77,8 +75,7 @@ impl Log {
                 segments.pop();
             }
         }
-        let mut log =
-            Self { disk, bytes_max, segments, tail: None, synced: Position::START, written_bytes: 0 };
+        let mut log = Self { disk, bytes_max, segments, tail: None, synced: Position::START };
         let torn_bytes = match log.segments.last() {
             Some(last) => log.open_tail(*last)?,
             None => 0,
@@ -96,12 +93,6 @@ impl Log {
     #[must_use]
     pub fn segments(&self) -> &[u32] {
         &self.segments
-    }
-
-    /// Bytes written since it was opened.
-    #[must_use]
-    pub fn written_bytes(&self) -> u64 {
-        self.written_bytes
     }
 
     /// Whether the next frame needs a new segment: everything must be synced before it is appended.
@@ -133,7 +124,6 @@ impl Log {
         // What a failure leaves is written over by the next frame, or cut at the next open.
         self.disk.write_parts_at(&tail.name, tail.end, &parts)?;
         tail.end += frame.total();
-        self.written_bytes += frame.total();
         let offset = u32::try_from(at.offset).expect("a frame begins below the segment limit, a u32");
         Ok(Location { segment: at.segment, offset, length: frame.length })
     }
@@ -155,7 +145,6 @@ impl Log {
         if self.disk.write_at(&tail.name, tail.end, &mark).is_ok() {
             tail.end += bytes(mark.len());
             tail.mark_waits = true;
-            self.written_bytes += bytes(mark.len());
         }
         Ok(())
     }
@@ -206,7 +195,6 @@ impl Log {
         self.disk.sync_dir(SEGMENT_DIRECTORY)?;
         self.segments.push(number);
         self.synced = Position { segment: number, offset: SEGMENT_HEADER_BYTES };
-        self.written_bytes += SEGMENT_HEADER_BYTES;
         self.tail = Some(Tail { number, name, end: SEGMENT_HEADER_BYTES, mark_waits: false });
         Ok(())
     }
@@ -268,6 +256,9 @@ const REWRITE_BYTES: usize = 64 * 1024;
 
 /// Finds what stands after the last mark of the last segment.
 fn survey(disk: &dyn Disk, number: u32, end: u64) -> Result<TailState, StoreError> {
+    if ends_with_mark(disk, number, end)? {
+        return Ok(TailState { torn: Vec::new(), marked: end });
+    }
     let from = Position { segment: number, offset: SEGMENT_HEADER_BYTES };
     let mut walk = Walk::new(disk, from, end, u64::MAX);
     let mut last_mark = SEGMENT_HEADER_BYTES;
@@ -284,6 +275,21 @@ fn survey(disk: &dyn Disk, number: u32, end: u64) -> Result<TailState, StoreErro
         }
     }
     Ok(state)
+}
+
+/// Whether a mark is the last thing before `end`: then all was synced, and nothing of the segment need be read.
+fn ends_with_mark(disk: &dyn Disk, number: u32, end: u64) -> Result<bool, DiskError> {
+    let mark = Frame::mark();
+    let Some(offset) = end.checked_sub(mark.total()).filter(|at| *at >= SEGMENT_HEADER_BYTES) else {
+        return Ok(false);
+    };
+    let mut found = [0; FRAME_HEADER_BYTES];
+    match disk.read_at(&segment_name(number), offset, &mut found) {
+        Ok(_) => Ok(found == mark.encode(Position { segment: number, offset })),
+        // A place that cannot be read is the business of the walk.
+        Err(error) if error.kind == DiskErrorKind::Io => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The header of segment `number`; `None` if it is damaged.

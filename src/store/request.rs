@@ -3,6 +3,7 @@
 //! Owns no behaviour; `service.rs` carries requests out, and names everything here again for its users.
 
 use super::error::StoreError;
+use super::meter::Written;
 use crate::base::ids::{ChunkId, FeedId};
 use crate::base::limits::{DELTA_ENTRIES_MAX, RESERVE_BYTES, SEGMENT_BYTES_MAX};
 
@@ -276,10 +277,8 @@ pub struct StoreStats {
     pub segments: u64,
     /// Index runs.
     pub runs: u64,
-    /// Bytes written to segments since the store was opened.
-    pub written_bytes: u64,
-    /// Bytes written to the index since the store was opened.
-    pub index_written_bytes: u64,
+    /// Bytes written since the store was opened.
+    pub written: Written,
     /// Groups synced since the store was opened.
     pub syncs: u64,
     /// Syncs that failed since the store was opened.

@@ -11,6 +11,8 @@ use super::chunks::Chunks;
 use super::disk::Disk;
 pub use super::error::StoreError;
 use super::feeds::Feeds;
+use super::meter::Metered;
+pub use super::meter::Written;
 pub use super::request::{Dropped, Op, OpenReport, Reply, Request, ScanState, StoreOptions, StoreStats};
 use super::sets::Sets;
 use crate::base::ids::{ChunkId, FeedId, NodeId};
@@ -25,6 +27,8 @@ pub struct Service {
     sets: Sets,
     /// Feed entries and settings.
     feeds: Feeds,
+    /// Counts what is written.
+    meter: Arc<Metered>,
 }
 
 impl Service {
@@ -33,11 +37,13 @@ impl Service {
     /// # Errors
     /// [`StoreError::NewerFormat`] when a newer nuthatch wrote it, [`StoreError::Disk`] when the disk fails.
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Self, OpenReport), StoreError> {
+        let meter = Arc::new(Metered::new(disk));
+        let disk: Arc<dyn Disk> = Arc::clone(&meter) as Arc<dyn Disk>;
         // The state first: it is small, and says if the whole home is of a newer format.
         let feeds = Feeds::open(Arc::clone(&disk))?;
         let sets = Sets::open(Arc::clone(&disk), options.reserve_bytes)?;
         let (chunks, report) = Chunks::open(disk, options)?;
-        Ok((Self { chunks, sets, feeds }, report))
+        Ok((Self { chunks, sets, feeds, meter }, report))
     }
 
     /// Carries out one request; replies that are ready are pushed to `replies` (of this or of earlier requests).
@@ -60,11 +66,15 @@ impl Service {
         self.chunks.drain(replies);
     }
 
-    /// Ends it cleanly; a store that is merely dropped loses nothing acknowledged either.
-    pub fn close(self) {
+    /// Ends it cleanly, and tells what was written since it was opened; a store that is merely dropped loses nothing
+    /// acknowledged either.
+    pub fn close(self) -> Written {
         if let Err(error) = self.chunks.close() {
             log::warn!("the store could not be closed cleanly: {error}");
         }
+        // The database ends with a write of its own.
+        drop(self.feeds);
+        self.meter.written()
     }
 
     /// Carries out one request; the reply, if it is ready.
@@ -114,7 +124,9 @@ impl Service {
                 Some(or_failed(op, page, |(found, more)| Reply::Scan { op, found, more }))
             }
             Request::Stats { op } => {
-                Some(or_failed(op, self.chunks.stats(), |stats| Reply::Stats { op, stats }))
+                let stats =
+                    self.chunks.stats().map(|stats| StoreStats { written: self.meter.written(), ..stats });
+                Some(or_failed(op, stats, |stats| Reply::Stats { op, stats }))
             }
         }
     }
