@@ -48,10 +48,12 @@ impl Place {
     /// Takes a directory that is empty or not there.
     fn take(directory: &Path) -> Result<Self, Fail> {
         let is_new = match std::fs::read_dir(directory) {
-            Ok(entries) if entries.count() == 0 => false,
-            Ok(_) => {
-                let message = format!("{} holds something already", directory.display());
-                return Err(Fail::usage(message, "name an empty directory on the disk to be measured"));
+            Ok(entries) => {
+                if entries.count() > 0 {
+                    let message = format!("{} holds something already", directory.display());
+                    return Err(Fail::usage(message, "name an empty directory on the disk to be measured"));
+                }
+                false
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 make(directory)?;

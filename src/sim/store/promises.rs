@@ -5,7 +5,8 @@ use super::tester::{chunk, equals_rebuild, Tester, OPTIONS};
 use crate::sim::disk::Fault;
 use crate::store::disk::Disk;
 use crate::store::segment::{segment_name, Frame};
-use crate::store::service::{Dropped, Reply, Request, StoreError};
+use crate::store::service::{Dropped, Reply, Request, Service, StoreError};
+use std::sync::Arc;
 
 #[test]
 fn what_was_put_under_the_name_of_another_chunk_is_not_given_out() {
@@ -110,4 +111,38 @@ fn a_full_disk_can_give_up_chunks() {
     tester.give_up(&[1, 2]);
     tester.ask(Request::Flush { op: 0 });
     assert_eq!((tester.error.take(), tester.get(1)), (None, Ok(None)));
+}
+
+#[test]
+fn what_was_closed_is_opened_without_reading_it_again() {
+    let (disk, mut tester) = filled(0..60);
+    tester.give_up(&[3, 4]);
+    tester.ask(Request::Flush { op: 0 });
+    tester.service.close();
+    let (service, report) = Service::open(Arc::new(disk.clone()), OPTIONS).unwrap();
+    assert_eq!((report.replayed, report.torn_bytes), (0, 0), "the last map became a run");
+    drop(service);
+    let mut tester = Tester::open(&disk).unwrap();
+    assert_eq!((tester.get(3), tester.get(5)), (Ok(None), Ok(Some(chunk(5).1))));
+    equals_rebuild(&mut tester);
+}
+
+#[test]
+fn a_store_that_has_nothing_to_do_writes_nothing_and_one_that_has_counts_it() {
+    let (disk, mut tester) = filled(0..20);
+    let before = tester.stats().written;
+    assert!(before.segments > 0 && before.state > 0 && before.total() > before.segments);
+    for number in 0..20 {
+        assert!(tester.get(number).unwrap().is_some());
+    }
+    tester.ask(Request::Flush { op: 0 });
+    assert_eq!(tester.stats().written, before);
+    tester.put(100);
+    tester.ask(Request::Flush { op: 0 });
+    assert!(tester.stats().written.segments > before.segments);
+    tester.service.close();
+    // Opened and closed again, only the database says that it is open and closed.
+    let tester = Tester::open(&disk).unwrap();
+    let written = tester.service.close();
+    assert_eq!((written.segments, written.index, written.sets), (0, 0, 0), "{written:?}");
 }
