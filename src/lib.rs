@@ -112,6 +112,7 @@ pub mod feed {
 pub mod store {
     //! Floor 2: sealed chunk <-> disk. Synchronous; all input and output goes through [`disk::Disk`].
     #![doc = include_str!("store/FORMAT.md")]
+    pub mod check;
     pub mod chunks;
     pub mod delta;
     pub mod disk;
@@ -121,6 +122,7 @@ pub mod store {
     pub mod log;
     pub mod merge;
     pub mod meter;
+    pub mod overlay;
     mod reading;
     pub mod request;
     pub mod run;
@@ -261,6 +263,7 @@ pub mod face {
     pub mod serve;
     pub mod settings;
     pub mod show;
+    pub mod store;
     pub mod vault;
 }
 

@@ -11,12 +11,12 @@ use std::process::ExitCode;
 use super::cli::{Arguments, Command};
 use super::exit::{Exit, Fail};
 use super::link::Link;
-use super::options::{Bench, Completions, Folder, FolderAdd, Log, Ls, Snapshots};
+use super::options::{Bench, Completions, Folder, FolderAdd, Log, Ls, Snapshots, Store};
 use super::out::Out;
 use super::place::absolute;
 use super::report::{activity, entry, folders, snapshots, status, word};
 use super::show::text;
-use super::{bench, bench_store, demo, job, restore, serve, settings, vault};
+use super::{bench, bench_store, demo, job, restore, serve, settings, store, vault};
 use crate::io::os::default_home;
 use crate::node::api::{self, Call};
 use clap::error::ErrorKind;
@@ -98,6 +98,8 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::Verify(options) => job::verify(&link()?, out, &options),
         Command::Log(options) => log(&link()?, out, &options),
         Command::Config(options) => settings::config(&link()?, out, options),
+        Command::Store(Store::Check) => store::check(link()?.home(), None, out),
+        Command::Store(Store::Export { to }) => store::check(link()?.home(), Some(&absolute(&to)?), out),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::options::{
     Backup, Bench, Completions, Config, Demo, Folder, Init, Invite, Join, Log, Ls, Recover, Remove, Restore,
-    Run, Snapshots, Verify,
+    Run, Snapshots, Store, Verify,
 };
 use clap::{Parser, Subcommand};
 
@@ -126,6 +126,13 @@ pub enum Command {
         nuthatch config check /etc/nuthatch.toml"
     )]
     Config(Config),
+    /// Check or export what is in a data home, without its node; nothing there is changed.
+    #[command(
+        subcommand,
+        after_long_help = "Examples:\n  nuthatch store check --home /mnt/old/nuthatch\n  \
+        nuthatch store export --to /mnt/disk/export"
+    )]
+    Store(Store),
     /// Measure what a network gives the protocol, or a disk the store; no node is needed or touched.
     #[command(
         subcommand,

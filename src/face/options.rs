@@ -281,6 +281,28 @@ pub enum Config {
     },
 }
 
+/// The commands of `store`.
+#[derive(Debug, Subcommand)]
+pub enum Store {
+    /// Read every byte of a store whose node does not run, and compare its index with its segments.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch store check\n  nuthatch store check --home /mnt/old/nuthatch --json\n\n\
+        Exits with 1 and a list when something is damaged or missing. A torn tail and a damaged index are said and are no damage: the\n\
+        node repairs them at its next start. While the node runs, use `nuthatch verify --all`."
+    )]
+    Check,
+    /// The same, and write every chunk that is whole and every feed entry to a file of its own.
+    #[command(after_long_help = "Examples:\n  nuthatch store export --to /mnt/disk/export\n\n\
+        chunks/ab/ab12... are sealed chunks, named by the SHA-256 of their bytes; feeds/NODE-RANDOM/SEQUENCE are signed feed entries.\n\
+        With the recovery phrase another program can go on from there. This node's keys are not written. Exits with 4 when something\n\
+        was damaged or missing.")]
+    Export {
+        /// An empty directory, or one that is not there.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+}
+
 /// The commands of `bench`.
 #[derive(Debug, Subcommand)]
 pub enum Bench {

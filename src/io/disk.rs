@@ -19,6 +19,8 @@ use crate::store::disk::{Disk, DiskError, DiskErrorKind};
 pub struct FileDisk {
     /// The home.
     home: PathBuf,
+    /// Nothing is changed.
+    read_only: bool,
     /// Open files, the last used last.
     open: Mutex<Vec<OpenFile>>,
 }
@@ -52,7 +54,21 @@ impl FileDisk {
     /// The files below `home`, which exists.
     #[must_use]
     pub fn new(home: &Path) -> Self {
-        Self { home: home.to_path_buf(), open: Mutex::new(Vec::new()) }
+        Self { home: home.to_path_buf(), read_only: false, open: Mutex::new(Vec::new()) }
+    }
+
+    /// The same, only to be read: on a medium, too, that cannot be written.
+    #[must_use]
+    pub fn read_only(home: &Path) -> Self {
+        Self { read_only: true, ..Self::new(home) }
+    }
+
+    /// Refuses to change what is only read.
+    fn may_change(&self, verb: &'static str, name: &str) -> Result<(), DiskError> {
+        if self.read_only {
+            return Err(DiskError::new(verb, name, DiskErrorKind::ReadOnly, "it is only to be read"));
+        }
+        Ok(())
     }
 
     /// The path of a name; refuses what could leave the home.
@@ -71,6 +87,9 @@ impl FileDisk {
 
     /// The open file of that name.
     fn file(&self, verb: &'static str, name: &str, purpose: Purpose) -> Result<Arc<File>, DiskError> {
+        if purpose != Purpose::Read {
+            self.may_change(verb, name)?;
+        }
         let mut open = self.open_files();
         let mut entry = match open.iter().position(|entry| entry.name == name) {
             Some(at) => open.remove(at),
@@ -96,7 +115,7 @@ impl FileDisk {
     fn open_file(&self, verb: &'static str, name: &str, create: bool) -> Result<OpenFile, DiskError> {
         let path = self.path(verb, name)?;
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(create).truncate(false).mode(0o600);
+        options.read(true).write(!self.read_only).create(create).truncate(false).mode(0o600);
         let file = options.open(&path).map_err(|error| DiskError::from_io(verb, name, &error))?;
         Ok(OpenFile { name: name.to_owned(), file: Arc::new(file), unsynced: false })
     }
@@ -123,6 +142,7 @@ impl Disk for FileDisk {
     }
 
     fn create_dir(&self, directory: &str) -> Result<(), DiskError> {
+        self.may_change("create", directory)?;
         let path = self.path("create", directory)?;
         match DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -202,12 +222,14 @@ impl Disk for FileDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.may_change("rename", from)?;
         let (old, new) = (self.path("rename", from)?, self.path("rename", to)?);
         self.forget(&[from, to]);
         std::fs::rename(old, new).map_err(|error| DiskError::from_io("rename", from, &error))
     }
 
     fn remove(&self, name: &str) -> Result<(), DiskError> {
+        self.may_change("remove", name)?;
         let path = self.path("remove", name)?;
         self.forget(&[name]);
         std::fs::remove_file(path).map_err(|error| DiskError::from_io("remove", name, &error))

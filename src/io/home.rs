@@ -125,8 +125,36 @@ pub fn lock_home(home: &Path) -> Result<HomeLock, HomeError> {
         .mode(0o600)
         .open(&path)
         .map_err(failed("open", &path))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
+    take_lock(&file, home, &path)?;
+    let name = std::env::args_os().next().map(PathBuf::from);
+    let name =
+        name.as_deref().and_then(Path::file_name).map_or_else(Default::default, OsStr::to_string_lossy);
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{name}, process {}", std::process::id()))
+        .map_err(failed("write", &path))?;
+    Ok(HomeLock { home: home.to_path_buf(), _file: file })
+}
+
+/// Takes the lock of a home that is only read, if there ever was a node: nothing is written, and none starts meanwhile.
+///
+/// # Errors
+/// [`HomeError::Busy`] when another process holds it.
+pub fn hold_home(home: &Path) -> Result<Option<File>, HomeError> {
+    let path = home.join("lock");
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(HomeError::Io { verb: "open", path, error }),
+    };
+    take_lock(&file, home, &path)?;
+    Ok(Some(file))
+}
+
+/// Locks the open lock file.
+fn take_lock(file: &File, home: &Path, path: &Path) -> Result<(), HomeError> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
         Err(Errno::WOULDBLOCK) => {
             let mut holder = String::new();
             // The holder may be just about to write itself; its name is a help, not a need.
@@ -136,18 +164,10 @@ pub fn lock_home(home: &Path) -> Result<HomeLock, HomeError> {
             } else {
                 holder.trim().to_owned()
             };
-            return Err(HomeError::Busy { home: home.to_path_buf(), process });
+            Err(HomeError::Busy { home: home.to_path_buf(), process })
         }
-        Err(errno) => return Err(failed("lock", &path)(errno.into())),
+        Err(errno) => Err(HomeError::Io { verb: "lock", path: path.to_path_buf(), error: errno.into() }),
     }
-    let name = std::env::args_os().next().map(PathBuf::from);
-    let name =
-        name.as_deref().and_then(Path::file_name).map_or_else(Default::default, OsStr::to_string_lossy);
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{name}, process {}", std::process::id()))
-        .map_err(failed("write", &path))?;
-    Ok(HomeLock { home: home.to_path_buf(), _file: file })
 }
 
 /// Replaces the small file `home`/`name` so that after a crash the old or the new text is there, whole.

@@ -2,6 +2,7 @@
 //!
 //! Owns what the store cannot test by itself, for it knows no disk: crashes, rot, failures, full disks.
 
+mod check;
 mod crash;
 mod damage;
 mod feeds;

@@ -37,7 +37,14 @@ pub const SETTING_NAME_BYTES_MAX: usize = 256;
 pub const SETTING_VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// Most feed entry bytes in one page, whatever was asked for, in bytes.
 pub const ENTRIES_PAGE_BYTES_MAX: usize = 256 * 1024;
+/// What is kept in memory of the repairs of a store that may not be written, in bytes: a whole segment, and the index of a million chunks.
+pub const OVERLAY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Chunks named in a list of what is damaged or missing; the others are counted.
+pub const CHECK_LIST_MAX: usize = 1_000;
+/// Records that await, in memory, that the log says why the index does not have them: 8 bytes each, some of which a tree adds.
+pub const CHECK_PENDING_MAX: usize = 1_000_000;
 
+const _: () = assert!(SEGMENT_BYTES_MAX < OVERLAY_BYTES_MAX);
 const _: () = assert!(GROUP_CHUNKS_MAX <= DELTA_ENTRIES_MAX && PAGE_IDS_MAX <= SET_IDS_IN_MEMORY_MAX);
 const _: () = assert!(RUNS_PER_TIER >= 2 && RUNS_PER_TIER <= MERGE_RUNS_MAX);
 const _: () = assert!(FEED_ENTRY_BYTES_MAX <= ENTRIES_PAGE_BYTES_MAX);
