@@ -3,6 +3,8 @@
 //!
 //! Until the first release the fixture changes with the format: `cargo test --test golden -- --ignored` writes it anew.
 
+#![expect(clippy::unwrap_used, reason = "all of it is a test")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
