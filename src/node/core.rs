@@ -398,15 +398,7 @@ impl Core {
                 };
                 self.tell(Ops::duty(op), told);
             }
-            SourceOutput::Ask { peer, ids } => {
-                if !self.send(&peer, Lane::Interactive, &Message::Get { ids: ids.clone() }) {
-                    self.source.missing(self.now.time, &peer, &ids);
-                }
-            }
-            SourceOutput::Missing { peer, ids } => {
-                self.send(&peer, Lane::Interactive, &Message::Missing { ids });
-            }
-            SourceOutput::Send { peer, id, bytes } => self.send_chunk(&peer, id, bytes),
+            for_peers => self.tell_of_chunks(for_peers),
         }
     }
 
@@ -518,6 +510,7 @@ impl Core {
             Message::Get { ids } => self.source.asked(node, ids),
             Message::Chunk { id, bytes } => self.source.arrived(now, node, id, bytes),
             Message::Missing { ids } => self.source.missing(now, node, &ids),
+            Message::Cancel { ids } => self.source.cancelled(node, &ids),
             Message::Status { snapshot, held, total } => self.peer_progress(node, snapshot, held, total),
             Message::Hello { version, free_bytes } => self.gossip.hello(node, version, free_bytes),
             Message::Offer { .. }

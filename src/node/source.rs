@@ -9,6 +9,7 @@ use super::duty::{ChunkLost, Ops, Told};
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{SERVE_CHUNKS_PER_PEER_MAX, SERVE_QUEUE_PER_PEER_MAX, UNSYNCED_BYTES_MAX};
 use crate::base::units::Time;
+use crate::peer::table::MessageId;
 use crate::replicate::fetch::{Fetch, Order};
 use crate::store::service::{Op, Reply, Request};
 use sha2::{Digest, Sha256};
@@ -61,6 +62,8 @@ struct Serving {
     reading: usize,
     /// Read, but the session's queue was full.
     held: VecDeque<(ChunkId, Vec<u8>)>,
+    /// The newest of those that the session took: they can be withdrawn until they have gone.
+    taken: VecDeque<(ChunkId, MessageId)>,
     /// Chunks served since the session began.
     served_count: u64,
 }
@@ -78,6 +81,20 @@ pub enum SourceOutput {
         peer: NodeId,
         /// For what.
         ids: Vec<ChunkId>,
+    },
+    /// Tell a peer that these need not come any more.
+    Cancel {
+        /// Whom.
+        peer: NodeId,
+        /// Which.
+        ids: Vec<ChunkId>,
+    },
+    /// Withdraw a chunk from a session's queue, if it has not gone.
+    Withdraw {
+        /// Whose.
+        peer: NodeId,
+        /// Which.
+        message: MessageId,
     },
     /// Send a peer a chunk; when its queue is full, give it back through [`Source::hold`].
     Send {
@@ -147,14 +164,14 @@ impl Source {
     /// A session stands.
     pub fn peer_up(&mut self, now: Time, peer: NodeId) {
         self.serving.insert(peer, Serving::default());
-        self.fetch.peer_up(peer);
+        self.fetch.peer_up(now, peer);
         self.pump(now);
     }
 
     /// A session has ended.
     pub fn peer_down(&mut self, now: Time, peer: &NodeId) {
         self.serving.remove(peer);
-        self.fetch.peer_down(peer);
+        self.fetch.peer_down(now, peer);
         self.pump(now);
     }
 
@@ -166,6 +183,21 @@ impl Source {
                 serving.queue.push_back(id);
             }
         }
+        self.serve(peer);
+    }
+
+    /// A peer no longer wants what it asked for.
+    pub fn cancelled(&mut self, peer: &NodeId, ids: &[ChunkId]) {
+        let Some(serving) = self.serving.get_mut(peer) else { return };
+        serving.queue.retain(|id| !ids.contains(id));
+        serving.held.retain(|(id, _)| !ids.contains(id));
+        let unread = self.serve_reads.len();
+        self.serve_reads.retain(|_, (asker, id)| asker != peer || !ids.contains(id));
+        serving.reading -= unread - self.serve_reads.len();
+        for (_, message) in serving.taken.iter().filter(|(id, _)| ids.contains(id)) {
+            self.outputs.push_back(SourceOutput::Withdraw { peer: *peer, message: *message });
+        }
+        serving.taken.retain(|(id, _)| !ids.contains(id));
         self.serve(peer);
     }
 
@@ -247,9 +279,13 @@ impl Source {
     }
 
     /// The session's queue took a chunk.
-    pub fn sent(&mut self, peer: &NodeId) {
+    pub fn sent(&mut self, peer: &NodeId, id: ChunkId, message: MessageId) {
         if let Some(serving) = self.serving.get_mut(peer) {
             serving.served_count += 1;
+            if serving.taken.len() >= SERVE_QUEUE_PER_PEER_MAX {
+                serving.taken.pop_front();
+            }
+            serving.taken.push_back((id, message));
             if let Some((id, bytes)) = serving.held.pop_front() {
                 self.outputs.push_back(SourceOutput::Send { peer: *peer, id, bytes });
                 return;
@@ -283,7 +319,7 @@ impl Source {
     /// Lets a duty wait for a chunk that is not here.
     fn fetch_for(&mut self, waiter: Waiter) {
         self.waiting.entry(waiter.id).or_default().push(waiter);
-        self.fetch.want(waiter.id, self.preferred);
+        self.fetch.want(waiter.id, self.preferred, waiter.bytes);
     }
 
     /// Turns the fetch machine's orders into outputs, as far as the disk keeps up.
@@ -291,6 +327,9 @@ impl Source {
         while self.unsynced_bytes < UNSYNCED_BYTES_MAX {
             match self.fetch.poll(now) {
                 Some(Order::Ask { peer, ids }) => self.outputs.push_back(SourceOutput::Ask { peer, ids }),
+                Some(Order::Cancel { peer, ids }) => {
+                    self.outputs.push_back(SourceOutput::Cancel { peer, ids });
+                }
                 Some(Order::Failed { id }) => self.lost(id),
                 None => break,
             }
@@ -334,5 +373,55 @@ impl Source {
             None => self.outputs.push_back(SourceOutput::Missing { peer: *peer, ids: vec![id] }),
         }
         self.serve(peer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::send::SendLanes;
+    use crate::wire::frame::Lane;
+
+    #[test]
+    fn what_a_peer_no_longer_wants_is_neither_read_nor_sent() {
+        let (peer, other) = (NodeId::from_bytes([1; 32]), NodeId::from_bytes([2; 32]));
+        let ids: Vec<ChunkId> = (0..8).map(|number| ChunkId::from_bytes([number; 32])).collect();
+        let mut source = Source::default();
+        source.peer_up(Time::ZERO, peer);
+        source.peer_up(Time::ZERO, other);
+        source.asked(&peer, ids.clone());
+        source.asked(&other, vec![ids[0]]);
+        let mut reads = VecDeque::new();
+        let mut sends = Vec::new();
+        let mut lanes = SendLanes::new();
+        let mut withdrawn = Vec::new();
+        let mut turn = |source: &mut Source, reads: &mut VecDeque<(Op, ChunkId)>| {
+            while let Some(output) = source.poll() {
+                match output {
+                    SourceOutput::Store(Request::Get { op, id }) => reads.push_back((op, id)),
+                    SourceOutput::Send { peer, id, bytes } => {
+                        let message = lanes.push(Lane::Bulk, &[], bytes);
+                        sends.push((peer, id, message));
+                        source.sent(&peer, id, message);
+                    }
+                    SourceOutput::Withdraw { peer, message } => withdrawn.push((peer, message)),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        turn(&mut source, &mut reads);
+        // The first is sent, the next three are being read, the others wait.
+        let (op, id) = reads.pop_front().unwrap();
+        source.stored(Time::ZERO, Reply::Get { op, id, result: Ok(Some(vec![7; 9])) });
+        turn(&mut source, &mut reads);
+        source.cancelled(&peer, &ids[..7]);
+        turn(&mut source, &mut reads);
+        while let Some((op, id)) = reads.pop_front() {
+            source.stored(Time::ZERO, Reply::Get { op, id, result: Ok(Some(vec![7; 9])) });
+            turn(&mut source, &mut reads);
+        }
+        let sent: Vec<_> = sends.iter().map(|(peer, id, _)| (*peer, *id)).collect();
+        assert_eq!(sent, [(peer, ids[0]), (other, ids[0]), (peer, ids[7])]);
+        assert_eq!(withdrawn, [(peer, sends[0].2)]);
     }
 }

@@ -3,12 +3,13 @@
 
 use super::core::{Core, Pending};
 use super::gossip::{PeerFeeds, FEEDS_ASKED_MAX};
+use super::source::SourceOutput;
 use crate::base::ids::{ChunkId, FeedId, NodeId};
 use crate::base::limits::{FEED_ENTRIES_MESSAGE_BYTES_MAX, HEADS_PER_MESSAGE_MAX};
 use crate::feed::entry::Head;
 use crate::store::service::{Reply, Request};
 use crate::wire::frame::Lane;
-use crate::wire::message::{encode_chunk, FeedHead, Message};
+use crate::wire::message::{chunk_head, FeedHead, Message};
 
 impl Core {
     /// A session stands: greet, and tell all heads.
@@ -97,14 +98,39 @@ impl Core {
         }
     }
 
+    /// Tells a peer what the source wants of it, or has for it.
+    pub(super) fn tell_of_chunks(&mut self, output: SourceOutput) {
+        let lane = Lane::Interactive;
+        match output {
+            SourceOutput::Ask { peer, ids } => {
+                if !self.send(&peer, lane, &Message::Get { ids: ids.clone() }) {
+                    self.source.missing(self.now.time, &peer, &ids);
+                }
+            }
+            SourceOutput::Missing { peer, ids } => {
+                self.send(&peer, lane, &Message::Missing { ids });
+            }
+            SourceOutput::Cancel { peer, ids } => {
+                self.send(&peer, lane, &Message::Cancel { ids });
+            }
+            SourceOutput::Withdraw { peer, message } => {
+                self.endpoint.cancel(&peer, message);
+            }
+            SourceOutput::Send { peer, id, bytes } => self.send_chunk(&peer, id, bytes),
+            SourceOutput::Store(_) | SourceOutput::Tell(_) => {}
+        }
+    }
+
     /// Sends a chunk, or keeps it until there is room.
-    pub(super) fn send_chunk(&mut self, peer: &NodeId, id: ChunkId, bytes: Vec<u8>) {
-        match encode_chunk(&id, &bytes) {
-            Ok(encoded) => match self.endpoint.send(self.now.time, peer, Lane::Bulk, encoded) {
-                Ok(_) => self.source.sent(peer),
-                Err(_) => self.source.hold(peer, id, bytes),
-            },
-            Err(error) => log::error!("chunk {} cannot be sent: {error}", id.short()),
+    fn send_chunk(&mut self, peer: &NodeId, id: ChunkId, bytes: Vec<u8>) {
+        let head = match chunk_head(&id, &bytes) {
+            Ok(head) => head,
+            Err(error) => return log::error!("chunk {} cannot be sent: {error}", id.short()),
+        };
+        match self.endpoint.send_headed(self.now.time, peer, Lane::Bulk, &head, bytes) {
+            Ok(message) => self.source.sent(peer, id, message),
+            Err((_, Some(bytes))) => self.source.hold(peer, id, bytes),
+            Err((error, None)) => log::debug!("chunk {} was not sent: {error}", id.short()),
         }
     }
 }

@@ -290,15 +290,29 @@ impl Links {
     /// # Errors
     /// When there is no session, no room, or the message is too long for any, or empty.
     pub fn send(&mut self, node: &NodeId, lane: Lane, message: Vec<u8>) -> Result<MessageId, SendError> {
-        let link =
-            self.nodes.get(node).and_then(|index| self.links.get_mut(index)).ok_or(SendError::NoSession)?;
-        link.session.send(lane, message).map_err(|error| match error {
-            SessionSendError::Full(message) => {
-                link.starved = Some((lane, message.len()));
-                SendError::Full { room: link.session.room(lane) }
+        self.send_headed(node, lane, &[], message).map_err(|(error, _)| error)
+    }
+
+    /// Queues a message that begins with `head` and goes on with `body`, which is not copied.
+    ///
+    /// # Errors
+    /// As [`Self::send`], with the body if there was no room.
+    pub fn send_headed(
+        &mut self,
+        node: &NodeId,
+        lane: Lane,
+        head: &[u8],
+        body: Vec<u8>,
+    ) -> Result<MessageId, (SendError, Option<Vec<u8>>)> {
+        let link = self.nodes.get(node).and_then(|index| self.links.get_mut(index));
+        let Some(link) = link else { return Err((SendError::NoSession, None)) };
+        link.session.send_headed(lane, head, body).map_err(|error| match error {
+            SessionSendError::Full(body) => {
+                link.starved = Some((lane, head.len() + body.len()));
+                (SendError::Full { room: link.session.room(lane) }, Some(body))
             }
-            SessionSendError::TooLong | SessionSendError::Empty => SendError::Length,
-            SessionSendError::Closed => SendError::NoSession,
+            SessionSendError::TooLong | SessionSendError::Empty => (SendError::Length, None),
+            SessionSendError::Closed => (SendError::NoSession, None),
         })
     }
 

@@ -364,7 +364,7 @@ mod tests {
             let mut trip = RoundTrip::new();
             trip.update(Span::from_millis(100), Span::ZERO);
             let mut lanes = SendLanes::new();
-            lanes.push(Lane::Bulk, vec![0; 100_000]);
+            lanes.push(Lane::Bulk, &[], vec![0; 100_000]);
             lanes.on_credit(Lane::Bulk, 200_000);
             let sent = SentPackets { measured_at: Some(at(0)), ..SentPackets::new() };
             Self { sent, lanes, losses: Losses::default(), trip }

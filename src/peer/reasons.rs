@@ -63,7 +63,7 @@ pub enum SessionError {
 /// Why a message was not queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendError {
-    /// The queue is full; the message comes back. Try again when [`room`](super::session::Session::room) says so.
+    /// The queue is full; the message (its body) comes back. Try again when [`room`](super::session::Session::room) says so.
     Full(Vec<u8>),
     /// It is longer than `MESSAGE_BYTES_MAX`.
     TooLong,

@@ -233,15 +233,12 @@ impl SendLanes {
         self.retransmitted
     }
 
-    /// Queues a message that [`Self::room`] has room for.
-    pub fn push(&mut self, lane: Lane, message: Vec<u8>) -> MessageId {
-        let length =
-            u32::try_from(message.len()).expect("the session refuses messages over MESSAGE_BYTES_MAX");
+    /// Queues a message that [`Self::room`] has room for: `head`, of at most `MESSAGE_HEAD_BYTES_MAX`, and then `body`.
+    pub fn push(&mut self, lane: Lane, head: &[u8], body: Vec<u8>) -> MessageId {
         let stream = &mut self.lanes[lane.index()];
-        let (start, prefix) = (stream.end, length.to_le_bytes());
-        let end = start + bytes_u64(PREFIX_BYTES) + u64::from(length);
-        let segment = Segment { start, prefix, end, body: message };
-        stream.end = end;
+        let start = stream.end;
+        let segment = Segment::new(start, head, body);
+        stream.end = segment.end;
         assert!(stream.end < LANE_OFFSET_MAX, "four exabytes do not pass in the life of a session");
         self.queued += segment.len();
         stream.segments.push_back(segment);
@@ -420,8 +417,8 @@ mod tests {
     #[test]
     fn messages_follow_each_other_in_a_stream_with_their_lengths() {
         let mut lanes = SendLanes::new();
-        lanes.push(Lane::Control, b"one".to_vec());
-        lanes.push(Lane::Control, b"three".to_vec());
+        lanes.push(Lane::Control, &[], b"one".to_vec());
+        lanes.push(Lane::Control, &[], b"three".to_vec());
         let (_, frames) = packet(&mut lanes, LANE_TAIL_HEADER_BYTES + 6);
         assert_eq!(frames, [(Lane::Control, 0, vec![3, 0, 0, 0, b'o', b'n'])]);
         let (_, frames) = packet(&mut lanes, 100);
@@ -432,8 +429,8 @@ mod tests {
     #[test]
     fn lost_bytes_are_read_again_and_acknowledged_ones_are_freed() {
         let mut lanes = SendLanes::new();
-        lanes.push(Lane::Bulk, vec![1; 96]);
-        lanes.push(Lane::Bulk, vec![2; 96]);
+        lanes.push(Lane::Bulk, &[], vec![1; 96]);
+        lanes.push(Lane::Bulk, &[], vec![2; 96]);
         let packets: Vec<_> = (0..5).map(|_| packet(&mut lanes, LANE_TAIL_HEADER_BYTES + 40)).collect();
         assert_eq!(lanes.queued(), 200);
         lanes.on_acked(&packets[1].0);
@@ -463,7 +460,7 @@ mod tests {
         let mut lanes = SendLanes::new();
         for lane in Lane::ALL {
             for _ in 0..100 {
-                lanes.push(lane, vec![0; 996]);
+                lanes.push(lane, &[], vec![0; 996]);
             }
             lanes.on_credit(lane, 100_000);
         }
@@ -478,7 +475,7 @@ mod tests {
     #[test]
     fn nothing_is_sent_beyond_the_credit() {
         let mut lanes = SendLanes::new();
-        lanes.push(Lane::Control, vec![0; 200 * 1024]);
+        lanes.push(Lane::Control, &[], vec![0; 200 * 1024]);
         let mut sent = 0;
         while lanes.is_pending() {
             sent += packet(&mut lanes, 1_005).1[0].2.len();
@@ -495,12 +492,12 @@ mod tests {
         let mut lanes = SendLanes::new();
         for lane in [Lane::Background, Lane::Bulk] {
             while lanes.room(lane) >= 100_000 {
-                lanes.push(lane, vec![0; 100_000]);
+                lanes.push(lane, &[], vec![0; 100_000]);
             }
         }
         assert!(lanes.room(Lane::Control) >= SEND_QUEUE_URGENT_BYTES && lanes.room(Lane::Background) == 0);
         let room = lanes.room(Lane::Control);
-        lanes.push(Lane::Control, vec![0; room]);
+        lanes.push(Lane::Control, &[], vec![0; room]);
         assert_eq!((lanes.room(Lane::Control), lanes.queued()), (0, SEND_QUEUE_BYTES_MAX));
     }
 }

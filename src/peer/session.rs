@@ -16,11 +16,11 @@ use super::reasons::code_of;
 pub use super::reasons::{CloseCode, CloseReason, SendError, SessionError, Stats};
 use super::received::{Received, ReplayWindow};
 use super::recv::{LaneError, RecvLanes};
-use super::send::{MessageId, SendLanes};
+use super::send::SendLanes;
 use super::timers::RoundTrip;
 use crate::base::limits::{
-    DATAGRAM_BYTES_BASE, FAREWELLS_MAX, FIRST_FLIGHT_DATAGRAMS, FORGED_PACKETS_MAX, MESSAGE_BYTES_MAX,
-    PACKET_NUMBER_MAX, PROBE_PACKETS,
+    DATAGRAM_BYTES_BASE, FAREWELLS_MAX, FIRST_FLIGHT_DATAGRAMS, FORGED_PACKETS_MAX, PACKET_NUMBER_MAX,
+    PROBE_PACKETS,
 };
 use crate::base::units::{Span, Time};
 use crate::wire::frame::{Frame, Frames, Lane};
@@ -266,26 +266,6 @@ impl Session {
         }
     }
 
-    /// Queues a message.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub fn send(&mut self, lane: Lane, message: Vec<u8>) -> Result<MessageId, SendError> {
-        if matches!(self.state, State::Closed { .. }) {
-            return Err(SendError::Closed);
-        }
-        if message.is_empty() {
-            return Err(SendError::Empty);
-        }
-        if message.len() > MESSAGE_BYTES_MAX {
-            return Err(SendError::TooLong);
-        }
-        if message.len() > self.outgoing.room(lane) {
-            return Err(SendError::Full(message));
-        }
-        Ok(self.outgoing.push(lane, message))
-    }
-
     /// Lets a packet go out that asks to be acknowledged at once.
     pub fn ping(&mut self) {
         self.ping = true;
@@ -389,6 +369,7 @@ impl Session {
 
 mod credit;
 mod path;
+mod queue;
 
 /// The length of a datagram before the path has shown that it takes longer ones, in bytes.
 const BASE: u64 = 1_200;

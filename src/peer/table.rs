@@ -194,6 +194,22 @@ impl Endpoint {
         self.links.send(node, lane, message)
     }
 
+    /// Queues a message that begins with `head` and goes on with `body`, which is not copied.
+    ///
+    /// # Errors
+    /// As [`Self::send`], with the body if there was no room.
+    pub fn send_headed(
+        &mut self,
+        now: Time,
+        node: &NodeId,
+        lane: Lane,
+        head: &[u8],
+        body: Vec<u8>,
+    ) -> Result<MessageId, (SendError, Option<Vec<u8>>)> {
+        self.see(now);
+        self.links.send_headed(node, lane, head, body)
+    }
+
     /// Withdraws a message that `send` took in the session that there is now, unless all of it was sent; whether it did.
     pub fn cancel(&mut self, node: &NodeId, message: MessageId) -> bool {
         self.links.cancel(node, message)

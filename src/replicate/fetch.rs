@@ -5,7 +5,10 @@
 //!                ^                  |
 //!                |   missing, peer silent or down, passed over
 //!                +--- another peer -+--- no peer left ---> Failed (told once, gone)
+//!                +--- one that went down lately may come back: wait for it
 //! ```
+//!
+//! What somebody waits for goes before what is only to be here some day.
 //!
 //! How long a chunk may take depends on the line, so no chunk has a time of its own: a peer may take as long as it needs while
 //! bytes of it go on arriving, and is given up when it has been silent for [`FETCH_TIMEOUT`].
@@ -19,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
     FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_PASSED_CHUNKS_MAX, FETCH_PROGRESS_BYTES_MIN,
-    FETCH_TIMEOUT,
+    FETCH_TIMEOUT, HOLDER_PATIENCE, IDS_PER_MESSAGE_MAX,
 };
 use crate::base::units::{Span, Time};
 
@@ -28,6 +31,13 @@ use crate::base::units::{Span, Time};
 pub enum Order {
     /// Ask this peer for these chunks.
     Ask {
+        /// Whom.
+        peer: NodeId,
+        /// What.
+        ids: Vec<ChunkId>,
+    },
+    /// Tell this peer that these need not come any more.
+    Cancel {
         /// Whom.
         peer: NodeId,
         /// What.
@@ -45,12 +55,18 @@ pub enum Order {
 pub struct Fetch {
     /// By id.
     wants: BTreeMap<ChunkId, Want>,
-    /// Those that are queued, oldest first.
+    /// Those that are queued and that somebody waits for, oldest first.
+    urgent: VecDeque<ChunkId>,
+    /// The others that are queued, oldest first.
     queue: VecDeque<ChunkId>,
     /// The peers that can be asked.
     peers: BTreeMap<NodeId, Load>,
+    /// Those that went down lately: until when they may come back without anybody noticing.
+    away: BTreeMap<NodeId, Time>,
     /// Ids that nobody has, not yet told.
     failed: VecDeque<ChunkId>,
+    /// What was asked of a peer and need not come from it any more, not yet told.
+    cancelled: BTreeMap<NodeId, Vec<ChunkId>>,
     /// Chunks that are on their way.
     asked_count: usize,
 }
@@ -58,6 +74,8 @@ pub struct Fetch {
 /// One wanted chunk.
 #[derive(Debug)]
 struct Want {
+    /// Somebody waits for it.
+    urgent: bool,
     /// Who is to be asked first.
     preferred: Option<NodeId>,
     /// Who said that it lacks it, or let it time out.
@@ -93,13 +111,31 @@ struct Load {
 }
 
 impl Fetch {
-    /// Wants a chunk; wanting it again changes nothing.
-    pub fn want(&mut self, id: ChunkId, preferred: Option<NodeId>) {
-        if self.wants.contains_key(&id) {
-            return;
+    /// Wants a chunk; `urgent`: somebody waits for it. Wanting it again can only make it urgent.
+    pub fn want(&mut self, id: ChunkId, preferred: Option<NodeId>, urgent: bool) {
+        match self.wants.get_mut(&id) {
+            None => {
+                self.wants.insert(id, Want { urgent, preferred, tried: BTreeSet::new(), asked: None });
+                self.line(urgent).push_back(id);
+            }
+            Some(want) if urgent && !want.urgent => {
+                want.urgent = true;
+                if want.asked.is_none() {
+                    self.queue.retain(|queued| *queued != id);
+                    self.urgent.push_back(id);
+                }
+            }
+            Some(_) => {}
         }
-        self.wants.insert(id, Want { preferred, tried: BTreeSet::new(), asked: None });
-        self.queue.push_back(id);
+    }
+
+    /// Where a chunk waits for its turn.
+    fn line(&mut self, urgent: bool) -> &mut VecDeque<ChunkId> {
+        if urgent {
+            &mut self.urgent
+        } else {
+            &mut self.queue
+        }
     }
 
     /// Whether it is wanted at present.
@@ -109,16 +145,19 @@ impl Fetch {
     }
 
     /// A peer can be asked from now on.
-    pub fn peer_up(&mut self, peer: NodeId) {
-        self.peer_down(&peer);
+    pub fn peer_up(&mut self, now: Time, peer: NodeId) {
+        self.peer_down(now, &peer);
+        self.away.remove(&peer);
         self.peers.insert(peer, Load::default());
     }
 
-    /// A peer is gone: what was asked of it is asked of others.
-    pub fn peer_down(&mut self, peer: &NodeId) {
+    /// A peer is gone: what was asked of it is asked of others, or of itself if it comes back soon.
+    pub fn peer_down(&mut self, now: Time, peer: &NodeId) {
         if self.peers.remove(peer).is_none() {
             return;
         }
+        self.cancelled.remove(peer);
+        self.away.insert(*peer, now + HOLDER_PATIENCE);
         let lost: Vec<ChunkId> = self
             .wants
             .iter()
@@ -149,8 +188,13 @@ impl Fetch {
             }
         }
         match want.asked {
-            Some(asked) => self.release(&asked.peer),
-            None => self.queue.retain(|queued| queued != id),
+            Some(asked) => {
+                if asked.peer != *peer {
+                    self.cancel(&asked.peer, *id);
+                }
+                self.release(&asked.peer);
+            }
+            None => self.line(want.urgent).retain(|queued| queued != id),
         }
         self.pass_over(peer);
         true
@@ -168,6 +212,7 @@ impl Fetch {
             .map(|(id, _)| *id)
             .collect();
         for id in left_out {
+            self.cancel(peer, id);
             self.requeue(&id, true);
         }
     }
@@ -184,22 +229,23 @@ impl Fetch {
 
     /// What was asked of a peer that has become silent is asked of others. Tell [`Fetch::heard`] first.
     pub fn handle_timeout(&mut self, now: Time) {
-        let late: Vec<ChunkId> = self
-            .wants
-            .iter()
-            .filter(|(_, want)| want.asked.is_some_and(|asked| self.is_silent(&asked.peer, now)))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in late {
+        let asked = |(id, want): (&ChunkId, &Want)| want.asked.map(|asked| (*id, asked.peer));
+        let late: Vec<(ChunkId, NodeId)> =
+            self.wants.iter().filter_map(asked).filter(|(_, peer)| self.is_silent(peer, now)).collect();
+        for (id, peer) in late {
+            self.cancel(&peer, id);
             self.requeue(&id, true);
         }
+        self.away.retain(|_, until| *until > now);
     }
 
     /// When [`Fetch::handle_timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let busy = self.peers.values().filter(|load| load.asked_count > 0);
-        busy.map(|load| load.heard + FETCH_TIMEOUT).min()
+        let silent = busy.map(|load| load.heard + FETCH_TIMEOUT).min();
+        let waits = !(self.urgent.is_empty() && self.queue.is_empty());
+        silent.into_iter().chain(self.away.values().copied().filter(|_| waits)).min()
     }
 
     /// Whether nothing has come from a peer for too long.
@@ -212,14 +258,25 @@ impl Fetch {
         if let Some(id) = self.failed.pop_front() {
             return Some(Order::Failed { id });
         }
-        let mut skipped = VecDeque::new();
+        if let Some((peer, ids)) = self.cancelled.pop_first() {
+            return Some(Order::Cancel { peer, ids });
+        }
         let mut order: Option<(NodeId, Vec<ChunkId>)> = None;
-        while let Some(id) = self.queue.pop_front() {
-            if self.asked_count >= FETCH_CHUNKS_MAX {
-                skipped.push_back(id);
-                break;
-            }
-            match self.choose(&id, order.as_ref().map(|(peer, _)| *peer)) {
+        for urgent in [true, false] {
+            self.ask_in_line(now, urgent, &mut order);
+        }
+        match order {
+            Some((peer, ids)) => Some(Order::Ask { peer, ids }),
+            None => self.failed.pop_front().map(|id| Order::Failed { id }),
+        }
+    }
+
+    /// Fills an order from one of the lines.
+    fn ask_in_line(&mut self, now: Time, urgent: bool, order: &mut Option<(NodeId, Vec<ChunkId>)>) {
+        let mut skipped = VecDeque::new();
+        while self.asked_count < FETCH_CHUNKS_MAX && skipped.len() <= FETCH_CHUNKS_MAX {
+            let Some(id) = self.line(urgent).pop_front() else { break };
+            match self.choose(&id, order.as_ref().map(|(peer, _)| *peer), now) {
                 Choice::Peer(peer) => {
                     self.mark(&id, peer, now);
                     order.get_or_insert((peer, Vec::new())).1.push(id);
@@ -230,16 +287,9 @@ impl Fetch {
                     self.failed.push_back(id);
                 }
             }
-            if skipped.len() > FETCH_CHUNKS_MAX {
-                break;
-            }
         }
         while let Some(id) = skipped.pop_back() {
-            self.queue.push_front(id);
-        }
-        match order {
-            Some((peer, ids)) => Some(Order::Ask { peer, ids }),
-            None => self.failed.pop_front().map(|id| Order::Failed { id }),
+            self.line(urgent).push_front(id);
         }
     }
 
@@ -261,11 +311,12 @@ impl Fetch {
 
     /// Whom to ask: the preferred peer if it has room, else the one that will have it soonest. While an order is being
     /// filled (`only`), other peers wait for the next one.
-    fn choose(&self, id: &ChunkId, only: Option<NodeId>) -> Choice {
+    fn choose(&self, id: &ChunkId, only: Option<NodeId>, now: Time) -> Choice {
         let Some(want) = self.wants.get(id) else { return Choice::Nobody };
         let mut candidates = self.peers.iter().filter(|(node, _)| !want.tried.contains(*node)).peekable();
         if candidates.peek().is_none() {
-            return Choice::Nobody;
+            let away = self.away.iter().any(|(node, until)| *until > now && !want.tried.contains(node));
+            return if away { Choice::Later } else { Choice::Nobody };
         }
         let best = candidates.filter(|(_, load)| load.asked_count < FETCH_CHUNKS_PER_PEER_MAX).min_by_key(
             |(node, load)| {
@@ -286,8 +337,20 @@ impl Fetch {
         if tried {
             want.tried.insert(peer);
         }
+        let urgent = want.urgent;
         self.release(&peer);
-        self.queue.push_front(*id);
+        self.line(urgent).push_front(*id);
+    }
+
+    /// A chunk need not come from `peer` any more.
+    fn cancel(&mut self, peer: &NodeId, id: ChunkId) {
+        if !self.peers.contains_key(peer) {
+            return;
+        }
+        let ids = self.cancelled.entry(*peer).or_default();
+        if ids.len() < IDS_PER_MESSAGE_MAX {
+            ids.push(id);
+        }
     }
 
     /// One chunk less on its way from `peer`.
@@ -328,26 +391,62 @@ mod tests {
     #[test]
     fn a_chunk_that_one_peer_lacks_is_asked_of_the_next_and_then_fails() {
         let mut fetch = Fetch::default();
-        fetch.peer_up(node(1));
-        fetch.peer_up(node(2));
-        fetch.want(chunk(9), Some(node(2)));
+        fetch.peer_up(Time::ZERO, node(1));
+        fetch.peer_up(Time::ZERO, node(2));
+        fetch.want(chunk(9), Some(node(2)), false);
         assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(2), ids: vec![chunk(9)] }]);
         fetch.missing(&node(1), &[chunk(9)]);
         assert_eq!(drain(&mut fetch, Time::ZERO), [], "only the asked peer can say that it lacks it");
         fetch.missing(&node(2), &[chunk(9)]);
         assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(1), ids: vec![chunk(9)] }]);
-        fetch.peer_down(&node(1));
+        fetch.missing(&node(1), &[chunk(9)]);
         assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Failed { id: chunk(9) }]);
         assert!(!fetch.is_wanted(&chunk(9)));
     }
 
     #[test]
+    fn the_only_holder_may_restart() {
+        let mut fetch = Fetch::default();
+        fetch.peer_up(Time::ZERO, node(1));
+        fetch.want(chunk(9), None, true);
+        let asked = [Order::Ask { peer: node(1), ids: vec![chunk(9)] }];
+        assert_eq!(drain(&mut fetch, Time::ZERO), asked);
+        fetch.peer_down(Time::ZERO, &node(1));
+        assert_eq!(drain(&mut fetch, Time::ZERO), []);
+        let later = Time::ZERO + Span::from_secs(5);
+        fetch.handle_timeout(later);
+        fetch.peer_up(later, node(1));
+        assert_eq!(drain(&mut fetch, later), asked);
+        fetch.peer_down(later, &node(1));
+        let due = fetch.deadline().unwrap();
+        assert_eq!(due, later + HOLDER_PATIENCE);
+        fetch.handle_timeout(due);
+        assert_eq!(drain(&mut fetch, due), [Order::Failed { id: chunk(9) }]);
+        assert_eq!(fetch.deadline(), None);
+    }
+
+    #[test]
+    fn what_somebody_waits_for_goes_first() {
+        let mut fetch = Fetch::default();
+        for number in 0..50 {
+            fetch.want(chunk(number), None, false);
+        }
+        fetch.want(chunk(40), None, true);
+        fetch.want(chunk(60), None, true);
+        fetch.peer_up(Time::ZERO, node(1));
+        let orders = drain(&mut fetch, Time::ZERO);
+        let [Order::Ask { ids, .. }] = &orders[..] else { panic!("{orders:?}") };
+        assert_eq!(ids[..3], [chunk(40), chunk(60), chunk(0)]);
+        assert_eq!(ids.len(), FETCH_CHUNKS_PER_PEER_MAX);
+    }
+
+    #[test]
     fn windows_bound_what_is_on_its_way_and_every_chunk_comes_in_the_end() {
         let mut fetch = Fetch::default();
-        fetch.peer_up(node(1));
-        fetch.peer_up(node(2));
+        fetch.peer_up(Time::ZERO, node(1));
+        fetch.peer_up(Time::ZERO, node(2));
         for number in 0..100 {
-            fetch.want(chunk(number), None);
+            fetch.want(chunk(number), None, false);
         }
         let mut on_the_way: VecDeque<(NodeId, ChunkId)> = VecDeque::new();
         let mut got = 0;
@@ -373,21 +472,22 @@ mod tests {
     #[test]
     fn silence_is_a_no_after_the_timeout() {
         let mut fetch = Fetch::default();
-        fetch.peer_up(node(1));
-        fetch.want(chunk(1), None);
+        fetch.peer_up(Time::ZERO, node(1));
+        fetch.want(chunk(1), None, false);
         assert_eq!(drain(&mut fetch, Time::ZERO).len(), 1);
         let due = fetch.deadline().unwrap();
         fetch.handle_timeout(due);
-        assert_eq!(drain(&mut fetch, due), [Order::Failed { id: chunk(1) }]);
+        let cancelled = Order::Cancel { peer: node(1), ids: vec![chunk(1)] };
+        assert_eq!(drain(&mut fetch, due), [cancelled, Order::Failed { id: chunk(1) }]);
         assert_eq!(fetch.deadline(), None);
     }
 
     #[test]
     fn a_slow_peer_may_take_as_long_as_its_bytes_go_on_arriving() {
         let mut fetch = Fetch::default();
-        fetch.peer_up(node(1));
+        fetch.peer_up(Time::ZERO, node(1));
         for number in 0..8 {
-            fetch.want(chunk(number), None);
+            fetch.want(chunk(number), None, false);
         }
         let mut now = Time::ZERO;
         assert_eq!(drain(&mut fetch, now).len(), 1);
@@ -406,28 +506,33 @@ mod tests {
     #[test]
     fn signs_of_life_are_no_chunks() {
         let mut fetch = Fetch::default();
-        fetch.peer_up(node(1));
-        fetch.want(chunk(1), None);
+        fetch.peer_up(Time::ZERO, node(1));
+        fetch.want(chunk(1), None, false);
         drain(&mut fetch, Time::ZERO);
         let due = fetch.deadline().unwrap();
         fetch.heard(due, &node(1), FETCH_PROGRESS_BYTES_MIN - 1);
         fetch.handle_timeout(due);
-        assert_eq!(drain(&mut fetch, due), [Order::Failed { id: chunk(1) }]);
+        assert_eq!(drain(&mut fetch, due).last(), Some(&Order::Failed { id: chunk(1) }));
     }
 
     #[test]
     fn a_chunk_that_a_busy_peer_passes_over_is_asked_of_another() {
         let mut fetch = Fetch::default();
-        fetch.peer_up(node(1));
-        fetch.want(chunk(255), None);
+        fetch.peer_up(Time::ZERO, node(1));
+        fetch.want(chunk(255), None, false);
         drain(&mut fetch, Time::ZERO);
-        fetch.peer_up(node(2));
+        fetch.peer_up(Time::ZERO, node(2));
         for number in 0..=u8::try_from(FETCH_PASSED_CHUNKS_MAX).unwrap() {
-            fetch.want(chunk(number), Some(node(1)));
+            fetch.want(chunk(number), Some(node(1)), false);
             let asked = drain(&mut fetch, Time::ZERO);
             assert_eq!(asked, [Order::Ask { peer: node(1), ids: vec![chunk(number)] }]);
             assert!(fetch.arrived(Time::ZERO, &node(1), &chunk(number)));
         }
-        assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(2), ids: vec![chunk(255)] }]);
+        let cancelled = Order::Cancel { peer: node(1), ids: vec![chunk(255)] };
+        let asked = Order::Ask { peer: node(2), ids: vec![chunk(255)] };
+        assert_eq!(drain(&mut fetch, Time::ZERO), [cancelled, asked]);
+        assert!(fetch.arrived(Time::ZERO, &node(1), &chunk(255)), "it came all the same");
+        let cancelled = Order::Cancel { peer: node(2), ids: vec![chunk(255)] };
+        assert_eq!(drain(&mut fetch, Time::ZERO), [cancelled], "and need not come twice");
     }
 }

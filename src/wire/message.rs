@@ -4,6 +4,8 @@
 //! a decoder holds before it allocates. Refuses: to know what a message means, how it is cut into packets (frame.rs),
 //! or whether it may be sent. Read first: PROTOCOL.md, "Messages".
 
+mod kind;
+
 use crate::base::ids::{ChunkId, EntryHash, FeedId, NodeId, SnapshotId};
 use crate::base::limits::{
     ADDRESSES_PER_MESSAGE_MAX, FEED_ENTRIES_MESSAGE_BYTES_MAX, FEED_ENTRIES_PER_MESSAGE_MAX,
@@ -76,6 +78,11 @@ pub enum Message {
     },
     /// Of what was asked for by Get, what the sender has not.
     Missing {
+        /// At most [`IDS_PER_MESSAGE_MAX`].
+        ids: Vec<ChunkId>,
+    },
+    /// Of what the sender asked for by Get, what it no longer wants: what has not been sent need not be.
+    Cancel {
         /// At most [`IDS_PER_MESSAGE_MAX`].
         ids: Vec<ChunkId>,
     },
@@ -184,8 +191,9 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
         Message::Want { ids } => encode_ids(kind::WANT, ids),
         Message::Stored { ids } => encode_ids(kind::STORED, ids),
         Message::Get { ids } => encode_ids(kind::GET, ids),
-        Message::Chunk { id, bytes } => encode_chunk(id, bytes),
+        Message::Chunk { id, bytes } => Ok([&chunk_head(id, bytes)?[..], bytes].concat()),
         Message::Missing { ids } => encode_ids(kind::MISSING, ids),
+        Message::Cancel { ids } => encode_ids(kind::CANCEL, ids),
         Message::Status { snapshot, held, total } => put(start(kind::STATUS), &(snapshot, held, total)),
         Message::Who { about, forwarded } => put(start(kind::WHO), &(about, forwarded)),
         Message::Known { about, sightings } => {
@@ -200,17 +208,16 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
     }
 }
 
-/// The bytes of a Chunk message without building one: the chunk is copied once.
+/// What a Chunk message has before the chunk's own bytes.
 ///
 /// # Errors
 /// [`WireError::TooLong`] when the chunk is longer than [`SEALED_BYTES_MAX`].
-pub fn encode_chunk(id: &ChunkId, chunk: &[u8]) -> Result<Vec<u8>, WireError> {
+pub fn chunk_head(id: &ChunkId, chunk: &[u8]) -> Result<[u8; CHUNK_HEADER_BYTES], WireError> {
     bounded(chunk.len(), SEALED_BYTES_MAX)?;
-    let mut bytes = Vec::with_capacity(CHUNK_HEADER_BYTES + chunk.len());
-    bytes.extend_from_slice(&[MESSAGE_VERSION, kind::CHUNK]);
-    bytes.extend_from_slice(id.as_bytes());
-    bytes.extend_from_slice(chunk);
-    Ok(bytes)
+    let mut head = [0; CHUNK_HEADER_BYTES];
+    (head[0], head[1]) = (MESSAGE_VERSION, kind::CHUNK);
+    head[2..].copy_from_slice(id.as_bytes());
+    Ok(head)
 }
 
 /// The message that `bytes` are. Any bytes give a message or an error; what is allocated is bounded by their length.
@@ -241,6 +248,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
         kind::GET => Message::Get { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
         kind::CHUNK => reader.chunk()?,
         kind::MISSING => Message::Missing { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
+        kind::CANCEL => Message::Cancel { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
         kind::STATUS => {
             Message::Status { snapshot: reader.take()?, held: reader.take()?, total: reader.take()? }
         }
@@ -361,37 +369,6 @@ pub const MESSAGE_VERSION: u8 = 1;
 pub const CHUNK_HEADER_BYTES: usize = 2 + ChunkId::SIZE;
 
 const _: () = assert!(CHUNK_HEADER_BYTES + SEALED_BYTES_MAX <= MESSAGE_BYTES_MAX);
-
-/// Numbers of the messages; never used again for something else.
-mod kind {
-    /// Hello.
-    pub const HELLO: u8 = 1;
-    /// FeedHave.
-    pub const FEED_HAVE: u8 = 2;
-    /// FeedWant.
-    pub const FEED_WANT: u8 = 3;
-    /// FeedEntries.
-    pub const FEED_ENTRIES: u8 = 4;
-    /// Offer.
-    pub const OFFER: u8 = 5;
-    /// Want.
-    pub const WANT: u8 = 6;
-    /// Stored.
-    pub const STORED: u8 = 7;
-    /// Get.
-    pub const GET: u8 = 8;
-    /// Chunk.
-    pub const CHUNK: u8 = 9;
-    /// Missing.
-    pub const MISSING: u8 = 10;
-    /// Status.
-    pub const STATUS: u8 = 11;
-    /// Who.
-    pub const WHO: u8 = 12;
-    /// Known.
-    pub const KNOWN: u8 = 13;
-    // 14 Digest, 15 Range, 16 Challenge and 17 Proof are kept for reconciliation and audit.
-}
 
 #[cfg(test)]
 mod tests;

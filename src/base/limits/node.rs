@@ -18,6 +18,9 @@ pub const FETCH_TIMEOUT: Span = Span::from_secs(20);
 pub const FETCH_PROGRESS_BYTES_MIN: u64 = 16 * 1024;
 /// A peer that has sent this many chunks which were asked of it later has passed one over: it is asked of the next one.
 pub const FETCH_PASSED_CHUNKS_MAX: usize = 32;
+/// A holder that went down may come back for so long before a chunk that only it may have counts as out of reach: it restarts, or
+/// its cable was pulled.
+pub const HOLDER_PATIENCE: Span = Span::from_secs(60);
 /// Chunk reads for one peer that are on their way from the disk at once.
 pub const SERVE_CHUNKS_PER_PEER_MAX: usize = 4;
 /// Requested ids that one peer may have waiting here.

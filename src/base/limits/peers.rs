@@ -10,6 +10,8 @@ pub const DATAGRAM_BYTES_MAX: usize = 8_972;
 pub const DATAGRAM_BYTES_BASE: usize = 1_200;
 /// Largest message on a lane, in bytes: a sealed chunk with its id and header.
 pub const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + 1_024;
+/// What a message may have in front of its body without being copied together with it, in bytes: the head of a chunk.
+pub const MESSAGE_HEAD_BYTES_MAX: usize = 36;
 /// Ranges of packet numbers kept and sent in an acknowledgement; older gaps have been repaired long since.
 pub const ACK_RANGES_MAX: usize = 32;
 /// Longest text in a Close frame, in bytes; it is for a log line.

@@ -2,11 +2,12 @@
 //!
 //! Read "Flow control" in `wire/PROTOCOL.md` first.
 
-use super::{CloseCode, MessageId, Session, State};
+use super::{CloseCode, Session, State};
 use crate::base::limits::MESSAGE_BYTES_MAX;
 use crate::base::units::Time;
 use crate::peer::pool::Pool;
 use crate::peer::reasons::code_of;
+use crate::peer::send::MessageId;
 use crate::wire::frame::Lane;
 
 impl Session {

@@ -2,6 +2,7 @@
 
 use super::link::{messages, of_lane, Link, Weather, FAIR};
 use super::*;
+use crate::base::limits::MESSAGE_BYTES_MAX;
 use crate::base::limits::{DATAGRAM_BYTES_MAX, LANE_CREDIT_BYTES, RECEIVE_SESSION_BYTES_MAX};
 use crate::wire::packet::TAG_BYTES;
 use rand_chacha::rand_core::{RngCore, SeedableRng};

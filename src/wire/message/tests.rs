@@ -23,13 +23,14 @@ fn samples() -> Vec<Message> {
         Message::Stored { ids: ids.clone() },
         Message::Get { ids: ids.clone() },
         Message::Chunk { id: ids[0], bytes: vec![7, 8, 9] },
-        Message::Missing { ids },
+        Message::Missing { ids: ids.clone() },
         Message::Status { snapshot: SnapshotId::from_bytes([0x77; 32]), held: 1, total: 128 },
         Message::Who { about, forwarded: false },
         Message::Known {
             about,
             sightings: vec![Sighting { node: NodeId::from_bytes([0x88; 32]), addresses }],
         },
+        Message::Cancel { ids },
     ]
 }
 
@@ -61,6 +62,7 @@ fn messages_are_golden() {
             "88".repeat(32),
             "00".repeat(14)
         ),
+        format!("0112 02 {three} {four}"),
     ];
     for (message, golden) in samples().iter().zip(golden) {
         let bytes = encode(message).unwrap();
@@ -78,8 +80,9 @@ fn bounds_hold_in_both_directions() {
     let entries = vec![Vec::new()];
     assert_eq!(encode(&Message::FeedEntries { feed: FEED, from: 0, entries }), Err(WireError::Malformed));
     let id = ChunkId::from_bytes([1; 32]);
-    assert!(encode_chunk(&id, &vec![0; SEALED_BYTES_MAX]).is_ok_and(|bytes| decode(&bytes).is_ok()));
-    assert_eq!(encode_chunk(&id, &vec![0; SEALED_BYTES_MAX + 1]), Err(WireError::TooLong));
+    let chunk = |length| encode(&Message::Chunk { id, bytes: vec![0; length] });
+    assert!(chunk(SEALED_BYTES_MAX).is_ok_and(|bytes| decode(&bytes).is_ok()));
+    assert_eq!(chunk(SEALED_BYTES_MAX + 1), Err(WireError::TooLong));
     assert_eq!(decode(&[1, kind::GET, 65]), Err(WireError::TooLong));
     assert_eq!(decode(&[1, kind::GET, 0xff, 0xff, 0xff, 0xff, 0x0f]), Err(WireError::TooLong));
     assert_eq!(decode(&[1, kind::GET, 2]), Err(WireError::Malformed));
@@ -114,11 +117,11 @@ fn what_no_peer_of_ours_would_send_is_refused_when_it_is_read() {
 }
 
 #[test]
-fn a_chunk_is_encoded_without_building_a_message() {
+fn a_chunk_behind_its_head_is_the_message() {
     let (id, bytes) = (ChunkId::from_bytes([1; 32]), vec![5; 1_000]);
-    let direct = encode_chunk(&id, &bytes).unwrap();
-    assert_eq!(direct.len(), direct.capacity());
-    assert_eq!(encode(&Message::Chunk { id, bytes }), Ok(direct));
+    let head = chunk_head(&id, &bytes).unwrap();
+    assert_eq!(encode(&Message::Chunk { id, bytes: bytes.clone() }), Ok([&head[..], &bytes].concat()));
+    assert!(chunk_head(&id, &vec![0; SEALED_BYTES_MAX + 1]).is_err());
 }
 
 #[test]
