@@ -114,24 +114,31 @@ pub mod store {
     #![doc = include_str!("store/FORMAT.md")]
     pub mod check;
     pub mod chunks;
+    mod compact;
     pub mod delta;
     pub mod disk;
     pub mod error;
     pub mod feeds;
+    pub mod figures;
     pub mod index;
+    mod index_build;
     pub mod log;
+    pub mod log_open;
     pub mod merge;
     pub mod meter;
     pub mod overlay;
     mod reading;
+    pub mod removed;
     pub mod request;
     pub mod run;
+    pub mod run_cursor;
     pub mod run_writer;
     pub mod runs;
     pub mod segment;
     pub mod service;
     pub mod sets;
     mod soundness;
+    pub mod usage;
     pub mod walk;
 }
 

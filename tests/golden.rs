@@ -256,7 +256,8 @@ fn read_segments() -> (Places, Vec<u64>) {
         assert_eq!(bytes[24..32], checksum(&bytes[..24]));
         let before = eight(&bytes, 16);
         assert!(before <= ends.last().copied().unwrap_or(0), "it states what counts of the one before");
-        let mut at = 32;
+        let (mut at, mut removed_at) = (32, 0);
+        assert_eq!(bytes[36], 5, "every segment begins with a list of those that were removed");
         while at < bytes.len() {
             let header = &bytes[at..at + 52];
             let place = [&header[..44], &number.to_le_bytes(), &u64::try_from(at).unwrap().to_le_bytes()];
@@ -280,9 +281,22 @@ fn read_segments() -> (Places, Vec<u64>) {
                 }
                 2 => {
                     let stood = (four(body, 0), four(body, 4), four(body, 8));
+                    let said_first = (four(body, 12), four(body, 16));
+                    assert_eq!((length, said_first), (20, (number, offset)), "nothing was compacted");
                     assert_eq!(places.remove(&id), Some(stood), "a drop says where the record stood");
                 }
-                3 => assert_eq!((length, &id[..]), (0, &[0; 32][..])),
+                3 => {
+                    assert_eq!((length, &id[8..]), (0, &[0; 24][..]));
+                    assert_eq!(
+                        eight(&id, 0),
+                        removed_at,
+                        "a mark says where the last frame of kind 5 begins"
+                    );
+                }
+                5 => {
+                    assert_eq!(length, 0, "no segment was removed");
+                    removed_at = u64::from(offset);
+                }
                 _ => {}
             }
         }
@@ -313,8 +327,10 @@ fn the_tables_of_the_format_describe_the_runs() {
         let (fence_ids, entries) = (size(four(footer, 12).into()), size(eight(footer, 16)));
         let stride = size(eight(footer, 24));
         let blocks = entries.div_ceil(92);
-        assert_eq!(bytes.len(), blocks * 4_096 + fence_ids * 8 + 96);
-        let fence = &bytes[blocks * 4_096..blocks * 4_096 + fence_ids * 8];
+        let rows = if four(footer, 56) == u32::MAX { 0 } else { size(four(footer, 56).into()) };
+        assert_eq!(bytes.len(), blocks * 4_096 + fence_ids * 8 + rows * 16 + 96);
+        let (fence, table) = bytes[blocks * 4_096..bytes.len() - 96].split_at(fence_ids * 8);
+        assert_eq!(footer[72..80], checksum(table));
         assert_eq!(footer[80..88], checksum(fence));
         let mut said = Vec::new();
         for (index, block) in bytes[..blocks * 4_096].chunks(4_096).enumerate() {
@@ -333,7 +349,9 @@ fn the_tables_of_the_format_describe_the_runs() {
         );
         let from = (four(footer, 32), eight(footer, 40));
         let to = (four(footer, 36), eight(footer, 48));
-        runs.push((from, to, said));
+        let row = |row: &[u8]| (four(row, 0), four(row, 4), four(row, 8));
+        let table: Vec<_> = table.chunks(16).map(row).collect();
+        runs.push((from, to, said, table));
     }
     runs.sort();
     assert_eq!(runs.first().map(|run| run.0), Some((0, 0)));
@@ -342,10 +360,18 @@ fn the_tables_of_the_format_describe_the_runs() {
     let rest = ends.last().unwrap() - offset;
     assert_eq!(usize::try_from(segment).unwrap(), ends.len() - 1);
     assert!(rest == 0 || rest == 52, "up to its end, but for the last mark: {rest}");
+    let mut used = BTreeMap::new();
+    for (segment, _, length) in places.values() {
+        let row: &mut (u32, u32) = used.entry(*segment).or_default();
+        *row = (row.0 + 1, row.1 + length);
+    }
+    let table: BTreeMap<_, _> =
+        runs.last().unwrap().3.iter().map(|row| (row.0, (row.1, row.2))).filter(|row| row.1 .0 > 0).collect();
+    assert_eq!(table, used, "the last table tells what is in use");
     let mut found = Places::new();
     for (id, place) in runs.into_iter().flat_map(|run| run.2) {
         match place {
-            (0, 0, u32::MAX) => drop(found.remove(&id)),
+            (.., u32::MAX) => drop(found.remove(&id)),
             _ => drop(found.insert(id, place)),
         }
     }

@@ -104,6 +104,7 @@ pub const fn op_of(reply: &Reply) -> Op {
         | Reply::Get { op, .. }
         | Reply::Has { op, .. }
         | Reply::Drop { op, .. }
+        | Reply::Compact { op, .. }
         | Reply::Flush { op, .. }
         | Reply::SetPage { op, .. }
         | Reply::Append { op, .. }

@@ -125,6 +125,25 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// A copy as it is now, with everything in it.
+    #[must_use]
+    pub fn bare_copy(&self) -> Self {
+        let state = self.state().copy();
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// From now on a copy of the disk is kept before each call.
+    pub fn watch(&self) {
+        self.state().watched = Some(Vec::new());
+    }
+
+    /// The copies since the last time, oldest first; none are kept any more after `watch` was not called again.
+    #[must_use]
+    pub fn watched(&self) -> Vec<Self> {
+        let copies = self.state().watched.take().unwrap_or_default();
+        copies.into_iter().map(|state| Self { state: Arc::new(Mutex::new(state)) }).collect()
+    }
+
     /// The state; a panic of another user does not matter to a plain value.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) sync_faults: BTreeSet<u64>,
     /// No power.
     pub(super) off: bool,
+    /// Copies of all this as it was before each call, while that is wanted.
+    pub(super) watched: Option<Vec<State>>,
 }
 
 /// One file: what reads see, and how to take back what is not durable.
@@ -92,6 +94,10 @@ impl State {
     pub(super) fn begin(&mut self, verb: &'static str, name: &str) -> Result<bool, DiskError> {
         let call = self.calls;
         self.calls += 1;
+        if self.watched.is_some() {
+            let copy = self.copy();
+            self.watched.get_or_insert_default().push(copy);
+        }
         if self.off {
             return Err(DiskError::new(verb, name, DiskErrorKind::Io, "no power"));
         }
@@ -103,6 +109,28 @@ impl State {
                 self.off = true;
                 Ok(true)
             }
+        }
+    }
+
+    /// A copy without what nobody can see any more, now or after a crash.
+    pub(super) fn copy(&self) -> Self {
+        let named: BTreeSet<u64> = self.names.values().chain(self.durable_names.values()).copied().collect();
+        let made = self.pending_names.iter().filter_map(|change| match change {
+            NameChange::Create(_, inode) | NameChange::Rename(_, _, inode) => Some(*inode),
+            NameChange::Directory(_) | NameChange::Remove(_) => None,
+        });
+        let seen: BTreeSet<u64> = made.chain(named).collect();
+        let files = self.files.iter().filter(|(inode, _)| seen.contains(inode));
+        Self {
+            files: files.map(|(inode, file)| (*inode, file.clone())).collect(),
+            names: self.names.clone(),
+            directories: self.directories.clone(),
+            durable_names: self.durable_names.clone(),
+            durable_directories: self.durable_directories.clone(),
+            pending_names: self.pending_names.clone(),
+            next_inode: self.next_inode,
+            capacity: self.capacity,
+            ..Self::default()
         }
     }
 

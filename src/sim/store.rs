@@ -3,11 +3,14 @@
 //! Owns what the store cannot test by itself, for it knows no disk: crashes, rot, failures, full disks.
 
 mod check;
+mod compaction;
 mod crash;
 mod damage;
 mod feeds;
+mod images;
 mod promises;
 mod runs;
 mod sets;
+mod strangers;
 mod tester;
 mod walks;

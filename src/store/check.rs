@@ -86,6 +86,7 @@ impl CheckReport {
             && self.missing.count == 0
             && self.unindexed == Some(0)
             && self.rotten_places == 0
+            && self.open.segments_lost == 0
             && self.state.is_none()
     }
 }
@@ -114,8 +115,10 @@ pub fn check(
     let options = StoreOptions { reserve_bytes: 0, ..StoreOptions::default() };
     let (mut chunks, open) = Chunks::open(overlay, options)?;
     report.open = open;
+    // Opening gave up what was in segments that are gone; it knows how much that was.
+    report.missing.count = open.chunks_lost;
     read_log(&mut chunks, &mut report, each)?;
-    let indexed = u64::try_from(chunks.index.tally().chunks).unwrap_or(0);
+    let (indexed, _) = chunks.index.usage().sum();
     if indexed != report.chunks + report.damaged.count {
         name_missing(&mut chunks, &mut report)?;
     }
@@ -134,12 +137,11 @@ fn read_log(
 ) -> Result<(), StoreError> {
     // Records that the index does not have, until the log says that they were dropped: beginnings of ids.
     let mut pending = BTreeSet::new();
-    let (disk, segments, end) =
-        (Arc::clone(&chunks.disk), chunks.log.segments().to_vec(), chunks.log.synced());
-    replay(&*disk, &segments, Position::START, end, &mut |found, _| {
+    let Chunks { disk, log, index, report: met, .. } = chunks;
+    replay(log, Position::START, log.synced(), &mut |found, _| {
         match found {
-            Found::Chunk(id, location) => match chunks.index.find(&chunks.log, &id, &mut chunks.report)? {
-                Some(newest) if newest == location => match body(&*disk, &id, location) {
+            Found::Chunk(id, location, _) => match index.find(log, &id, met)? {
+                Some(newest) if newest == location => match body(&**disk, &id, location) {
                     Some(sealed) => {
                         report.chunks += 1;
                         report.bytes += bytes(sealed.len());
@@ -160,7 +162,7 @@ fn read_log(
                 report.rotten_places += 1;
                 report.rotten_bytes += gap.to - gap.from;
             }
-            Found::Mark(_) => {}
+            Found::Mark(_) | Found::Void | Found::Removed(_) => {}
         }
         Ok(())
     })?;

@@ -4,8 +4,10 @@
 //! an error, its chunk forgotten. A chunk whose bytes do not match its id is set aside durably, so that it counts as missing
 //! and can be put again. Refuses puts that would use the reserve. Read `log.rs` and `index.rs` first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::compact::Compaction;
 use super::delta::Change;
 use super::disk::{Disk, DiskError};
 use super::error::StoreError;
@@ -47,7 +49,11 @@ pub struct Chunks {
     /// Groups synced.
     syncs: u64,
     /// Syncs that failed.
-    syncs_failed: u64,
+    pub(super) syncs_failed: u64,
+    /// The segment that is being compacted.
+    pub(super) compaction: Option<Compaction>,
+    /// Lengths of closed segments, as far as they were asked for.
+    pub(super) lengths: BTreeMap<u32, u64>,
 }
 
 /// One fact that waits for the next sync.
@@ -67,17 +73,21 @@ impl Chunks {
     /// # Errors
     /// When the disk fails, or a newer format is found.
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Self, OpenReport), StoreError> {
-        let (log, torn_bytes) = Log::open(Arc::clone(&disk), options.segment_bytes_max)?;
+        let (log, found) = Log::open(Arc::clone(&disk), options.segment_bytes_max)?;
         let (index, report) = Index::open(Arc::clone(&disk), &log, options.delta_entries_max)?;
-        let open_report = OpenReport {
+        let mut open_report = OpenReport {
             new: log.segments().is_empty(),
             replayed: report.replayed,
             runs_discarded: report.runs_discarded,
-            torn_bytes,
+            torn_bytes: found.torn_bytes,
+            segments_lost: bytes(found.lost.len()),
+            segments_renamed: found.renamed,
+            files_set_aside: found.set_aside,
+            chunks_lost: 0,
             rotten_places: report.rotten_places,
             rotten_bytes: report.rotten_bytes,
         };
-        let chunks = Self {
+        let mut chunks = Self {
             disk,
             log,
             index,
@@ -90,7 +100,10 @@ impl Chunks {
             replies: Vec::new(),
             syncs: 0,
             syncs_failed: 0,
+            compaction: None,
+            lengths: BTreeMap::new(),
         };
+        chunks.give_up_lost(&found.lost, &mut open_report);
         Ok((chunks, open_report))
     }
 
@@ -252,13 +265,13 @@ impl Chunks {
     /// # Errors
     /// When the disk does not tell what is free.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
-        let tally = self.index.tally();
+        let (chunks, sealed) = self.index.usage().sum();
         Ok(StoreStats {
-            chunks: u64::try_from(tally.chunks).unwrap_or(0),
-            bytes: u64::try_from(tally.bytes).unwrap_or(0),
+            chunks,
+            bytes: sealed,
             free_bytes: self.disk.free_bytes()?,
             reserve_bytes: self.reserve_bytes,
-            quarantined: tally.drops,
+            quarantined: self.index.usage().damaged,
             rotten_bytes: self.report.rotten_bytes,
             segments: bytes(self.log.segments().len()),
             runs: bytes(self.index.runs()),
@@ -266,6 +279,12 @@ impl Chunks {
             syncs: self.syncs,
             syncs_failed: self.syncs_failed,
         })
+    }
+
+    /// What is in use of each segment: number, chunks, their sealed bytes.
+    #[must_use]
+    pub fn usage_by_segment(&self) -> Vec<(u32, u32, u32)> {
+        self.index.usage().chunks_by_segment().collect()
     }
 
     /// Appends a chunk that is not here yet. `true`: the reply waits for a sync; `false`: it is here already, durably.
@@ -290,29 +309,34 @@ impl Chunks {
         self.keep_bounded()?;
         let frame = Frame::chunk(id, length);
         self.take_room(frame.total())?;
-        let change = Change::Put(self.append_frame(&frame, sealed)?);
-        let before = self.index.apply(id, change);
-        self.group.push(Waiting { op: Some(op), id, change: Some((change, before)) });
-        self.group_bytes += frame.total();
+        let to = self.append_frame(&frame, sealed)?;
+        self.take_in(Some(op), id, Change::Put(to));
         Ok(true)
     }
 
     /// Appends that a chunk is given up; the length of its sealed bytes, if it was here. Takes no room: the reserve is for this.
     fn drop_one(&mut self, id: ChunkId) -> Result<Option<u32>, StoreError> {
         self.keep_bounded()?;
-        let frame = Frame::drop_of(id, false);
-        self.make_way(&frame);
+        self.make_way(&Frame::drop_of(id, false));
         let Some(location) = self.index.find(&self.log, &id, &mut self.report)? else { return Ok(None) };
-        self.append_frame(&frame, &location.encode())?;
-        let change = Change::Drop(location);
-        let before = self.index.apply(id, change);
-        self.group.push(Waiting { op: None, id, change: Some((change, before)) });
-        self.group_bytes += frame.total();
+        let at = self.log.append_drop(id, &location, None, false)?;
+        self.take_in(None, id, Change::Drop(location, at));
         Ok(Some(location.length))
     }
 
+    /// Takes in a fact that was just appended.
+    pub(super) fn take_in(&mut self, op: Option<Op>, id: ChunkId, change: Change) {
+        let frame = match change {
+            Change::Put(to) | Change::Moved(_, to) => Frame::chunk(id, to.length),
+            Change::Drop(..) | Change::Rot(..) | Change::Kept(..) => Frame::drop_of(id, false),
+        };
+        let before = self.index.apply(id, change);
+        self.group.push(Waiting { op, id, change: Some((change, before)) });
+        self.group_bytes += frame.total();
+    }
+
     /// Takes nothing more in while runs could not be written for so long that too much is in memory.
-    fn keep_bounded(&mut self) -> Result<(), StoreError> {
+    pub(super) fn keep_bounded(&mut self) -> Result<(), StoreError> {
         if self.index.is_overfull() {
             self.flush()?;
             self.index.settle(&self.log, 0, &mut self.report)?;
@@ -321,7 +345,7 @@ impl Chunks {
     }
 
     /// Syncs when much waits.
-    fn flush_if_full(&mut self) {
+    pub(super) fn flush_if_full(&mut self) {
         if self.group_bytes >= GROUP_BYTES_MAX || self.group.len() >= GROUP_CHUNKS_MAX || self.index.is_full()
         {
             // A failure is told to those who wait.

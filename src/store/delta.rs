@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::run::{Entry, Tally};
+use super::run::Entry;
 use super::segment::{Location, Position};
 use crate::base::ids::ChunkId;
 
@@ -15,8 +15,6 @@ pub(super) struct Delta {
     pub(super) entries: BTreeMap<ChunkId, Entry>,
     /// Where the part begins.
     pub(super) from: Position,
-    /// What it adds up to.
-    pub(super) tally: Tally,
 }
 
 /// One fact of the log.
@@ -24,36 +22,39 @@ pub(super) struct Delta {
 pub enum Change {
     /// A chunk was stored there.
     Put(Location),
-    /// The chunk whose record stood there was given up.
-    Drop(Location),
-    /// The chunk whose record stood there was found damaged.
-    Rot(Location),
+    /// A chunk was moved from the one place to the other.
+    Moved(Location, Location),
+    /// The chunk whose record stood there was given up. The position is where that was said.
+    Drop(Location, Position),
+    /// The chunk whose record stood there was found damaged. The position is where that was said.
+    Rot(Location, Position),
+    /// A drop was said again: first said there, and now here.
+    Kept(Position, Position),
 }
 
 impl Delta {
     /// Nothing yet, from `from` on.
     pub(super) fn new(from: Position) -> Self {
-        Self { entries: BTreeMap::new(), from, tally: Tally::default() }
+        Self { entries: BTreeMap::new(), from }
     }
 
-    /// Takes in one fact; gives what it said before.
+    /// Takes in one fact; gives what it said before. Facts that are older than what is known say nothing.
     pub(super) fn apply(&mut self, id: ChunkId, change: Change) -> Option<Entry> {
-        self.tally = self.tally.plus(change.tally());
-        let entry = match change {
-            Change::Put(location) => Entry::Here(location),
-            Change::Drop(_) | Change::Rot(_) => Entry::Gone,
-        };
-        self.entries.insert(id, entry)
+        let before = self.entries.get(&id).copied();
+        let entry = change.entry();
+        if before.is_none_or(|before| entry.is_newer_than(before)) {
+            self.entries.insert(id, entry);
+        }
+        before
     }
 }
 
 impl Change {
-    /// What it adds up to.
-    pub(super) fn tally(self) -> Tally {
+    /// What the index says after it, if nothing newer is known.
+    pub(super) fn entry(self) -> Entry {
         match self {
-            Self::Put(location) => Tally { chunks: 1, bytes: i64::from(location.length), drops: 0 },
-            Self::Drop(location) => Tally { chunks: -1, bytes: -i64::from(location.length), drops: 0 },
-            Self::Rot(location) => Tally { chunks: -1, bytes: -i64::from(location.length), drops: 1 },
+            Self::Put(to) | Self::Moved(_, to) => Entry::Here(to),
+            Self::Drop(_, first) | Self::Rot(_, first) | Self::Kept(first, _) => Entry::Gone(first),
         }
     }
 }

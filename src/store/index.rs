@@ -1,80 +1,55 @@
 //! Where each chunk's record is: sorted runs on disk, and a small map of what is newer.
 //!
-//! Owns the order of truth: the map, then runs from the newest to the oldest; the first that knows an id decides. The
-//! index is nothing but the log, sorted: each run states the range of the log that it covers, and what no good run
+//! Owns the order of truth: what was said last of an id counts; the map is asked first, then runs from the newest to the oldest, until what is
+//! found was said later than all that older ones cover. The index is nothing but the log, sorted: each run states the range of the log that it covers, and what no good run
 //! covers is read from the segments again. Refuses to hold more in memory than the map and a fence for each run.
-//! Read `run.rs` and `merge.rs` first; `log.rs` for positions.
+//! Read `run.rs` and `merge.rs` first; `log.rs` for positions; `index_build.rs` for how it is built.
 
 use std::sync::Arc;
 
 use super::delta::{Change, Delta};
-use super::disk::{Disk, DiskErrorKind};
+use super::disk::Disk;
 use super::error::StoreError;
-use super::log::{replay, Log};
+use super::log::Log;
 use super::merge::{choose, Merge, RunFault, Sweep};
-use super::run::{Cover, Entry, Run, RunError, Tally, INDEX_DIRECTORY};
+use super::run::{Cover, Entry, Run, INDEX_DIRECTORY};
 use super::run_writer::RunWriter;
-use super::runs::{open_runs, run_error, IndexReport};
+use super::runs::{run_error, IndexReport};
 use super::segment::{bytes, Location, Position};
-use super::walk::Found;
+use super::usage::Usage;
 use crate::base::ids::ChunkId;
 
 /// The index of one log.
 #[derive(Debug)]
 pub struct Index {
     /// Where the runs are.
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     /// Entries of the map before they become a run.
-    delta_max: usize,
+    pub(super) delta_max: usize,
     /// Oldest first; each covers what follows the one before.
-    runs: Vec<Run>,
+    pub(super) runs: Vec<Run>,
     /// What is newer than the runs.
-    delta: Delta,
+    pub(super) delta: Delta,
     /// The number of the next run.
-    next_number: u64,
+    pub(super) next_number: u64,
+    /// What is in use of each segment, by all facts taken in.
+    pub(super) usage: Usage,
     /// A merge under way.
-    merge: Option<Merge>,
+    pub(super) merge: Option<Merge>,
 }
 
 impl Index {
-    /// Opens the index of `log`: reads the footers of its runs, and the log itself from where they end.
-    ///
-    /// # Errors
-    /// When the disk fails, or a newer format is found.
-    pub fn open(disk: Arc<dyn Disk>, log: &Log, delta_max: usize) -> Result<(Self, IndexReport), StoreError> {
-        if !disk.exists(INDEX_DIRECTORY)? {
-            disk.create_dir(INDEX_DIRECTORY)?;
-            disk.sync_dir("")?;
-        }
-        let mut report = IndexReport::default();
-        let (found, next_number) = open_runs(&*disk, log, &mut report)?;
-        let mut index = Self {
+    /// Knows nothing yet.
+    pub(super) fn empty(disk: Arc<dyn Disk>, delta_max: usize, next_number: u64) -> Self {
+        Self {
             disk,
             delta_max,
             runs: Vec::new(),
             delta: Delta::new(Position::START),
+            usage: Usage::default(),
             next_number,
             merge: None,
-        };
-        let mut covered = Position::START;
-        for run in found {
-            let cover = run.cover();
-            if cover.from < covered {
-                // Left over from a merge whose result is there, or overlapping for no good reason.
-                report.runs_discarded += u64::from(cover.to > covered);
-                index.remove(&run);
-                continue;
-            }
-            if cover.from > covered {
-                index.rebuild(log, covered, cover.from, &mut report)?;
-            }
-            covered = cover.to;
-            index.runs.push(run);
         }
-        index.delta = Delta::new(covered);
-        let rest = index.read_log(log, covered, log.synced(), &mut report)?;
-        index.delta = rest;
-        Ok((index, report))
     }
 
     /// Where the record of a chunk is, if it is here. Damaged runs are built anew on the way and counted in `report`.
@@ -116,12 +91,13 @@ impl Index {
 
     /// Takes in one fact of the log; gives what the map said before, for [`undo`](Self::undo).
     pub fn apply(&mut self, id: ChunkId, change: Change) -> Option<Entry> {
+        self.usage.apply(change);
         self.delta.apply(id, change)
     }
 
     /// Takes back the latest fact about `id`, which was `change`: it did not reach the disk.
     pub fn undo(&mut self, id: ChunkId, change: Change, before: Option<Entry>) {
-        self.delta.tally = self.delta.tally.minus(change.tally());
+        self.usage.undo(change);
         match before {
             Some(entry) => self.delta.entries.insert(id, entry),
             None => self.delta.entries.remove(&id),
@@ -147,9 +123,30 @@ impl Index {
     /// When the disk fails: nothing is lost, but the map stays as full as it is.
     pub fn settle(&mut self, log: &Log, steps: usize, report: &mut IndexReport) -> Result<(), StoreError> {
         if self.is_full() {
-            self.keep_delta(log)?;
+            self.write_map(log)?;
         }
         self.go_on_merging(log, steps, report)
+    }
+
+    /// Makes the map a run now, so that runs cover all of the log up to where it was synced last. Everything taken in must be durable.
+    ///
+    /// # Errors
+    /// As [`settle`](Self::settle).
+    pub fn write_map(&mut self, log: &Log) -> Result<(), StoreError> {
+        if self.delta.from < log.synced() {
+            let delta = std::mem::replace(&mut self.delta, Delta::new(log.synced()));
+            let usage = std::mem::take(&mut self.usage);
+            let written = self.write_run(&delta, log.synced(), Some(&usage));
+            self.usage = usage;
+            match written {
+                Ok(run) => self.runs.push(run),
+                Err(error) => {
+                    self.delta = delta;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes a run of what the map holds, so that the next open need not read it from the segments. Everything is durable.
@@ -160,13 +157,24 @@ impl Index {
         if self.delta.entries.is_empty() {
             return Ok(());
         }
-        self.keep_delta(log)
+        self.write_map(log)
     }
 
-    /// What all of the log adds up to.
+    /// Where the part of the log begins that no run covers.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.runs.iter().fold(self.delta.tally, |sum, run| sum.plus(run.cover().tally))
+    pub fn covered(&self) -> Position {
+        self.delta.from
+    }
+
+    /// What is in use of each segment.
+    #[must_use]
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// The same, to be put right by one who read a segment.
+    pub fn usage_mut(&mut self) -> &mut Usage {
+        &mut self.usage
     }
 
     /// Number of runs.
@@ -175,35 +183,17 @@ impl Index {
         self.runs.len()
     }
 
-    /// Makes a run of the map, which then begins anew; or leaves it as it is.
-    fn keep_delta(&mut self, log: &Log) -> Result<(), StoreError> {
-        let delta = std::mem::replace(&mut self.delta, Delta::new(log.synced()));
-        match self.write_run(&delta, log.synced()) {
-            Ok(run) => self.runs.push(run),
-            Err(error) => {
-                self.delta = delta;
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the newest part that knows `id` says.
-    fn find_once(&self, id: &ChunkId) -> Result<Option<Entry>, RunFault> {
-        if let Some(entry) = self.delta.entries.get(id) {
-            return Ok(Some(*entry));
-        }
-        for (place, run) in self.runs.iter().enumerate().rev() {
-            let found = run.find(&*self.disk, id).map_err(|error| (place, error))?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+    /// What was said of `id` last.
+    pub(super) fn find_once(&self, id: &ChunkId) -> Result<Option<Entry>, RunFault> {
+        find_in(&*self.disk, &self.runs, &self.delta, id)
     }
 
     /// See [`page`](Self::page).
-    fn page_once(&self, after: Option<&ChunkId>, limit: usize) -> Result<Vec<(ChunkId, Location)>, RunFault> {
+    pub(super) fn page_once(
+        &self,
+        after: Option<&ChunkId>,
+        limit: usize,
+    ) -> Result<Vec<(ChunkId, Location)>, RunFault> {
         use std::ops::Bound::{Excluded, Unbounded};
         let mut newer = self
             .delta
@@ -219,7 +209,11 @@ impl Index {
         while page.len() < limit {
             let (id, entry) = match (newer.peek(), older) {
                 (None, None) => break,
-                (Some((id, entry)), Some((old, _))) if **id <= old => (**id, **entry),
+                (Some((id, entry)), Some((old, said)))
+                    if **id < old || **id == old && entry.is_newer_than(said) =>
+                {
+                    (**id, **entry)
+                }
                 (Some((id, entry)), None) => (**id, **entry),
                 (_, Some(old)) => old,
             };
@@ -272,99 +266,20 @@ impl Index {
     fn finish_merge(&mut self, merge: Merge) -> Result<(), StoreError> {
         let range = merge.range();
         let name = self.next_name("run");
-        let run = merge.finish(&*self.disk, &name).map_err(|error| run_error(&name, error))?;
+        let run = merge.finish(&self.runs, &*self.disk, &name).map_err(|error| run_error(&name, error))?;
         for old in self.runs.splice(range, [run]).collect::<Vec<_>>() {
             self.remove(&old);
         }
         Ok(())
     }
 
-    /// Throws a damaged run away and builds it anew from the log.
-    fn repair(&mut self, log: &Log, fault: RunFault, report: &mut IndexReport) -> Result<(), StoreError> {
-        let (place, error) = fault;
-        let Some(run) = self.runs.get(place) else { return Err(run_error(INDEX_DIRECTORY, error)) };
-        match error {
-            RunError::NewerFormat(_) => return Err(run_error(run.name(), error)),
-            RunError::Disk(error) if !matches!(error.kind, DiskErrorKind::Io | DiskErrorKind::NotFound) => {
-                return Err(error.into());
-            }
-            RunError::Disk(_) | RunError::Damaged => {}
-        }
-        if let Some(merge) = self.merge.take() {
-            merge.abandon(&*self.disk);
-        }
-        report.runs_discarded += 1;
-        let later = self.runs.split_off(place + 1);
-        let bad = self.runs.pop();
-        let Some(bad) = bad else { return Ok(()) };
-        let built = self.rebuild(log, bad.cover().from, bad.cover().to, report);
-        if built.is_ok() {
-            self.remove(&bad);
-        } else {
-            // Keep what there is: wrong answers are noticed each time, missing ones would not be.
-            self.runs.truncate(place);
-            self.runs.push(bad);
-        }
-        self.runs.extend(later);
-        built
-    }
-
-    /// Reads a range of the log and appends runs of it to the list.
-    fn rebuild(
+    /// Writes a part of the log that ends at `to` as a run, with what is in use there.
+    pub(super) fn write_run(
         &mut self,
-        log: &Log,
-        from: Position,
+        delta: &Delta,
         to: Position,
-        report: &mut IndexReport,
-    ) -> Result<(), StoreError> {
-        let rest = self.read_log(log, from, to, report)?;
-        // Even without entries: the range counts as covered from now on.
-        let run = self.write_run(&rest, to)?;
-        self.runs.push(run);
-        Ok(())
-    }
-
-    /// Reads a range of the log; appends a run to the list whenever the map is full, and gives the rest.
-    fn read_log(
-        &mut self,
-        log: &Log,
-        from: Position,
-        to: Position,
-        report: &mut IndexReport,
-    ) -> Result<Delta, StoreError> {
-        let disk = Arc::clone(&self.disk);
-        let mut delta = Delta::new(from);
-        replay(&*disk, log.segments(), from, to, &mut |found, after| {
-            match found {
-                Found::Chunk(id, location) => {
-                    delta.apply(id, Change::Put(location));
-                    report.replayed += 1;
-                }
-                Found::Drop(id, location, damaged) => {
-                    delta.apply(id, if damaged { Change::Rot(location) } else { Change::Drop(location) });
-                    report.replayed += 1;
-                }
-                Found::Mark(_) => {}
-                Found::Gap(gap) => report.rotten(gap.to - gap.from),
-            }
-            if delta.entries.len() >= self.delta_max {
-                match self.write_run(&delta, after) {
-                    Ok(run) => self.runs.push(run),
-                    // A full disk must not keep the store from being opened and read.
-                    Err(StoreError::Full { .. }) if delta.entries.len() < self.delta_max * OVERFULL => {
-                        return Ok(())
-                    }
-                    Err(error) => return Err(error),
-                }
-                delta = Delta::new(after);
-            }
-            Ok(())
-        })?;
-        Ok(delta)
-    }
-
-    /// Writes a part of the log that ends at `to` as a run.
-    fn write_run(&mut self, delta: &Delta, to: Position) -> Result<Run, StoreError> {
+        usage: Option<&Usage>,
+    ) -> Result<Run, StoreError> {
         let aside = self.next_name("tmp");
         let name = self.next_name("run");
         let mut writer = RunWriter::new(&aside, bytes(delta.entries.len()));
@@ -374,8 +289,8 @@ impl Index {
                 return Err(error.into());
             }
         }
-        let cover = Cover { from: delta.from, to, tally: delta.tally };
-        Ok(writer.finish(&*self.disk, &name, cover)?)
+        let cover = Cover { from: delta.from, to };
+        Ok(writer.finish(&*self.disk, &name, cover, usage)?)
     }
 
     /// A name that was never used.
@@ -385,11 +300,35 @@ impl Index {
     }
 
     /// Removes the file of a run that is not needed any more.
-    fn remove(&self, run: &Run) {
+    pub(super) fn remove(&self, run: &Run) {
         // If it stays, the next open finds its range covered by another and removes it.
         let _ = self.disk.remove(run.name());
     }
 }
 
+/// What was said of `id` last, in these parts.
+pub(super) fn find_in(
+    disk: &dyn Disk,
+    runs: &[Run],
+    delta: &Delta,
+    id: &ChunkId,
+) -> Result<Option<Entry>, RunFault> {
+    let mut last = delta.entries.get(id).copied();
+    let mut covered_from = delta.from;
+    for (place, run) in runs.iter().enumerate().rev() {
+        // Older parts cover only what comes before; but a drop that compaction said again was said long before.
+        if last.is_some_and(|last| last.said_at() >= covered_from) {
+            break;
+        }
+        if let Some(found) = run.find(disk, id).map_err(|error| (place, error))? {
+            if last.is_none_or(|last| found.is_newer_than(last)) {
+                last = Some(found);
+            }
+        }
+        covered_from = run.cover().from;
+    }
+    Ok(last)
+}
+
 /// How much fuller than usual the map may become while a full disk is opened.
-const OVERFULL: usize = 4;
+pub(super) const OVERFULL: usize = 4;

@@ -7,80 +7,57 @@
 
 use std::sync::Arc;
 
-use super::disk::{Disk, DiskError, DiskErrorKind};
+use super::disk::{Disk, DiskError};
 use super::error::StoreError;
+use super::removed::{Removed, UNKNOWN};
 use super::segment::{
-    bytes, checksum, segment_name, segment_number, Frame, Location, Position, SegmentError, SegmentHeader,
-    FORMAT, FRAME_HEADER_BYTES, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,
+    bytes, checksum, drop_body, segment_name, Frame, Location, Position, SegmentError, SegmentHeader, FORMAT,
+    FRAME_HEADER_BYTES, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,
 };
 use super::walk::{Found, Gap, Walk};
+use crate::base::ids::ChunkId;
 
 /// The log, open for appending.
 #[derive(Debug)]
 pub struct Log {
     /// Where the segments are.
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     /// Length at which a segment is closed.
     bytes_max: u64,
     /// Numbers of all segments, ascending.
-    segments: Vec<u32>,
+    pub(super) segments: Vec<u32>,
+    /// Which others were, and are not any more.
+    pub(super) removed: Removed,
     /// The segment that is written; `None` before the first, and after one was given up.
-    tail: Option<Tail>,
+    pub(super) tail: Option<Tail>,
     /// Everything before this is durable.
-    synced: Position,
+    pub(super) synced: Position,
 }
 
 /// The segment that is written.
 #[derive(Debug)]
-struct Tail {
+pub(super) struct Tail {
     /// Its number.
-    number: u32,
+    pub(super) number: u32,
     /// Its name.
-    name: String,
+    pub(super) name: String,
     /// Where the next frame goes.
-    end: u64,
+    pub(super) end: u64,
+    /// Where the last list of removed segments in it begins.
+    pub(super) removed_at: u64,
     /// Whether a mark was written that no sync has covered yet.
-    mark_waits: bool,
-}
-
-/// The end of the last segment, as it was found.
-#[derive(Debug, Default)]
-struct TailState {
-    /// After the last mark: where each torn place is.
-    torn: Vec<Gap>,
-    /// Where the last mark ends, or the header if there is none.
-    marked: u64,
+    pub(super) mark_waits: bool,
 }
 
 impl Log {
-    /// Opens the log: cuts a torn tail, makes what is whole after the last mark durable, and marks it. Also gives the
-    /// number of torn bytes.
-    ///
-    /// # Errors
-    /// When the disk fails, or a newer format is found.
-    pub fn open(disk: Arc<dyn Disk>, bytes_max: u64) -> Result<(Self, u64), StoreError> {
-        if !disk.exists(SEGMENT_DIRECTORY)? {
-            disk.create_dir(SEGMENT_DIRECTORY)?;
-        }
-        disk.sync_dir("")?;
-        let mut segments: Vec<u32> =
-            disk.list(SEGMENT_DIRECTORY)?.iter().filter_map(|leaf| segment_number(leaf)).collect();
-        segments.sort_unstable();
-        if let Some(last) = segments.last() {
-            let name = segment_name(*last);
-            if read_header(&*disk, *last)?.is_none() && disk.len(&name)? <= SEGMENT_HEADER_BYTES {
-                // A crash came between making the file and syncing its header: it never held a record.
-                disk.remove(&name)?;
-                disk.sync_dir(SEGMENT_DIRECTORY)?;
-                segments.pop();
-            }
-        }
-        let mut log = Self { disk, bytes_max, segments, tail: None, synced: Position::START };
-        let torn_bytes = match log.segments.last() {
-            Some(last) => log.open_tail(*last)?,
-            None => 0,
-        };
-        Ok((log, torn_bytes))
+    /// A log of these segments; nothing can be appended to the last of them yet.
+    pub(super) fn unopened(
+        disk: Arc<dyn Disk>,
+        bytes_max: u64,
+        segments: Vec<u32>,
+        removed: Removed,
+    ) -> Self {
+        Self { disk, bytes_max, segments, removed, tail: None, synced: Position::START }
     }
 
     /// Everything before this is durable.
@@ -93,6 +70,98 @@ impl Log {
     #[must_use]
     pub fn segments(&self) -> &[u32] {
         &self.segments
+    }
+
+    /// Whether that segment is there and part of the log.
+    #[must_use]
+    pub fn has(&self, segment: u32) -> bool {
+        self.segments.binary_search(&segment).is_ok()
+    }
+
+    /// Where the next frame is going to stand, or would if the segment at hand goes on.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        let tail = self.tail.as_ref();
+        tail.map_or(self.synced, |tail| Position { segment: tail.number, offset: tail.end })
+    }
+
+    /// Length at which a segment is closed.
+    #[must_use]
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// Whether the list of removed segments can take that one.
+    #[must_use]
+    pub fn may_remove(&self, segment: u32) -> bool {
+        let near = [segment.checked_sub(1), segment.checked_add(1)];
+        self.removed.has_room() || near.into_iter().flatten().any(|number| self.removed.contains(number))
+    }
+
+    /// Bytes of a segment's file.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn length_of(&self, segment: u32) -> Result<u64, DiskError> {
+        self.disk.len(&segment_name(segment))
+    }
+
+    /// Where a segment ends that is not the last one: what it has beyond is not part of the log.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn end_of(&self, segment: u32) -> Result<u64, StoreError> {
+        let length = self.disk.len(&segment_name(segment))?;
+        Ok(stated_end(&*self.disk, &self.segments, &self.removed, segment)?
+            .map_or(length, |end| end.min(length)))
+    }
+
+    /// States durably that `segment` is no longer part of the log, then removes it. Everything must be synced.
+    ///
+    /// # Errors
+    /// When that could not be stated: the segment still counts.
+    pub fn remove_segment(&mut self, segment: u32) -> Result<(), StoreError> {
+        let end_before = read_header(&*self.disk, segment)?.map_or(UNKNOWN, |header| header.previous_bytes);
+        self.state_removed(segment, end_before)?;
+        let gone =
+            self.disk.remove(&segment_name(segment)).and_then(|()| self.disk.sync_dir(SEGMENT_DIRECTORY));
+        if let Err(error) = gone {
+            log::warn!("a segment that is not needed any more could not be removed; it is tried again at the next start: {error}");
+        }
+        Ok(())
+    }
+
+    /// States durably that `segment` is not part of the log.
+    ///
+    /// # Errors
+    /// When it could not be made durable: then nothing changes.
+    pub fn state_removed(&mut self, segment: u32, end_before: u64) -> Result<(), DiskError> {
+        let before = self.removed.clone();
+        self.removed.insert(segment, end_before);
+        let stated = self.append_removed().and_then(|()| self.sync());
+        if stated.is_err() {
+            self.removed = before;
+            return stated;
+        }
+        self.segments.retain(|number| *number != segment);
+        Ok(())
+    }
+
+    /// Appends what was removed, unless a new segment is begun, which says it by itself.
+    pub(super) fn append_removed(&mut self) -> Result<(), DiskError> {
+        let body = self.removed.encode();
+        let frame = removed_frame(&body);
+        if self.tail.is_none() || self.must_roll(&frame) {
+            if self.tail.is_some() {
+                self.close_segment()?;
+            }
+            return self.begin_segment();
+        }
+        let at = u64::from(self.append(&frame, &body)?.offset);
+        if let Some(tail) = &mut self.tail {
+            tail.removed_at = at;
+        }
+        Ok(())
     }
 
     /// Whether the next frame needs a new segment: everything must be synced before it is appended.
@@ -112,12 +181,7 @@ impl Log {
     /// # Panics
     /// When [`must_roll`](Self::must_roll) and something is not synced: our own mistake.
     pub fn append(&mut self, frame: &Frame, body: &[u8]) -> Result<Location, DiskError> {
-        if self.must_roll(frame) {
-            self.close_segment()?;
-        }
-        if self.tail.is_none() {
-            self.begin_segment()?;
-        }
+        self.prepare(frame)?;
         let tail = self.tail.as_mut().expect("a segment was just begun");
         let at = Position { segment: tail.number, offset: tail.end };
         let parts = [&frame.encode(at)[..], body, &checksum(body)];
@@ -126,6 +190,35 @@ impl Log {
         tail.end += frame.total();
         let offset = u32::try_from(at.offset).expect("a frame begins below the segment limit, a u32");
         Ok(Location { segment: at.segment, offset, length: frame.length })
+    }
+
+    /// Appends that a chunk whose record stands at `location` is gone; `first` is where that was said before, if it was. Gives the place.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_drop(
+        &mut self,
+        id: ChunkId,
+        location: &Location,
+        first: Option<Position>,
+        damaged: bool,
+    ) -> Result<Position, DiskError> {
+        let frame = Frame::drop_of(id, damaged);
+        self.prepare(&frame)?;
+        let at = self.end();
+        self.append(&frame, &drop_body(location, first.unwrap_or(at)))?;
+        Ok(at)
+    }
+
+    /// Sees to it that there is a segment with room for this frame.
+    fn prepare(&mut self, frame: &Frame) -> Result<(), DiskError> {
+        if self.must_roll(frame) {
+            self.close_segment()?;
+        }
+        if self.tail.is_none() {
+            self.begin_segment()?;
+        }
+        Ok(())
     }
 
     /// Makes everything appended durable, then writes a mark.
@@ -140,7 +233,7 @@ impl Log {
         }
         self.synced = Position { segment: tail.number, offset: tail.end };
         tail.mark_waits = false;
-        let mark = Frame::mark().encode(self.synced);
+        let mark = Frame::mark(tail.removed_at).encode(self.synced);
         // Without the mark the next open has more to check, no more; so its failure is none of the group's.
         if self.disk.write_at(&tail.name, tail.end, &mark).is_ok() {
             tail.end += bytes(mark.len());
@@ -169,7 +262,7 @@ impl Log {
     /// Ends the segment that is written: a durable mark at its end.
     fn close_segment(&mut self) -> Result<(), DiskError> {
         if let Some(tail) = &self.tail {
-            let mark = if tail.mark_waits { Frame::mark().total() } else { 0 };
+            let mark = if tail.mark_waits { bytes(FRAME_HEADER_BYTES) } else { 0 };
             assert_eq!(
                 self.synced.offset + mark,
                 tail.end,
@@ -190,110 +283,42 @@ impl Log {
         if self.disk.exists(&name)? {
             self.disk.set_len(&name, 0)?;
         }
-        self.disk.write_at(&name, 0, &header.encode())?;
+        let body = self.removed.encode();
+        let frame = removed_frame(&body);
+        let at = Position { segment: number, offset: SEGMENT_HEADER_BYTES };
+        let parts = [&header.encode()[..], &frame.encode(at), &body, &checksum(&body)];
+        self.disk.write_parts_at(&name, 0, &parts)?;
         self.disk.sync(&name)?;
         self.disk.sync_dir(SEGMENT_DIRECTORY)?;
+        let end = SEGMENT_HEADER_BYTES + frame.total();
         self.segments.push(number);
-        self.synced = Position { segment: number, offset: SEGMENT_HEADER_BYTES };
-        self.tail = Some(Tail { number, name, end: SEGMENT_HEADER_BYTES, mark_waits: false });
-        Ok(())
-    }
-
-    /// Brings the last segment into a state to go on from; tells how many bytes were torn.
-    fn open_tail(&mut self, number: u32) -> Result<u64, StoreError> {
-        let name = segment_name(number);
-        let mut end = self.disk.len(&name)?;
-        let state = survey(&*self.disk, number, end)?;
-        let unreadable = state.torn.iter().any(|gap| gap.unreadable);
-        let mut torn_bytes = 0;
-        if !unreadable {
-            for gap in &state.torn {
-                torn_bytes += gap.to - gap.from;
-                if gap.to == end {
-                    self.disk.set_len(&name, gap.from)?;
-                    end = gap.from;
-                } else if let Some(void) = Frame::void(gap.to - gap.from) {
-                    let at = Position { segment: number, offset: gap.from };
-                    self.disk.write_at(&name, gap.from, &void.encode(at))?;
-                }
-            }
-        }
         self.synced = Position { segment: number, offset: end };
-        if unreadable {
-            // Nothing here is cut, and nothing more is written here: the next segment says that all of it counts.
-            self.disk.sync(&name)?;
-            return Ok(0);
-        }
-        self.tail = Some(Tail { number, name, end, mark_waits: false });
-        if state.marked < end || torn_bytes > 0 {
-            self.rewrite(number, state.marked, end)?;
-            self.sync()?;
-        }
-        Ok(torn_bytes)
-    }
-
-    /// Writes what stands after the last mark once more, the mark included. A sync that failed before the last process
-    /// ended may have left pages that are read but were never written and that no later sync would write.
-    fn rewrite(&self, number: u32, marked: u64, end: u64) -> Result<(), DiskError> {
-        let name = segment_name(number);
-        let mut at = marked.saturating_sub(Frame::mark().total()).max(SEGMENT_HEADER_BYTES);
-        let mut piece = vec![0; REWRITE_BYTES];
-        while at < end {
-            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(REWRITE_BYTES);
-            let read = self.disk.read_at(&name, at, &mut piece[..wanted])?;
-            if read == 0 {
-                break;
-            }
-            self.disk.write_at(&name, at, &piece[..read])?;
-            at += bytes(read);
-        }
+        self.tail = Some(Tail { number, name, end, removed_at: SEGMENT_HEADER_BYTES, mark_waits: false });
         Ok(())
     }
 }
 
-/// How much is written again at once.
-const REWRITE_BYTES: usize = 64 * 1024;
-
-/// Finds what stands after the last mark of the last segment.
-fn survey(disk: &dyn Disk, number: u32, end: u64) -> Result<TailState, StoreError> {
-    if ends_with_mark(disk, number, end)? {
-        return Ok(TailState { torn: Vec::new(), marked: end });
-    }
-    let from = Position { segment: number, offset: SEGMENT_HEADER_BYTES };
-    let mut walk = Walk::new(disk, from, end, u64::MAX);
-    let mut last_mark = SEGMENT_HEADER_BYTES;
-    while let Some(found) = walk.step()? {
-        if let Found::Mark(after) = found {
-            last_mark = after;
-        }
-    }
-    let mut state = TailState { torn: Vec::new(), marked: last_mark };
-    let mut walk = Walk::new(disk, Position { segment: number, offset: last_mark }, end, last_mark);
-    while let Some(found) = walk.step()? {
-        if let Found::Gap(gap) = found {
-            state.torn.push(gap);
-        }
-    }
-    Ok(state)
+/// The frame of a list of removed segments.
+fn removed_frame(body: &[u8]) -> Frame {
+    Frame::removed(u32::try_from(body.len()).expect("the list is bounded by the length of a chunk"))
 }
 
-/// Whether a mark is the last thing before `end`: then all was synced, and nothing of the segment need be read.
-fn ends_with_mark(disk: &dyn Disk, number: u32, end: u64) -> Result<bool, DiskError> {
-    let mark = Frame::mark();
-    let Some(offset) = end.checked_sub(mark.total()).filter(|at| *at >= SEGMENT_HEADER_BYTES) else {
-        return Ok(false);
-    };
-    let mut found = [0; FRAME_HEADER_BYTES];
-    match disk.read_at(&segment_name(number), offset, &mut found) {
-        Ok(_) => Ok(found == mark.encode(Position { segment: number, offset })),
-        // A place that cannot be read is the business of the walk.
-        Err(error) if error.kind == DiskErrorKind::Io => Ok(false),
-        Err(error) => Err(error),
+/// Where a segment ends, if a later one tells that.
+fn stated_end(
+    disk: &dyn Disk,
+    segments: &[u32],
+    removed: &Removed,
+    segment: u32,
+) -> Result<Option<u64>, StoreError> {
+    let Some(next) = segment.checked_add(1) else { return Ok(None) };
+    if segments.binary_search(&next).is_ok() {
+        return Ok(read_header(disk, next)?.map(|header| header.previous_bytes));
     }
+    Ok(removed.end_of(segment))
 }
 
 /// The header of segment `number`; `None` if it is damaged.
-fn read_header(disk: &dyn Disk, number: u32) -> Result<Option<SegmentHeader>, StoreError> {
+pub(super) fn read_header(disk: &dyn Disk, number: u32) -> Result<Option<SegmentHeader>, StoreError> {
     let name = segment_name(number);
     let mut header = [0; 32];
     if disk.read_at(&name, 0, &mut header)? < header.len() {
@@ -308,37 +333,35 @@ fn read_header(disk: &dyn Disk, number: u32) -> Result<Option<SegmentHeader>, St
     }
 }
 
-/// Walks the log from `from`, where a frame begins, to `to` (both positions that were synced). `each` gets what is
+/// Walks `log` from `from`, where a frame begins, to `to` (both positions that were synced). `each` gets what is
 /// found and the position behind it.
 ///
 /// # Errors
 /// When the disk fails, a newer format is found, or `each` fails.
 pub fn replay(
-    disk: &dyn Disk,
-    segments: &[u32],
+    log: &Log,
     from: Position,
     to: Position,
     each: &mut dyn FnMut(Found, Position) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
+    let (disk, segments) = (&*log.disk, &log.segments);
     for (index, number) in segments.iter().copied().enumerate() {
         if number < from.segment || number > to.segment {
             continue;
         }
         let header = read_header(disk, number)?;
         let before = index.checked_sub(1).map_or(0, |before| segments[before] + 1);
-        if before < number && from.segment < number {
+        if before < number && from.segment < number && !log.removed.contains(number - 1) {
             // The segment before is gone; how long it was stands in this one.
             let lost = header.map_or(0, |header| header.previous_bytes);
             let gap = Gap { from: 0, to: lost, unreadable: false };
             each(Found::Gap(gap), Position { segment: number, offset: 0 })?;
         }
         let length = disk.len(&segment_name(number))?;
-        let stated = match segments.get(index + 1) {
-            _ if number == to.segment => Some(to.offset),
-            Some(next) if *next == number + 1 => {
-                read_header(disk, *next)?.map(|header| header.previous_bytes)
-            }
-            _ => None,
+        let stated = if number == to.segment {
+            Some(to.offset)
+        } else {
+            stated_end(disk, segments, &log.removed, number)?
         };
         let end = stated.map_or(length, |stated| stated.min(length));
         let start =

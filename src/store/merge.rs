@@ -1,13 +1,15 @@
 //! Several index runs as one: read in order, and written as a new run.
 //!
-//! Owns the rule that of equal ids the entry of the newest run counts. A merge is done in small steps, each after a
+//! Owns the rule that of equal ids the entry that was said last counts, which is not always that of the newest run: compaction
+//! says drops again. A merge is done in small steps, each after a
 //! group was synced, so that no request waits for a whole one. Refuses to touch the list of runs: `index.rs` puts the
 //! result in place. Read `run.rs` first.
 
 use std::ops::Range;
 
 use super::disk::Disk;
-use super::run::{Cover, Entry, Run, RunCursor, RunError, Tally};
+use super::run::{Cover, Entry, Run, RunError};
+use super::run_cursor::RunCursor;
 use super::run_writer::RunWriter;
 use super::segment::Position;
 use crate::base::ids::ChunkId;
@@ -36,7 +38,7 @@ impl Sweep {
         Ok(Self { cursors })
     }
 
-    /// The next id, with what the newest run says of it. `runs` are those it was made with.
+    /// The next id, with what was said of it last. `runs` are those it was made with.
     ///
     /// # Errors
     /// Which run failed, and how.
@@ -44,8 +46,10 @@ impl Sweep {
         let mut least: Option<(ChunkId, Entry)> = None;
         for (index, (cursor, run)) in self.cursors.iter_mut().zip(runs).enumerate() {
             let Some(next) = cursor.peek(run, disk).map_err(|error| (index, error))? else { continue };
-            // Runs come oldest first, so of equal ids the last one seen here is the newest.
-            if least.is_none_or(|least| next.0 <= least.0) {
+            let counts = |least: (ChunkId, Entry)| {
+                next.0 < least.0 || (next.0 == least.0 && next.1.is_newer_than(least.1))
+            };
+            if least.is_none_or(counts) {
                 least = Some(next);
             }
         }
@@ -83,12 +87,8 @@ impl Merge {
     pub fn new(runs: &[Run], range: Range<usize>, disk: &dyn Disk, name: &str) -> Result<Self, RunFault> {
         let chosen = &runs[range.clone()];
         let sweep = Sweep::new(chosen, disk, None).map_err(|(index, error)| (range.start + index, error))?;
-        let cover = chosen.iter().map(Run::cover).reduce(|all, next| Cover {
-            from: all.from,
-            to: next.to,
-            tally: all.tally.plus(next.tally),
-        });
-        let empty = Cover { from: Position::START, to: Position::START, tally: Tally::default() };
+        let cover = chosen.iter().map(Run::cover).reduce(|all, next| Cover { from: all.from, to: next.to });
+        let empty = Cover { from: Position::START, to: Position::START };
         let writer = RunWriter::new(name, chosen.iter().map(Run::entries).sum());
         Ok(Self { runs: range, sweep, writer, cover: cover.unwrap_or(empty), synced_bytes: 0 })
     }
@@ -110,7 +110,7 @@ impl Merge {
             let next = self.sweep.step(chosen, disk).map_err(|(index, error)| (first + index, error))?;
             let Some((id, entry)) = next else { return Ok(true) };
             // Nothing is older than the first run, so there is nothing that "gone" would have to hide.
-            if entry == Entry::Gone && self.cover.from == Position::START {
+            if matches!(entry, Entry::Gone(_)) && self.cover.from == Position::START {
                 continue;
             }
             self.writer.push(disk, &id, &entry).map_err(|error| (behind, error.into()))?;
@@ -122,12 +122,14 @@ impl Merge {
         Ok(false)
     }
 
-    /// Makes the result durable under `name`.
+    /// Makes the result durable under `name`. `runs` are those it was made with.
     ///
     /// # Errors
     /// When the disk fails; the merged runs are still there.
-    pub fn finish(self, disk: &dyn Disk, name: &str) -> Result<Run, RunError> {
-        Ok(self.writer.finish(disk, name, self.cover)?)
+    pub fn finish(self, runs: &[Run], disk: &dyn Disk, name: &str) -> Result<Run, RunError> {
+        let last = runs.get(self.runs.end - 1);
+        let usage = last.map(|last| last.usage(disk)).transpose()?.flatten();
+        Ok(self.writer.finish(disk, name, self.cover, usage.as_ref())?)
     }
 
     /// Gives up.

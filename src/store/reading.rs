@@ -5,17 +5,19 @@
 
 use std::sync::Arc;
 
-use super::chunks::{Chunks, Waiting};
+use super::chunks::Chunks;
 use super::delta::Change;
 use super::disk::{DiskError, DiskErrorKind};
 use super::error::StoreError;
-use super::request::Reply;
+use super::removed::UNKNOWN;
+use super::request::{OpenReport, Reply};
 use super::segment::{
     bytes, checksum, is_chunk, segment_name, Frame, Location, Position, FRAME_HEADER_BYTES,
     FRAME_TRAILER_BYTES, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,
 };
 use super::walk::{Found, Walk};
 use crate::base::ids::ChunkId;
+use crate::base::limits::PAGE_IDS_MAX;
 
 impl Chunks {
     /// Reads and checks the record at `location`; sets the chunk aside if it is damaged.
@@ -33,7 +35,7 @@ impl Chunks {
     }
 
     /// Reads the record at `location`; `None` if it is not what was written.
-    fn read_once(&self, id: &ChunkId, location: Location) -> Result<Option<Vec<u8>>, DiskError> {
+    pub(super) fn read_once(&self, id: &ChunkId, location: Location) -> Result<Option<Vec<u8>>, DiskError> {
         let length = usize::try_from(location.length).unwrap_or(usize::MAX);
         // The checksum comes in the same read, and is cut off without moving the rest.
         let mut record = vec![0; length.saturating_add(FRAME_TRAILER_BYTES)];
@@ -62,24 +64,65 @@ impl Chunks {
             "chunk {} is damaged and was set aside; it is to be fetched from another node",
             id.short()
         );
+        self.quarantine(id, location);
+    }
+
+    /// The same without a word to the log.
+    fn quarantine(&mut self, id: ChunkId, location: Location) {
         // Who waits to hear that it is stored must not be told so.
         for waiting in self.group.iter_mut().filter(|waiting| waiting.id == id) {
             let reply = |op| Reply::Put { op, id, result: Err(StoreError::Damaged { id }) };
             self.replies.extend(waiting.op.take().map(reply));
         }
-        let frame = Frame::drop_of(id, true);
-        self.make_way(&frame);
+        self.make_way(&Frame::drop_of(id, true));
         if self.index.find(&self.log, &id, &mut self.report) != Ok(Some(location)) {
             return;
         }
-        let change = Change::Rot(location);
-        // If this cannot be written it is found damaged again after the next start.
-        let appended = self.append_frame(&frame, &location.encode()).is_ok();
-        let before = self.index.apply(id, change);
-        if appended {
-            self.group.push(Waiting { op: None, id, change: Some((change, before)) });
-            self.group_bytes += frame.total();
+        match self.log.append_drop(id, &location, None, true) {
+            Ok(at) => self.take_in(None, id, Change::Rot(location, at)),
+            // It is found damaged again after the next start.
+            Err(_) => drop(self.index.apply(id, Change::Rot(location, self.log.end()))),
         }
+    }
+
+    /// States that chunks whose segments are lost are not here any more, and that these segments are no part of the log.
+    pub(super) fn give_up_lost(&mut self, lost: &[u32], report: &mut OpenReport) {
+        if lost.is_empty() {
+            return;
+        }
+        log::error!(
+            "{} segments of the store are gone; what was in them counts as missing and is to be fetched from other nodes",
+            lost.len()
+        );
+        if let Err(error) = self.try_give_up_lost(lost, report) {
+            log::warn!(
+                "not all that was lost could be noted, that is tried again at the next start: {error}"
+            );
+        }
+    }
+
+    /// See [`give_up_lost`](Self::give_up_lost).
+    fn try_give_up_lost(&mut self, lost: &[u32], report: &mut OpenReport) -> Result<(), StoreError> {
+        let mut after: Option<ChunkId> = None;
+        loop {
+            let page = self.index.page(&self.log, after.as_ref(), PAGE_IDS_MAX, &mut self.report)?;
+            let gone = page.iter().filter(|(_, location)| lost.binary_search(&location.segment).is_ok());
+            for (id, location) in gone {
+                self.keep_bounded()?;
+                self.quarantine(*id, *location);
+                self.flush_if_full();
+                report.chunks_lost += 1;
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE_IDS_MAX => after = Some(*last),
+                _ => break,
+            }
+        }
+        self.flush()?;
+        for segment in lost {
+            self.log.state_removed(*segment, UNKNOWN)?;
+        }
+        Ok(())
     }
 
     /// After a failed sync: reads what was durable of the segment that was given up, and sets aside what is damaged.
@@ -88,7 +131,7 @@ impl Chunks {
         let from = Position { offset: SEGMENT_HEADER_BYTES, ..durable };
         let mut walk = Walk::new(&*disk, from, durable.offset, u64::MAX);
         while let Ok(Some(found)) = walk.step() {
-            let Found::Chunk(id, location) = found else { continue };
+            let Found::Chunk(id, location, _) = found else { continue };
             let known = self.index.find(&self.log, &id, &mut self.report);
             if known == Ok(Some(location)) {
                 match self.read_at(&id, location) {

@@ -3,9 +3,8 @@
 //! Owns no behaviour; `service.rs` carries requests out, and names everything here again for its users.
 
 use super::error::StoreError;
-use super::meter::Written;
+pub use super::figures::{CompactState, Compacted, Dropped, OpenReport, ScanState, StoreOptions, StoreStats};
 use crate::base::ids::{ChunkId, FeedId};
-use crate::base::limits::{DELTA_ENTRIES_MAX, RESERVE_BYTES, SEGMENT_BYTES_MAX};
 
 /// Chosen by the caller; the reply repeats it.
 pub type Op = u64;
@@ -47,6 +46,17 @@ pub enum Request {
         op: Op,
         /// At most [`crate::base::limits::PAGE_IDS_MAX`]; those that are not here are passed over.
         ids: Vec<ChunkId>,
+    },
+    /// Goes on compacting, a segment at a time, if one has enough dead bytes: a small step between other requests. It works on a full disk
+    /// as well.
+    Compact {
+        /// Repeated in the reply.
+        op: Op,
+        /// About how many bytes may be read and written now.
+        bytes: u64,
+        /// Those of the chunks that the last reply asked for ([`Compacted::asks`]) that a hold or a pinned manifest lists: they are kept. The
+        /// bytes of the others are gone for good then.
+        keep: Vec<ChunkId>,
     },
     /// Sync now; replied when every earlier request is durable.
     Flush {
@@ -169,6 +179,13 @@ pub enum Reply {
         /// How much was given up.
         result: Result<Dropped, StoreError>,
     },
+    /// To [`Request::Compact`].
+    Compact {
+        /// Of the request.
+        op: Op,
+        /// What was done. After an error it is gone on with by the next request.
+        result: Result<Compacted, StoreError>,
+    },
     /// To [`Request::Flush`].
     Flush {
         /// Of the request.
@@ -236,89 +253,4 @@ pub enum Reply {
         /// Why.
         error: StoreError,
     },
-}
-
-/// What a scan says of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScanState {
-    /// Read, and its bytes match its id.
-    Good,
-    /// Read, and they do not; quarantined now.
-    Damaged,
-    /// Not read.
-    Unread,
-}
-
-/// What was given up by a [`Request::Drop`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Dropped {
-    /// Chunks that were here.
-    pub chunks: u64,
-    /// Their sealed bytes.
-    pub bytes: u64,
-}
-
-/// Counts and sizes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StoreStats {
-    /// Chunks here.
-    pub chunks: u64,
-    /// Their sealed bytes.
-    pub bytes: u64,
-    /// Free on the disk, the reserve included.
-    pub free_bytes: u64,
-    /// Kept free; see [`StoreError::Full`].
-    pub reserve_bytes: u64,
-    /// Chunks found damaged and given up, ever.
-    pub quarantined: u64,
-    /// Bytes of segments that no whole record explains, found since the store was opened (rot, not torn tails).
-    pub rotten_bytes: u64,
-    /// Segment files.
-    pub segments: u64,
-    /// Index runs.
-    pub runs: u64,
-    /// Bytes written since the store was opened.
-    pub written: Written,
-    /// Groups synced since the store was opened.
-    pub syncs: u64,
-    /// Syncs that failed since the store was opened.
-    pub syncs_failed: u64,
-}
-
-/// What was found when the store was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OpenReport {
-    /// Whether this home was empty.
-    pub new: bool,
-    /// Records read again from the segments because no index run covered them.
-    pub replayed: u64,
-    /// Index runs thrown away because they were damaged.
-    pub runs_discarded: u64,
-    /// Bytes after the last sync mark that were cut off: a torn tail, never acknowledged.
-    pub torn_bytes: u64,
-    /// Damaged places before a sync mark: rot of what was acknowledged.
-    pub rotten_places: u64,
-    /// Bytes in these places.
-    pub rotten_bytes: u64,
-}
-
-/// Sizes that tests make small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreOptions {
-    /// Length at which a segment is closed, in bytes.
-    pub segment_bytes_max: u64,
-    /// Free bytes that puts leave alone.
-    pub reserve_bytes: u64,
-    /// Index entries in memory before they become a run.
-    pub delta_entries_max: usize,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self {
-            segment_bytes_max: SEGMENT_BYTES_MAX,
-            reserve_bytes: RESERVE_BYTES,
-            delta_entries_max: DELTA_ENTRIES_MAX,
-        }
-    }
 }

@@ -1,12 +1,13 @@
 //! One index run: a sorted, immutable file of (chunk id -> where its record is).
 //!
-//! Owns the encoding, the search and the reading in order. Ids are hashes, so their places in the file can be
+//! Owns the encoding and the search; `run_cursor.rs` reads in order. Ids are hashes, so their places in the file can be
 //! guessed: two interpolations, then bisection (Perl, Itai, Avni 1978, for why that is O(log log n)). In memory stands a
 //! fence of at most 256 ids, two kilobytes, however long the run is. Refuses a block or footer whose checksum does not fit:
 //! `index.rs` then throws the run away and builds it anew. Read FORMAT.md, "Index runs".
 
 use super::disk::{Disk, DiskError};
 use super::segment::{bytes, checksum, u32_at, u64_at, Location, Position, FORMAT};
+use super::usage::{Usage, ROW_BYTES};
 use crate::base::ids::ChunkId;
 
 /// Where index runs are.
@@ -25,6 +26,8 @@ pub(super) const FENCE_IDS_MAX: u64 = 256;
 pub(super) const RUN_MAGIC: [u8; 8] = *b"NUTHRUN\0";
 /// The length that stands for "gone" in an entry.
 pub(super) const GONE: u32 = u32::MAX;
+/// The number of rows that stands for no table.
+pub(super) const NO_TABLE: u32 = u32::MAX;
 /// Guesses by interpolation before a search bisects.
 const GUESSES: u32 = 2;
 
@@ -35,8 +38,8 @@ const _: () = assert!(BLOCK_ENTRIES * ENTRY_BYTES + 8 <= BLOCK_BYTES);
 pub enum Entry {
     /// It is there.
     Here(Location),
-    /// It was dropped; whatever older runs say does not count.
-    Gone,
+    /// It was dropped; what was said before this position does not count.
+    Gone(Position),
 }
 
 impl Entry {
@@ -45,41 +48,24 @@ impl Entry {
     pub fn location(self) -> Option<Location> {
         match self {
             Self::Here(location) => Some(location),
-            Self::Gone => None,
-        }
-    }
-}
-
-/// What a part of the log adds up to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Chunks added, less those dropped.
-    pub chunks: i64,
-    /// Their sealed bytes.
-    pub bytes: i64,
-    /// Chunks found damaged.
-    pub drops: u64,
-}
-
-impl Tally {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            chunks: self.chunks.saturating_add(other.chunks),
-            bytes: self.bytes.saturating_add(other.bytes),
-            drops: self.drops.saturating_add(other.drops),
+            Self::Gone(_) => None,
         }
     }
 
-    /// This without `other`, which it contains.
+    /// Where in the log that was said first: of two entries the one that was said later counts.
     #[must_use]
-    pub fn minus(self, other: Self) -> Self {
-        Self {
-            chunks: self.chunks.saturating_sub(other.chunks),
-            bytes: self.bytes.saturating_sub(other.bytes),
-            drops: self.drops.saturating_sub(other.drops),
+    pub fn said_at(self) -> Position {
+        match self {
+            Self::Here(location) => location.position(),
+            Self::Gone(first) => first,
         }
+    }
+
+    /// Whether this counts and `other` does not. A drop that could not be written may seem to stand where a chunk does.
+    #[must_use]
+    pub fn is_newer_than(self, other: Self) -> bool {
+        let rank = |entry: Self| (entry.said_at(), matches!(entry, Self::Here(_)));
+        rank(self) >= rank(other)
     }
 }
 
@@ -100,15 +86,13 @@ impl From<DiskError> for RunError {
     }
 }
 
-/// The range of the log that a run covers, and what it adds up to.
+/// The range of the log that a run covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cover {
     /// Everything from here ...
     pub from: Position,
     /// ... to here is in the run.
     pub to: Position,
-    /// The sum of it.
-    pub tally: Tally,
 }
 
 /// An open run.
@@ -124,6 +108,19 @@ pub struct Run {
     fence_stride: u64,
     /// First eight bytes of the first id of every `fence_stride`-th block.
     fence: Vec<u64>,
+    /// Its table of what was in use, where it ends.
+    table: Option<Table>,
+}
+
+/// Where a run has its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Table {
+    /// Rows.
+    pub(super) rows: u32,
+    /// Chunks found damaged, ever.
+    pub(super) damaged: u64,
+    /// Of its bytes.
+    pub(super) checksum: [u8; 8],
 }
 
 /// One block, checked.
@@ -148,23 +145,27 @@ impl Run {
         let (entries, fence_stride) = (u64_at(&footer, 16), u64_at(&footer, 24));
         let blocks = entries.div_ceil(bytes(BLOCK_ENTRIES));
         let fence_bytes = u64::from(fence_ids) * 8;
+        let table = decode_table(&footer);
+        let table_bytes = table.map_or(0, |table| table.length());
         let whole = footer[88..] == checksum(&footer[..88])
             && format == FORMAT
             && u64::from(fence_ids) <= FENCE_IDS_MAX
             && fence_stride > 0
             && u64::from(fence_ids) == blocks.div_ceil(fence_stride)
-            && blocks.checked_mul(bytes(BLOCK_BYTES)).and_then(|end| end.checked_add(fence_bytes))
+            && blocks
+                .checked_mul(bytes(BLOCK_BYTES))
+                .and_then(|end| end.checked_add(fence_bytes + table_bytes))
                 == Some(footer_at);
         if !whole {
             return Err(RunError::Damaged);
         }
         let mut fence_read = vec![0; usize::try_from(fence_bytes).map_err(|_| RunError::Damaged)?];
-        let read = disk.read_at(name, footer_at - fence_bytes, &mut fence_read)?;
+        let read = disk.read_at(name, footer_at - table_bytes - fence_bytes, &mut fence_read)?;
         if read < fence_read.len() || footer[80..88] != checksum(&fence_read) {
             return Err(RunError::Damaged);
         }
         let fence = fence_read.chunks_exact(8).map(prefix).collect();
-        Ok(Self { name: name.to_owned(), cover: decode_cover(&footer), entries, fence_stride, fence })
+        Ok(Self { name: name.to_owned(), cover: decode_cover(&footer), entries, fence_stride, fence, table })
     }
 
     /// A run that was just written.
@@ -174,8 +175,9 @@ impl Run {
         entries: u64,
         fence_stride: u64,
         fence: Vec<u64>,
+        table: Option<Table>,
     ) -> Self {
-        Self { name: name.to_owned(), cover, entries, fence_stride, fence }
+        Self { name: name.to_owned(), cover, entries, fence_stride, fence, table }
     }
 
     /// Its name.
@@ -215,6 +217,30 @@ impl Run {
         Ok(found.place)
     }
 
+    /// What was in use when the log ended where this run does; `None` if the run does not say, or not legibly.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn usage(&self, disk: &dyn Disk) -> Result<Option<Usage>, DiskError> {
+        let Some(table) = self.table else { return Ok(None) };
+        let at = self.blocks() * bytes(BLOCK_BYTES) + bytes(self.fence.len()) * 8;
+        let mut rows = vec![0; usize::try_from(table.length()).unwrap_or(0)];
+        let read = disk.read_at(&self.name, at, &mut rows)?;
+        let whole = read == rows.len() && table.checksum == checksum(&rows);
+        Ok(whole.then(|| Usage::decode(&rows, table.damaged)))
+    }
+
+    /// The chunks that a block in the middle says are here.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn sample(&self, disk: &dyn Disk) -> Result<Vec<(ChunkId, Location)>, RunError> {
+        let mut block = [0; BLOCK_BYTES];
+        let count = if self.entries == 0 { 0 } else { self.block(disk, self.blocks() / 2, &mut block)? };
+        let entries = (0..count).map(|index| entry_at(&block, index));
+        Ok(entries.filter_map(|(id, entry)| Some((id, entry.location()?))).collect())
+    }
+
     /// Reads and checks one block; tells how many entries it has.
     ///
     /// # Errors
@@ -229,7 +255,7 @@ impl Run {
     }
 
     /// Number of blocks.
-    fn blocks(&self) -> u64 {
+    pub(super) fn blocks(&self) -> u64 {
         self.entries.div_ceil(bytes(BLOCK_ENTRIES))
     }
 
@@ -284,65 +310,15 @@ struct Search {
     exact: Option<usize>,
 }
 
-/// Reads a run in order, one block in memory.
-#[derive(Debug)]
-pub struct RunCursor {
-    /// The block at hand, if it was read.
-    block: Box<Block>,
-    /// Entries in it.
-    count: usize,
-    /// Which block is next to be read.
-    next_block: u64,
-    /// The next entry of the block at hand.
-    entry: usize,
-}
-
-impl RunCursor {
-    /// Stands before the first entry that is not below `id`; `None`: before the first of all.
-    ///
-    /// # Errors
-    /// [`RunError`].
-    pub fn new(run: &Run, disk: &dyn Disk, id: Option<&ChunkId>) -> Result<Self, RunError> {
-        let (block, entry) = match id {
-            Some(id) => run.seek(disk, id)?,
-            None => (0, 0),
-        };
-        let mut cursor = Self { block: Box::new([0; BLOCK_BYTES]), count: 0, next_block: block, entry: 0 };
-        cursor.peek(run, disk)?;
-        cursor.entry = entry;
-        Ok(cursor)
-    }
-
-    /// The entry that it stands before, or `None` at the end.
-    ///
-    /// # Errors
-    /// [`RunError`].
-    pub fn peek(&mut self, run: &Run, disk: &dyn Disk) -> Result<Option<(ChunkId, Entry)>, RunError> {
-        if self.entry >= self.count {
-            if self.next_block >= run.blocks() {
-                return Ok(None);
-            }
-            self.count = run.block(disk, self.next_block, &mut self.block)?;
-            self.next_block += 1;
-            self.entry = 0;
-        }
-        Ok(Some(entry_at(&self.block, self.entry)))
-    }
-
-    /// Steps over the entry that [`peek`](Self::peek) gave.
-    pub fn skip(&mut self) {
-        self.entry += 1;
-    }
-}
-
 /// The entry at `index` of a block.
-fn entry_at(block: &Block, index: usize) -> (ChunkId, Entry) {
+pub(super) fn entry_at(block: &Block, index: usize) -> (ChunkId, Entry) {
     let at = index * ENTRY_BYTES;
     let (mut id, mut location) = ([0; 32], [0; 12]);
     id.copy_from_slice(&block[at..at + 32]);
     location.copy_from_slice(&block[at + 32..at + ENTRY_BYTES]);
     let location = Location::decode(&location);
-    let entry = if location.length == GONE { Entry::Gone } else { Entry::Here(location) };
+    let entry =
+        if location.length == GONE { Entry::Gone(location.position()) } else { Entry::Here(location) };
     (ChunkId::from_bytes(id), entry)
 }
 
@@ -377,10 +353,23 @@ pub(super) fn prefix(id: &[u8]) -> u64 {
 
 /// The cover in a footer.
 fn decode_cover(footer: &[u8; FOOTER_BYTES]) -> Cover {
-    let signed = |at: usize| i64::from_le_bytes(u64_at(footer, at).to_le_bytes());
     Cover {
         from: Position { segment: u32_at(footer, 32), offset: u64_at(footer, 40) },
         to: Position { segment: u32_at(footer, 36), offset: u64_at(footer, 48) },
-        tally: Tally { chunks: signed(56), bytes: signed(64), drops: u64_at(footer, 72) },
+    }
+}
+
+/// The table in a footer, if the run has one.
+fn decode_table(footer: &[u8; FOOTER_BYTES]) -> Option<Table> {
+    let mut sum = [0; 8];
+    sum.copy_from_slice(&footer[72..80]);
+    let table = Table { rows: u32_at(footer, 56), damaged: u64_at(footer, 64), checksum: sum };
+    (table.rows != NO_TABLE).then_some(table)
+}
+
+impl Table {
+    /// Its length in the file.
+    fn length(self) -> u64 {
+        u64::from(self.rows) * bytes(ROW_BYTES)
     }
 }

@@ -4,10 +4,11 @@
 
 use super::disk::{Disk, DiskError};
 use super::run::{
-    prefix, Block, Cover, Entry, Run, BLOCK_BYTES, BLOCK_ENTRIES, ENTRY_BYTES, FENCE_IDS_MAX, FOOTER_BYTES,
-    GONE, INDEX_DIRECTORY, RUN_MAGIC,
+    prefix, Block, Cover, Entry, Run, Table, BLOCK_BYTES, BLOCK_ENTRIES, ENTRY_BYTES, FENCE_IDS_MAX,
+    FOOTER_BYTES, GONE, INDEX_DIRECTORY, NO_TABLE, RUN_MAGIC,
 };
 use super::segment::{bytes, checksum, Location, FORMAT};
+use super::usage::{Usage, ROW_BYTES};
 use crate::base::ids::ChunkId;
 
 /// Writes a run in order, one block in memory.
@@ -63,7 +64,10 @@ impl RunWriter {
         self.block[at..at + 32].copy_from_slice(id.as_bytes());
         let location = match entry {
             Entry::Here(location) => *location,
-            Entry::Gone => Location { segment: 0, offset: 0, length: GONE },
+            Entry::Gone(first) => {
+                let offset = u32::try_from(first.offset).unwrap_or(u32::MAX);
+                Location { segment: first.segment, offset, length: GONE }
+            }
         };
         self.block[at + 32..at + ENTRY_BYTES].copy_from_slice(&location.encode());
         self.count += 1;
@@ -85,11 +89,17 @@ impl RunWriter {
         Ok(())
     }
 
-    /// Writes the footer, syncs, and gives the file its name.
+    /// Writes the footer, syncs, and gives the file its name. `usage` is what is in use where the run ends, if that is known.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn finish(mut self, disk: &dyn Disk, name: &str, cover: Cover) -> Result<Run, DiskError> {
+    pub fn finish(
+        mut self,
+        disk: &dyn Disk,
+        name: &str,
+        cover: Cover,
+        usage: Option<&Usage>,
+    ) -> Result<Run, DiskError> {
         if self.count > 0 {
             self.write_block(disk)?;
         }
@@ -102,14 +112,21 @@ impl RunWriter {
         footer[16..24].copy_from_slice(&self.entries.to_le_bytes());
         footer[24..32].copy_from_slice(&self.fence_stride.to_le_bytes());
         encode_cover(&cover, &mut footer);
+        let rows = usage.map(Usage::encode).unwrap_or_default();
+        let table = usage.map(|usage| Table {
+            rows: u32::try_from(rows.len() / ROW_BYTES).expect("segments are numbered by 32 bits"),
+            damaged: usage.damaged,
+            checksum: checksum(&rows),
+        });
+        encode_table(table, &mut footer);
         footer[80..88].copy_from_slice(&checksum(&self.fence));
         let sum = checksum(&footer[..88]);
         footer[88..].copy_from_slice(&sum);
-        disk.write_parts_at(&self.name, self.blocks * bytes(BLOCK_BYTES), &[&self.fence, &footer])?;
+        disk.write_parts_at(&self.name, self.blocks * bytes(BLOCK_BYTES), &[&self.fence, &rows, &footer])?;
         disk.sync(&self.name)?;
         disk.rename(&self.name, name)?;
         disk.sync_dir(INDEX_DIRECTORY)?;
-        Ok(Run::written(name, cover, self.entries, self.fence_stride, fence))
+        Ok(Run::written(name, cover, self.entries, self.fence_stride, fence, table))
     }
 
     /// Gives up: removes the file.
@@ -136,7 +153,13 @@ fn encode_cover(cover: &Cover, footer: &mut [u8; FOOTER_BYTES]) {
     footer[36..40].copy_from_slice(&cover.to.segment.to_le_bytes());
     footer[40..48].copy_from_slice(&cover.from.offset.to_le_bytes());
     footer[48..56].copy_from_slice(&cover.to.offset.to_le_bytes());
-    footer[56..64].copy_from_slice(&cover.tally.chunks.to_le_bytes());
-    footer[64..72].copy_from_slice(&cover.tally.bytes.to_le_bytes());
-    footer[72..80].copy_from_slice(&cover.tally.drops.to_le_bytes());
+}
+
+/// Writes the place of the table into a footer.
+fn encode_table(table: Option<Table>, footer: &mut [u8; FOOTER_BYTES]) {
+    footer[56..60].copy_from_slice(&table.map_or(NO_TABLE, |table| table.rows).to_le_bytes());
+    if let Some(table) = table {
+        footer[64..72].copy_from_slice(&table.damaged.to_le_bytes());
+        footer[72..80].copy_from_slice(&table.checksum);
+    }
 }

@@ -6,7 +6,7 @@ use super::disk::Disk;
 use super::error::StoreError;
 use super::log::Log;
 use super::run::{Run, RunError, INDEX_DIRECTORY};
-use super::segment::FORMAT;
+use super::segment::{segment_name, Frame, FORMAT, FRAME_HEADER_BYTES};
 
 /// What was found while the index was opened or repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,15 +40,22 @@ pub(super) fn open_runs(
     let mut found: Vec<Run> = Vec::new();
     for leaf in disk.list(INDEX_DIRECTORY)? {
         let name = format!("{INDEX_DIRECTORY}/{leaf}");
-        let Some((digits, ending)) = leaf.split_once('.') else { continue };
-        let Ok(number) = u64::from_str_radix(digits, 16) else { continue };
+        let Some((number, is_run)) = run_number(&leaf) else { continue };
         greatest = greatest.max(number);
-        if ending != "run" {
+        if !is_run {
             disk.remove(&name)?;
             continue;
         }
         match Run::open(disk, &name) {
-            Ok(run) if run.cover().to <= log.synced() => found.push(run),
+            Ok(run) if run.cover().to <= log.synced() => match is_of(&run, disk, log) {
+                Ok(true) => found.push(run),
+                Ok(false) => {
+                    report.runs_discarded += 1;
+                    disk.remove(&name)?;
+                }
+                // Whatever it is, it is met again when the run is used.
+                Err(_) => found.push(run),
+            },
             Ok(run) => {
                 // The log was longer once: what is missing at its end was synced.
                 let (to, end) = (run.cover().to, log.synced());
@@ -66,6 +73,37 @@ pub(super) fn open_runs(
     found.sort_by_key(|run| (run.cover().from, std::cmp::Reverse(run.cover().to)));
     Ok((found, greatest))
 }
+
+/// The number in the name of a file of the index, and whether it is a whole run.
+fn run_number(leaf: &str) -> Option<(u64, bool)> {
+    let (digits, ending) = leaf.split_once('.')?;
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    let is_own = format!("{number:016x}") == digits && (ending == "run" || ending == "tmp");
+    is_own.then_some((number, ending == "run"))
+}
+
+/// Whether a run belongs to this log, by some of its entries: a run of another store says where records are that are not there, and
+/// would have us believe that we have them. One that is there is enough: others may be damaged.
+fn is_of(run: &Run, disk: &dyn Disk, log: &Log) -> Result<bool, RunError> {
+    let mut looked = 0;
+    for (id, location) in run.sample(disk)? {
+        if looked == SAMPLES || !log.has(location.segment) {
+            continue;
+        }
+        looked += 1;
+        let mut header = [0; FRAME_HEADER_BYTES];
+        let read = disk.read_at(&segment_name(location.segment), location.position().offset, &mut header)?;
+        let frame = Frame::decode(&header, location.position());
+        if read == header.len() && frame.is_ok_and(|frame| frame.id == id && frame.length == location.length)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(looked == 0)
+}
+
+/// Entries of a run that are compared with the log at open.
+const SAMPLES: usize = 4;
 
 /// A run's failure as the store tells it.
 pub(super) fn run_error(name: &str, error: RunError) -> StoreError {

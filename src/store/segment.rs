@@ -38,6 +38,10 @@ pub struct Position {
 impl Position {
     /// Before everything.
     pub const START: Self = Self { segment: 0, offset: 0 };
+    /// The position that eight bytes name: segment and offset.
+    pub(super) fn decode(content: &[u8]) -> Self {
+        Self { segment: u32_at(content, 0), offset: u64::from(u32_at(content, 4)) }
+    }
 }
 
 /// Where a chunk's record is.
@@ -80,12 +84,15 @@ impl Location {
 pub enum FrameKind {
     /// A chunk: `id` is its id, the body its sealed bytes.
     Chunk,
-    /// The chunk `id`, whose record stood at the location in the body, is no longer here.
+    /// The chunk `id`, whose record stood at the location in the body, is no longer here. After it in the body: the place where
+    /// that was said first, for compaction says it again.
     Drop,
     /// Everything before this frame was synced when it was written. No body.
     Mark,
     /// A place that a crash left torn; its body means nothing and has no checksum.
     Void,
+    /// Which segments are no longer part of the log.
+    Removed,
 }
 
 /// The header of a frame.
@@ -97,7 +104,8 @@ pub struct Frame {
     pub length: u32,
     /// Which chunk; zeros where the kind has none.
     pub id: ChunkId,
-    /// What else there is to say, in three bytes; of a drop, [`DAMAGED`] if that was why.
+    /// What else there is to say, in three bytes; of a drop, [`DAMAGED`] if that was why; of a chunk that compaction moved,
+    /// [`source_note`] of the segment that it was in before.
     pub note: u32,
 }
 
@@ -132,6 +140,18 @@ impl Frame {
         Self { kind: FrameKind::Chunk, length, id, note: 0 }
     }
 
+    /// The frame of a chunk that another segment holds as well, which is about to be removed.
+    #[must_use]
+    pub fn moved(id: ChunkId, length: u32, source: u32) -> Self {
+        Self { note: source_note(source), ..Self::chunk(id, length) }
+    }
+
+    /// The frame that says which segments are no longer part of the log.
+    #[must_use]
+    pub fn removed(length: u32) -> Self {
+        Self { kind: FrameKind::Removed, length, ..Self::mark(0) }
+    }
+
     /// The frame that says that a chunk is gone.
     #[must_use]
     pub fn drop_of(id: ChunkId, damaged: bool) -> Self {
@@ -139,25 +159,32 @@ impl Frame {
         Self { kind: FrameKind::Drop, length: DROP_BODY_BYTES, id, note }
     }
 
-    /// A sync mark.
+    /// A sync mark, in a segment whose last list of removed segments begins at `removed_at`: in the place of an id.
     #[must_use]
-    pub fn mark() -> Self {
-        Self { kind: FrameKind::Mark, length: 0, id: ChunkId::from_bytes([0; 32]), note: 0 }
+    pub fn mark(removed_at: u64) -> Self {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&removed_at.to_le_bytes());
+        Self { kind: FrameKind::Mark, length: 0, id: ChunkId::from_bytes(id), note: 0 }
+    }
+
+    /// Where the last list of removed segments begins, as this mark tells.
+    #[must_use]
+    pub fn removed_at(&self) -> u64 {
+        u64_at(self.id.as_bytes(), 0)
     }
 
     /// A torn place of `total` bytes, this header included; `None` if the header does not fit in.
     #[must_use]
     pub fn void(total: u64) -> Option<Self> {
-        let header = u64::try_from(FRAME_HEADER_BYTES).ok()?;
-        let length = u32::try_from(total.checked_sub(header)?).ok()?;
-        Some(Self { kind: FrameKind::Void, length, id: ChunkId::from_bytes([0; 32]), note: 0 })
+        let length = u32::try_from(total.checked_sub(bytes(FRAME_HEADER_BYTES))?).ok()?;
+        Some(Self { kind: FrameKind::Void, length, ..Self::mark(0) })
     }
 
     /// Length of the whole frame.
     #[must_use]
     pub fn total(&self) -> u64 {
         let trailer = match self.kind {
-            FrameKind::Chunk | FrameKind::Drop => FRAME_TRAILER_BYTES,
+            FrameKind::Chunk | FrameKind::Drop | FrameKind::Removed => FRAME_TRAILER_BYTES,
             FrameKind::Mark | FrameKind::Void => 0,
         };
         u64::from(self.length) + bytes(FRAME_HEADER_BYTES + trailer)
@@ -192,11 +219,12 @@ impl Frame {
         let frame = Self { kind, length: u32_at(header, 8), id: ChunkId::from_bytes(id), note };
         let bounded = match kind {
             FrameKind::Chunk => u64::from(frame.length) <= bytes(SEALED_BYTES_MAX),
+            FrameKind::Removed => note == 0 && u64::from(frame.length) <= bytes(SEALED_BYTES_MAX),
             FrameKind::Drop => frame.length == DROP_BODY_BYTES && note <= DAMAGED,
-            FrameKind::Mark => frame.length == 0,
-            FrameKind::Void => u64::from(frame.length) <= SEGMENT_BYTES_MAX,
+            FrameKind::Mark => note == 0 && frame.length == 0,
+            FrameKind::Void => note == 0 && u64::from(frame.length) <= SEGMENT_BYTES_MAX,
         };
-        if bounded && (note == 0 || kind == FrameKind::Drop) {
+        if bounded {
             Ok(frame)
         } else {
             Err(SegmentError::Damaged)
@@ -212,6 +240,7 @@ impl FrameKind {
             Self::Drop => 2,
             Self::Mark => 3,
             Self::Void => 4,
+            Self::Removed => 5,
         }
     }
 
@@ -222,6 +251,7 @@ impl FrameKind {
             2 => Some(Self::Drop),
             3 => Some(Self::Mark),
             4 => Some(Self::Void),
+            5 => Some(Self::Removed),
             _ => None,
         }
     }
@@ -268,6 +298,13 @@ impl SegmentHeader {
         }
         Ok(Self { number, previous_bytes: u64_at(header, 16) })
     }
+
+    /// The number in a header, whichever it is, if the checksum fits.
+    #[must_use]
+    pub fn stated_number(header: &[u8; 32]) -> Option<u32> {
+        let whole = header[..8] == SEGMENT_MAGIC && header[24..] == checksum(&header[..24]);
+        whole.then(|| u32_at(header, 12))
+    }
 }
 
 /// The name of segment `number`.
@@ -299,9 +336,7 @@ fn header_checksum(header: &[u8], at: Position) -> [u8; 8] {
 
 /// The first eight bytes of a hash.
 fn truncate(hash: &blake3::Hash) -> [u8; 8] {
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash.as_bytes()[..8]);
-    first
+    u64_at(hash.as_bytes(), 0).to_le_bytes()
 }
 
 /// Whether these sealed bytes are the chunk of that name.
@@ -310,20 +345,14 @@ pub fn is_chunk(id: &ChunkId, sealed: &[u8]) -> bool {
     Sha256::digest(sealed)[..] == id.as_bytes()[..]
 }
 
-/// Four bytes at `at`, little-endian.
-///
-/// # Panics
-/// When they are not there: our own mistake.
+/// Four bytes at `at`, little-endian; they are there.
 pub(super) fn u32_at(content: &[u8], at: usize) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(&content[at..at + 4]);
     u32::from_le_bytes(four)
 }
 
-/// Eight bytes at `at`, little-endian.
-///
-/// # Panics
-/// When they are not there: our own mistake.
+/// Eight bytes at `at`, little-endian; they are there.
 pub(super) fn u64_at(content: &[u8], at: usize) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&content[at..at + 8]);
@@ -337,10 +366,37 @@ pub(super) fn bytes(length: usize) -> u64 {
 
 /// The note of a drop whose chunk was found damaged.
 pub const DAMAGED: u32 = 1;
-/// Where segments are.
+/// Their directory.
 pub const SEGMENT_DIRECTORY: &str = "segments";
-/// The body of a Drop is one location.
-const DROP_BODY_BYTES: u32 = 12;
+/// The body of a drop is a location and a position.
+pub(super) const DROP_BODY_BYTES: u32 = 20;
+/// Numbers of segments fit into the note of a frame but for this modulus: one petabyte of log.
+const SOURCE_MODULUS: u32 = 0x00ff_ffff;
+
+/// How a moved chunk names the segment that it was in: never zero. Numbers that share a note are so far apart that it does
+/// no harm to take one for the other.
+#[must_use]
+pub fn source_note(segment: u32) -> u32 {
+    segment % SOURCE_MODULUS + 1
+}
+
+/// The segment below `segment` that a frame with this note was moved from, if it is there.
+#[must_use]
+pub fn moved_from(note: u32, segment: u32, is_there: impl Fn(u32) -> bool) -> Option<u32> {
+    let first = note.checked_sub(1)?;
+    let step = usize::try_from(SOURCE_MODULUS).unwrap_or(usize::MAX);
+    (first..segment).step_by(step).find(|number| is_there(*number))
+}
+
+/// The body of a drop.
+#[must_use]
+pub fn drop_body(location: &Location, first: Position) -> [u8; 20] {
+    let mut body = [0; 20];
+    body[..12].copy_from_slice(&location.encode());
+    body[12..16].copy_from_slice(&first.segment.to_le_bytes());
+    body[16..].copy_from_slice(&u32::try_from(first.offset).unwrap_or(u32::MAX).to_le_bytes());
+    body
+}
 
 #[cfg(test)]
 mod tests {
@@ -388,28 +444,42 @@ mod tests {
     #[test]
     fn golden_bytes_of_a_mark_and_a_drop() {
         let mark = [
-            "bf6e7574",                                                         // magic
-            "03",                                                               // kind: mark
-            "000000",                                                           // zeros
-            "00000000",                                                         // no body
-            "0000000000000000000000000000000000000000000000000000000000000000", // no id
-            "143477ebae843581", // checksum as of a record's header
+            "bf6e7574",                                         // magic
+            "03",                                               // kind: mark
+            "000000",                                           // zeros
+            "00000000",                                         // no body
+            "2000000000000000",                                 // where the list of removed segments is
+            "000000000000000000000000000000000000000000000000", // no id
+            "47c46b513a07b80d",                                 // checksum as of a record's header
         ];
-        assert_eq!(hex(&Frame::mark().encode(AT)), mark.concat());
+        assert_eq!(hex(&Frame::mark(0x20).encode(AT)), mark.concat());
         let id = ChunkId::from_bytes([7; 32]);
-        let body = Location { segment: 1, offset: 32, length: 4 }.encode();
+        let body = drop_body(&Location { segment: 1, offset: 32, length: 4 }, AT);
         let drop = [
             "bf6e7574",                                                         // magic
             "02",                                                               // kind: drop
-            "000000",                                                           // zeros
-            "0c000000",                                                         // length of the body
+            "010000",                                                           // the chunk was damaged
+            "14000000",                                                         // length of the body
             "0707070707070707070707070707070707070707070707070707070707070707", // id
-            "b3f88cad78d290c3",         // checksum as of a record's header
-            "010000002000000004000000", // body: where the record stood: segment, offset, length
-            "d02c34fa5161b2cb",         // BLAKE3 of the body, first 8
+            "8dc95e1e4f2c4cbb",         // checksum as of a record's header
+            "010000002000000004000000", // body: where the record stood: segment, offset, length ...
+            "0200000004030201",         // ... and where that was said first: segment, offset
+            "955b3098b4d2e1ee",         // BLAKE3 of the body, first 8
         ];
-        let frame = Frame::drop_of(id, false);
+        let frame = Frame::drop_of(id, true);
         assert_eq!(hex(&[&frame.encode(AT)[..], &body, &checksum(&body)].concat()), drop.concat());
+    }
+
+    #[test]
+    fn golden_bytes_of_a_moved_chunk_and_of_what_was_removed() {
+        for (source, note) in
+            [(0, "010000"), (0x1f, "200000"), (0x00ff_fffe, "ffffff"), (0x00ff_ffff, "010000")]
+        {
+            let moved = Frame::moved(ChunkId::from_bytes([7; 32]), 4, source).encode(AT);
+            assert_eq!(hex(&moved[4..12]), format!("01{note}04000000"), "kind, note, length");
+        }
+        let removed = Frame::removed(16).encode(AT);
+        assert_eq!(hex(&removed[4..12]), "0500000010000000");
     }
 
     #[test]

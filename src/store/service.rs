@@ -13,7 +13,9 @@ pub use super::error::StoreError;
 use super::feeds::Feeds;
 use super::meter::Metered;
 pub use super::meter::Written;
-pub use super::request::{Dropped, Op, OpenReport, Reply, Request, ScanState, StoreOptions, StoreStats};
+pub use super::request::{
+    CompactState, Compacted, Dropped, Op, OpenReport, Reply, Request, ScanState, StoreOptions, StoreStats,
+};
 use super::sets::Sets;
 use crate::base::ids::{ChunkId, FeedId, NodeId};
 use crate::base::limits::PAGE_IDS_MAX;
@@ -89,6 +91,9 @@ impl Service {
             Request::Drop { op, ids } => {
                 self.chunks.give_up(op, &ids);
                 None
+            }
+            Request::Compact { op, bytes, keep } => {
+                Some(Reply::Compact { op, result: self.chunks.compact(bytes, &keep) })
             }
             Request::Flush { op } => Some(Reply::Flush { op, result: self.chunks.flush() }),
             Request::SetAdd { set, ids } => {

@@ -5,7 +5,9 @@
 //! been sent by somebody and may look like frames. Refuses to change anything: cutting is the business of `log.rs`.
 //! Read `segment.rs` first.
 
+use super::delta::Change;
 use super::disk::{Disk, DiskError, DiskErrorKind};
+use super::removed::Removed;
 use super::segment::{
     bytes, checksum, is_chunk, segment_name, Frame, FrameKind, Location, Position, DAMAGED,
     FRAME_HEADER_BYTES, FRAME_MAGIC, FRAME_TRAILER_BYTES,
@@ -13,16 +15,49 @@ use super::segment::{
 use crate::base::ids::ChunkId;
 
 /// What stands next in a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A chunk's record.
-    Chunk(ChunkId, Location),
-    /// A chunk is gone since here; its record stood there; whether it was damaged.
-    Drop(ChunkId, Location, bool),
+    /// A chunk's record, and the note of its frame: zero, or where it was moved from.
+    Chunk(ChunkId, Location, u32),
+    /// A chunk is gone.
+    Drop(ChunkId, Dropped),
+    /// Which segments are no longer part of the log.
+    Removed(Removed),
     /// A sync mark that ends here (offset).
     Mark(u64),
+    /// A place that was torn: what followed in its group may not fit together.
+    Void,
     /// Bytes that are no frame.
     Gap(Gap),
+}
+
+/// What a drop says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropped {
+    /// Where the record stood.
+    pub location: Location,
+    /// Where this was said first.
+    pub first: Position,
+    /// Whether the chunk was damaged.
+    pub damaged: bool,
+}
+
+impl Dropped {
+    /// What it means, said at `at`.
+    #[must_use]
+    pub fn change(&self, at: Position) -> Change {
+        match self.damaged {
+            _ if self.first != at => Change::Kept(self.first, at),
+            true => Change::Rot(self.location, at),
+            false => Change::Drop(self.location, at),
+        }
+    }
+
+    /// Length of its frame.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        Frame::drop_of(ChunkId::from_bytes([0; 32]), self.damaged).total()
+    }
 }
 
 /// A range of a segment that no frame explains.
@@ -91,26 +126,23 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// When the file is gone; places that cannot be read are gaps.
     pub fn step(&mut self) -> Result<Option<Found>, DiskError> {
-        while self.offset < self.end {
-            let at = self.offset;
-            self.unreadable = false;
-            if let Some((frame, found)) = self.frame_at(at)? {
-                self.offset = at + frame.total();
-                match found {
-                    Some(found) => return Ok(Some(found)),
-                    None => continue,
-                }
-            }
-            self.suspicious = true;
-            let to = self.resume_after(at)?;
-            self.offset = to;
-            return Ok(Some(Found::Gap(Gap { from: at, to, unreadable: self.unreadable })));
+        if self.offset >= self.end {
+            return Ok(None);
         }
-        Ok(None)
+        let at = self.offset;
+        self.unreadable = false;
+        if let Some((frame, found)) = self.frame_at(at)? {
+            self.offset = at + frame.total();
+            return Ok(Some(found));
+        }
+        self.suspicious = true;
+        let to = self.resume_after(at)?;
+        self.offset = to;
+        Ok(Some(Found::Gap(Gap { from: at, to, unreadable: self.unreadable })))
     }
 
-    /// The frame that begins at `at`, and what it tells (a void tells nothing); `None` if none that counts does.
-    fn frame_at(&mut self, at: u64) -> Result<Option<(Frame, Option<Found>)>, DiskError> {
+    /// The frame that begins at `at`, and what it tells; `None` if none that counts does.
+    fn frame_at(&mut self, at: u64) -> Result<Option<(Frame, Found)>, DiskError> {
         let mut header = [0; FRAME_HEADER_BYTES];
         match self.window(at, FRAME_HEADER_BYTES)? {
             Some(content) => header.copy_from_slice(&content[..FRAME_HEADER_BYTES]),
@@ -129,38 +161,44 @@ impl<'a> Walk<'a> {
                 if careful && !self.chunk_is_whole(&frame, at)? {
                     return Ok(None);
                 }
-                Some(Found::Chunk(frame.id, Location { segment: self.segment, offset, length: frame.length }))
+                let location = Location { segment: self.segment, offset, length: frame.length };
+                Found::Chunk(frame.id, location, frame.note)
             }
-            FrameKind::Mark => Some(Found::Mark(end)),
-            FrameKind::Drop if !self.suspicious => match self.drop_body(at)? {
-                Some(location) => Some(Found::Drop(frame.id, location, frame.note == DAMAGED)),
-                None => return Ok(None),
-            },
-            FrameKind::Void if !self.suspicious => None,
-            FrameKind::Drop | FrameKind::Void => return Ok(None),
+            FrameKind::Mark => Found::Mark(end),
+            FrameKind::Void if !self.suspicious => Found::Void,
+            FrameKind::Drop | FrameKind::Removed if !self.suspicious => {
+                match self.body(&frame, at)?.and_then(|body| statement(&frame, &body)) {
+                    Some(found) => found,
+                    None => return Ok(None),
+                }
+            }
+            FrameKind::Drop | FrameKind::Removed | FrameKind::Void => return Ok(None),
         };
         Ok(Some((frame, found)))
     }
 
     /// Whether all bytes of the chunk's record at `at` are as they were written.
     fn chunk_is_whole(&mut self, frame: &Frame, at: u64) -> Result<bool, DiskError> {
-        let length = usize::try_from(frame.length).unwrap_or(usize::MAX);
-        let mut body = vec![0; length + FRAME_TRAILER_BYTES];
-        let read = self.disk.read_at(&self.name, at + bytes(FRAME_HEADER_BYTES), &mut body);
-        let Some(read) = self.readable(read)? else { return Ok(false) };
-        let (sealed, sum) = body.split_at(length);
-        Ok(read == body.len() && *sum == checksum(sealed) && is_chunk(&frame.id, sealed))
+        Ok(self.body(frame, at)?.is_some_and(|sealed| is_chunk(&frame.id, &sealed)))
     }
 
-    /// The body of the drop at `at`, if its checksum fits.
-    fn drop_body(&mut self, at: u64) -> Result<Option<Location>, DiskError> {
-        let Some(content) = self.window(at + bytes(FRAME_HEADER_BYTES), 12 + FRAME_TRAILER_BYTES)? else {
-            return Ok(None);
-        };
-        let mut body = [0; 12];
-        body.copy_from_slice(&content[..12]);
-        let whole = content[12..12 + FRAME_TRAILER_BYTES] == checksum(&body);
-        Ok(whole.then(|| Location::decode(&body)))
+    /// The body of the frame at `at`, if its checksum fits.
+    fn body(&mut self, frame: &Frame, at: u64) -> Result<Option<Vec<u8>>, DiskError> {
+        let length = usize::try_from(frame.length).unwrap_or(usize::MAX);
+        let mut body = vec![0; length + FRAME_TRAILER_BYTES];
+        let from = at + bytes(FRAME_HEADER_BYTES);
+        if body.len() <= WINDOW_BYTES {
+            let Some(content) = self.window(from, body.len())? else { return Ok(None) };
+            body.copy_from_slice(&content[..length + FRAME_TRAILER_BYTES]);
+        } else {
+            let read = self.disk.read_at(&self.name, from, &mut body);
+            if self.readable(read)? != Some(body.len()) {
+                return Ok(None);
+            }
+        }
+        let whole = body[length..] == checksum(&body[..length]);
+        body.truncate(length);
+        Ok(whole.then_some(body))
     }
 
     /// The first place after `gap` where a frame that counts begins, or the end.
@@ -222,6 +260,18 @@ impl<'a> Walk<'a> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What a drop or a list of removed segments says; `None` if it is none.
+fn statement(frame: &Frame, body: &[u8]) -> Option<Found> {
+    if frame.kind == FrameKind::Removed {
+        return Removed::decode(body).map(Found::Removed);
+    }
+    let mut location = [0; 12];
+    location.copy_from_slice(body.get(..12)?);
+    let first = Position::decode(body.get(12..20)?);
+    let dropped = Dropped { location: Location::decode(&location), first, damaged: frame.note == DAMAGED };
+    Some(Found::Drop(frame.id, dropped))
 }
 
 /// How much of a segment is read at once: many small records, or one header of a large one without much waste.

@@ -17,6 +17,8 @@ pub const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 pub const GROUP_CHUNKS_MAX: usize = 4 * 1024;
 /// Index entries in memory before they become a run: about 1.3 MiB as a sorted map.
 pub const DELTA_ENTRIES_MAX: usize = 16 * 1024;
+/// Stretches of removed segments that the log states: one list is at most a megabyte, and they are fewer than the segments that are there.
+pub const REMOVED_STRETCHES_MAX: usize = 64 * 1024;
 /// Runs of one size before they are merged: more means less writing and more reading.
 pub const RUNS_PER_TIER: usize = 4;
 /// Runs merged at once, each with a block in memory.

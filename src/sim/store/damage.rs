@@ -26,7 +26,7 @@ pub(super) fn filled(numbers: impl Iterator<Item = u64>) -> (SimDisk, Tester) {
 }
 
 /// Where the sealed bytes of a chunk begin on the disk.
-fn place_of(disk: &SimDisk, number: u64) -> (String, u64) {
+pub(super) fn place_of(disk: &SimDisk, number: u64) -> (String, u64) {
     let sealed = chunk(number).1;
     for (name, _) in disk.files().into_iter().filter(|(name, _)| name.starts_with("segments/")) {
         let content = disk.content(&name).unwrap();

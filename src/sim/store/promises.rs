@@ -38,7 +38,7 @@ fn a_tail_that_cannot_be_read_once_is_not_cut() {
         // The last mark was lost in a crash: what was acknowledged stands behind the one before.
         let last = disk.list("segments").unwrap().len() - 1;
         let name = segment_name(u32::try_from(last).unwrap());
-        disk.set_len(&name, disk.len(&name).unwrap() - Frame::mark().total()).unwrap();
+        disk.set_len(&name, disk.len(&name).unwrap() - Frame::mark(0).total()).unwrap();
         disk.fail_after(call, Fault::Io);
         drop(Tester::open(&disk));
         disk.heal();

@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 use crate::base::ids::{hex, ChunkId};
 use crate::sim::disk::SimDisk;
 use crate::store::disk::Disk;
-use crate::store::run::{Cover, Entry, Run, RunCursor, Tally, INDEX_DIRECTORY};
+use crate::store::run::{Cover, Entry, Run, INDEX_DIRECTORY};
+use crate::store::run_cursor::RunCursor;
 use crate::store::run_writer::RunWriter;
 use crate::store::segment::{Location, Position};
+use crate::store::usage::Usage;
 
 /// What the golden run covers.
-const COVER: Cover = Cover {
-    from: Position { segment: 0, offset: 0 },
-    to: Position { segment: 2, offset: 0x1234 },
-    tally: Tally { chunks: 1, bytes: 5, drops: 1 },
-};
+const COVER: Cover =
+    Cover { from: Position { segment: 0, offset: 0 }, to: Position { segment: 2, offset: 0x1234 } };
 
 /// Writes a run of these entries.
 fn run(entries: &BTreeMap<ChunkId, Entry>) -> (SimDisk, Run) {
@@ -24,8 +23,14 @@ fn run(entries: &BTreeMap<ChunkId, Entry>) -> (SimDisk, Run) {
     for (id, entry) in entries {
         writer.push(&disk, id, entry).unwrap();
     }
-    let run = writer.finish(&disk, "index/1.run", COVER).unwrap();
+    let run = writer.finish(&disk, "index/1.run", COVER, Some(&usage())).unwrap();
     (disk, run)
+}
+
+/// What is in use where the golden run ends.
+fn usage() -> Usage {
+    let rows = [[1_u32, 7, 0x500, 0], [2, 1, 5, 3]];
+    Usage::decode(&rows.concat().iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>(), 4)
 }
 
 /// An id like any other.
@@ -40,22 +45,35 @@ fn here(number: u32) -> Entry {
 
 #[test]
 fn golden_bytes_of_a_run() {
-    let entries = [(ChunkId::from_bytes([1; 32]), here(3)), (ChunkId::from_bytes([2; 32]), Entry::Gone)]
-        .into_iter()
-        .collect();
+    let entries = [
+        (ChunkId::from_bytes([1; 32]), here(3)),
+        (ChunkId::from_bytes([2; 32]), Entry::Gone(Position { segment: 2, offset: 0x99 })),
+    ]
+    .into_iter()
+    .collect();
     let (disk, _) = run(&entries);
     let file = disk.content("index/1.run").unwrap();
     let block = [
         "0101010101010101010101010101010101010101010101010101010101010101", // id
         "030000002000000004000000",                                         // segment, offset, length
         "0202020202020202020202020202020202020202020202020202020202020202", // id
-        "0000000000000000ffffffff",                                         // gone
+        "0200000099000000ffffffff",                                         // gone since segment, offset
     ];
     assert_eq!(hex(&file[..88]), block.concat());
     assert!(file[88..4088].iter().all(|byte| *byte == 0));
-    assert_eq!(hex(&file[4088..4096]), "3ac124a6457586d1", "BLAKE3 of the 4,088 bytes before, first 8");
+    assert_eq!(hex(&file[4088..4096]), "328a0b27ae74173f", "BLAKE3 of the 4,088 bytes before, first 8");
+    assert_eq!(
+        hex(&file[4096..4104]),
+        "0101010101010101",
+        "fence: first 8 bytes of the first id of every stride-th block"
+    );
+    let table = [
+        "01000000070000000005000000000000", // segment, chunks, their sealed bytes, drops
+        "02000000010000000500000003000000",
+    ];
+    assert_eq!(hex(&file[4104..4136]), table.concat());
+    assert_eq!(Run::open(&disk, "index/1.run").unwrap().usage(&disk).unwrap(), Some(usage()));
     let footer = [
-        "0101010101010101", // fence: first 8 bytes of the first id of every stride-th block
         "4e55544852554e00", // magic: NUTHRUN and a zero
         "01000000",         // format 1
         "01000000",         // ids in the fence
@@ -65,13 +83,14 @@ fn golden_bytes_of_a_run() {
         "02000000",         // ... to segment 2:
         "0000000000000000", // from offset
         "3412000000000000", // to offset
-        "0100000000000000", // chunks added less dropped
-        "0500000000000000", // their bytes
-        "0100000000000000", // drops
+        "02000000",         // rows of the table
+        "00000000",         // zeros
+        "0400000000000000", // chunks found damaged, ever
+        "8b7d3964437d43b9", // BLAKE3 of the table, first 8
         "447f5c1ab2afed31", // BLAKE3 of the fence, first 8
-        "2b1306a3db8b0633", // BLAKE3 of the footer so far, first 8
+        "f912a79530f7ec36", // BLAKE3 of the footer so far, first 8
     ];
-    assert_eq!(hex(&file[4096..]), footer.concat());
+    assert_eq!(hex(&file[4136..]), footer.concat());
 }
 
 #[test]
@@ -80,7 +99,10 @@ fn every_entry_is_found_and_nothing_else() {
         let entries: BTreeMap<_, _> = (0..count).map(|number| (id(number), here(number))).collect();
         let (disk, _) = run(&entries);
         let blocks = u64::from(count).div_ceil(92);
-        assert!(disk.len("index/1.run").unwrap() <= blocks * 4096 + 256 * 8 + 96, "the fence stays small");
+        assert!(
+            disk.len("index/1.run").unwrap() <= blocks * 4096 + 256 * 8 + 2 * 16 + 96,
+            "the fence stays small"
+        );
         let reopened = Run::open(&disk, "index/1.run").unwrap();
         assert_eq!((reopened.cover(), reopened.entries()), (COVER, u64::from(count)));
         for number in (0..count).step_by(7) {
@@ -145,7 +167,9 @@ fn any_damage_is_noticed() {
         disk.flip_bits("index/1.run", at, 0x10);
         let noticed = match Run::open(&disk, "index/1.run") {
             Err(_) => true,
-            Ok(run) => entries.keys().any(|id| run.find(&disk, id).is_err()),
+            Ok(run) => {
+                entries.keys().any(|id| run.find(&disk, id).is_err()) || run.usage(&disk).unwrap().is_none()
+            }
         };
         assert!(noticed, "byte {at}");
         disk.flip_bits("index/1.run", at, 0x10);

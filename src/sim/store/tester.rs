@@ -17,7 +17,7 @@ use crate::store::service::{Reply, Request, ScanState, Service, StoreError, Stor
 
 /// Small enough that a short workload rolls segments, writes runs and merges them.
 pub(super) const OPTIONS: StoreOptions =
-    StoreOptions { segment_bytes_max: 24_000, reserve_bytes: 2_000_000, delta_entries_max: 12 };
+    StoreOptions { segment_bytes_max: 8_000, reserve_bytes: 2_000_000, delta_entries_max: 12 };
 
 /// The feed that workloads append to.
 const FEED: FeedId = FeedId { node: NodeId::from_bytes([5; 32]), random: [6; 8] };

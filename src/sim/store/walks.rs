@@ -43,9 +43,9 @@ fn walk(disk: &SimDisk, end: u64, verify_from: u64) -> Vec<Result<u32, Range<u64
     let mut all = Vec::new();
     while let Some(found) = walk.step().unwrap() {
         match found {
-            Found::Chunk(_, location) => all.push(Ok(location.length)),
+            Found::Chunk(_, location, _) => all.push(Ok(location.length)),
             Found::Gap(gap) => all.push(Err(gap.from..gap.to)),
-            Found::Drop(..) | Found::Mark(_) => {}
+            Found::Drop(..) | Found::Mark(_) | Found::Void | Found::Removed(_) => {}
         }
     }
     all

@@ -1,0 +1,208 @@
+//! Building the index: from the runs that are there, and from the log where they lack.
+//!
+//! Owns what becomes of a damaged run: its range is read from the segments again. What is in use of each segment is taken from the newest
+//! run and followed from there; where anything was not as it should be it is counted anew, in one pass over the index.
+//! Refuses to throw anything away before it is replaced. Read `index.rs` first.
+
+use std::sync::Arc;
+
+use super::delta::{Change, Delta};
+use super::disk::{Disk, DiskErrorKind};
+use super::error::StoreError;
+use super::index::{find_in, Index, OVERFULL};
+use super::log::{replay, Log};
+use super::merge::RunFault;
+use super::run::{Entry, RunError, INDEX_DIRECTORY};
+use super::runs::{open_runs, run_error, IndexReport};
+use super::segment::{Location, Position};
+use super::usage::Usage;
+use super::walk::{Dropped, Found};
+use crate::base::ids::ChunkId;
+use crate::base::limits::PAGE_IDS_MAX;
+
+impl Index {
+    /// Opens the index of `log`: reads the footers of its runs, and the log itself from where they end.
+    ///
+    /// # Errors
+    /// When the disk fails, or a newer format is found.
+    pub fn open(disk: Arc<dyn Disk>, log: &Log, delta_max: usize) -> Result<(Self, IndexReport), StoreError> {
+        if !disk.exists(INDEX_DIRECTORY)? {
+            disk.create_dir(INDEX_DIRECTORY)?;
+            disk.sync_dir("")?;
+        }
+        let mut report = IndexReport::default();
+        let (found, next_number) = open_runs(&*disk, log, &mut report)?;
+        let mut index = Self::empty(disk, delta_max, next_number);
+        let mut covered = Position::START;
+        for run in found {
+            let cover = run.cover();
+            if cover.from < covered {
+                // Left over from a merge whose result is there, or overlapping for no good reason.
+                report.runs_discarded += u64::from(cover.to > covered);
+                index.remove(&run);
+                continue;
+            }
+            if cover.from > covered {
+                index.rebuild(log, covered, cover.from, &mut report)?;
+            }
+            covered = cover.to;
+            index.runs.push(run);
+        }
+        // Segments are removed only when a run covers them: else there are facts that nobody can tell any more.
+        let mut is_known =
+            report == IndexReport::default() && log.removed.last().is_none_or(|last| last < covered.segment);
+        match index.runs.last().map(|last| last.usage(&*index.disk)).transpose()? {
+            None => {}
+            Some(Some(usage)) => index.usage = usage,
+            Some(None) => is_known = false,
+        }
+        index.usage.retain(log.segments());
+        let before = report;
+        index.delta = index.read_log(log, covered, log.synced(), true, &mut report)?;
+        is_known &= report.rotten_places == before.rotten_places;
+        if !is_known {
+            index.count_anew(log, &mut report)?;
+        }
+        Ok((index, report))
+    }
+
+    /// Counts from the index itself what is in use of each segment; which drops are needed is not known then.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn count_anew(&mut self, log: &Log, report: &mut IndexReport) -> Result<(), StoreError> {
+        let mut usage = Usage::empty(self.usage.damaged);
+        let mut after: Option<ChunkId> = None;
+        loop {
+            let page = self.page(log, after.as_ref(), PAGE_IDS_MAX, report)?;
+            for (_, location) in &page {
+                usage.add(*location);
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE_IDS_MAX => after = Some(*last),
+                _ => break,
+            }
+        }
+        self.usage = usage;
+        Ok(())
+    }
+
+    /// Throws a damaged run away and builds it anew from the log.
+    pub(super) fn repair(
+        &mut self,
+        log: &Log,
+        fault: RunFault,
+        report: &mut IndexReport,
+    ) -> Result<(), StoreError> {
+        let (place, error) = fault;
+        let Some(run) = self.runs.get(place) else { return Err(run_error(INDEX_DIRECTORY, error)) };
+        match error {
+            RunError::NewerFormat(_) => return Err(run_error(run.name(), error)),
+            RunError::Disk(error) if !matches!(error.kind, DiskErrorKind::Io | DiskErrorKind::NotFound) => {
+                return Err(error.into());
+            }
+            RunError::Disk(_) | RunError::Damaged => {}
+        }
+        if let Some(merge) = self.merge.take() {
+            merge.abandon(&*self.disk);
+        }
+        report.runs_discarded += 1;
+        let later = self.runs.split_off(place + 1);
+        let bad = self.runs.pop();
+        let Some(bad) = bad else { return Ok(()) };
+        let built = self.rebuild(log, bad.cover().from, bad.cover().to, report);
+        if built.is_ok() {
+            self.remove(&bad);
+        } else {
+            // Keep what there is: wrong answers are noticed each time, missing ones would not be.
+            self.runs.truncate(place);
+            self.runs.push(bad);
+        }
+        self.runs.extend(later);
+        built
+    }
+
+    /// Reads a range of the log and appends runs of it to the list.
+    fn rebuild(
+        &mut self,
+        log: &Log,
+        from: Position,
+        to: Position,
+        report: &mut IndexReport,
+    ) -> Result<(), StoreError> {
+        let rest = self.read_log(log, from, to, false, report)?;
+        // Even without entries: the range counts as covered from now on.
+        let run = self.write_run(&rest, to, None)?;
+        self.runs.push(run);
+        Ok(())
+    }
+
+    /// Reads a range of the log; appends a run to the list whenever the map is full, and gives the rest. `follow`: everything before
+    /// the range is in the index, and usage is to be kept up.
+    fn read_log(
+        &mut self,
+        log: &Log,
+        from: Position,
+        to: Position,
+        follow: bool,
+        report: &mut IndexReport,
+    ) -> Result<Delta, StoreError> {
+        let mut delta = Delta::new(from);
+        // Behind a torn place, to the end of its group: a fact may lack the one that it builds on.
+        let mut torn = false;
+        replay(log, from, to, &mut |found, after| {
+            let (id, change) = match found {
+                Found::Chunk(id, location, 0) if !torn => (id, Change::Put(location)),
+                Found::Chunk(id, location, _) => {
+                    let before = if follow { self.stood_at(&delta, &id) } else { None };
+                    (id, before.map_or(Change::Put(location), |before| Change::Moved(before, location)))
+                }
+                Found::Drop(id, said) => {
+                    let at = Position { offset: after.offset - said.total(), ..after };
+                    match if follow && torn { self.stood_at(&delta, &id) } else { Some(said.location) } {
+                        Some(location) => (id, Dropped { location, ..said }.change(at)),
+                        None => (id, Change::Kept(said.first, at)),
+                    }
+                }
+                Found::Mark(_) | Found::Void | Found::Removed(_) => {
+                    torn = match found {
+                        Found::Void => true,
+                        Found::Mark(_) => false,
+                        _ => torn,
+                    };
+                    return Ok(());
+                }
+                Found::Gap(gap) => {
+                    report.rotten(gap.to - gap.from);
+                    return Ok(());
+                }
+            };
+            report.replayed += 1;
+            if follow {
+                self.usage.apply(change);
+            } else if let Change::Rot(..) = change {
+                self.usage.damaged += 1;
+            }
+            delta.apply(id, change);
+            if delta.entries.len() >= self.delta_max {
+                let usage = follow.then(|| self.usage.clone());
+                match self.write_run(&delta, after, usage.as_ref()) {
+                    Ok(run) => self.runs.push(run),
+                    // A full disk must not keep the store from being opened and read.
+                    Err(StoreError::Full { .. }) if delta.entries.len() < self.delta_max * OVERFULL => {
+                        return Ok(())
+                    }
+                    Err(error) => return Err(error),
+                }
+                delta = Delta::new(after);
+            }
+            Ok(())
+        })?;
+        Ok(delta)
+    }
+
+    /// Where a chunk stood before it was moved. If that cannot be told now, what is in use is known less exactly.
+    fn stood_at(&self, delta: &Delta, id: &ChunkId) -> Option<Location> {
+        find_in(&*self.disk, &self.runs, delta, id).ok().flatten().and_then(Entry::location)
+    }
+}
