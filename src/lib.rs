@@ -134,6 +134,7 @@ pub mod store {
     pub mod run_cursor;
     pub mod run_writer;
     pub mod runs;
+    mod scrub;
     pub mod segment;
     pub mod service;
     pub mod sets;

@@ -105,6 +105,7 @@ pub const fn op_of(reply: &Reply) -> Op {
         | Reply::Has { op, .. }
         | Reply::Drop { op, .. }
         | Reply::Compact { op, .. }
+        | Reply::Scrub { op, .. }
         | Reply::Flush { op, .. }
         | Reply::SetPage { op, .. }
         | Reply::Append { op, .. }

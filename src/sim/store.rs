@@ -10,6 +10,7 @@ mod feeds;
 mod images;
 mod promises;
 mod runs;
+mod scrub;
 mod sets;
 mod strangers;
 mod tester;

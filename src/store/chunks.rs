@@ -4,7 +4,7 @@
 //! an error, its chunk forgotten. A chunk whose bytes do not match its id is set aside durably, so that it counts as missing
 //! and can be put again. Refuses puts that would use the reserve. Read `log.rs` and `index.rs` first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::compact::Compaction;
@@ -17,6 +17,7 @@ use super::meter::Written;
 use super::request::{Dropped, Op, OpenReport, Reply, ScanState, StoreOptions, StoreStats};
 use super::run::Entry;
 use super::runs::IndexReport;
+use super::scrub::Scrub;
 use super::segment::{bytes, Frame, Location};
 use crate::base::ids::ChunkId;
 use crate::base::limits::{
@@ -52,6 +53,10 @@ pub struct Chunks {
     pub(super) syncs_failed: u64,
     /// The segment that is being compacted.
     pub(super) compaction: Option<Compaction>,
+    /// What is being read again.
+    pub(super) scrub: Scrub,
+    /// Segments with damaged places: they are compacted next.
+    pub(super) sick: BTreeSet<u32>,
     /// Lengths of closed segments, as far as they were asked for.
     pub(super) lengths: BTreeMap<u32, u64>,
 }
@@ -101,6 +106,8 @@ impl Chunks {
             syncs: 0,
             syncs_failed: 0,
             compaction: None,
+            scrub: Scrub::from(0),
+            sick: BTreeSet::new(),
             lengths: BTreeMap::new(),
         };
         chunks.give_up_lost(&found.lost, &mut open_report);

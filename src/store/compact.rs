@@ -126,10 +126,14 @@ impl Chunks {
         Ok(Step::Goes)
     }
 
-    /// The segment to compact next: the one with the most dead bytes, if that is at least half of it.
+    /// The segment to compact next: one that is damaged, else the one with the most dead bytes, if that is at least half of it.
     fn choose(&mut self) -> Result<Option<u32>, StoreError> {
         let segments = self.log.segments();
         let Some((_, closed)) = segments.split_last() else { return Ok(None) };
+        let healed = |segment: &&u32| closed.contains(segment) && self.log.may_remove(**segment);
+        if let Some(sick) = self.sick.iter().find(healed) {
+            return Ok(Some(*sick));
+        }
         let mut best: Option<(u64, u32)> = None;
         for segment in closed.iter().copied() {
             let used = self.index.usage().row(segment).used_bytes() + SEGMENT_HEADER_BYTES;
@@ -231,7 +235,12 @@ impl Chunks {
     }
 
     /// Appends a live record anew; one that is damaged is set aside.
-    fn move_one(&mut self, id: ChunkId, location: Location, done: &mut Compacted) -> Result<(), StoreError> {
+    pub(super) fn move_one(
+        &mut self,
+        id: ChunkId,
+        location: Location,
+        done: &mut Compacted,
+    ) -> Result<(), StoreError> {
         self.keep_bounded()?;
         let frame = Frame::moved(id, location.length, location.segment);
         self.make_way(&frame);
@@ -318,6 +327,7 @@ impl Chunks {
         self.log.remove_segment(job.segment)?;
         self.index.usage_mut().remove(job.segment);
         self.lengths.remove(&job.segment);
+        self.sick.remove(&job.segment);
         done.removed_segments += 1;
         done.freed_bytes += job.end;
         Ok(Step::Ends)

@@ -58,6 +58,25 @@ pub enum CompactState {
     Asking,
 }
 
+/// What a [`Request::Scrub`](super::request::Request::Scrub) came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scrubbed {
+    /// Bytes read.
+    pub bytes: u64,
+    /// Chunks read.
+    pub chunks: u64,
+    /// Chunks that were found damaged: they are missing now, and to be fetched anew.
+    pub damaged: Vec<ChunkId>,
+    /// Damaged places that no record explains. Whole bodies there were saved.
+    pub places: u64,
+    /// Segments there are.
+    pub segments: u64,
+    /// Segments still to be read.
+    pub segments_left: u64,
+    /// Whether everything has been read; the next request begins again.
+    pub finished: bool,
+}
+
 /// Counts and sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreStats {

@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::index::{find_in, Index, OVERFULL};
 use super::log::{replay, Log};
 use super::merge::RunFault;
-use super::run::{Entry, RunError, INDEX_DIRECTORY};
+use super::run::{Entry, Run, RunError, INDEX_DIRECTORY};
 use super::runs::{open_runs, run_error, IndexReport};
 use super::segment::{Location, Position};
 use super::usage::Usage;
@@ -84,6 +84,26 @@ impl Index {
             }
         }
         self.usage = usage;
+        Ok(())
+    }
+
+    /// Reads the footers, fences and tables of all runs again. What is damaged is built anew.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn check_footers(&mut self, log: &Log, report: &mut IndexReport) -> Result<(), StoreError> {
+        let mut place = 0;
+        while let Some(run) = self.runs.get(place) {
+            let fault = match Run::open(&*self.disk, run.name()) {
+                Ok(read) if read.has_table() && read.usage(&*self.disk)?.is_none() => RunError::Damaged,
+                Ok(_) => {
+                    place += 1;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            self.repair(log, (place, fault), report)?;
+        }
         Ok(())
     }
 

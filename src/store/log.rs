@@ -111,9 +111,16 @@ impl Log {
     /// # Errors
     /// When the disk fails.
     pub fn end_of(&self, segment: u32) -> Result<u64, StoreError> {
-        let length = self.disk.len(&segment_name(segment))?;
-        Ok(stated_end(&*self.disk, &self.segments, &self.removed, segment)?
-            .map_or(length, |end| end.min(length)))
+        Ok(self.stated_end_of(segment)?.min(self.length_of(segment)?))
+    }
+
+    /// The same, though the file may be shorter than that.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn stated_end_of(&self, segment: u32) -> Result<u64, StoreError> {
+        let stated = stated_end(&*self.disk, &self.segments, &self.removed, segment)?;
+        stated.map_or_else(|| Ok(self.length_of(segment)?), Ok)
     }
 
     /// States durably that `segment` is no longer part of the log, then removes it. Everything must be synced.

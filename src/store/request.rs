@@ -3,7 +3,9 @@
 //! Owns no behaviour; `service.rs` carries requests out, and names everything here again for its users.
 
 use super::error::StoreError;
-pub use super::figures::{CompactState, Compacted, Dropped, OpenReport, ScanState, StoreOptions, StoreStats};
+pub use super::figures::{
+    CompactState, Compacted, Dropped, OpenReport, ScanState, Scrubbed, StoreOptions, StoreStats,
+};
 use crate::base::ids::{ChunkId, FeedId};
 
 /// Chosen by the caller; the reply repeats it.
@@ -57,6 +59,14 @@ pub enum Request {
         /// Those of the chunks that the last reply asked for ([`Compacted::asks`]) that a hold or a pinned manifest lists: they are kept. The
         /// bytes of the others are gone for good then.
         keep: Vec<ChunkId>,
+    },
+    /// Reads on, where the last one ended, in what is kept: the caller decides how much at a time, and so how long all of it takes. Where it is
+    /// survives a restart, nearly.
+    Scrub {
+        /// Repeated in the reply.
+        op: Op,
+        /// About how many bytes may be read now.
+        bytes: u64,
     },
     /// Sync now; replied when every earlier request is durable.
     Flush {
@@ -185,6 +195,13 @@ pub enum Reply {
         op: Op,
         /// What was done. After an error it is gone on with by the next request.
         result: Result<Compacted, StoreError>,
+    },
+    /// To [`Request::Scrub`].
+    Scrub {
+        /// Of the request.
+        op: Op,
+        /// What was found. After an error it is gone on with by the next request.
+        result: Result<Scrubbed, StoreError>,
     },
     /// To [`Request::Flush`].
     Flush {

@@ -217,6 +217,12 @@ impl Run {
         Ok(found.place)
     }
 
+    /// Whether it says what was in use.
+    #[must_use]
+    pub fn has_table(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// What was in use when the log ended where this run does; `None` if the run does not say, or not legibly.
     ///
     /// # Errors

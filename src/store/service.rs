@@ -14,7 +14,8 @@ use super::feeds::Feeds;
 use super::meter::Metered;
 pub use super::meter::Written;
 pub use super::request::{
-    CompactState, Compacted, Dropped, Op, OpenReport, Reply, Request, ScanState, StoreOptions, StoreStats,
+    CompactState, Compacted, Dropped, Op, OpenReport, Reply, Request, ScanState, Scrubbed, StoreOptions,
+    StoreStats,
 };
 use super::sets::Sets;
 use crate::base::ids::{ChunkId, FeedId, NodeId};
@@ -45,7 +46,9 @@ impl Service {
         let feeds = Feeds::open(Arc::clone(&disk))?;
         let sets = Sets::open(Arc::clone(&disk), options.reserve_bytes)?;
         let (chunks, report) = Chunks::open(disk, options)?;
-        Ok((Self { chunks, sets, feeds, meter }, report))
+        let mut service = Self { chunks, sets, feeds, meter };
+        service.load_scrub()?;
+        Ok((service, report))
     }
 
     /// Carries out one request; replies that are ready are pushed to `replies` (of this or of earlier requests).
@@ -95,6 +98,11 @@ impl Service {
             Request::Compact { op, bytes, keep } => {
                 Some(Reply::Compact { op, result: self.chunks.compact(bytes, &keep) })
             }
+            Request::Scrub { op, bytes } => {
+                let result = self.chunks.scrub(bytes);
+                self.save_scrub();
+                Some(Reply::Scrub { op, result })
+            }
             Request::Flush { op } => Some(Reply::Flush { op, result: self.chunks.flush() }),
             Request::SetAdd { set, ids } => {
                 self.sets.add(set, &ids);
@@ -117,8 +125,7 @@ impl Service {
                 Some(or_failed(op, page, |(entries, more)| Reply::Entries { op, entries, more }))
             }
             Request::Save { op, settings } => {
-                let no_feed = FeedId { node: NodeId::from_bytes([0; 32]), random: [0; 8] };
-                Some(Reply::Save { op, result: self.feeds.append(&no_feed, 0, &[], &settings) })
+                Some(Reply::Save { op, result: self.feeds.append(&NO_FEED, 0, &[], &settings) })
             }
             Request::Load { op, prefix } => {
                 let settings = self.feeds.settings(&prefix);
@@ -136,6 +143,24 @@ impl Service {
         }
     }
 
+    /// Saves where the scrub is, now and then.
+    fn save_scrub(&mut self) {
+        let Some(segment) = self.chunks.scrub_to_save() else { return };
+        let setting = (SCRUB_SETTING.to_owned(), Some(segment.to_le_bytes().to_vec()));
+        if let Err(error) = self.feeds.append(&NO_FEED, 0, &[], &[setting]) {
+            log::warn!("where the scrub is could not be saved, it may read some of the store twice: {error}");
+        }
+    }
+
+    /// Goes on where an earlier run of the program was with its scrub.
+    fn load_scrub(&mut self) -> Result<(), StoreError> {
+        let found = self.feeds.settings(SCRUB_SETTING)?;
+        if let Some(segment) = found.first().and_then(|(_, value)| value.as_slice().try_into().ok()) {
+            self.chunks.scrub_from(u32::from_le_bytes(segment));
+        }
+        Ok(())
+    }
+
     /// Which of these are here.
     fn has(&mut self, ids: &[ChunkId]) -> Result<Vec<bool>, StoreError> {
         if ids.len() > PAGE_IDS_MAX {
@@ -144,6 +169,11 @@ impl Service {
         ids.iter().map(|id| self.chunks.has(id)).collect()
     }
 }
+
+/// The feed of settings, which have none.
+const NO_FEED: FeedId = FeedId { node: NodeId::from_bytes([0; 32]), random: [0; 8] };
+/// The setting that tells the segment with which the scrub goes on: its number, four bytes, little-endian.
+const SCRUB_SETTING: &str = "store/scrub";
 
 /// The reply, or that there is none.
 fn or_failed<T>(op: Op, result: Result<T, StoreError>, reply: impl FnOnce(T) -> Reply) -> Reply {

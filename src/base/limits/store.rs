@@ -19,6 +19,10 @@ pub const GROUP_CHUNKS_MAX: usize = 4 * 1024;
 pub const DELTA_ENTRIES_MAX: usize = 16 * 1024;
 /// Stretches of removed segments that the log states: one list is at most a megabyte, and they are fewer than the segments that are there.
 pub const REMOVED_STRETCHES_MAX: usize = 64 * 1024;
+/// How often a scrub saves where it is while it reads everything once, at most: what it reads twice after a restart is a small part.
+pub const SCRUB_SAVES_MAX: usize = 64;
+/// Damaged places of one segment that a scrub tells apart; more are taken together.
+pub const SCRUB_GAPS_MAX: usize = 1_024;
 /// Runs of one size before they are merged: more means less writing and more reading.
 pub const RUNS_PER_TIER: usize = 4;
 /// Runs merged at once, each with a block in memory.
