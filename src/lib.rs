@@ -58,6 +58,7 @@ pub mod file {
     pub mod inline;
     pub mod map;
     pub mod piece;
+    pub mod retain;
     pub mod tree;
     #[cfg(test)]
     mod tree_tests;
@@ -102,6 +103,9 @@ pub mod feed {
     pub mod roster;
     #[cfg(test)]
     mod roster_tests;
+    mod standing;
+    #[cfg(test)]
+    mod standing_tests;
     pub mod view;
     #[cfg(test)]
     mod view_tests;
@@ -201,6 +205,7 @@ pub mod node {
     pub mod boot;
     mod build;
     pub mod calls;
+    pub mod collect;
     mod compare;
     pub mod config;
     pub mod config_keys;
@@ -219,16 +224,19 @@ pub mod node {
     pub mod list;
     mod lookup;
     pub mod manifest;
+    pub mod marking;
     pub mod member;
     pub mod names;
     pub mod outcome;
     mod parts;
+    mod pending;
     pub mod ports;
     mod queue;
     pub mod reach;
     mod reader;
     mod recover;
     pub mod restore;
+    pub mod retire;
     mod root;
     mod scan;
     mod scanned;
@@ -238,6 +246,7 @@ pub mod node {
     pub mod status;
     mod stream;
     mod tell;
+    pub mod upkeep;
     pub mod verify;
     mod writer;
 }
@@ -314,6 +323,12 @@ pub mod sim {
     mod backup_tests;
     pub mod check;
     pub mod cluster;
+    #[cfg(test)]
+    mod collect_model;
+    #[cfg(test)]
+    mod collect_samples;
+    #[cfg(test)]
+    mod collect_stories;
     pub mod disk;
     #[cfg(test)]
     mod duties;

@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::cli::{Arguments, Command};
+use super::cli::{Arguments, Command, OneSnapshot};
 use super::exit::{Exit, Fail};
 use super::link::Link;
 use super::options::{Bench, Completions, Folder, FolderAdd, Log, Ls, Snapshots, Store};
 use super::out::Out;
 use super::place::absolute;
-use super::report::{activity, entry, folders, snapshots, status, word};
+use super::report::{activity, entry, folders, short, snapshots, status, word};
 use super::show::text;
 use super::{bench, bench_store, demo, job, restore, serve, settings, store, vault};
 use crate::io::os::default_home;
@@ -88,6 +88,13 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         }
         Command::Backup(options) => job::backup(&link()?, out, options),
         Command::Snapshots(options) => list_snapshots(&link()?, out, options),
+        Command::Forget(options) => change(&link()?, out, options, |what| Call::Forget { what }),
+        Command::Undo(options) => change(&link()?, out, options, |what| Call::Undo { what }),
+        Command::Confirm { what } => {
+            let (value, ending) = link()?.value(&Call::Confirm { what })?;
+            out.both(&value, |value| format!("Confirmed: {}.\n", text(word(value, "confirmed"))))?;
+            Ok(ending.into())
+        }
         Command::Ls(options) => ls(&link()?, out, options),
         Command::Restore(options) => restore::restore(&link()?, out, &options),
         Command::Status => {
@@ -130,6 +137,7 @@ fn folder_add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
         directory: directory.as_os_str().as_bytes().to_vec(),
         kind: options.kind,
         copies: options.copies,
+        keep: options.keep,
         ignore: options.ignore,
         one_file_system: options.one_file_system,
     }))?;
@@ -158,6 +166,27 @@ fn list_snapshots(link: &Link, out: Out, options: Snapshots) -> Result<Exit, Fai
     } else {
         out.text(&snapshots(&lines))?;
     }
+    Ok(ending.into())
+}
+
+/// `forget` and `undo`.
+fn change(link: &Link, out: Out, options: OneSnapshot, call: fn(String) -> Call) -> Result<Exit, Fail> {
+    let what = match options.snapshot {
+        Some(snapshot) => format!("{}@{snapshot}", options.folder),
+        None => options.folder,
+    };
+    let (value, ending) = link.value(&call(what))?;
+    out.both(&value, |value| {
+        let which = format!("{} of {}", short(word(value, "snapshot")), text(word(value, "folder")));
+        if value["retired"] == true {
+            let days = value["floor_us"].as_u64().unwrap_or(0) / 86_400_000_000;
+            format!(
+                "Snapshot {which} is forgotten. `nuthatch undo` takes it back for at least {days} days.\n"
+            )
+        } else {
+            format!("Snapshot {which} is back, and stays until it is forgotten again.\n")
+        }
+    })?;
     Ok(ending.into())
 }
 

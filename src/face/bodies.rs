@@ -65,6 +65,8 @@ pub(super) struct FolderBody {
     /// As in [`FolderAdd`].
     pub(super) copies: Option<u8>,
     /// As in [`FolderAdd`].
+    pub(super) keep: Option<String>,
+    /// As in [`FolderAdd`].
     #[serde(default)]
     pub(super) ignore: Vec<String>,
     /// As in [`FolderAdd`].
@@ -92,6 +94,14 @@ pub(super) struct BackupBody {
     /// As in [`Call::Backup`].
     #[serde(default)]
     pub(super) wait: bool,
+}
+
+/// The body of `forget`, `undo` and `confirm`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhatBody {
+    /// As in [`Call::Forget`].
+    pub(super) what: String,
 }
 
 /// The body of `verify`.
@@ -132,6 +142,7 @@ pub(super) fn folder_add(body: FolderBody) -> Result<Call, ApiError> {
         directory,
         kind: body.kind.unwrap_or_else(|| "backup".to_owned()),
         copies: body.copies,
+        keep: body.keep,
         ignore: body.ignore,
         one_file_system: body.one_file_system,
     }))
@@ -146,6 +157,7 @@ pub(super) fn folder_body(folder: &FolderAdd) -> FolderBody {
         directory: text,
         kind: Some(folder.kind.clone()),
         copies: folder.copies,
+        keep: folder.keep.clone(),
         ignore: folder.ignore.clone(),
         one_file_system: folder.one_file_system,
     }

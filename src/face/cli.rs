@@ -9,7 +9,7 @@ use super::options::{
     Backup, Bench, Completions, Config, Demo, Folder, Init, Invite, Join, Log, Ls, Recover, Remove, Restore,
     Run, Snapshots, Store, Verify,
 };
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// An encrypted, self-healing home for your files, on the machines you already own.
 #[derive(Debug, Parser)]
@@ -95,6 +95,28 @@ pub enum Command {
     /// The snapshots of a folder, newest last.
     #[command(after_long_help = "Examples:\n  nuthatch snapshots\n  nuthatch snapshots photos --json")]
     Snapshots(Snapshots),
+    /// Retire a snapshot; its space comes back after a while, until then `undo` takes it back.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch forget photos 3fa4b2\n  nuthatch forget photos@2024-08-01T0930\n\n\
+        Devices give the chunks of a forgotten snapshot up when they have run for 37 days since they heard of it. This is to\n\
+        be run on the device that wrote the snapshot. Files that other snapshots have too stay."
+    )]
+    Forget(OneSnapshot),
+    /// Take a forgotten snapshot back, as long as its chunks are here.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch undo photos            the newest that was forgotten\n  \
+        nuthatch undo photos 3fa4b2\n\n\
+        What was taken back is not retired by the folder's policy again."
+    )]
+    Undo(OneSnapshot),
+    /// Answer what `status` asks: that so many snapshots were meant to be retired.
+    #[command(after_long_help = "Examples:\n  nuthatch confirm photos     the policy of this folder\n  \
+        nuthatch confirm collect    what other devices have retired")]
+    Confirm {
+        /// As `status` names it.
+        #[arg(value_name = "WHAT")]
+        what: String,
+    },
     /// List what a snapshot holds.
     #[command(
         after_long_help = "Examples:\n  nuthatch ls photos\n  nuthatch ls photos@latest:2024/summer\n  \
@@ -147,6 +169,17 @@ pub enum Command {
         nuthatch completions zsh > ~/.zfunc/_nuthatch"
     )]
     Completions(Completions),
+}
+
+/// Options of `forget` and `undo`.
+#[derive(Debug, Args)]
+pub struct OneSnapshot {
+    /// The folder, or `NAME@SNAPSHOT`.
+    #[arg(value_name = "FOLDER")]
+    pub folder: String,
+    /// At least six digits of its id, or a time as `ls` takes it.
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshot: Option<String>,
 }
 
 /// What the long help of the whole program ends with.

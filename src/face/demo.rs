@@ -147,6 +147,7 @@ impl Play {
             directory: source.as_os_str().as_bytes().to_vec(),
             kind: "backup".to_owned(),
             copies: Some(3),
+            keep: None,
             ignore: Vec::new(),
             one_file_system: false,
         });

@@ -147,7 +147,8 @@ pub struct Remove {
 pub enum Folder {
     /// Back up a directory of this node from now on.
     #[command(after_long_help = "Examples:\n  nuthatch folder add photos ~/Pictures\n  \
-        nuthatch folder add src ~/src --ignore target/ --ignore '*.o' --copies 2\n\n\
+        nuthatch folder add src ~/src --ignore target/ --ignore '*.o' --copies 2\n  \
+        nuthatch folder add mail ~/Mail --keep last=10,daily=30,monthly=24\n\n\
         Patterns are written as in .gitignore; so are files named .nuthatchignore inside DIR. Directories with a\n\
         CACHEDIR.TAG are left out.")]
     Add(FolderAdd),
@@ -178,6 +179,10 @@ pub struct FolderAdd {
     /// On how many devices it shall be, this one included (else `backup.copies` of the configuration).
     #[arg(long, value_name = "N")]
     pub copies: Option<u8>,
+    /// Which snapshots are kept: the last ones, and the newest of each hour, day, week, month and year; or `all` (else
+    /// `backup.keep` of the configuration).
+    #[arg(long, value_name = "POLICY")]
+    pub keep: Option<String>,
     /// What to leave out, as in .gitignore; may be given many times.
     #[arg(long, value_name = "GLOB")]
     pub ignore: Vec<String>,

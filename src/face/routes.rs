@@ -6,6 +6,7 @@
 
 use super::bodies::{
     folder_add, folder_body, BackupBody, ConfigBody, InitBody, InviteBody, JoinBody, RecoverBody, VerifyBody,
+    WhatBody,
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
@@ -57,6 +58,9 @@ const fn media_of(call: &Call) -> Media {
         | Call::FolderAdd(_)
         | Call::FolderList
         | Call::FolderRemove { .. }
+        | Call::Forget { .. }
+        | Call::Undo { .. }
+        | Call::Confirm { .. }
         | Call::Status
         | Call::ConfigGet { .. }
         | Call::ConfigSet { .. } => Media::Json,
@@ -113,6 +117,9 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
         }),
         ("POST", "folders") => parsed(body).and_then(folder_add),
         ("POST", "backup") => parsed(body).map(|BackupBody { name, wait }| Call::Backup { name, wait }),
+        ("POST", "forget") => parsed(body).map(|WhatBody { what }| Call::Forget { what }),
+        ("POST", "undo") => parsed(body).map(|WhatBody { what }| Call::Undo { what }),
+        ("POST", "confirm") => parsed(body).map(|WhatBody { what }| Call::Confirm { what }),
         ("POST", "verify") => parsed(body).map(|VerifyBody { all }| Call::Verify { all }),
         ("PUT", "config") => parsed(body).map(|ConfigBody { key, value }| Call::ConfigSet { key, value }),
         _ => return None,
@@ -155,6 +162,9 @@ pub fn request_of(call: &Call) -> Request {
         Call::FolderRemove { name } => plain("DELETE", format!("folders/{}", escape(name))),
         Call::Backup { name, wait } => post("backup", &BackupBody { name: name.clone(), wait: *wait }),
         Call::Snapshots { name } => get("snapshots", &[("folder", name.as_deref())]),
+        Call::Forget { what } => post("forget", &WhatBody { what: what.clone() }),
+        Call::Undo { what } => post("undo", &WhatBody { what: what.clone() }),
+        Call::Confirm { what } => post("confirm", &WhatBody { what: what.clone() }),
         Call::List { what, recursive } => {
             get("files", &[("what", Some(what)), ("recursive", Some(flag(*recursive)))])
         }
@@ -280,7 +290,7 @@ fn unescape(text: &str) -> Result<String, ApiError> {
 
 /// The error for a method that the name does not have, or for a name that does not exist.
 fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 17] = [
         "init",
         "join",
         "recover",
@@ -289,6 +299,9 @@ fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
         "folders",
         "backup",
         "snapshots",
+        "forget",
+        "undo",
+        "confirm",
         "files",
         "restore",
         "status",
@@ -343,6 +356,7 @@ mod tests {
                 directory: directory.to_vec(),
                 kind: "backup".into(),
                 copies: Some(2),
+                keep: some("last=3,daily=7"),
                 ignore: vec!["*.tmp".into(), "/a b/".into()],
                 one_file_system: true,
             })
@@ -370,6 +384,9 @@ mod tests {
             Call::Backup { name: some("photos"), wait: false },
             Call::Snapshots { name: None },
             Call::Snapshots { name: some("photos") },
+            Call::Forget { what: "photos@3fa4b2".into() },
+            Call::Undo { what: "photos".into() },
+            Call::Confirm { what: "collect".into() },
             Call::List { what: "photos@latest:a b/\u{fc}&c=1".into(), recursive: true },
             Call::Restore { what: "photos".into(), dry_run: false },
             Call::Status,

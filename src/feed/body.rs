@@ -5,19 +5,17 @@
 //! kind number. Every text and list is bounded while it is decoded, before anything is allocated for it.
 
 use super::error::FeedError;
+pub use super::groups::GroupSet;
 use crate::base::ids::{ChunkId, EntryHash, FeedId, FolderId, NodeId, SnapshotId};
 use crate::base::limits::{
-    ADDRESSES_MAX, ALERT_ABOUT_BYTES_MAX, DIRECTORY_BYTES_MAX, GLOB_BYTES_MAX, IGNORE_GLOBS_MAX,
-    NAME_BYTES_MAX, REMOVE_HEADS_MAX, SEALED_TEXT_BYTES_MAX,
+    ADDRESSES_MAX, ALERT_ABOUT_BYTES_MAX, CHECKPOINT_STANDING_MAX, DIRECTORY_BYTES_MAX, GLOB_BYTES_MAX,
+    IGNORE_GLOBS_MAX, NAME_BYTES_MAX, REMOVE_HEADS_MAX, SEALED_TEXT_BYTES_MAX,
 };
 use crate::base::units::{Copies, WallTime};
-use core::fmt;
-use core::marker::PhantomData;
+use core::{fmt, marker::PhantomData};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::net::SocketAddr;
-
-pub use super::groups::GroupSet;
 
 /// What a member may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,6 +122,8 @@ pub struct FolderText {
     pub ignore: Vec<String>,
     /// Whether other file systems mounted below it are left out.
     pub one_file_system: bool,
+    /// How many snapshots its writer keeps: last, hourly, daily, weekly, monthly, yearly (`file/retain.rs`).
+    pub keep: [u16; 6],
 }
 
 /// A folder at one moment.
@@ -177,6 +177,30 @@ pub struct Counts {
     pub stale: u64,
 }
 
+/// What of a feed still stands: of the snapshots from `from` to the end of `until`, those that it does not list are
+/// retired. Of several that speak of one snapshot the highest `version` decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Which feed, and how far: it means something only to who has exactly this entry there.
+    pub until: Head,
+    /// It says nothing of entries before this place.
+    pub from: u64,
+    /// One more than the highest that its author knew for this feed.
+    pub version: u64,
+    /// Snapshots that stand.
+    #[serde(deserialize_with = "items::<_, _, CHECKPOINT_STANDING_MAX>")]
+    pub standing: Vec<Standing>,
+}
+
+/// A snapshot that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Its place in the feed.
+    pub sequence: u64,
+    /// A person wants it to stay: no retention policy retires it.
+    pub held: bool,
+}
+
 /// "I hold, synced, all chunks of this snapshot in these groups."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -220,7 +244,7 @@ pub struct Begin {
     pub predecessor: Option<Head>,
 }
 
-/// The version byte that a text begins with before it is sealed.
+/// Begins a text before it is sealed.
 const TEXT_VERSION: u8 = 1;
 
 /// Gives a text its plain form: the version byte, then postcard.

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use super::body::{
-    Admit, Alert, Begin, Counts, Describe, FolderEntry, FolderKind, FolderText, GroupSet, Head, Note,
-    Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText,
+    Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, FolderText, GroupSet, Head,
+    Note, Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText, Standing,
 };
 pub use super::error::FeedError;
 
@@ -54,6 +54,8 @@ pub enum Body {
     Folder(FolderEntry),
     /// A folder at one moment.
     Snapshot(SnapshotEntry),
+    /// What of a feed still stands.
+    Checkpoint(Checkpoint),
     /// What the author holds.
     Receipt(Receipt),
     /// What the author's receipts no longer cover.
@@ -75,7 +77,7 @@ pub enum Body {
 
 /// Numbers of the kinds on the wire. They are never reused; a new kind takes the next one.
 ///
-/// Reserved, without a meaning in this version: Key 3, Checkpoint 7, Erase 12, Confirm 13, User 14.
+/// Reserved, without a meaning in this version: Key 3, Erase 12, Confirm 13, User 14.
 pub mod kind {
     /// [`super::Body::Admit`]
     pub const ADMIT: u8 = 1;
@@ -89,7 +91,7 @@ pub mod kind {
     pub const FOLDER: u8 = 5;
     /// [`super::Body::Snapshot`]
     pub const SNAPSHOT: u8 = 6;
-    /// What of the feed still stands: reserved.
+    /// [`super::Body::Checkpoint`]
     pub const CHECKPOINT: u8 = 7;
     /// [`super::Body::Receipt`]
     pub const RECEIPT: u8 = 8;
@@ -248,6 +250,7 @@ fn encode_body(body: &Body) -> postcard::Result<(u8, Vec<u8>)> {
         Body::Describe(describe) => (kind::DESCRIBE, postcard::to_stdvec(describe)?),
         Body::Folder(folder) => (kind::FOLDER, postcard::to_stdvec(folder)?),
         Body::Snapshot(snapshot) => (kind::SNAPSHOT, postcard::to_stdvec(snapshot)?),
+        Body::Checkpoint(checkpoint) => (kind::CHECKPOINT, postcard::to_stdvec(checkpoint)?),
         Body::Receipt(receipt) => (kind::RECEIPT, postcard::to_stdvec(receipt)?),
         Body::Release(release) => (kind::RELEASE, postcard::to_stdvec(release)?),
         Body::Note(note) => (kind::NOTE, postcard::to_stdvec(note)?),
@@ -265,6 +268,7 @@ fn decode_body(number: u8, bytes: &[u8]) -> Result<Body, FeedError> {
         kind::DESCRIBE => Body::Describe(exactly(bytes, "a Describe")?),
         kind::FOLDER => Body::Folder(exactly(bytes, "a Folder")?),
         kind::SNAPSHOT => Body::Snapshot(exactly(bytes, "a Snapshot")?),
+        kind::CHECKPOINT => Body::Checkpoint(exactly(bytes, "a Checkpoint")?),
         kind::RECEIPT => Body::Receipt(exactly(bytes, "a Receipt")?),
         kind::RELEASE => Body::Release(exactly(bytes, "a Release")?),
         kind::NOTE => Body::Note(exactly(bytes, "a Note")?),

@@ -1,8 +1,8 @@
 //! Golden bytes of every kind of entry, and that nothing else is read.
 
 use super::body::{
-    Admit, Alert, Begin, Counts, Describe, FolderEntry, FolderKind, FolderText, GroupSet, Head, Note,
-    Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText,
+    Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, FolderText, GroupSet, Head,
+    Note, Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText, Standing,
 };
 use super::entry::{author_of, decode, hash, kind, sign, verify, Body, Entry, FeedError, NO_ENTRY};
 use super::writer::Writer;
@@ -47,6 +47,11 @@ fn snapshot() -> SnapshotEntry {
         counts,
         sealed: vec![0xcc],
     }
+}
+
+fn checkpoint() -> Checkpoint {
+    let standing = vec![Standing { sequence: 3, held: false }, Standing { sequence: 300, held: true }];
+    Checkpoint { until: head(), from: 2, version: 300, standing }
 }
 
 /// Every kind of body with its number and its bytes.
@@ -136,6 +141,7 @@ fn data_goldens() -> Vec<(u8, Body, String)> {
             ]
             .concat(),
         ),
+        (7, Body::Checkpoint(checkpoint()), golden_head() + "02" + "ac02" + "02" + "0300" + "ac0201"), // until, from, version, two
         (
             8,
             Body::Receipt(Receipt { snapshot: SnapshotId::from_bytes([8; 32]), groups: GroupSet::all() }),
@@ -280,10 +286,11 @@ fn texts_survive_and_have_a_version() {
         directory: b"/a\xff".to_vec(),
         ignore: vec!["*.o".into()],
         one_file_system: true,
+        keep: [10, 24, 30, 12, 24, 500],
     };
     let bytes = text.encode().unwrap();
-    // 01 version; 01 70 name "p"; 03 2f 61 ff directory; 01 03 2a 2e 6f one pattern, "*.o"; 01 one file system
-    assert_eq!(hex(&bytes), "01".to_owned() + "0170" + "032f61ff" + "01032a2e6f" + "01");
+    // 01 version; 01 70 name "p"; 03 2f 61 ff directory; 01 03 2a 2e 6f one pattern, "*.o"; 01 one file system; retention
+    assert_eq!(hex(&bytes), "01".to_owned() + "0170" + "032f61ff" + "01032a2e6f" + "01" + "0a181e0c18f403");
     assert_eq!(FolderText::decode(&bytes), Ok(text));
     let text = SnapshotText { tree: ChunkId::from_bytes([6; 32]), skipped: 1, torn: 200 };
     let bytes = text.encode().unwrap();

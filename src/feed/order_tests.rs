@@ -1,6 +1,6 @@
 //! The view does not depend on the order in which feeds arrive: random households, read in many orders.
 
-use super::entry::{decode, Body, GroupSet, Release, Role};
+use super::entry::{decode, Body, Checkpoint, GroupSet, Release, Role, Standing};
 use super::view::View;
 use super::view_tests::{describe, folder, groups, holders, receipt, snapshot};
 use super::writer::Writer;
@@ -54,7 +54,7 @@ impl Household {
         let known: Vec<SnapshotId> = self.writers[who].1.snapshots().map(|fact| fact.id).collect();
         let chosen = (!known.is_empty()).then(|| known[self.pick(known.len())]);
         let number = u8::try_from(self.pick(4)).unwrap();
-        let action = self.pick(if who == 0 { 4 } else { 12 });
+        let action = self.pick(if who == 0 { 4 } else { 16 });
         let other = self.writers[whom].0.clone();
         let (writer, view) = &mut self.writers[who];
         let bytes = match (action, chosen) {
@@ -70,6 +70,16 @@ impl Household {
             (6 | 7, Some(id)) => writer.write(receipt(id, groups(&[u16::from(number)]))),
             (8, Some(id)) => writer.write(receipt(id, GroupSet::all())),
             (9, snapshot) => writer.write(Body::Release(Release { snapshot, groups: groups(&[1, 2]) })),
+            (10..=13, Some(_)) => {
+                let feed = [writer.feed, other.feed][usize::from(number / 2)];
+                let Some(until) = view.head(&feed) else { return };
+                let listed =
+                    view.snapshots_at(&feed, 0, until.length).skip(usize::from(number % 2)).step_by(2);
+                let standing =
+                    listed.map(|fact| Standing { sequence: fact.sequence, held: number == 1 }).collect();
+                let (from, version) = (u64::from(number), view.checkpoint_version(&feed) + 1);
+                writer.write(Body::Checkpoint(Checkpoint { until, from, version, standing }))
+            }
             _ => writer.write(snapshot(number, i64::from(number))),
         };
         self.publish(who, bytes);
@@ -105,10 +115,15 @@ fn told(view: &View) -> String {
     let members: Vec<_> = view.roster().members().collect();
     let former: Vec<_> = view.roster().former().collect();
     let snapshots: Vec<_> = view.snapshots().map(|fact| (fact.id, holders(view, &fact.id))).collect();
+    let retired: Vec<_> = view.retired().map(|fact| fact.id).collect();
+    let held: Vec<_> = view.snapshots().map(|fact| view.is_held(&fact.id)).collect();
     let folders: Vec<_> = view.folders().collect();
     let described: Vec<_> = nodes.iter().map(|node| view.describe(node)).collect();
     let chains: Vec<_> = nodes.iter().map(|node| view.admit_chain(node)).collect();
-    format!("{members:?} {former:?} {:?} {snapshots:?} {folders:?} {described:?} {chains:?}", view.heads())
+    format!(
+        "{members:?} {former:?} {:?} {snapshots:?} {retired:?} {held:?} {folders:?} {described:?} {chains:?}",
+        view.heads()
+    )
 }
 
 proptest! {
@@ -141,8 +156,8 @@ proptest! {
 
 #[test]
 fn the_random_household_is_not_dull() {
-    let mut seen = [0_usize; 5];
-    for seed in 0..20 {
+    let mut seen = [0_usize; 6];
+    for seed in 0..60 {
         let house = Household::new(seed);
         let mut view = View::new(Writer::new(1).public());
         read(&mut view, &house.entries);
@@ -153,6 +168,7 @@ fn the_random_household_is_not_dull() {
             view.snapshots().count(),
             view.folders().count(),
             held,
+            view.retired().count(),
         ]) {
             *sum += count;
         }

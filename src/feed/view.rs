@@ -11,6 +11,7 @@ use super::entry::{
     Begin, Body, Describe, Entry, FeedError, FolderEntry, GroupSet, Head, Release, Role, SnapshotEntry,
 };
 use super::roster::{Member, Roster};
+use super::standing::Standings;
 use crate::base::ids::{EntryHash, FeedId, FolderId, NodeId, SnapshotId};
 use crate::base::limits::FEEDS_MAX;
 use crate::base::units::WallTime;
@@ -26,7 +27,9 @@ pub struct View {
     /// Every feed that entries came of.
     feeds: BTreeMap<FeedId, Feed>,
     /// Every snapshot, whether it counts or not.
-    snapshots: BTreeMap<SnapshotId, SnapshotFact>,
+    pub(super) snapshots: BTreeMap<SnapshotId, SnapshotFact>,
+    /// Which of them are retired.
+    pub(super) standings: Standings,
     /// The same in the order in which people want to see them.
     order: BTreeSet<(FolderId, WallTime, SnapshotId)>,
     /// What each feed's receipts cover, releases taken off; none of them empty.
@@ -58,6 +61,7 @@ impl View {
             roster: Roster::new(root_public),
             feeds: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            standings: Standings::default(),
             order: BTreeSet::new(),
             receipts: BTreeMap::new(),
             folders: BTreeMap::new(),
@@ -192,19 +196,24 @@ impl View {
         latest.into_values()
     }
 
-    /// Every snapshot that counts, by folder, then by when it was taken, then by id.
+    /// Every snapshot that counts and stands, by folder, then by when it was taken, then by id.
     pub fn snapshots(&self) -> impl Iterator<Item = &SnapshotFact> {
-        self.order.iter().filter_map(|(_, _, id)| self.snapshot(id))
+        self.order.iter().filter(|(_, _, id)| self.stands(id)).filter_map(|(_, _, id)| self.snapshot(id))
     }
 
-    /// The snapshots of one folder, by when they were taken, then by id.
+    /// Those of one folder, by when they were taken, then by id.
     pub fn snapshots_of(&self, folder: &FolderId) -> impl Iterator<Item = &SnapshotFact> {
+        self.in_order(folder).filter(|id| self.stands(id)).filter_map(|id| self.snapshot(id))
+    }
+
+    /// Every snapshot of a folder, whether it counts or not.
+    pub(super) fn in_order(&self, folder: &FolderId) -> impl Iterator<Item = &SnapshotId> {
         let from = (*folder, WallTime::from_micros(i64::MIN), SnapshotId::from_bytes([0; 32]));
         let to = (*folder, WallTime::from_micros(i64::MAX), SnapshotId::from_bytes([u8::MAX; 32]));
-        self.order.range(from..=to).filter_map(|(_, _, id)| self.snapshot(id))
+        self.order.range(from..=to).map(|(_, _, id)| id)
     }
 
-    /// The snapshot with this id, if it counts: written by a full node within its time as a member, or receipted.
+    /// The snapshot with this id, retired or not, if it counts: written by a full node within its time as a member, or receipted.
     #[must_use]
     pub fn snapshot(&self, id: &SnapshotId) -> Option<&SnapshotFact> {
         let fact = self.snapshots.get(id)?;
@@ -257,6 +266,7 @@ impl View {
             }
             Body::Folder(folder) => self.take_folder(entry, folder),
             Body::Snapshot(snapshot) => self.take_snapshot(entry, snapshot, snapshot_id(&hash)),
+            Body::Checkpoint(checkpoint) => self.take_checkpoint(entry, checkpoint),
             Body::Receipt(receipt) if !receipt.groups.is_empty() => {
                 let held = self.receipts.entry(receipt.snapshot).or_default().entry(entry.feed).or_default();
                 held.union(&receipt.groups);
@@ -271,6 +281,7 @@ impl View {
         if is_fact || self.roster.is_awaited(&entry.feed, entry.sequence) {
             self.settle();
         }
+        self.entry_stands(&entry.feed, entry.sequence);
         Ok(())
     }
 
@@ -278,6 +289,7 @@ impl View {
     fn settle(&mut self) {
         let feeds = &self.feeds;
         self.roster.settle(&|feed, sequence| feeds.get(feed)?.chain.hash_at(sequence));
+        self.decide_again();
     }
 
     /// Keeps a Folder entry.
@@ -304,6 +316,7 @@ impl View {
             entry: snapshot.clone(),
         };
         self.snapshots.insert(id, fact);
+        self.place_snapshot(entry, id);
     }
 
     /// Takes a Release off the receipts of its feed so far.
@@ -349,6 +362,7 @@ impl View {
             Body::Admit(_) | Body::Remove(_) => is_within && (is_root || role == Some(Role::Full)),
             Body::Folder(_) | Body::Note(_) => is_within && role == Some(Role::Full),
             Body::Snapshot(_) => self.snapshot(&snapshot_id(hash)).is_some(),
+            Body::Checkpoint(said) => self.checkpoint_counts(&entry.feed, entry.sequence, said),
             Body::Receipt(_) | Body::Release(_) => {
                 self.roster.member(author).is_some() && self.newest.get(author) == Some(&entry.feed)
             }

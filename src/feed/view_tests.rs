@@ -203,7 +203,7 @@ fn store_nodes_write_of_themselves_only() {
         snapshot(1, 9),
         folder(1, 3),
         Body::Note(Note { sealed: vec![] }),
-        Body::Reserved { kind: kind::CHECKPOINT, bytes: vec![] },
+        Body::Reserved { kind: kind::USER, bytes: vec![] },
     ];
     for body in void {
         assert!(!apply(&mut view, &one.write(body)).counts);

@@ -69,7 +69,8 @@ pub enum AfterSave {
 
 impl Core {
     /// Saves settings, then does what follows.
-    pub(super) fn save(&mut self, settings: Vec<(String, Option<Vec<u8>>)>, then: AfterSave) {
+    pub(super) fn save(&mut self, mut settings: Vec<(String, Option<Vec<u8>>)>, then: AfterSave) {
+        self.upkeep.collect.ride_along(self.now.time, &mut settings);
         self.ask_store(Pending::Save(then), |op| Request::Save { op, settings });
     }
 
@@ -100,7 +101,10 @@ impl Core {
                 self.json(call, value);
                 self.end_call(call, Ok(Ending::Complete));
             }
-            AfterAppend::Published { folder, announce } => self.published(folder, announce),
+            AfterAppend::Published { folder, announce } => {
+                self.published(folder, announce);
+                self.retain(folder);
+            }
         }
     }
 

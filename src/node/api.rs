@@ -80,6 +80,21 @@ pub enum Call {
         /// Of this folder only.
         name: Option<String>,
     },
+    /// Retire a snapshot; its chunks stay for a while. One JSON object.
+    Forget {
+        /// `NAME@SNAPSHOT`.
+        what: String,
+    },
+    /// Take a retired snapshot back. One JSON object.
+    Undo {
+        /// `NAME[@SNAPSHOT]`; without a snapshot the newest that is retired.
+        what: String,
+    },
+    /// Answer what `status` asks. One JSON object.
+    Confirm {
+        /// What is meant, as `status` names it.
+        what: String,
+    },
     /// Entries of a snapshot. JSON Lines.
     List {
         /// `NAME[@SNAPSHOT][:PATH]`.
@@ -131,6 +146,8 @@ pub struct FolderAdd {
     pub kind: String,
     /// How many devices; the vault's default when None.
     pub copies: Option<u8>,
+    /// Which snapshots are kept, as in file/retain.rs; the configuration's policy when None.
+    pub keep: Option<String>,
     /// Patterns in gitignore syntax.
     pub ignore: Vec<String>,
     /// Do not go into other file systems mounted below.

@@ -137,6 +137,7 @@ impl Core {
             self.reach.load(&settings);
             self.become_member();
         }
+        self.upkeep_begins(&settings);
         self.announce();
         self.serve_waiting_calls();
     }

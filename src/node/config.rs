@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use super::api::ApiError;
 use super::bandwidth::Schedule;
 use super::config_keys::{key_named, nearest_key, Key, KEYS};
-use crate::base::limits::{CONFIG_BYTES_MAX, SESSION_KEEPALIVE};
+use crate::base::limits::{CONFIG_BYTES_MAX, RETIRED_MIN, SESSION_KEEPALIVE};
 use crate::base::units::{Copies, Span};
+use crate::file::retain::Policy;
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, DocumentMut, ImDocument, Item, Value};
 
@@ -44,6 +45,10 @@ pub struct Config {
     pub copies: Copies,
     /// `backup.rescan`: how long after a scan the next one begins.
     pub rescan: Span,
+    /// `backup.keep`, for folders that do not say how many snapshots they keep.
+    pub keep: Policy,
+    /// `store.retired`: how long a retired snapshot keeps its chunks, in own running time.
+    pub retired: Span,
     /// `log.level`.
     pub log_level: log::LevelFilter,
 }
@@ -119,6 +124,8 @@ impl Default for Config {
             mdns_interfaces: Vec::new(),
             copies: Copies::new(3),
             rescan: Span::from_secs(3_600),
+            keep: Policy::default(),
+            retired: RETIRED_MIN,
             log_level: log::LevelFilter::Info,
         }
     }
@@ -316,7 +323,7 @@ mod tests {
     fn every_key_is_read() {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
-                    [backup]\ncopies = 2\nrescan = \"15m\"\n[log]\nlevel = \"debug\"\n";
+                    [backup]\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[store]\nretired = \"90d\"\n[log]\nlevel = \"debug\"\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));
         assert_eq!(config.site, "parents");

@@ -9,8 +9,10 @@ use super::bandwidth::Schedule;
 use super::config::Config;
 use crate::base::limits::{
     COPIES_MAX, KEEPALIVE_MAX, KEEPALIVE_MIN, NAME_BYTES_MAX, PEER_ADDRESSES_MAX, RESCAN_MAX, RESCAN_MIN,
+    RETIRED_MAX, RETIRED_MIN,
 };
 use crate::base::units::{Copies, Span};
+use crate::file::retain::Policy;
 use serde_json::Value as Json;
 use toml_edit::Value;
 
@@ -214,15 +216,24 @@ pub const KEYS: &[Key] = &[
         meaning: "How long after a backup of a folder the next one begins by itself.",
         default: "\"1h\"",
         range: "a time from \"1m\" to \"30d\": a number with s, m, h or d",
-        read: |config, value| {
-            let span = value.as_str().and_then(span_of).ok_or(Refused)?;
-            if span < RESCAN_MIN || span > RESCAN_MAX {
-                return Err(Refused);
-            }
-            config.rescan = span;
-            Ok(())
-        },
+        read: |config, value| span_within(value, RESCAN_MIN, RESCAN_MAX).map(|span| config.rescan = span),
         show: |config| Json::from(span_text(config.rescan)),
+    },
+    Key {
+        name: "backup.keep",
+        meaning: "Which snapshots of a new folder are kept: the last ones, and the newest of each hour, day, week, month and year.",
+        default: "\"last=10,hourly=24,daily=30,weekly=12,monthly=24,yearly=5\"",
+        range: "\"all\", or rules such as \"last=10,daily=30,monthly=24\"",
+        read: |config, value| value.as_str().and_then(|text| Policy::parse(text).ok()).map(|keep| config.keep = keep).ok_or(Refused),
+        show: |config| Json::from(config.keep.to_string()),
+    },
+    Key {
+        name: "store.retired",
+        meaning: "How long a retired snapshot can be taken back before this node gives its chunks up, counted in the time that the node itself has run.",
+        default: "\"37d\"",
+        range: "a time from \"37d\" to \"3650d\"",
+        read: |config, value| span_within(value, RETIRED_MIN, RETIRED_MAX).map(|span| config.retired = span),
+        show: |config| Json::from(span_text(config.retired)),
     },
     Key {
         name: "log.level",
@@ -325,6 +336,12 @@ pub fn span_of(text: &str) -> Option<Span> {
         _ => return None,
     };
     scaled(number, seconds * 1_000_000).map(Span::from_micros)
+}
+
+/// A span within these bounds.
+fn span_within(value: &Value, min: Span, max: Span) -> Result<Span, Refused> {
+    let span = value.as_str().and_then(span_of).ok_or(Refused)?;
+    (min..=max).contains(&span).then_some(span).ok_or(Refused)
 }
 
 /// A span as [`span_of`] reads it.

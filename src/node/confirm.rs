@@ -72,7 +72,7 @@ impl Core {
                 Err(ApiError::new("not_member", "this node belongs to no vault yet", hint))
             };
         };
-        let any_member = anybody || matches!(call, Call::Nodes | Call::Verify { .. });
+        let any_member = anybody || matches!(call, Call::Nodes | Call::Verify { .. } | Call::Confirm { .. });
         if !any_member && member.sealer.is_none() {
             let hint = "run this on a full node";
             return Err(ApiError::new(
@@ -90,6 +90,8 @@ impl Core {
             Call::FolderAdd(add) => self.check_folder(add).is_ok(),
             Call::FolderRemove { name } => self.own_folders().iter().any(|(_, text)| text.name == *name),
             Call::Remove { node, alone } => !alone && self.find_node(node, true).is_ok(),
+            Call::Forget { what } => self.would_retire(what, false),
+            Call::Undo { what } => self.would_retire(what, true),
             Call::Invite { .. } => true,
             _ => false,
         };

@@ -32,13 +32,16 @@ use super::gossip::Gossip;
 use super::holding::Holding;
 use super::keep::{Keep, KeepOutput};
 use super::list::{List, ListOutput};
+use super::marking::Pass;
 use super::member::Membership;
+pub(super) use super::pending::Pending;
 use super::ports::{CallId, FileReply, Input, Listening, Output};
 use super::reach::Reach;
 use super::restore::{Restore, RestoreOutput};
 use super::source::{Source, SourceOutput, SOURCE_DUTY};
+use super::upkeep::Upkeep;
 use super::verify::{Verify, VerifyOutput};
-use crate::base::ids::{FeedId, FolderId, NodeId};
+use crate::base::ids::{FolderId, NodeId};
 use crate::base::units::{Moment, Time};
 use crate::peer::event::{Event, Transmit};
 use crate::peer::table::Endpoint;
@@ -104,6 +107,8 @@ pub struct Core {
     pub(super) entering: Entering,
     /// Calls that wait until this node may write.
     pub(super) confirming: Confirming,
+    /// What the node does for its own store.
+    pub(super) upkeep: Upkeep,
     /// What happened lately.
     pub(super) activity: Activity,
     /// Ends the name under which mDNS announces this run.
@@ -124,30 +129,8 @@ pub(super) enum Duty {
     Verify(Box<Verify>, CallId),
     /// A share is kept.
     Keep(Box<Keep>),
-}
-
-/// What one of the core's own operations is about.
-#[derive(Debug)]
-pub(super) enum Pending {
-    /// Settings at the start.
-    LoadSettings,
-    /// Feed entries at the start.
-    LoadEntries,
-    /// Entries became durable: show them to others, then go on with this.
-    Append(super::gossip::Appended),
-    /// Entries for a peer that wants them.
-    ReadEntries {
-        /// Who.
-        peer: NodeId,
-        /// Of which feed.
-        feed: FeedId,
-        /// From where on.
-        from: u64,
-    },
-    /// Settings were saved; then go on with this.
-    Save(super::after::AfterSave),
-    /// Numbers of the store for a status call.
-    Stats(CallId),
+    /// What no manifest lists is given up.
+    Collect(Box<Pass>),
 }
 
 impl Core {
@@ -180,6 +163,7 @@ impl Core {
             folders: Folders::default(),
             entering: Entering::default(),
             confirming: Confirming::default(),
+            upkeep: Upkeep::default(),
             activity: Activity::default(),
             instance_suffix: None,
             announced_day: 0,
@@ -238,6 +222,7 @@ impl Core {
             self.entering.deadline(),
             self.throttle.deadline(),
             self.confirming.deadline(),
+            self.upkeep.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -252,7 +237,7 @@ impl Core {
             Duty::Restore(restore, _) => restore.busy(),
             Duty::List(list, _) => list.busy(),
             Duty::Verify(verify, _) => verify.busy(),
-            Duty::Keep(_) => false,
+            Duty::Keep(_) | Duty::Collect(_) => false,
         })
     }
 
@@ -293,6 +278,7 @@ impl Core {
         self.reach_timeout();
         self.holding_timeout();
         self.folders_timeout();
+        self.upkeep_timeout();
     }
 
     /// Asks the storage thread for something of the core's own.
@@ -323,7 +309,11 @@ impl Core {
     pub(super) fn begin_duty(&mut self, make: impl FnOnce(u64) -> Duty) -> u64 {
         let number = self.next_duty;
         self.next_duty += 1;
-        self.duties.insert(number, make(number));
+        let duty = make(number);
+        if matches!(duty, Duty::Backup(..) | Duty::Keep(_)) {
+            self.upkeep.collect.disturb();
+        }
+        self.duties.insert(number, duty);
         number
     }
 
@@ -368,6 +358,8 @@ impl Core {
             (Pending::Save(then), Reply::Save { result, .. }) => self.saved(then, result),
             (Pending::Stats(call), Reply::Stats { stats, .. }) => self.status_with(call, Some(&stats)),
             (Pending::Stats(call), _) => self.status_with(call, None),
+            (Pending::Upkeep, Reply::Stats { stats, .. }) => self.pass_begins(Some(&stats)),
+            (Pending::Upkeep, _) => self.pass_begins(None),
             _ => {}
         }
     }
@@ -378,6 +370,7 @@ impl Core {
         let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
         match (duty, sealer) {
             (Duty::Keep(keep), _) => keep.told(told),
+            (Duty::Collect(pass), _) => pass.told(told),
             (Duty::Verify(verify, _), sealer) => verify.told(told, sealer),
             (Duty::Backup(backup, _), Some(sealer)) => backup.told(told, sealer),
             (Duty::Restore(restore, _), Some(sealer)) => restore.told(told, sealer),
@@ -423,6 +416,7 @@ impl Core {
                 Some(KeepOutput::Finished(end)) => self.keep_finished(number, end),
                 None => return false,
             },
+            (Duty::Collect(_), _) => return self.poll_pass(number),
             (Duty::Backup(backup, folder), Some(sealer)) => {
                 let folder = *folder;
                 match backup.poll(sealer) {
@@ -465,7 +459,7 @@ impl Core {
     }
 
     /// What a duty asks for goes where it belongs.
-    fn ask(&mut self, ask: Ask) {
+    pub(super) fn ask(&mut self, ask: Ask) {
         match ask {
             Ask::Store(request) => self.outputs.push_back(Output::Store(request)),
             Ask::File(request) => self.outputs.push_back(Output::File(request)),

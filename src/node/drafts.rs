@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::after::{AfterAppend, AfterSave};
 use super::core::Core;
 use super::member::SnapshotFact;
-use crate::base::ids::{FolderId, SnapshotId};
+use crate::base::ids::{ChunkId, FolderId, SnapshotId};
 use crate::feed::entry::{Body, SnapshotEntry, SnapshotText};
 
 /// Prefix of the settings that keep drafts.
@@ -40,6 +40,12 @@ impl Draft {
     pub fn id(&self) -> SnapshotId {
         let bytes = postcard::to_stdvec(self).unwrap_or_default();
         SnapshotId::from_bytes(Sha256::digest(&bytes).into())
+    }
+
+    /// The set of chunks that it needs.
+    #[must_use]
+    pub const fn manifest(&self) -> ChunkId {
+        self.entry.manifest
     }
 
     /// The setting that keeps it: ordered by the time of the scan.
@@ -93,8 +99,10 @@ impl Core {
             let (key, id) = (draft.key(), draft.id());
             draft.entry.parent =
                 draft.entry.parent.map(|parent| renamed.get(&parent).copied().unwrap_or(parent));
-            if let Some(published) = self.publish(draft, vec![(key, None)], false) {
-                renamed.insert(id, published);
+            match self.publish(draft.clone(), vec![(key, None)], false) {
+                Some(published) => drop(renamed.insert(id, published)),
+                // It is on the disk as a draft, and its chunks stay for it.
+                None => self.folders.drafts.push(draft),
             }
         }
     }

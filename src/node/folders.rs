@@ -22,6 +22,7 @@ use crate::base::ids::{ChunkId, FolderId, NodeId, SnapshotId};
 use crate::base::limits::{FOLDERS_MAX, SCAN_AFTER_START};
 use crate::base::units::{Copies, Time, WallTime};
 use crate::feed::entry::{Body, Counts, FolderEntry, FolderKind, FolderText, SnapshotEntry, SnapshotText};
+use crate::file::retain::Policy;
 
 /// What this node remembers of its folders.
 #[derive(Default)]
@@ -143,7 +144,7 @@ impl Core {
     /// `folder add`.
     pub(super) fn call_folder_add(&mut self, call: CallId, add: FolderAdd) {
         let checked = self.check_folder(&add);
-        let (kind, copies) = match checked {
+        let (kind, copies, keep) = match checked {
             Ok(good) => good,
             Err(error) => return self.end_call(call, Err(error)),
         };
@@ -153,14 +154,13 @@ impl Core {
             directory: add.directory,
             ignore: add.ignore,
             one_file_system: add.one_file_system,
+            keep: keep.counts(),
         };
-        let value =
-            json!({"folder": folder.hex(), "name": add.name, "copies": copies.get(), "kind": "backup"});
+        let value = json!({"folder": folder.hex(), "name": add.name, "copies": copies.get(), "keep": keep.to_string(), "kind": "backup"});
         let then = AfterAppend::Done { call, value };
         if self.append_folder(folder, kind, copies, &text, false, then) {
             self.note(Level::Info, "folders", format!("folder {} was added", add.name));
-            let rescan = self.setup.config.rescan;
-            let due = self.now.time + rescan;
+            let due = self.now.time + self.setup.config.rescan;
             self.local(folder).next_scan = Some(due);
         } else {
             let mut error = self.refusal();
@@ -173,7 +173,7 @@ impl Core {
     }
 
     /// What must hold of a new folder.
-    pub(super) fn check_folder(&self, add: &FolderAdd) -> Result<(FolderKind, Copies), ApiError> {
+    pub(super) fn check_folder(&self, add: &FolderAdd) -> Result<(FolderKind, Copies, Policy), ApiError> {
         names::check_folder_name(&add.name)?;
         if add.kind != "backup" {
             return Err(ApiError::new(
@@ -207,7 +207,8 @@ impl Core {
                 "remove one first",
             ));
         }
-        Ok((FolderKind::Backup, add.copies.map_or(self.setup.config.copies, Copies::new)))
+        let copies = add.copies.map_or(self.setup.config.copies, Copies::new);
+        Ok((FolderKind::Backup, copies, self.policy_of(add)?))
     }
 
     /// Writes a folder's entry. False when it was refused.
@@ -252,11 +253,8 @@ impl Core {
         for (waiting, _) in local.waiters {
             self.backup_call_ends(waiting, Err(gone.clone()));
         }
-        self.note(
-            Level::Info,
-            "folders",
-            format!("folder {name} is no longer backed up; its snapshots stay"),
-        );
+        let message = format!("folder {name} is no longer backed up; its snapshots stay");
+        self.note(Level::Info, "folders", message);
     }
 
     /// `backup`: scans one folder, or all.

@@ -189,7 +189,8 @@ impl Core {
         let predecessor = member.view.head(&member.own);
         member.own = FeedId { node: member.node, random };
         self.note(Level::Warn, "feeds", format!("{why}; a new feed is begun"));
-        let settings = vec![(super::boot::setting::FEED.to_owned(), Some(random.to_vec()))];
+        let doubt = self.doubt_pins();
+        let settings = vec![(super::boot::setting::FEED.to_owned(), Some(random.to_vec())), doubt];
         self.append(Body::Begin(Begin { predecessor }), settings, AfterAppend::Nothing);
         self.holding.recheck(self.now.time);
     }
@@ -287,13 +288,14 @@ impl Core {
     pub(super) fn append(
         &mut self,
         body: Body,
-        settings: Vec<(String, Option<Vec<u8>>)>,
+        mut settings: Vec<(String, Option<Vec<u8>>)>,
         then: AfterAppend,
     ) -> Option<Applied> {
         let wall = self.now.wall;
         let member = self.member.as_mut()?;
         match member.append(wall, body) {
             Ok((applied, bytes)) => {
+                self.with_books(&applied, &mut settings);
                 self.keep_entries(vec![(applied.clone(), bytes)], None, settings, then);
                 Some(applied)
             }
@@ -331,6 +333,7 @@ impl Core {
         // A description may bring an address where a member can be reached.
         self.reach.recheck(self.now.time);
         self.holding.recheck(self.now.time);
+        self.upkeep.recheck(self.now.time);
     }
 
     /// Entries are on the disk (or are not).

@@ -114,8 +114,11 @@ pub enum KeepOutput {
 /// The setting under which a pinned manifest is remembered.
 #[must_use]
 pub fn pin_key(snapshot: &SnapshotId) -> String {
-    format!("pin:{snapshot}")
+    format!("{PIN_PREFIX}{snapshot}")
 }
+
+/// What the names of these settings begin with.
+pub const PIN_PREFIX: &str = "pin:";
 
 impl Keep {
     /// Begins to keep the chunks of `groups` that `manifest` lists.

@@ -54,6 +54,7 @@ impl Core {
         if let Some(message) = self.multicast_doubt() {
             attention.push(json!({"message": message, "hint": HINT}));
         }
+        let upkeep = self.upkeep_status(&mut attention);
         let summary = self.summary(&folders);
         let counters = self.endpoint.counters();
         let member = self.member.as_ref();
@@ -89,6 +90,7 @@ impl Core {
                 "chunks": stats.chunks, "stored_bytes": stats.bytes, "free_bytes": stats.free_bytes,
                 "quarantined": stats.quarantined, "written_bytes": stats.written.total(),
             })),
+            "collect": upkeep,
             "attention": attention,
             "bandwidth": self.throttle.status(),
             "counters": {
@@ -194,6 +196,7 @@ impl Core {
                 "removed": entry.removed,
                 "directory": String::from_utf8_lossy(&text.directory),
                 "copies": entry.copies.get(),
+                "keep": crate::file::retain::Policy::from_counts(text.keep).to_string(),
                 "ignore": text.ignore,
                 "one_file_system": text.one_file_system,
                 "files": newest.as_ref().map(|fact| fact.entry.counts.files),
@@ -282,7 +285,7 @@ impl Core {
     }
 
     /// The snapshot and the path that a person means.
-    fn find_place(&self, what: &str) -> Result<(SnapshotFact, String), ApiError> {
+    pub(super) fn find_place(&self, what: &str) -> Result<(SnapshotFact, String), ApiError> {
         let place = Place::parse(what)?;
         let folders = self.all_folders();
         let mut ids: Vec<_> = folders

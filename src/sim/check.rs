@@ -110,6 +110,7 @@ pub(super) fn add_folder(cluster: &mut Cluster) {
         directory: ROOT.to_vec(),
         kind: "backup".into(),
         copies: Some(3),
+        keep: None,
         ignore: Vec::new(),
         one_file_system: false,
     };

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::disk::SimDisk;
 use super::files::FakeFiles;
 use super::net::{Net, Weather};
-use crate::base::limits::{DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX};
+use crate::base::limits::{DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX, RETIRED_MIN};
 use crate::base::units::{Moment, Span, Time, WallTime};
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
@@ -37,6 +37,8 @@ pub struct Cluster {
     pub nodes: Vec<SimNode>,
     /// The network.
     pub net: Net,
+    /// How long nodes that are started from now on keep what was retired; nobody's configuration may say less than the default.
+    pub retired: Span,
     /// Draws the numbers of calls.
     call_count: u64,
 }
@@ -100,8 +102,15 @@ impl Cluster {
     pub fn new(seed: u64, count: usize, weather: Weather) -> Self {
         let rng = ChaCha20Rng::seed_from_u64(seed);
         let wall = 1_800_000_000_000_000;
-        let mut cluster =
-            Self { rng, now: Time::ZERO, wall, nodes: Vec::new(), net: Net::new(weather), call_count: 0 };
+        let mut cluster = Self {
+            rng,
+            now: Time::ZERO,
+            wall,
+            nodes: Vec::new(),
+            net: Net::new(weather),
+            retired: RETIRED_MIN,
+            call_count: 0,
+        };
         for _ in 0..count {
             cluster.add_node();
         }
@@ -152,7 +161,8 @@ impl Cluster {
         let disk: Arc<dyn Disk> = Arc::clone(&node.disk) as Arc<dyn Disk>;
         let options = StoreOptions { reserve_bytes: 0, ..StoreOptions::default() };
         let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
-        let config = Config::parse("").expect("an empty configuration is the default");
+        let mut config = Config::parse("").expect("an empty configuration is the default");
+        config.retired = self.retired;
         let setup = Setup {
             config,
             config_text: String::new(),

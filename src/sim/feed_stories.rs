@@ -17,6 +17,7 @@ fn long_folder(number: usize) -> Call {
         directory: format!("/srv/{number}").into_bytes(),
         kind: "backup".into(),
         copies: Some(2),
+        keep: None,
         ignore: (0..11).map(pattern).collect(),
         one_file_system: false,
     })
@@ -29,6 +30,7 @@ fn short_folder(name: &str) -> Call {
         directory: ROOT.to_vec(),
         kind: "backup".into(),
         copies: Some(2),
+        keep: None,
         ignore: Vec::new(),
         one_file_system: false,
     })

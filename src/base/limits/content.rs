@@ -1,4 +1,6 @@
-//! Bounds of cutting, sealing and feeds.
+//! Bounds of cutting, sealing, feeds and retention.
+
+use crate::base::units::{Span, WallTime};
 
 // ---- cutting and sealing (file/, seal/) ----
 
@@ -85,6 +87,20 @@ pub const FEEDS_MAX: usize = 4 * MEMBERS_MAX;
 pub const FEED_ENTRIES_MAX: usize = 1_000_000;
 /// Admit and Remove entries of one feed that count; those after these are void.
 pub const ROSTER_FACTS_PER_FEED_MAX: usize = 2 * MEMBERS_MAX;
+/// Snapshots that one Checkpoint lists; of more, several speak, each of its own places.
+pub const CHECKPOINT_STANDING_MAX: usize = 1_024;
+
+// ---- retention (file/retain.rs) ----
+
+/// Largest number in a rule of a retention policy.
+pub const RETAIN_COUNT_MAX: u16 = 10_000;
+/// Labels before this are of a clock that was never set: 1 January 2020.
+pub const RETAIN_LABEL_MIN: WallTime = WallTime::from_micros(1_577_836_800_000_000);
+/// Labels closer together than this were counted on by a writer whose clock was set back.
+pub const RETAIN_STEP_MIN: Span = Span::from_secs(1);
+
+// A place and a flag for each: at most 11 bytes.
+const _: () = assert!(CHECKPOINT_STANDING_MAX * 11 + 512 < FEED_ENTRY_BYTES_MAX);
 
 const _: () = assert!(SEALED_TEXT_BYTES_MAX + 1024 <= FEED_ENTRY_BYTES_MAX);
 const _: () = assert!(REMOVE_HEADS_MAX * 90 + 256 < FEED_ENTRY_BYTES_MAX);

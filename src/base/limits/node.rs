@@ -33,6 +33,39 @@ pub const CALLS_MAX: usize = 64;
 pub const WAIT_FOR_PEERS_MAX: Span = Span::from_secs(15);
 /// ... or after this long without progress, when a connected device still owes a copy.
 pub const WAIT_FOR_STALLED_MAX: Span = Span::from_secs(60);
+/// How long a retired snapshot keeps its chunks, in the node's own running time,
+pub const RETIRED_FLOOR: Span = Span::from_secs(30 * 86_400);
+/// ... and how long it is in the trash after that, from where it can be taken back as well.
+pub const TRASH_FLOOR: Span = Span::from_secs(7 * 86_400);
+/// Both together: the least, and the default, of `store.retired`,
+pub const RETIRED_MIN: Span = Span::from_micros(RETIRED_FLOOR.as_micros() + TRASH_FLOOR.as_micros());
+/// ... and the most.
+pub const RETIRED_MAX: Span = Span::from_secs(3_650 * 86_400);
+/// Running time is saved at least so often while something waits for it.
+pub const RUNNING_SAVE_EVERY: Span = Span::from_secs(86_400);
+/// Chunks that no manifest lists are looked for so often, and whenever a retired snapshot is given up,
+pub const COLLECT_EVERY: Span = Span::from_secs(7 * 86_400);
+/// ... not sooner after start than this: an interrupted backup goes on first.
+pub const COLLECT_AFTER_START: Span = Span::from_secs(1_800);
+/// A collection that may not begin, or has failed, is tried again after this long.
+pub const COLLECT_RETRY: Span = Span::from_secs(600);
+/// Pause between two requests of a collection: 10 million chunks take half an hour.
+pub const COLLECT_PAUSE: Span = Span::from_millis(20);
+/// Chunks here in one slice of a collection: with what else is listed about 2 MiB.
+pub const COLLECT_SLICE_IDS: u64 = 32 * 1024;
+/// Listed ids of one slice in memory: 4 MiB; if there are more, the slice is halved.
+pub const COLLECT_SLICE_IDS_MAX: usize = 128 * 1024;
+/// Nodes of manifests that a slice remembers to have read; others may be read again.
+pub const COLLECT_VISITED_MAX: usize = 8 * 1024;
+/// Retired snapshots that are given up in one turn.
+pub const EXPIRED_PER_TURN_MAX: usize = 64;
+/// So many snapshots of one writer, and more than half of what is here of it, retired within [`MASS_WITHIN`]: a mass, which
+/// freezes and asks.
+pub const MASS_RETIRED_MIN: usize = 30;
+/// See [`MASS_RETIRED_MIN`]; in own running time.
+pub const MASS_WITHIN: Span = Span::from_secs(86_400);
+/// A folder's retention policy is applied after a snapshot, at most so often.
+pub const RETAIN_EVERY: Span = Span::from_secs(86_400);
 /// A share that could not be had is tried again after this long (or when a peer comes up).
 pub const KEEP_RETRY: Span = Span::from_secs(30);
 /// Init, join and recover are given up after this long without an end.

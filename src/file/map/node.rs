@@ -114,7 +114,7 @@ impl fmt::Debug for NodeWriter {
 }
 
 /// Reads the entries of one node, one after the other.
-pub(super) struct NodeReader {
+pub struct NodeReader {
     /// All bytes of the node.
     bytes: Vec<u8>,
     /// 0 for a leaf.

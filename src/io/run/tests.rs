@@ -186,6 +186,7 @@ fn two_real_nodes_meet_keep_a_folder_and_give_it_back() {
             directory: source.as_os_str().as_bytes().to_vec(),
             kind: "backup".into(),
             copies: Some(2),
+            keep: None,
             ignore: Vec::new(),
             one_file_system: false,
         }),

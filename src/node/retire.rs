@@ -1,0 +1,318 @@
+//! Retiring snapshots and taking them back: `forget`, `undo`, and the retention policy of this node's own folders.
+//!
+//! A snapshot is retired by a Checkpoint in a feed, so that every holder learns of it (feed/standing.rs); nothing is deleted
+//! by that. What a person takes back is held: the policy does not retire it again. A policy that would retire more than
+//! half of a folder at once asks first. Read `file/retain.rs` and `node/collect.rs` too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{json, Value};
+
+use super::activity::Level;
+use super::after::AfterAppend;
+use super::api::{ApiError, FolderAdd};
+use super::core::Core;
+use super::names::{Place, Wanted};
+use super::ports::{CallId, Ending};
+use crate::base::ids::{FeedId, FolderId, SnapshotId};
+use crate::base::limits::{CHECKPOINT_STANDING_MAX, MASS_RETIRED_MIN, RETAIN_EVERY};
+use crate::base::units::Time;
+use crate::feed::entry::{Body, Checkpoint, FolderEntry, FolderText, Head, Standing};
+use crate::feed::view::{SnapshotFact, View};
+use crate::file::retain::{Label, Policy};
+
+/// What is remembered of retirement.
+#[derive(Debug, Default)]
+pub struct Retiring {
+    /// When each folder's policy was applied last.
+    applied: BTreeMap<FolderId, Time>,
+    /// Folders whose policy would retire so many at once that a person is asked: name and number.
+    asks: BTreeMap<FolderId, (String, usize)>,
+}
+
+/// What becomes of snapshots: None retires; else whether a person holds them.
+type Changes = BTreeMap<SnapshotId, Option<bool>>;
+
+impl Core {
+    /// `forget`.
+    pub(super) fn call_forget(&mut self, id: CallId, what: &str) {
+        match self.find_to_forget(what) {
+            Ok(fact) => self.call_change(id, &fact, None),
+            Err(error) => self.end_call(id, Err(error)),
+        }
+    }
+
+    /// `undo`.
+    pub(super) fn call_undo(&mut self, id: CallId, what: &str) {
+        match self.find_to_undo(what) {
+            Ok(fact) => self.call_change(id, &fact, Some(true)),
+            Err(error) => self.end_call(id, Err(error)),
+        }
+    }
+
+    /// `confirm`: a folder's name, or `collect`.
+    pub(super) fn call_confirm(&mut self, id: CallId, what: &str) {
+        let folder =
+            self.upkeep.retire.asks.iter().find(|(_, (name, _))| name == what).map(|(folder, _)| *folder);
+        if what == "collect" && self.upkeep.collect.frozen().is_some() {
+            let settings = self.upkeep.collect.thaw(self.now.time);
+            self.upkeep.recheck(self.now.time);
+            self.save(settings, super::after::AfterSave::Nothing);
+        } else if let Some(folder) = folder {
+            self.upkeep.retire.asks.remove(&folder);
+            self.retain_folder(folder, true);
+        } else {
+            let error = ApiError::new(
+                "nothing_asked",
+                format!("nothing is asked about '{what}'"),
+                "see `nuthatch status`",
+            );
+            return self.end_call(id, Err(error));
+        }
+        self.note(Level::Info, "retention", format!("confirmed: {what}"));
+        self.json(id, json!({"confirmed": what}));
+        self.end_call(id, Ok(Ending::Complete));
+    }
+
+    /// Whether a call would retire or take back something, and so has to wait until this node may write.
+    pub(super) fn would_retire(&self, what: &str, undo: bool) -> bool {
+        if undo {
+            self.find_to_undo(what).is_ok()
+        } else {
+            self.find_to_forget(what).is_ok()
+        }
+    }
+
+    /// Writes what a person wants of one snapshot.
+    fn call_change(&mut self, id: CallId, fact: &SnapshotFact, stands: Option<bool>) {
+        let name = self.folder_name(&fact.entry.folder);
+        let floor = self.setup.config.retired.as_micros();
+        let value = json!({
+            "snapshot": fact.id.hex(), "folder": name, "taken": fact.entry.taken.to_string(),
+            "retired": stands.is_none(), "floor_us": floor,
+        });
+        let then = AfterAppend::Done { call: id, value };
+        let changes = Changes::from([(fact.id, stands)]);
+        if !self.write_checkpoints(&changes, then) {
+            return self.end_call(id, Err(self.refusal()));
+        }
+        let word = if stands.is_none() { "forgotten" } else { "taken back" };
+        self.note(Level::Info, "retention", format!("snapshot {} of {name} was {word}", fact.id.short()));
+    }
+
+    /// The snapshot that may be forgotten from here.
+    fn find_to_forget(&self, what: &str) -> Result<SnapshotFact, ApiError> {
+        let (fact, path) = self.find_place(what)?;
+        if !path.is_empty() {
+            return Err(ApiError::new(
+                "bad_path",
+                "a snapshot is forgotten as a whole",
+                "leave the path away",
+            ));
+        }
+        if fact.draft {
+            let hint = "it is published as soon as another device of the vault answers";
+            return Err(ApiError::new("draft", "this snapshot is not published yet", hint));
+        }
+        let is_backed_up = self
+            .all_folders()
+            .iter()
+            .any(|(_, entry, _)| entry.folder == fact.entry.folder && !entry.removed);
+        if is_backed_up && self.newest_snapshot(&fact.entry.folder).is_some_and(|newest| newest.id == fact.id)
+        {
+            let hint = "make another backup first, or remove the folder";
+            return Err(ApiError::new(
+                "newest",
+                "the newest snapshot of a folder that is backed up stays",
+                hint,
+            ));
+        }
+        self.may_speak_of(&fact.id)
+    }
+
+    /// The snapshot that may be taken back from here.
+    fn find_to_undo(&self, what: &str) -> Result<SnapshotFact, ApiError> {
+        let place = Place::parse(what)?;
+        let folders = self.all_folders();
+        let is_meant = |folder: &FolderId| {
+            folders.iter().any(|(_, entry, text)| entry.folder == *folder && text.name == place.folder)
+        };
+        let retired = self.member.iter().flat_map(|member| member.view.retired());
+        let mut fitting: Vec<&SnapshotFact> = retired
+            .filter(|fact| is_meant(&fact.entry.folder) && place.snapshot.fits(&fact.id, fact.entry.taken))
+            .collect();
+        fitting.sort_by_key(|fact| fact.entry.taken);
+        if matches!(place.snapshot, Wanted::Prefix(_)) && fitting.len() > 1 {
+            return Err(ApiError::new(
+                "ambiguous",
+                "several forgotten snapshots begin like this",
+                "write more digits of the id",
+            ));
+        }
+        let Some(id) = fitting.last().map(|fact| fact.id) else {
+            let message = format!("'{}' has no such forgotten snapshot", place.folder);
+            return Err(ApiError::new("no_snapshot", message, "see `nuthatch snapshots`"));
+        };
+        if !self.upkeep.collect.pins().contains_key(&id) {
+            let hint = "another device that still has it may take it back";
+            return Err(ApiError::new(
+                "collected",
+                "its time in the trash is over, and it was given up here",
+                hint,
+            ));
+        }
+        self.may_speak_of(&id)
+    }
+
+    /// The published snapshot, if this node may retire it or take it back: its own, or that of a removed node.
+    fn may_speak_of(&self, id: &SnapshotId) -> Result<SnapshotFact, ApiError> {
+        let fact = self.member.as_ref().and_then(|member| Some((member, member.view.snapshot(id)?)));
+        match fact {
+            Some((member, fact))
+                if fact.writer == member.node || member.view.roster().is_removed(&fact.writer) =>
+            {
+                Ok(fact.clone())
+            }
+            Some((member, fact)) => {
+                let name = member.name_of(&fact.writer);
+                Err(ApiError::new(
+                    "not_writer",
+                    format!("{name} wrote this snapshot"),
+                    format!("run this on {name}"),
+                ))
+            }
+            None => {
+                Err(ApiError::new("no_snapshot", "there is no such snapshot", "see `nuthatch snapshots`"))
+            }
+        }
+    }
+
+    /// A snapshot of an own folder is published: its policy may retire others.
+    pub(super) fn retain(&mut self, folder: FolderId) {
+        let now = self.now.time;
+        if self.upkeep.retire.applied.get(&folder).is_some_and(|last| *last + RETAIN_EVERY > now) {
+            return;
+        }
+        self.upkeep.retire.applied.insert(folder, now);
+        self.retain_folder(folder, false);
+    }
+
+    /// Applies a folder's policy; `sure`: whatever it retires.
+    fn retain_folder(&mut self, folder: FolderId, sure: bool) {
+        let own = self.own_folders();
+        let Some((FolderEntry { .. }, FolderText { name, keep, .. })) =
+            own.into_iter().find(|(entry, _)| entry.folder == folder)
+        else {
+            return;
+        };
+        let Some(member) = &self.member else { return };
+        if member.view.forks().next().is_some() {
+            return;
+        }
+        let view = &member.view;
+        let facts: Vec<&SnapshotFact> = view.all_snapshots_of(&folder).collect();
+        let label = |fact: &&SnapshotFact| Label {
+            taken: fact.entry.taken,
+            stands: view.stands(&fact.id),
+            // Of what others wrote nothing is retired from here.
+            held: view.is_held(&fact.id)
+                || !(fact.writer == member.node || view.roster().is_removed(&fact.writer)),
+        };
+        let labels: Vec<Label> = facts.iter().map(label).collect();
+        let kept = Policy::from_counts(keep).kept(&labels);
+        let gone = facts.iter().zip(kept).filter(|(_, kept)| !kept);
+        let changes: Changes = gone.map(|(fact, _)| (fact.id, None)).collect();
+        let standing = labels.iter().filter(|label| label.stands).count();
+        if changes.is_empty() {
+            return;
+        }
+        if !sure && changes.len() >= MASS_RETIRED_MIN && changes.len() * 2 > standing {
+            let message = format!("{name}: its policy would retire {} of {standing} snapshots; `nuthatch confirm {name}` if that is meant", changes.len());
+            self.note(Level::Warn, "retention", message);
+            self.upkeep.retire.asks.insert(folder, (name, changes.len()));
+            return;
+        }
+        if self.write_checkpoints(&changes, AfterAppend::Nothing) {
+            let message = format!("{name}: {} snapshots were retired by its policy", changes.len());
+            self.note(Level::Info, "retention", message);
+        }
+    }
+
+    /// Writes Checkpoints that make these changes and leave everything else as it is; `then` follows the last. False when
+    /// one was refused.
+    fn write_checkpoints(&mut self, changes: &Changes, then: AfterAppend) -> bool {
+        let Some(member) = &self.member else { return false };
+        let mut checkpoints = Vec::new();
+        for (feed, places) in places_of(&member.view, changes) {
+            let version = member.view.checkpoint_version(&feed).saturating_add(1);
+            checkpoints.extend(windows(&member.view, feed, &places, changes, version));
+        }
+        let last = checkpoints.pop();
+        let all = checkpoints.into_iter().all(|checkpoint| {
+            self.append(Body::Checkpoint(checkpoint), Vec::new(), AfterAppend::Nothing).is_some()
+        });
+        all && last.is_some_and(|last| self.append(Body::Checkpoint(last), Vec::new(), then).is_some())
+    }
+
+    /// The policy of a new folder.
+    pub(super) fn policy_of(&self, add: &FolderAdd) -> Result<Policy, ApiError> {
+        let Some(text) = &add.keep else { return Ok(self.setup.config.keep) };
+        let hint = "write rules such as last=10,daily=30,monthly=24, or all";
+        Policy::parse(text).map_err(|error| ApiError::new("bad_policy", error.to_string(), hint))
+    }
+
+    /// What status asks about policies.
+    pub(super) fn retire_attention(&self, attention: &mut Vec<Value>) {
+        for (name, count) in self.upkeep.retire.asks.values() {
+            let message = format!("the policy of {name} would retire {count} snapshots at once");
+            attention.push(
+                json!({"message": message, "hint": format!("if that is meant: `nuthatch confirm {name}`")}),
+            );
+        }
+    }
+}
+
+/// In which feeds, at which places, the snapshots stand.
+fn places_of(view: &View, changes: &Changes) -> BTreeMap<FeedId, BTreeSet<u64>> {
+    let mut places: BTreeMap<FeedId, BTreeSet<u64>> = BTreeMap::new();
+    for fact in changes.keys().filter_map(|id| view.snapshot(id)) {
+        places.entry(fact.feed).or_default().insert(fact.sequence);
+    }
+    places
+}
+
+/// Checkpoints over these places of a feed, each no longer than it may be.
+fn windows(
+    view: &View,
+    feed: FeedId,
+    places: &BTreeSet<u64>,
+    changes: &Changes,
+    version: u64,
+) -> Vec<Checkpoint> {
+    let (Some(first), Some(last)) = (places.first(), places.last()) else { return Vec::new() };
+    let mut found: Vec<Checkpoint> = Vec::new();
+    // The window that is open: it begins with a change, and ends with one.
+    let mut open: Option<(u64, Vec<Standing>)> = None;
+    for fact in view.snapshots_at(&feed, *first, last + 1) {
+        let changed = changes.get(&fact.id);
+        let before = view.stands(&fact.id).then(|| view.is_held(&fact.id));
+        let stands = changed.copied().unwrap_or(before);
+        if open.as_ref().is_some_and(|(_, standing)| standing.len() >= CHECKPOINT_STANDING_MAX) {
+            open = None;
+        }
+        if open.is_none() && changed.is_none() {
+            continue;
+        }
+        let (from, standing) = open.get_or_insert((fact.sequence, Vec::new()));
+        standing.extend(stands.map(|held| Standing { sequence: fact.sequence, held }));
+        let Some(hash) = view.hash_at(&feed, fact.sequence).filter(|_| changed.is_some()) else { continue };
+        let until = Head { feed, length: fact.sequence + 1, hash };
+        let checkpoint = Checkpoint { until, from: *from, version, standing: standing.clone() };
+        // The same window, grown, replaces what it was.
+        match found.last_mut().filter(|last| last.from == *from) {
+            Some(last) => *last = checkpoint,
+            None => found.push(checkpoint),
+        }
+    }
+    found
+}

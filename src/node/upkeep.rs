@@ -1,0 +1,287 @@
+//! Upkeep: what a node does for its own store without being asked. Here: giving up what was retired long ago, and the
+//! passes that drop what no manifest lists any more.
+//!
+//! Owns when a pass may run and what its roots are. The books are `node/collect.rs`, the pass is `node/marking.rs`.
+//! Nothing goes unless this node knows that its view is complete: its own head is confirmed, everybody connected has told
+//! all, no feed is known to have two histories, and no mass of retirements waits for a person's answer.
+
+use serde_json::{json, Value};
+
+use super::activity::Level;
+use super::after::{AfterAppend, AfterSave};
+use super::collect::{Collect, Settings};
+use super::core::{Core, Duty, Pending};
+use super::marking::{Pass, PassCounts, PassOutput, Root, World};
+use super::retire::Retiring;
+use crate::base::ids::SnapshotId;
+use crate::base::limits::{COLLECT_AFTER_START, COLLECT_EVERY, COLLECT_RETRY};
+use crate::base::units::{Span, Time, WallTime};
+use crate::feed::entry::{Body, GroupSet, Release};
+use crate::feed::view::Applied;
+use crate::store::service::{Request, StoreStats};
+
+/// What is known of the node's upkeep.
+#[derive(Debug, Default)]
+pub struct Upkeep {
+    /// The books of collection.
+    pub(super) collect: Collect,
+    /// Retirement.
+    pub(super) retire: Retiring,
+    /// The pass that runs, or is about to.
+    pass: Option<Option<u64>>,
+    /// When the next pass begins.
+    pass_due: Option<Time>,
+    /// When to look again.
+    next: Option<Time>,
+    /// When the pass that runs goes on.
+    rest: Option<Time>,
+    /// Why nothing may be given up at present.
+    waits: Option<&'static str>,
+    /// The last pass: when it ended, what it did, why it failed.
+    last: Option<(WallTime, PassCounts, Option<String>)>,
+}
+
+impl Upkeep {
+    /// Feeds or the roster have changed: look again.
+    pub(super) fn recheck(&mut self, now: Time) {
+        self.next = Some(now);
+    }
+
+    /// When to look again.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        [self.next, self.rest].into_iter().flatten().min()
+    }
+}
+
+impl Core {
+    /// The state is loaded: the books are opened.
+    pub(super) fn upkeep_begins(&mut self, settings: &std::collections::BTreeMap<String, Vec<u8>>) {
+        self.upkeep.collect = Collect::load(settings, self.now.time);
+        self.upkeep.pass_due = Some(self.now.time + COLLECT_AFTER_START);
+        self.upkeep.recheck(self.now.time);
+    }
+
+    /// What is written together with an own entry: the running time, and the pin of a new snapshot.
+    pub(super) fn with_books(&mut self, applied: &Applied, settings: &mut Settings) {
+        if let Body::Snapshot(snapshot) = &applied.entry.body {
+            let id = SnapshotId::from_bytes(*applied.hash.as_bytes());
+            self.upkeep.collect.pin(id, snapshot.manifest);
+            settings.push((super::keep::pin_key(&id), Some(snapshot.manifest.as_bytes().to_vec())));
+        }
+        self.upkeep.collect.ride_along(self.now.time, settings);
+    }
+
+    /// Looks at what is retired, gives up what has waited long enough, begins a pass that is due.
+    pub(super) fn upkeep_timeout(&mut self) {
+        let now = self.now.time;
+        self.upkeep.rest = self.upkeep.rest.filter(|rest| *rest > now);
+        if self.upkeep.next.is_none_or(|next| next > now) {
+            return;
+        }
+        let Some(member) = &self.member else {
+            self.upkeep.next = None;
+            return;
+        };
+        let view = &member.view;
+        let writer = |id: &SnapshotId| view.snapshot(id).map(|fact| fact.writer);
+        let retired = |id: &SnapshotId| writer(id).filter(|_| !view.stands(id));
+        let mut settings = Settings::new();
+        let was_frozen = self.upkeep.collect.frozen();
+        self.upkeep.collect.compare(now, retired, writer, &mut settings);
+        if !settings.is_empty() || self.upkeep.collect.is_save_due(now) {
+            self.save(settings, AfterSave::Nothing);
+        }
+        if let Some(count) = self.upkeep.collect.frozen().filter(|_| was_frozen.is_none()) {
+            let message = format!(
+                "{count} snapshots were retired at once; none is given up before `nuthatch confirm collect`"
+            );
+            self.note(Level::Warn, "collect", message);
+        }
+        let floor = self.setup.config.retired;
+        let expired = self.upkeep.collect.expired(now, floor);
+        let is_pass_due = self.upkeep.pass.is_none() && self.upkeep.pass_due.is_some_and(|due| due <= now);
+        self.upkeep.waits = self.may_collect().err();
+        if !expired.is_empty() || is_pass_due {
+            if self.upkeep.waits.is_some() {
+                self.upkeep.next = Some(now + COLLECT_RETRY);
+                return;
+            }
+            if expired.is_empty() {
+                self.upkeep.pass = Some(None);
+                self.ask_store(Pending::Upkeep, |op| Request::Stats { op });
+            } else {
+                self.give_up(&expired);
+            }
+        }
+        let pass = self.upkeep.pass_due.filter(|_| self.upkeep.pass.is_none());
+        let save =
+            self.upkeep.collect.waiting().next().map(|_| now + crate::base::limits::RUNNING_SAVE_EVERY);
+        self.upkeep.next =
+            [pass, save, self.upkeep.collect.next_expiry(now, floor)].into_iter().flatten().min();
+    }
+
+    /// Whether anything may be given up now; if not, why.
+    fn may_collect(&self) -> Result<(), &'static str> {
+        let Some(member) = &self.member else { return Err("this node belongs to no vault") };
+        if member.stopped {
+            return Err("the disk did not take an earlier entry of this node");
+        }
+        if !self.may_append() {
+            return Err("no other device has answered since this node was started");
+        }
+        if self.gossip.peers().next().is_some() && !self.gossip.is_settled() {
+            return Err("not all that the others know has arrived");
+        }
+        if member.view.forks().next().is_some() {
+            return Err("a device has written two histories; nothing is given up until it is removed");
+        }
+        self.upkeep.collect.may_drop(self.now.time)?;
+        if self.world().is_calm {
+            Ok(())
+        } else {
+            Err("a backup is being made or kept")
+        }
+    }
+
+    /// What a pass must know of the node around it.
+    fn world(&self) -> World {
+        let lists = |duty: &Duty| matches!(duty, Duty::Backup(..) | Duty::Keep(_));
+        World {
+            disturbances: self.upkeep.collect.disturbances(),
+            is_calm: !self.duties.values().any(lists),
+            is_idle: !self.duties.values().any(|duty| matches!(duty, Duty::Restore(..))),
+        }
+    }
+
+    /// Gives up snapshots whose time is over: the own receipt is released in the same transaction in which the pin goes.
+    fn give_up(&mut self, expired: &[SnapshotId]) {
+        let mut saved = Settings::new();
+        for snapshot in expired {
+            let settings = Collect::giving_up(snapshot);
+            let has_receipt = self
+                .member
+                .as_ref()
+                .is_some_and(|member| member.view.receipts(snapshot).any(|(node, _)| node == member.node));
+            // Whoever counts on the receipt must know before anything goes.
+            if has_receipt {
+                let release = Release { snapshot: Some(*snapshot), groups: GroupSet::all() };
+                if self.append(Body::Release(release), settings, AfterAppend::Nothing).is_none() {
+                    return;
+                }
+            } else {
+                saved.extend(settings);
+            }
+            self.upkeep.collect.given_up(snapshot);
+        }
+        if !saved.is_empty() {
+            self.save(saved, AfterSave::Nothing);
+        }
+        let message = format!("{} retired snapshots are given up here", expired.len());
+        self.note(Level::Info, "collect", message);
+        self.upkeep.pass_due = Some(self.now.time);
+    }
+
+    /// The size of the store is known: a pass begins.
+    pub(super) fn pass_begins(&mut self, stats: Option<&StoreStats>) {
+        let Some(stats) = stats else {
+            return self.pass_ends(PassCounts::default(), Some("the store does not answer".into()));
+        };
+        let chunks = stats.chunks;
+        let number = self.begin_duty(|duty| Duty::Collect(Box::new(Pass::new(chunks, duty))));
+        self.upkeep.pass = Some(Some(number));
+    }
+
+    /// One turn of a pass. False when it waits.
+    pub(super) fn poll_pass(&mut self, number: u64) -> bool {
+        let (now, world) = (self.now.time, self.world());
+        let Some(Duty::Collect(pass)) = self.duties.get_mut(&number) else { return false };
+        let output = pass.poll(now, world);
+        let (counts, rests) = (pass.counts(), pass.rests_until());
+        self.upkeep.rest = Some(rests).filter(|rests| *rests > now);
+        match output {
+            None => return false,
+            Some(PassOutput::Ask(ask)) => self.ask(ask),
+            Some(PassOutput::Roots) => {
+                let end = self.may_collect().map(|()| self.roots());
+                match (end, self.duties.get_mut(&number)) {
+                    (Ok(roots), Some(Duty::Collect(pass))) => pass.begin_slice(roots, world),
+                    (Err(reason), _) => self.finish_pass(number, counts, Some(reason.to_owned())),
+                    (Ok(_), _) => {}
+                }
+            }
+            Some(PassOutput::Finished(end)) => self.finish_pass(number, counts, end.err()),
+        }
+        true
+    }
+
+    /// Every manifest whose chunks stay: what is pinned, drafts, and what stands in the feeds.
+    fn roots(&self) -> Vec<Root> {
+        let pinned = self.upkeep.collect.pins().values().map(|pin| pin.manifest);
+        let drafts = self.folders.drafts.iter().map(super::drafts::Draft::manifest);
+        let standing = self.member.iter().flat_map(|member| member.view.snapshots());
+        let standing = standing.map(|fact| Root { manifest: fact.entry.manifest, pinned: false });
+        let pinned = pinned.chain(drafts).map(|manifest| Root { manifest, pinned: true });
+        let mut roots: Vec<Root> = pinned.chain(standing).collect();
+        // Of equal manifests the pinned one stays.
+        roots.sort_unstable_by_key(|root| (root.manifest, !root.pinned));
+        roots.dedup_by_key(|root| root.manifest);
+        roots
+    }
+
+    /// The duty of a pass is over.
+    fn finish_pass(&mut self, number: u64, counts: PassCounts, failure: Option<String>) {
+        self.duties.remove(&number);
+        self.pass_ends(counts, failure);
+    }
+
+    /// A pass is over.
+    fn pass_ends(&mut self, counts: PassCounts, failure: Option<String>) {
+        let (now, wall) = (self.now.time, self.now.wall);
+        self.upkeep.pass = None;
+        self.upkeep.pass_due = Some(now + if failure.is_some() { COLLECT_RETRY } else { COLLECT_EVERY });
+        self.upkeep.recheck(now);
+        if let Some(reason) = &failure {
+            log::warn!("a collection was given up, it is tried again: {reason}");
+        }
+        if counts.dropped > 0 {
+            let message = format!("{} chunks that nothing needs any more were given up", counts.dropped);
+            self.note(Level::Info, "collect", message);
+        }
+        self.upkeep.last = Some((wall, counts, failure));
+    }
+
+    /// For `status`.
+    pub(super) fn upkeep_status(&self, attention: &mut Vec<Value>) -> Value {
+        let upkeep = &self.upkeep;
+        self.retire_attention(attention);
+        if let Some(count) = upkeep.collect.frozen() {
+            let message =
+                format!("{count} snapshots were retired at once; their chunks stay until this is confirmed");
+            attention.push(json!({"message": message, "hint": "if it was meant: `nuthatch confirm collect`, on each device that asks; if not: `nuthatch undo`"}));
+        }
+        let pass = upkeep.pass.flatten().and_then(|number| match self.duties.get(&number) {
+            Some(Duty::Collect(pass)) => Some(
+                json!({"done_per_mille": pass.done_per_mille(), "dropped_chunks": pass.counts().dropped}),
+            ),
+            _ => None,
+        });
+        json!({
+            "running_us": upkeep.collect.running(self.now.time).as_micros(),
+            "retired_snapshots": upkeep.collect.waiting().count(),
+            "floor_us": self.setup.config.retired.as_micros(),
+            "waits": upkeep.waits,
+            "pass": pass,
+            "last": upkeep.last.as_ref().map(|(wall, counts, failure)| json!({
+                "ended": wall.to_string(), "chunks": counts.chunks, "dropped_chunks": counts.dropped,
+                "dropped_bytes": counts.dropped_bytes, "failure": failure,
+            })),
+        })
+    }
+
+    /// After a disk restored from an image: nothing is given up for a whole floor.
+    pub(super) fn doubt_pins(&mut self) -> (String, Option<Vec<u8>>) {
+        let floor: Span = self.setup.config.retired;
+        self.upkeep.collect.doubt(self.now.time, floor)
+    }
+}

@@ -1,0 +1,183 @@
+//! Retiring, taking back and collecting among whole nodes.
+
+use serde_json::Value;
+
+use super::check::{
+    add_folder, assert_protected, back_up, fill, found, join, text, weather, Expected, MINUTE, ROOT,
+};
+use super::cluster::{Answer, Cluster};
+use crate::base::units::Span;
+use crate::feed::entry::Role;
+use crate::node::api::Call;
+use crate::node::ports::Ending;
+
+/// How long retired snapshots keep their chunks here.
+const FLOOR: Span = Span::from_secs(7_200);
+
+/// Three nodes, the first with a folder that is protected; what is retired goes after two hours.
+fn household(seed: u64, role: Role) -> (Cluster, Expected) {
+    let mut cluster = Cluster::new(seed, 1, weather(0));
+    cluster.retired = FLOOR;
+    cluster.crash(0);
+    cluster.start(0);
+    cluster.add_node();
+    cluster.add_node();
+    found(&mut cluster);
+    for number in 1..3 {
+        join(&mut cluster, number, role);
+    }
+    let expected = fill(&mut cluster, 3);
+    add_folder(&mut cluster);
+    assert_protected(&back_up(&mut cluster).lines);
+    (cluster, expected)
+}
+
+/// A file of its own kind comes and is backed up, then it goes and that is backed up too. The snapshot that has it.
+fn come_and_go(cluster: &mut Cluster, seed: u8) -> String {
+    let content: Vec<u8> =
+        (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0] ^ seed).collect();
+    cluster.nodes[0].files.write(ROOT, b"passing", &content);
+    let answer = back_up(cluster);
+    assert_protected(&answer.lines);
+    let mut lines = answer.lines.iter().filter(|line| line["event"] == "snapshot");
+    let snapshot = text(lines.next_back().expect("a snapshot is told"), "snapshot");
+    cluster.nodes[0].files.remove(ROOT, b"passing");
+    assert_protected(&back_up(cluster).lines);
+    snapshot
+}
+
+/// Chunks on each node's disk.
+fn chunks(cluster: &mut Cluster) -> Vec<u64> {
+    (0..3)
+        .map(|number| status(cluster, number)["store"]["chunks"].as_u64().expect("chunks are counted"))
+        .collect()
+}
+
+/// What a node says of itself.
+fn status(cluster: &mut Cluster, number: usize) -> Value {
+    cluster.ask(number, Call::Status, MINUTE).lines.remove(0)
+}
+
+/// Runs on for some hours.
+fn hours(cluster: &mut Cluster, count: u64) {
+    cluster.run_until(MINUTE.times(60 * count), |_| false);
+}
+
+/// Forgets or takes back.
+fn forget(cluster: &mut Cluster, snapshot: &str) -> Answer {
+    cluster.ask(0, Call::Forget { what: format!("family@{snapshot}") }, MINUTE)
+}
+
+/// Takes back.
+fn undo(cluster: &mut Cluster, snapshot: &str) -> Answer {
+    cluster.ask(0, Call::Undo { what: format!("family@{snapshot}") }, MINUTE)
+}
+
+/// The code of a refusal.
+fn refusal(answer: Answer) -> String {
+    answer.end.and_then(Result::err).map_or_else(|| "none".to_owned(), |error| error.code)
+}
+
+/// How many snapshots a node lists.
+fn listed(cluster: &mut Cluster, number: usize) -> usize {
+    cluster.ask(number, Call::Snapshots { name: None }, MINUTE).lines.len()
+}
+
+/// The whole folder comes back as it was.
+fn assert_restorable(cluster: &mut Cluster, number: usize, what: &str) {
+    let answer =
+        cluster.ask(number, Call::Restore { what: what.to_owned(), dry_run: false }, MINUTE.times(10));
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{what} on node {number}");
+}
+
+#[test]
+fn what_was_forgotten_goes_from_every_disk_when_its_time_is_over_and_nothing_else_does() {
+    let (mut cluster, _) = household(1, Role::Full);
+    let before = chunks(&mut cluster);
+    let snapshot = come_and_go(&mut cluster, 1);
+    let full = chunks(&mut cluster);
+    assert_eq!(forget(&mut cluster, &snapshot).end, Some(Ok(Ending::Complete)));
+    cluster.run_until(MINUTE, |_| false);
+    assert!((0..3).all(|number| listed(&mut cluster, number) == 2), "it is listed nowhere");
+    hours(&mut cluster, 1);
+    assert_eq!(chunks(&mut cluster), full, "nothing goes before its time");
+    hours(&mut cluster, 3);
+    let after = chunks(&mut cluster);
+    for number in 0..3 {
+        assert!(
+            after[number] < full[number] && after[number] >= before[number],
+            "{before:?} {full:?} {after:?}"
+        );
+        let status = status(&mut cluster, number);
+        assert_eq!(status["collect"]["retired_snapshots"], 0, "{}", status["collect"]);
+        assert_restorable(&mut cluster, number, "family");
+    }
+    let verified = cluster.ask(1, Call::Verify { all: true }, MINUTE);
+    assert_eq!(verified.end, Some(Ok(Ending::Complete)), "{:?}", verified.lines);
+    assert_eq!(refusal(undo(&mut cluster, &snapshot)), "collected");
+}
+
+#[test]
+fn what_was_taken_back_in_time_stays_for_ever() {
+    let (mut cluster, _) = household(2, Role::Full);
+    let snapshot = come_and_go(&mut cluster, 2);
+    let full = chunks(&mut cluster);
+    assert_eq!(forget(&mut cluster, &snapshot).end, Some(Ok(Ending::Complete)));
+    hours(&mut cluster, 1);
+    assert_eq!(undo(&mut cluster, "latest").end, Some(Ok(Ending::Complete)));
+    hours(&mut cluster, 5);
+    assert_eq!(chunks(&mut cluster), full);
+    assert_restorable(&mut cluster, 2, &format!("family@{snapshot}"));
+}
+
+#[test]
+fn the_time_that_counts_is_the_nodes_own_running_time() {
+    let (mut cluster, _) = household(3, Role::Store);
+    let snapshot = come_and_go(&mut cluster, 3);
+    let full = chunks(&mut cluster);
+    assert_eq!(forget(&mut cluster, &snapshot).end, Some(Ok(Ending::Complete)));
+    cluster.run_until(MINUTE, |_| false);
+    cluster.crash(1);
+    cluster.shift_clocks(315_360_000_000_000);
+    hours(&mut cluster, 4);
+    cluster.start(1);
+    hours(&mut cluster, 1);
+    let after = chunks(&mut cluster);
+    assert!(after[1] == full[1] && after[2] < full[2], "{full:?} {after:?}: the second was off");
+    hours(&mut cluster, 3);
+    assert!(chunks(&mut cluster)[1] < full[1], "its time has come too");
+}
+
+#[test]
+fn what_is_taken_back_after_others_gave_it_up_is_copied_anew() {
+    let (mut cluster, _) = household(4, Role::Store);
+    let snapshot = come_and_go(&mut cluster, 4);
+    assert_eq!(forget(&mut cluster, &snapshot).end, Some(Ok(Ending::Complete)));
+    cluster.run_until(MINUTE, |_| false);
+    // The writer sleeps while the others run, so that its copy outlives theirs.
+    cluster.crash(0);
+    hours(&mut cluster, 4);
+    cluster.start(0);
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(undo(&mut cluster, &snapshot).end, Some(Ok(Ending::Complete)));
+    let protected = |cluster: &mut Cluster| {
+        let lines = cluster.ask(0, Call::Snapshots { name: None }, MINUTE).lines;
+        let line =
+            lines.into_iter().find(|line| line["snapshot"] == snapshot.as_str()).expect("it is listed");
+        line["protected"]["have"].clone()
+    };
+    assert_eq!(protected(&mut cluster), 1, "their receipts were released before anything went");
+    cluster.run_until(MINUTE.times(5), |_| false);
+    assert_eq!(protected(&mut cluster), 3);
+}
+
+#[test]
+fn only_the_writer_forgets_and_never_the_newest() {
+    let (mut cluster, _) = household(5, Role::Full);
+    let snapshot = come_and_go(&mut cluster, 5);
+    let elsewhere = cluster.ask(1, Call::Forget { what: format!("family@{snapshot}") }, MINUTE);
+    assert_eq!(refusal(elsewhere), "not_writer");
+    assert_eq!(refusal(forget(&mut cluster, "latest")), "newest");
+    assert_eq!(refusal(forget(&mut cluster, "000000000000")), "no_snapshot");
+    assert_eq!(refusal(undo(&mut cluster, &snapshot)), "no_snapshot");
+}
