@@ -32,16 +32,21 @@ pub fn check(disk: &Arc<dyn Disk>, name: &str) -> Result<(), StoreError> {
     }
     check_layout(&front, length)?;
     let flags = front[FLAGS_AT];
-    let shown = Shown {
-        file: RedbFile::open(Arc::clone(disk), name)?,
-        written: Arc::new(Mutex::new(vec![(
-            u64::try_from(FLAGS_AT).unwrap_or(u64::MAX),
-            vec![(flags | NEEDS_REPAIR) & !TWO_PHASES],
-        )])),
-    };
-    let written = Arc::clone(&shown.written);
     // Only a crash in the middle of a commit leaves a newest state that is not whole; then the one before it stands.
     let may_go_back = flags & NEEDS_REPAIR != 0 && flags & TWO_PHASES == 0;
+    let mut changes =
+        vec![(u64::try_from(FLAGS_AT).unwrap_or(u64::MAX), vec![(flags | NEEDS_REPAIR) & !TWO_PHASES])];
+    if !may_go_back {
+        // Where redb would not look at the other state, a repair is not to take it, though it may be the newer one: of the two times
+        // that a commit writes the front of the file, a crash may have kept the first.
+        let other = if flags & PRIMARY == 0 { CHECKSUMS_AT[1] } else { CHECKSUMS_AT[0] };
+        let mut byte = [0];
+        disk.read_at(name, other, &mut byte)?;
+        changes.push((other, vec![!byte[0]]));
+    }
+    let shown =
+        Shown { file: RedbFile::open(Arc::clone(disk), name)?, written: Arc::new(Mutex::new(changes)) };
+    let written = Arc::clone(&shown.written);
     let checked = Rc::new(Cell::new(false));
     let whole = Rc::clone(&checked);
     let mut builder = Database::builder();
@@ -164,6 +169,8 @@ const TWO_PHASES: u8 = 4;
 const NUMBERS_AT: usize = FLAGS_AT + 3;
 /// Bytes in front of the two states.
 const FRONT_BYTES: usize = 64;
+/// Where the checksums of the two states end.
+const CHECKSUMS_AT: [u64; 2] = [64 + 127, 64 + 128 + 127];
 /// Bytes of a page.
 const PAGE_BYTES: u64 = 4_096;
 /// Pages of a region's header.
@@ -273,6 +280,21 @@ mod tests {
             // Most of the file is pages that earlier states have left.
             assert!(refused > COUNT, "{refused}");
         }
+    }
+
+    #[test]
+    fn a_crash_in_the_first_commit_after_a_clean_end_is_no_damage() {
+        let disk = state(true);
+        let before = disk.content(STATE_NAME).unwrap();
+        assert_ne!(before[FLAGS_AT] & TWO_PHASES, 0, "a clean end is a commit in two phases");
+        let mut feeds = Feeds::open(Arc::new(disk.clone())).unwrap();
+        let sequence = u64::try_from(COUNT).unwrap();
+        feeds.append(&FEED, sequence, &[entry(COUNT)], &[]).unwrap();
+        let crashed = disk.image(&mut ChaCha8Rng::seed_from_u64(1));
+        std::mem::forget(feeds);
+        // A commit writes the front twice: the new state as the other one, then that it is the newest. The second write is lost.
+        crashed.write_at(STATE_NAME, 9, &[before[FLAGS_AT] | NEEDS_REPAIR]).unwrap();
+        assert_eq!(entries_of_damaged(&crashed), Some(COUNT));
     }
 
     #[test]
