@@ -8,7 +8,8 @@
 use std::path::Path;
 
 /// What the linker is told to leave out.
-const NO_UNWINDING: &str = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) } }\nINSERT AFTER .text;\n";
+const NO_UNWINDING: &str =
+    "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) } }\nINSERT AFTER .text;\n";
 
 /// Adds the linker's options where they are understood.
 fn main() {

@@ -192,7 +192,7 @@ impl Chunks {
             let drops = self.scrub.drops;
             self.index.usage_mut().set_drops(segment, drops);
         }
-        self.scrub.unsaved += 1;
+        self.scrub.unsaved = self.scrub.unsaved.saturating_add(1);
         self.scrub.stage = Stage::Log(Position { segment: segment + 1, offset: 0 });
         Ok(())
     }

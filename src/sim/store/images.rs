@@ -197,7 +197,11 @@ fn step(shelf: &mut Shelf, rng: &mut ChaCha8Rng, number: u64, asks: &mut Vec<Chu
             let numbers: Vec<u64> = (0..5).map(|_| earlier(rng)).collect();
             shelf.give_up(&numbers);
         }
-        14 | 15 => drop(shelf.chunks.flush()),
+        14 => drop(shelf.chunks.flush()),
+        15 => {
+            let done = shelf.chunks.scrub(u64::from(rng.next_u32() % 20_000)).unwrap();
+            assert_eq!((done.damaged, done.places), (vec![], 0));
+        }
         _ => {
             let budget = u64::from(rng.next_u32() % 12_000);
             shelf.compact(budget, asks);
@@ -225,6 +229,9 @@ fn crash_and_check(image: &SimDisk, known: &Known, rng: &mut ChaCha8Rng, again: 
     shelf.give_up(&given_up);
     let mut asks = Vec::new();
     while shelf.compact(2_000, &mut asks) {}
+    if again {
+        while !shelf.chunks.scrub(1 << 20).is_ok_and(|done| done.finished) {}
+    }
     shelf.chunks.flush().expect("the store goes on working");
     shelf.hear();
     assert_eq!(shelf.errors, 0);
@@ -296,7 +303,7 @@ mod tests {
         let (mut seed, mut images) = (first.unwrap_or(1_000), 0);
         while begun.elapsed().as_secs() < seconds {
             seed += 1;
-            images += run(seed, 600, 1);
+            images += run(seed, 300, 1);
             println!("{images} images so far");
         }
     }

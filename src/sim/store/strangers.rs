@@ -6,7 +6,7 @@ use super::compaction::compact;
 use super::damage::{filled, place_of};
 use super::tester::{chunk, equals_rebuild, Tester, OPTIONS};
 use crate::sim::disk::SimDisk;
-use crate::store::disk::Disk;
+use crate::store::disk::{Disk, DiskError, DiskErrorKind};
 use crate::store::segment::segment_name;
 use crate::store::service::{OpenReport, Request, Service, StoreError};
 
@@ -223,4 +223,75 @@ fn an_index_of_another_store_is_not_believed() {
     tester.ask(Request::Flush { op: 0 });
     assert_eq!(tester.get(1_000), Ok(Some(chunk(1_000).1)), "it is not taken for stored");
     equals_rebuild(&mut tester);
+}
+
+#[test]
+fn a_home_that_may_not_be_written_is_refused_with_a_sentence_and_left_as_it_is() {
+    let (disk, tester) = filled(0..40);
+    drop(tester);
+    let before: Vec<_> = disk.files().into_iter().map(|(name, _)| (disk.content(&name), name)).collect();
+    let error = Service::open(Arc::new(ReadOnly(disk.clone())), OPTIONS).unwrap_err();
+    assert!(error.to_string().ends_with("check the mount options and the owner of the data home"), "{error}");
+    let after: Vec<_> = disk.files().into_iter().map(|(name, _)| (disk.content(&name), name)).collect();
+    assert!(before == after);
+    assert_eq!(Tester::open(&disk).unwrap().get(7), Ok(Some(chunk(7).1)));
+}
+
+/// A disk that may not be written.
+#[derive(Debug)]
+struct ReadOnly(SimDisk);
+
+/// What it says.
+fn refused(verb: &'static str, name: &str) -> Result<(), DiskError> {
+    Err(DiskError::new(verb, name, DiskErrorKind::ReadOnly, "read-only file system"))
+}
+
+impl Disk for ReadOnly {
+    fn list(&self, directory: &str) -> Result<Vec<String>, DiskError> {
+        self.0.list(directory)
+    }
+
+    fn create_dir(&self, directory: &str) -> Result<(), DiskError> {
+        refused("create", directory)
+    }
+
+    fn len(&self, name: &str) -> Result<u64, DiskError> {
+        self.0.len(name)
+    }
+
+    fn exists(&self, name: &str) -> Result<bool, DiskError> {
+        self.0.exists(name)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        self.0.read_at(name, offset, buffer)
+    }
+
+    fn write_at(&self, name: &str, _: u64, _: &[u8]) -> Result<(), DiskError> {
+        refused("write", name)
+    }
+
+    fn set_len(&self, name: &str, _: u64) -> Result<(), DiskError> {
+        refused("cut", name)
+    }
+
+    fn sync(&self, _: &str) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn sync_dir(&self, _: &str) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, _: &str) -> Result<(), DiskError> {
+        refused("rename", from)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), DiskError> {
+        refused("remove", name)
+    }
+
+    fn free_bytes(&self) -> Result<u64, DiskError> {
+        self.0.free_bytes()
+    }
 }

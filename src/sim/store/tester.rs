@@ -174,6 +174,22 @@ impl Tester {
         }
     }
 
+    /// Takes note of what maintenance came to.
+    fn note(&mut self, reply: Option<Reply>) {
+        match reply {
+            Some(Reply::Compact { result: Err(error), .. } | Reply::Scrub { result: Err(error), .. }) => {
+                self.error.get_or_insert(error);
+            }
+            Some(Reply::Compact { result: Ok(done), .. }) => assert_eq!(done.damaged, []),
+            Some(Reply::Scrub { result: Ok(done), .. }) => {
+                // A place that could not be read once counts as damaged.
+                assert!(done.damaged.is_empty() && (done.places == 0 || self.stubborn), "{done:?}");
+            }
+
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// A seeded mix of everything, until it is done or something fails.
     pub(super) fn work(&mut self, seed: u64) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -184,6 +200,13 @@ impl Tester {
                     let first = rng.next_u32();
                     let number = |turn| seed * 1_000 + u64::from(first + turn) % (step + 1);
                     self.give_up(&[0, 3, 6, 9].map(number));
+                }
+                19 => {
+                    let bytes = u64::from(rng.next_u32() % 9_000);
+                    let reply = self.ask(Request::Compact { op: 0, bytes, keep: Vec::new() });
+                    self.note(reply);
+                    let reply = self.ask(Request::Scrub { op: 0, bytes });
+                    self.note(reply);
                 }
                 13 => self.put(seed * 1_000 + u64::from(rng.next_u32()) % (step + 1)),
                 14 | 15 => drop(self.ask(Request::Flush { op: 0 })),
@@ -230,6 +253,7 @@ pub(super) fn check(disk: &SimDisk, before: &Tester) -> Tester {
     };
     let last = have.checked_sub(1).map(|last| ("last".to_owned(), last.to_le_bytes().to_vec()));
     tester.entries = (have, have);
+    let settings: Vec<_> = settings.into_iter().filter(|(name, _)| name != "store/scrub").collect();
     assert_eq!(settings, last.into_iter().collect::<Vec<_>>(), "entries and settings change as one");
     equals_rebuild(&mut tester);
     tester
