@@ -248,6 +248,7 @@ pub mod node {
     mod tell;
     pub mod upkeep;
     pub mod verify;
+    mod wear;
     mod writer;
 }
 
@@ -297,6 +298,7 @@ pub mod io {
     pub mod facts;
     pub mod home;
     pub mod http;
+    pub mod known;
     pub mod levels;
     pub mod links;
     pub mod list;
@@ -315,6 +317,7 @@ pub mod io {
     pub mod udp;
     pub mod unpack;
     pub mod walk;
+    pub mod wear;
 }
 
 pub mod sim {

@@ -132,9 +132,27 @@ fn this_node(value: &Value) -> String {
             Some(damaged) => format!(", {} damaged", number(damaged)),
         };
         line("store", format!("{chunks}, {stored}; {free} free{damaged}"));
+        line("disk", disk_line(store));
     }
     if let Some(peak) = amount(value, "peak_rss_bytes") {
         line("memory", format!("{} at most so far", bytes(peak)));
+    }
+    out
+}
+
+/// What the disk had to take, and what it says of its life.
+fn disk_line(store: &Value) -> String {
+    let written = &store["written"];
+    let mut out = format!("{} written so far", bytes_cell(written, "total_bytes"));
+    if let Some(times) = written["per_stored_byte"].as_f64() {
+        out.push_str(&format!(", {times:.2} for each byte stored"));
+    }
+    match (amount(&store["life"], "used_percent_max"), amount(&store["life"], "days_left")) {
+        (None, _) => out.push_str("; its wear is unknown"),
+        (Some(used), None) => out.push_str(&format!("; at most {used}% worn")),
+        (Some(used), Some(days)) => {
+            out.push_str(&format!("; at most {used}% worn, {} left at this rate", count(days, "day")));
+        }
     }
     out
 }

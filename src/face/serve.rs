@@ -13,6 +13,7 @@ use super::out::Out;
 use super::routes::Routes;
 use crate::base::limits::EXIT_TIME_MAX;
 use crate::io::home::HomeError;
+use crate::io::known::recognise;
 use crate::io::run::{run as run_node, Ready, RunError, RunOptions};
 use crate::node::api::ApiError;
 use crate::node::config::{Config, FILE_NAME};
@@ -42,10 +43,17 @@ pub fn run(home: &Path, out: Out, options: &Run) -> Result<Exit, Fail> {
         let _ = out.value(&json!({"event": "ready", "listen": addresses, "home": name}));
         out.advice(&format!("The node listens on {}. Ctrl-C ends it.", addresses.join(", ")));
     };
-    let (home, handler) = (home.to_path_buf(), Rc::new(Routes));
-    run_node(RunOptions { home, listen: options.listen, mdns, handler, ready: Some(Box::new(ready)) })
+    let seen = || match options.exit_with_stdin {
+        // Whoever starts a node for a while only has it in a place of its own.
+        true => Ok(()),
+        false => recognise(home).map_err(|error| failed(&RunError::Home(error))),
+    };
+    seen()?;
+    let (place, handler) = (home.to_path_buf(), Rc::new(Routes));
+    run_node(RunOptions { home: place, listen: options.listen, mdns, handler, ready: Some(Box::new(ready)) })
         .map_err(|error| failed(&error))?;
-    Ok(Exit::Done)
+    // A store that was made meanwhile is known from now on.
+    seen().map(|()| Exit::Done)
 }
 
 /// A failure of the node as the command line tells it.

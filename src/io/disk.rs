@@ -10,9 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::beneath;
+use super::{beneath, wear};
 use crate::base::limits::{OPEN_STORE_FILES_MAX, WRITE_PARTS_MAX};
 use crate::store::disk::{Disk, DiskError, DiskErrorKind};
+use crate::store::meter::Wear;
 
 /// The files below one directory.
 #[derive(Debug)]
@@ -239,6 +240,10 @@ impl Disk for FileDisk {
         let facts = rustix::fs::statvfs(&self.home)
             .map_err(|errno| DiskError::from_io("ask for free space of", "", &errno.into()))?;
         Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+    }
+
+    fn wear(&self) -> Option<Wear> {
+        wear::of(&self.home)
     }
 }
 

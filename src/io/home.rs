@@ -32,6 +32,20 @@ pub enum HomeError {
         /// The holder as it wrote itself into the lock file: "nuthatch, process 1234".
         process: String,
     },
+    /// The store that was there is not.
+    Absent {
+        /// The home.
+        home: PathBuf,
+        /// Where it is noted that there was one.
+        note: PathBuf,
+    },
+    /// Another store is there.
+    Other {
+        /// The home.
+        home: PathBuf,
+        /// Where it is noted which one was there.
+        note: PathBuf,
+    },
     /// The system refused something.
     Io {
         /// What was tried.
@@ -53,6 +67,18 @@ impl fmt::Display for HomeError {
                 formatter,
                 "{} is in use by {process}; stop that process or give another home with --home DIR",
                 home.display()
+            ),
+            Self::Absent { home, note } => write!(
+                formatter,
+                "the store that was in {} is not there, and nothing was made in its place; is its disk mounted? If a new store is meant, remove {}",
+                home.display(),
+                note.display()
+            ),
+            Self::Other { home, note } => write!(
+                formatter,
+                "in {} is another store than the one that was there; is the right disk mounted? If this one is meant from now on, remove {}",
+                home.display(),
+                note.display()
             ),
             Self::Io { verb, path, error } => write!(
                 formatter,
@@ -115,7 +141,7 @@ pub fn lock_home(home: &Path) -> Result<HomeLock, HomeError> {
         let path = path.to_path_buf();
         move |error: io::Error| HomeError::Io { verb, path, error }
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(failed("create", home))?;
+    make_directory(home)?;
     let path = home.join("lock");
     let mut file = OpenOptions::new()
         .read(true)
@@ -134,6 +160,12 @@ pub fn lock_home(home: &Path) -> Result<HomeLock, HomeError> {
         .and_then(|()| writeln!(file, "{name}, process {}", std::process::id()))
         .map_err(failed("write", &path))?;
     Ok(HomeLock { home: home.to_path_buf(), _file: file })
+}
+
+/// Makes a directory of this user alone, with those above it, unless it is there.
+pub(super) fn make_directory(directory: &Path) -> Result<(), HomeError> {
+    let failed = |error| HomeError::Io { verb: "create", path: directory.to_path_buf(), error };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)
 }
 
 /// Takes the lock of a home that is only read, if there ever was a node: nothing is written, and none starts meanwhile.

@@ -17,6 +17,7 @@ use super::ports::{CallId, Ending, Listening, Output};
 use super::restore::{Restore, RestoreJob};
 use super::sighting::HINT;
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
+use super::wear;
 use crate::feed::entry::{Body, Describe};
 use crate::peer::discovery::{vault_tag, Announcement, State};
 use crate::replicate::ledger::{self, Protection};
@@ -51,6 +52,7 @@ impl Core {
                 attention.push(json!({"message": message, "hint": "run `nuthatch verify --all`; think of replacing the disk"}));
             }
         }
+        attention.extend(stats.and_then(wear::attention));
         if let Some(message) = self.multicast_doubt() {
             attention.push(json!({"message": message, "hint": HINT}));
         }
@@ -88,7 +90,7 @@ impl Core {
             "folders": folders,
             "store": stats.map(|stats| json!({
                 "chunks": stats.chunks, "stored_bytes": stats.bytes, "free_bytes": stats.free_bytes,
-                "quarantined": stats.quarantined, "written_bytes": stats.written.total(),
+                "quarantined": stats.quarantined, "written": wear::written(stats), "life": wear::life(stats),
             })),
             "collect": upkeep,
             "attention": attention,

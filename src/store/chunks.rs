@@ -47,6 +47,8 @@ pub struct Chunks {
     pub(super) report: IndexReport,
     /// Answers that are ready.
     pub(super) replies: Vec<Reply>,
+    /// Sealed bytes of chunks that were new.
+    pub(super) payload_bytes: u64,
     /// Groups synced.
     syncs: u64,
     /// Syncs that failed.
@@ -103,6 +105,7 @@ impl Chunks {
             room_bytes: 0,
             report,
             replies: Vec::new(),
+            payload_bytes: 0,
             syncs: 0,
             syncs_failed: 0,
             compaction: None,
@@ -283,6 +286,8 @@ impl Chunks {
             segments: bytes(self.log.segments().len()),
             runs: bytes(self.index.runs()),
             written: Written::default(),
+            written_ever: Written::default(),
+            wear: self.disk.wear(),
             syncs: self.syncs,
             syncs_failed: self.syncs_failed,
         })
@@ -318,6 +323,7 @@ impl Chunks {
         self.take_room(frame.total())?;
         let to = self.append_frame(&frame, sealed)?;
         self.take_in(Some(op), id, Change::Put(to));
+        self.payload_bytes += u64::from(length);
         Ok(true)
     }
 

@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use super::meter::Wear;
+
 /// Files below one directory. All calls are synchronous; a `&self` may be used from several threads.
 ///
 /// # What is durable when
@@ -100,6 +102,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the file system does not tell.
     fn free_bytes(&self) -> Result<u64, DiskError>;
+
+    /// How worn the medium is, where it tells.
+    fn wear(&self) -> Option<Wear> {
+        None
+    }
 }
 
 /// What kind of failure it was, as far as the store decides by it.

@@ -46,6 +46,13 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A part of the data home is not there though another one is.
+    Missing {
+        /// What is not there.
+        name: &'static str,
+        /// What is.
+        beside: &'static str,
+    },
     /// The feed entry before those is not here: an earlier write failed, and a feed has no holes.
     Behind {
         /// The first sequence number of what was to be written.
@@ -100,6 +107,11 @@ impl fmt::Display for StoreError {
                 "`{name}` is damaged ({reason}) and was left as it is. Look at the health of this disk and keep a copy of the data home; \
                  then put back a copy of the home that you may have, or, in an empty home, use `nuthatch recover` (for a store \
                  node `nuthatch join`): the other devices have what was protected"
+            ),
+            Self::Missing { name, beside } => write!(
+                formatter,
+                "`{name}` is missing, though `{beside}` is there, and nothing was made in its place; check that the disk of this data home \
+                 is mounted, whole and the right one, or put back what was moved"
             ),
             Self::Behind { sequence } => write!(
                 formatter,

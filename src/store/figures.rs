@@ -2,7 +2,7 @@
 //!
 //! Owns no behaviour. Read `request.rs` first.
 
-use super::meter::Written;
+use super::meter::{Wear, Written};
 use crate::base::ids::ChunkId;
 use crate::base::limits::{DELTA_ENTRIES_MAX, RESERVE_BYTES, SEGMENT_BYTES_MAX};
 
@@ -98,6 +98,10 @@ pub struct StoreStats {
     pub runs: u64,
     /// Bytes written since the store was opened.
     pub written: Written,
+    /// Bytes written since the store was made, as far as they were noted: with other writes, and at a clean end.
+    pub written_ever: Written,
+    /// How worn the medium is, where it tells.
+    pub wear: Option<Wear>,
     /// Groups synced since the store was opened.
     pub syncs: u64,
     /// Syncs that failed since the store was opened.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::disk::{Disk, DiskError};
 use super::feeds::STATE_NAME;
 use super::run::INDEX_DIRECTORY;
-use super::segment::{bytes, SEGMENT_DIRECTORY};
+use super::segment::{bytes, u64_at, SEGMENT_DIRECTORY};
 
 /// Bytes written, by what they were written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +22,8 @@ pub struct Written {
     pub state: u64,
     /// Temporary sets.
     pub sets: u64,
+    /// Sealed bytes of chunks that were new: what all of that was written for.
+    pub payload: u64,
 }
 
 impl Written {
@@ -30,6 +32,54 @@ impl Written {
     pub fn total(&self) -> u64 {
         self.segments.saturating_add(self.index).saturating_add(self.state).saturating_add(self.sets)
     }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut sum = self.numbers();
+        for (sum, more) in sum.iter_mut().zip(other.numbers()) {
+            *sum = sum.saturating_add(more);
+        }
+        Self::from_numbers(sum)
+    }
+
+    /// Forty bytes: the numbers, little-endian.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.numbers().into_iter().flat_map(u64::to_le_bytes).collect()
+    }
+
+    /// Reads such bytes; None if they are of another length.
+    #[must_use]
+    pub fn decode(content: &[u8]) -> Option<Self> {
+        let mut numbers = [0; 5];
+        if content.len() != numbers.len() * 8 {
+            return None;
+        }
+        for (number, at) in numbers.iter_mut().zip((0..).step_by(8)) {
+            *number = u64_at(content, at);
+        }
+        Some(Self::from_numbers(numbers))
+    }
+
+    /// The numbers in their order.
+    fn numbers(&self) -> [u64; 5] {
+        [self.segments, self.index, self.state, self.sets, self.payload]
+    }
+
+    /// The same, backwards.
+    fn from_numbers([segments, index, state, sets, payload]: [u64; 5]) -> Self {
+        Self { segments, index, state, sets, payload }
+    }
+}
+
+/// How far a medium is through its life, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wear {
+    /// At most so much of it is used up, in percent; media tell it in steps.
+    pub used_percent_max: u8,
+    /// Days that are left at least, if it goes on being written to as much as since it was made; None: it does not tell its age.
+    pub days_left: Option<u32>,
 }
 
 /// A disk that counts.
@@ -48,12 +98,12 @@ impl Metered {
         Self { disk, counts: Default::default() }
     }
 
-    /// What was written so far.
+    /// What was written so far; for what payload, is not known here.
     #[must_use]
     pub fn written(&self) -> Written {
         let [segments, index, state, sets] = &self.counts;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Written { segments: read(segments), index: read(index), state: read(state), sets: read(sets) }
+        Written::from_numbers([read(segments), read(index), read(state), read(sets), 0])
     }
 
     /// Counts a write that is about to be tried: what of it a failure leaves unwritten is not known.
@@ -121,5 +171,9 @@ impl Disk for Metered {
 
     fn free_bytes(&self) -> Result<u64, DiskError> {
         self.disk.free_bytes()
+    }
+
+    fn wear(&self) -> Option<Wear> {
+        self.disk.wear()
     }
 }

@@ -10,16 +10,17 @@ use std::sync::Arc;
 use super::chunks::Chunks;
 use super::disk::Disk;
 pub use super::error::StoreError;
-use super::feeds::Feeds;
+use super::feeds::{Feeds, Setting, STATE_NAME};
 use super::meter::Metered;
-pub use super::meter::Written;
+pub use super::meter::{Wear, Written};
 pub use super::request::{
     CompactState, Compacted, Dropped, Op, OpenReport, Reply, Request, ScanState, Scrubbed, StoreOptions,
     StoreStats,
 };
+use super::segment::{segment_number, SEGMENT_DIRECTORY};
 use super::sets::Sets;
 use crate::base::ids::{ChunkId, FeedId, NodeId};
-use crate::base::limits::PAGE_IDS_MAX;
+use crate::base::limits::{PAGE_IDS_MAX, WRITTEN_UNNOTED_MAX};
 
 /// The store of one data home.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ pub struct Service {
     feeds: Feeds,
     /// Counts what is written.
     meter: Arc<Metered>,
+    /// What was written before it was opened.
+    written_before: Written,
+    /// What the database says of it all.
+    written_noted: Written,
 }
 
 impl Service {
@@ -42,11 +47,17 @@ impl Service {
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Self, OpenReport), StoreError> {
         let meter = Arc::new(Metered::new(disk));
         let disk: Arc<dyn Disk> = Arc::clone(&meter) as Arc<dyn Disk>;
+        let is_new = begin(&*disk)?;
         // The state first: it is small, and says if the whole home is of a newer format.
-        let feeds = Feeds::open(Arc::clone(&disk))?;
+        let mut feeds = Feeds::open(Arc::clone(&disk))?;
+        let noted = feeds.settings(WRITTEN_NAME)?;
+        let noted = noted.first().and_then(|(_, value)| Written::decode(value)).unwrap_or_default();
+        if !is_new && noted.payload > 0 && !has_segments(&*disk)? {
+            return Err(missing("segments/*.seg", STATE_NAME));
+        }
         let sets = Sets::open(Arc::clone(&disk), options.reserve_bytes)?;
         let (chunks, report) = Chunks::open(disk, options)?;
-        let mut service = Self { chunks, sets, feeds, meter };
+        let mut service = Self { chunks, sets, feeds, meter, written_before: noted, written_noted: noted };
         service.load_scrub()?;
         Ok((service, report))
     }
@@ -73,13 +84,44 @@ impl Service {
 
     /// Ends it cleanly, and tells what was written since it was opened; a store that is merely dropped loses nothing
     /// acknowledged either.
-    pub fn close(self) -> Written {
+    pub fn close(mut self) -> Written {
+        let ever = self.written_ever();
+        if ever.total() - self.written_noted.total() >= WRITTEN_UNNOTED_MAX {
+            // Only a count is less exact if this fails.
+            let _ = self.append(&NO_FEED, 0, &[], Vec::new());
+        }
+        let payload = self.chunks.payload_bytes;
         if let Err(error) = self.chunks.close() {
             log::warn!("the store could not be closed cleanly: {error}");
         }
         // The database ends with a write of its own.
         drop(self.feeds);
-        self.meter.written()
+        Written { payload, ..self.meter.written() }
+    }
+
+    /// What was written since the store was opened.
+    fn written(&self) -> Written {
+        Written { payload: self.chunks.payload_bytes, ..self.meter.written() }
+    }
+
+    /// What was ever written.
+    fn written_ever(&self) -> Written {
+        self.written_before.plus(&self.written())
+    }
+
+    /// Writes feed entries and settings, and with them what was written so far: for that alone nothing is written.
+    fn append(
+        &mut self,
+        feed: &FeedId,
+        sequence: u64,
+        entries: &[Vec<u8>],
+        mut settings: Vec<Setting>,
+    ) -> Result<(), StoreError> {
+        let written = self.written_ever();
+        settings.push((WRITTEN_NAME.to_owned(), Some(written.encode())));
+        self.feeds.append(feed, sequence, entries, &settings)?;
+        self.written_noted = written;
+        Ok(())
     }
 
     /// Carries out one request; the reply, if it is ready.
@@ -117,27 +159,29 @@ impl Service {
                 None
             }
             Request::Append { op, feed, sequence, entries, settings } => {
-                let result = self.feeds.append(&feed, sequence, &entries, &settings);
-                Some(Reply::Append { op, result })
+                Some(Reply::Append { op, result: self.append(&feed, sequence, &entries, settings) })
             }
             Request::Entries { op, feed, after, limit_bytes } => {
                 let page = self.feeds.entries(feed.as_ref(), after.as_ref(), limit_bytes);
                 Some(or_failed(op, page, |(entries, more)| Reply::Entries { op, entries, more }))
             }
             Request::Save { op, settings } => {
-                Some(Reply::Save { op, result: self.feeds.append(&NO_FEED, 0, &[], &settings) })
+                Some(Reply::Save { op, result: self.append(&NO_FEED, 0, &[], settings) })
             }
             Request::Load { op, prefix } => {
                 let settings = self.feeds.settings(&prefix);
-                Some(or_failed(op, settings, |settings| Reply::Load { op, settings }))
+                Some(or_failed(op, settings, |mut settings| {
+                    settings.retain(|(name, _)| name != WRITTEN_NAME);
+                    Reply::Load { op, settings }
+                }))
             }
             Request::Scan { op, after, limit, read } => {
                 let page = self.chunks.scan(after.as_ref(), limit, read);
                 Some(or_failed(op, page, |(found, more)| Reply::Scan { op, found, more }))
             }
             Request::Stats { op } => {
-                let stats =
-                    self.chunks.stats().map(|stats| StoreStats { written: self.meter.written(), ..stats });
+                let (written, written_ever) = (self.written(), self.written_ever());
+                let stats = self.chunks.stats().map(|stats| StoreStats { written, written_ever, ..stats });
                 Some(or_failed(op, stats, |stats| Reply::Stats { op, stats }))
             }
         }
@@ -147,7 +191,7 @@ impl Service {
     fn save_scrub(&mut self) {
         let Some(segment) = self.chunks.scrub_to_save() else { return };
         let setting = (SCRUB_SETTING.to_owned(), Some(segment.to_le_bytes().to_vec()));
-        if let Err(error) = self.feeds.append(&NO_FEED, 0, &[], &[setting]) {
+        if let Err(error) = self.append(&NO_FEED, 0, &[], vec![setting]) {
             log::warn!("where the scrub is could not be saved, it may read some of the store twice: {error}");
         }
     }
@@ -170,6 +214,36 @@ impl Service {
     }
 }
 
+/// Makes the directory of segments in an empty home, before anything else; whether it was empty.
+///
+/// # Errors
+/// When a part of the home is not there: what is left of a store on a missing disk is no empty store.
+fn begin(disk: &dyn Disk) -> Result<bool, StoreError> {
+    let has_state = disk.exists(STATE_NAME)?;
+    match (disk.exists(SEGMENT_DIRECTORY)?, has_state) {
+        (false, true) => Err(missing(SEGMENT_DIRECTORY, STATE_NAME)),
+        (true, false) if has_segments(disk)? => Err(missing(STATE_NAME, SEGMENT_DIRECTORY)),
+        (true, _) => Ok(!has_state),
+        (false, false) => {
+            disk.create_dir(SEGMENT_DIRECTORY)?;
+            disk.sync_dir("")?;
+            Ok(true)
+        }
+    }
+}
+
+/// Whether there is any segment.
+fn has_segments(disk: &dyn Disk) -> Result<bool, StoreError> {
+    Ok(disk.list(SEGMENT_DIRECTORY)?.iter().any(|leaf| segment_number(leaf).is_some()))
+}
+
+/// A part of a home is not there, and another one is.
+fn missing(name: &'static str, beside: &'static str) -> StoreError {
+    StoreError::Missing { name, beside }
+}
+
+/// The setting that holds what was written: the store's own.
+const WRITTEN_NAME: &str = "store/written";
 /// The feed of settings, which have none.
 const NO_FEED: FeedId = FeedId { node: NodeId::from_bytes([0; 32]), random: [0; 8] };
 /// The setting that tells the segment with which the scrub goes on: its number, four bytes, little-endian.

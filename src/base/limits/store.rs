@@ -45,6 +45,8 @@ pub const SETTING_VALUE_BYTES_MAX: usize = 1024 * 1024;
 pub const ENTRIES_PAGE_BYTES_MAX: usize = 256 * 1024;
 /// What is kept in memory of the repairs of a store that may not be written, in bytes: a whole segment, and the index of a million chunks.
 pub const OVERLAY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Bytes whose count may be lost at a clean end, so that a node that did little writes nothing then.
+pub const WRITTEN_UNNOTED_MAX: u64 = 1024 * 1024;
 /// Chunks named in a list of what is damaged or missing; the others are counted.
 pub const CHECK_LIST_MAX: usize = 1_000;
 /// Records that await, in memory, that the log says why the index does not have them: 8 bytes each, some of which a tree adds.

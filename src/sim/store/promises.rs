@@ -2,10 +2,12 @@
 
 use super::damage::filled;
 use super::tester::{chunk, equals_rebuild, Tester, OPTIONS};
-use crate::sim::disk::Fault;
+use crate::sim::disk::{Fault, SimDisk};
 use crate::store::disk::Disk;
 use crate::store::segment::{segment_name, Frame};
 use crate::store::service::{Dropped, Reply, Request, Service, StoreError};
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
 use std::sync::Arc;
 
 #[test]
@@ -145,4 +147,48 @@ fn a_store_that_has_nothing_to_do_writes_nothing_and_one_that_has_counts_it() {
     let tester = Tester::open(&disk).unwrap();
     let written = tester.service.close();
     assert_eq!((written.segments, written.index, written.sets), (0, 0, 0), "{written:?}");
+}
+
+#[test]
+fn what_was_ever_written_is_noted_with_other_writes_and_never_by_itself() {
+    let (disk, mut tester) = filled(0..20);
+    let ask = |tester: &mut Tester| tester.ask(Request::Save { op: 0, settings: vec![("a".into(), None)] });
+    ask(&mut tester);
+    let noted = tester.stats();
+    let payload: usize = (0..20).map(|number| chunk(number).1.len()).sum();
+    assert_eq!(noted.written_ever.payload, u64::try_from(payload).unwrap());
+    assert_eq!(noted.written_ever, noted.written, "the store was new");
+    drop(tester);
+    let mut tester = Tester::open(&disk).unwrap();
+    let again = tester.stats();
+    assert!(again.written_ever.segments >= noted.written_ever.segments && again.written.payload == 0);
+    assert_eq!(again.written_ever.payload, noted.written_ever.payload);
+    assert!(again.written_ever.state > again.written.state);
+    let settings = tester.ask(Request::Load { op: 1, prefix: String::new() });
+    assert_eq!(settings, Some(Reply::Load { op: 1, settings: Vec::new() }), "it is the store's own");
+}
+
+#[test]
+fn a_home_of_which_a_part_is_missing_is_no_empty_store() {
+    let (disk, tester) = filled(0..20);
+    tester.service.close();
+    let refused = |disk: &SimDisk, name: &str| {
+        let files = disk.files();
+        let error = Tester::open(disk).map(|_| ()).unwrap_err();
+        assert!(matches!(error, StoreError::Missing { .. }), "{error}");
+        assert!(error.to_string().contains(name) && error.to_string().contains("mounted"), "{error}");
+        assert_eq!(disk.files(), files, "nothing is made in its place");
+    };
+    let copy = disk.image(&mut ChaCha8Rng::seed_from_u64(1));
+    copy.remove("state.redb").unwrap();
+    refused(&copy, "state.redb");
+    // Small as it was, a clean end did not note what was written; the next save does.
+    let mut tester = Tester::open(&disk).unwrap();
+    tester.ask(Request::Put { op: 50, id: chunk(50).0, bytes: chunk(50).1 });
+    tester.ask(Request::Save { op: 0, settings: vec![("a".into(), None)] });
+    tester.service.close();
+    for (name, _) in disk.files().into_iter().filter(|(name, _)| name.starts_with("segments/")) {
+        disk.remove(&name).unwrap();
+    }
+    refused(&disk, "segments");
 }
