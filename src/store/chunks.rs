@@ -13,7 +13,6 @@ use super::disk::{Disk, DiskError};
 use super::error::StoreError;
 use super::index::Index;
 use super::log::Log;
-use super::meter::Written;
 use super::request::{Dropped, Op, OpenReport, Reply, ScanState, StoreOptions, StoreStats};
 use super::run::Entry;
 use super::runs::IndexReport;
@@ -285,11 +284,10 @@ impl Chunks {
             rotten_bytes: self.report.rotten_bytes,
             segments: bytes(self.log.segments().len()),
             runs: bytes(self.index.runs()),
-            written: Written::default(),
-            written_ever: Written::default(),
             wear: self.disk.wear(),
             syncs: self.syncs,
             syncs_failed: self.syncs_failed,
+            ..StoreStats::default()
         })
     }
 
