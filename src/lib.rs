@@ -206,6 +206,7 @@ pub mod node {
     mod build;
     pub mod calls;
     pub mod collect;
+    mod compacting;
     mod compare;
     pub mod config;
     pub mod config_keys;
@@ -237,9 +238,11 @@ pub mod node {
     mod recover;
     pub mod restore;
     pub mod retire;
+    pub mod room;
     mod root;
     mod scan;
     mod scanned;
+    mod scrubbing;
     mod sighting;
     mod sink;
     pub mod source;

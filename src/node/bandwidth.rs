@@ -159,6 +159,8 @@ impl Core {
     pub(super) fn configured(&mut self) {
         self.throttle();
         self.describe_self();
+        // A share that found no room may find it now.
+        self.holding.peer_up(self.now.time);
     }
 }
 

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use super::api::ApiError;
 use super::bandwidth::Schedule;
 use super::config_keys::{key_named, nearest_key, Key, KEYS};
+use super::room::Capacity;
 use crate::base::limits::{CONFIG_BYTES_MAX, RETIRED_MIN, SESSION_KEEPALIVE};
 use crate::base::units::{Copies, Span};
 use crate::file::retain::Policy;
@@ -25,8 +26,8 @@ pub struct Config {
     pub name: Option<String>,
     /// `node.site`.
     pub site: String,
-    /// `node.capacity` in bytes; None: as much as there is.
-    pub capacity_bytes: Option<u64>,
+    /// `node.capacity`.
+    pub capacity: Capacity,
     /// `peers.addresses`: tried beside what mDNS and the vault know.
     pub peers: Vec<SocketAddr>,
     /// `network.listen`; None: the default port on every address, or a free one where that is busy.
@@ -49,6 +50,8 @@ pub struct Config {
     pub keep: Policy,
     /// `store.retired`: how long a retired snapshot keeps its chunks, in own running time.
     pub retired: Span,
+    /// `scrub.days`.
+    pub scrub_days: u64,
     /// `log.level`.
     pub log_level: log::LevelFilter,
 }
@@ -114,7 +117,7 @@ impl Default for Config {
         Self {
             name: None,
             site: "home".to_owned(),
-            capacity_bytes: None,
+            capacity: Capacity::All,
             peers: Vec::new(),
             keepalive: Some(SESSION_KEEPALIVE),
             listen: None,
@@ -126,6 +129,7 @@ impl Default for Config {
             rescan: Span::from_secs(3_600),
             keep: Policy::default(),
             retired: RETIRED_MIN,
+            scrub_days: 30,
             log_level: log::LevelFilter::Info,
         }
     }
@@ -323,11 +327,11 @@ mod tests {
     fn every_key_is_read() {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
-                    [backup]\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[store]\nretired = \"90d\"\n[log]\nlevel = \"debug\"\n";
+                    [backup]\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));
         assert_eq!(config.site, "parents");
-        assert_eq!(config.capacity_bytes, Some(200_000_000_000));
+        assert_eq!(config.capacity, Capacity::Bytes(200_000_000_000));
         assert_eq!(config.peers, ["10.0.0.7:7117".parse().unwrap()]);
         assert_eq!(config.keepalive, None);
         assert_eq!(config.listen, Some("127.0.0.1:0".parse().unwrap()));
@@ -362,6 +366,7 @@ mod tests {
             ("[backup]\nrescan = 5\n", "backup.rescan"),
             ("[backup]\nrescan = \"5 parsecs\"\n", "backup.rescan"),
             ("[node]\ncapacity = \"-1GB\"\n", "node.capacity"),
+            ("[node]\ncapacity = \"101%\"\n", "node.capacity"),
             ("[node]\nname = \"a\\nb\"\n", "node.name"),
             ("[network]\nlisten = \"here\"\n", "network.listen"),
             ("[mdns]\nenabled = \"yes\"\n", "mdns.enabled"),

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 
 use super::bandwidth::Schedule;
 use super::config::Config;
+use super::room::Capacity;
 use crate::base::limits::{
     COPIES_MAX, KEEPALIVE_MAX, KEEPALIVE_MIN, NAME_BYTES_MAX, PEER_ADDRESSES_MAX, RESCAN_MAX, RESCAN_MIN,
-    RETIRED_MAX, RETIRED_MIN,
+    RETIRED_MAX, RETIRED_MIN, SCRUB_DAYS_MAX, SCRUB_DAYS_MIN,
 };
 use crate::base::units::{Copies, Span};
 use crate::file::retain::Policy;
@@ -87,20 +88,11 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "node.capacity",
-        meaning: "How much of this node's disk the vault may fill, in bytes or with a unit; shown to the others, not enforced in this version.",
+        meaning: "How much of this node's disk the vault may fill: beyond it no more copies of others' folders are taken.",
         default: "\"all\"",
-        range: "\"all\" (as much as there is), or a size such as \"200GB\" or \"1.5TiB\"",
-        read: |config, value| {
-            config.capacity_bytes = match value {
-                Value::Integer(number) => Some(u64::try_from(*number.value()).map_err(|_| Refused)?),
-                _ => match value.as_str().ok_or(Refused)? {
-                    "all" => None,
-                    text => Some(bytes_of(text).ok_or(Refused)?),
-                },
-            };
-            Ok(())
-        },
-        show: |config| config.capacity_bytes.map_or_else(|| Json::from("all"), Json::from),
+        range: "\"all\" (as much as there is), a size such as \"200GB\" or \"1.5TiB\", or a part of the disk such as \"50%\"",
+        read: |config, value| Capacity::read(value).map(|capacity| config.capacity = capacity).ok_or(Refused),
+        show: |config| config.capacity.show(),
     },
     Key {
         name: "peers.addresses",
@@ -234,6 +226,18 @@ pub const KEYS: &[Key] = &[
         range: "a time from \"37d\" to \"3650d\"",
         read: |config, value| span_within(value, RETIRED_MIN, RETIRED_MAX).map(|span| config.retired = span),
         show: |config| Json::from(span_text(config.retired)),
+    },
+    Key {
+        name: "scrub.days",
+        meaning: "In how many days (of its own running time) this node reads everything that it stores again, to find rot while others can heal it.",
+        default: "30",
+        range: "a whole number from 1 to 365",
+        read: |config, value| {
+            let days = value.as_integer().and_then(|days| u64::try_from(days).ok()).ok_or(Refused)?;
+            config.scrub_days = (SCRUB_DAYS_MIN..=SCRUB_DAYS_MAX).contains(&days).then_some(days).ok_or(Refused)?;
+            Ok(())
+        },
+        show: |config| Json::from(config.scrub_days),
     },
     Key {
         name: "log.level",

@@ -360,6 +360,10 @@ impl Core {
             (Pending::Stats(call), _) => self.status_with(call, None),
             (Pending::Upkeep, Reply::Stats { stats, .. }) => self.pass_begins(Some(&stats)),
             (Pending::Upkeep, _) => self.pass_begins(None),
+            (Pending::Room, Reply::Stats { stats, .. }) => self.room_known(Some(stats)),
+            (Pending::Room, _) => self.room_known(None),
+            (Pending::Compact, Reply::Compact { result, .. }) => self.compacted(result),
+            (Pending::Scrub, Reply::Scrub { result, .. }) => self.scrubbed(result),
             _ => {}
         }
     }

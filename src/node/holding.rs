@@ -49,6 +49,11 @@ impl Holding {
         self.due = Some(self.due.map_or(now, |due| due.min(now)));
     }
 
+    /// Nothing can be done before then.
+    pub fn look_at(&mut self, then: Time) {
+        self.due = Some(then);
+    }
+
     /// The placement changed with the roster.
     pub fn roster_changed(&mut self) {
         self.groups.clear();
@@ -89,6 +94,9 @@ impl Core {
             self.holding.due = self.holding.retry.values().min().copied();
             return;
         };
+        if !self.has_room() {
+            return;
+        }
         let connected = self.gossip.peers().any(|peer| *peer == writer);
         self.source.prefer(connected.then_some(writer));
         self.upkeep.collect.pin(snapshot, manifest);
@@ -160,7 +168,8 @@ impl Core {
                     "copies",
                     format!("snapshot {} is not kept: {reason}", snapshot.short()),
                 );
-                self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY);
+                let until = self.room_ended(keep.progress().fetched_bytes);
+                self.holding.retry.insert(snapshot, until);
             }
             KeepEnd::Damaged { reason } => {
                 let message = format!("the manifest of snapshot {} is damaged: {reason}", snapshot.short());
@@ -171,8 +180,19 @@ impl Core {
         self.holding.recheck(self.now.time);
     }
 
+    /// Ends the share that is being kept when it has brought more than there is room for.
+    fn keep_within_budget(&mut self) {
+        let Some(number) = self.holding.running.as_ref().map(|running| running.duty) else { return };
+        let Some(Duty::Keep(keep)) = self.duties.get(&number) else { return };
+        let Some(reason) = self.over_budget(keep.progress().fetched_bytes) else { return };
+        if let Some(Duty::Keep(keep)) = self.duties.get_mut(&number) {
+            keep.put_failed(reason);
+        }
+    }
+
     /// Tells the writer how far its snapshot is here, now and then.
     fn tell_progress(&mut self, last: bool) {
+        self.keep_within_budget();
         let Some(running) = &mut self.holding.running else { return };
         let Some(Duty::Keep(keep)) = self.duties.get(&running.duty) else { return };
         let progress = keep.progress();

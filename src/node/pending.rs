@@ -27,4 +27,10 @@ pub(super) enum Pending {
     Stats(CallId),
     /// Numbers of the store for a pass that begins.
     Upkeep,
+    /// Numbers of the store for a share that is to begin.
+    Room,
+    /// A step of compaction.
+    Compact,
+    /// A step of the scrub.
+    Scrub,
 }

@@ -57,6 +57,7 @@ impl Core {
             attention.push(json!({"message": message, "hint": HINT}));
         }
         let upkeep = self.upkeep_status(&mut attention);
+        let room = self.room_status(stats, &mut attention);
         let summary = self.summary(&folders);
         let counters = self.endpoint.counters();
         let member = self.member.as_ref();
@@ -92,6 +93,8 @@ impl Core {
                 "chunks": stats.chunks, "stored_bytes": stats.bytes, "free_bytes": stats.free_bytes,
                 "quarantined": stats.quarantined, "written": wear::written(stats), "life": wear::life(stats),
             })),
+            "room": room,
+            "scrub": self.scrub_status(),
             "collect": upkeep,
             "attention": attention,
             "bandwidth": self.throttle.status(),
@@ -455,7 +458,7 @@ impl Core {
         let describe = Describe {
             name: self.own_name(),
             site: self.setup.config.site.clone(),
-            capacity_bytes: self.setup.config.capacity_bytes.unwrap_or(u64::MAX),
+            capacity_bytes: self.setup.config.capacity.bytes(None).unwrap_or(u64::MAX),
             addresses: self
                 .listening
                 .addresses

@@ -15,8 +15,8 @@ impl Core {
     /// A session stands: greet, and tell all heads.
     pub(super) fn greet(&mut self, node: NodeId) {
         self.gossip.peers.insert(node, PeerFeeds::default());
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        self.send(&node, Lane::Control, &Message::Hello { version, free_bytes: 0 });
+        let hello = self.hello();
+        self.send(&node, Lane::Control, &hello);
         self.tell_heads(&node);
     }
 

@@ -10,9 +10,12 @@ use serde_json::{json, Value};
 use super::activity::Level;
 use super::after::{AfterAppend, AfterSave};
 use super::collect::{Collect, Settings};
+use super::compacting::Compacting;
 use super::core::{Core, Duty, Pending};
 use super::marking::{Pass, PassCounts, PassOutput, Root, World};
 use super::retire::Retiring;
+use super::room::Room;
+use super::scrubbing::Scrubbing;
 use crate::base::ids::SnapshotId;
 use crate::base::limits::{COLLECT_AFTER_START, COLLECT_EVERY, COLLECT_RETRY};
 use crate::base::units::{Span, Time, WallTime};
@@ -27,6 +30,12 @@ pub struct Upkeep {
     pub(super) collect: Collect,
     /// Retirement.
     pub(super) retire: Retiring,
+    /// How much more is taken.
+    pub(super) room: Room,
+    /// Giving space back.
+    pub(super) compacting: Compacting,
+    /// Reading everything again.
+    pub(super) scrubbing: Scrubbing,
     /// The pass that runs, or is about to.
     pass: Option<Option<u64>>,
     /// When the next pass begins.
@@ -50,7 +59,8 @@ impl Upkeep {
     /// When to look again.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        [self.next, self.rest].into_iter().flatten().min()
+        let steps = [self.compacting.deadline(), self.scrubbing.deadline()];
+        [self.next, self.rest].into_iter().chain(steps).flatten().min()
     }
 }
 
@@ -60,6 +70,8 @@ impl Core {
         self.upkeep.collect = Collect::load(settings, self.now.time);
         self.upkeep.pass_due = Some(self.now.time + COLLECT_AFTER_START);
         self.upkeep.recheck(self.now.time);
+        self.compacting_begins();
+        self.scrubbing_begins(settings);
     }
 
     /// What is written together with an own entry: the running time, and the pin of a new snapshot.
@@ -75,6 +87,8 @@ impl Core {
     /// Looks at what is retired, gives up what has waited long enough, begins a pass that is due.
     pub(super) fn upkeep_timeout(&mut self) {
         let now = self.now.time;
+        self.compacting_timeout();
+        self.scrubbing_timeout();
         self.upkeep.rest = self.upkeep.rest.filter(|rest| *rest > now);
         if self.upkeep.next.is_none_or(|next| next > now) {
             return;
@@ -142,6 +156,12 @@ impl Core {
         } else {
             Err("a backup is being made or kept")
         }
+    }
+
+    /// Whether nobody waits for the disk.
+    pub(super) fn is_disk_idle(&self) -> bool {
+        let World { is_calm, is_idle, .. } = self.world();
+        is_calm && is_idle
     }
 
     /// What a pass must know of the node around it.
@@ -247,6 +267,7 @@ impl Core {
         if counts.dropped > 0 {
             let message = format!("{} chunks that nothing needs any more were given up", counts.dropped);
             self.note(Level::Info, "collect", message);
+            self.compact_soon();
         }
         self.upkeep.last = Some((wall, counts, failure));
     }
@@ -272,6 +293,7 @@ impl Core {
             "floor_us": self.setup.config.retired.as_micros(),
             "waits": upkeep.waits,
             "pass": pass,
+            "compaction": self.compacting_status(),
             "last": upkeep.last.as_ref().map(|(wall, counts, failure)| json!({
                 "ended": wall.to_string(), "chunks": counts.chunks, "dropped_chunks": counts.dropped,
                 "dropped_bytes": counts.dropped_bytes, "failure": failure,

@@ -21,6 +21,7 @@ use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
 use crate::node::core::{Core, Setup};
 use crate::node::ports::{CallId, Ending, FileReply, Input, Listening, Output};
+use crate::node::room::Capacity;
 use crate::peer::discovery::Announcement;
 use crate::store::disk::Disk;
 use crate::store::service::{Reply, Request, Service, StoreOptions};
@@ -39,6 +40,8 @@ pub struct Cluster {
     pub net: Net,
     /// How long nodes that are started from now on keep what was retired; nobody's configuration may say less than the default.
     pub retired: Span,
+    /// How much nodes that are started from now on may hold.
+    pub capacity: Capacity,
     /// Draws the numbers of calls.
     call_count: u64,
 }
@@ -109,6 +112,7 @@ impl Cluster {
             nodes: Vec::new(),
             net: Net::new(weather),
             retired: RETIRED_MIN,
+            capacity: Capacity::All,
             call_count: 0,
         };
         for _ in 0..count {
@@ -162,7 +166,7 @@ impl Cluster {
         let options = StoreOptions { reserve_bytes: 0, ..StoreOptions::default() };
         let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
         let mut config = Config::parse("").expect("an empty configuration is the default");
-        config.retired = self.retired;
+        (config.retired, config.capacity) = (self.retired, self.capacity);
         let setup = Setup {
             config,
             config_text: String::new(),

@@ -10,6 +10,7 @@ use crate::base::units::Span;
 use crate::feed::entry::Role;
 use crate::node::api::Call;
 use crate::node::ports::Ending;
+use crate::node::room::Capacity;
 
 /// How long retired snapshots keep their chunks here.
 const FLOOR: Span = Span::from_secs(7_200);
@@ -180,4 +181,51 @@ fn only_the_writer_forgets_and_never_the_newest() {
     assert_eq!(refusal(forget(&mut cluster, "latest")), "newest");
     assert_eq!(refusal(forget(&mut cluster, "000000000000")), "no_snapshot");
     assert_eq!(refusal(undo(&mut cluster, &snapshot)), "no_snapshot");
+}
+
+#[test]
+fn a_full_node_takes_no_share_says_so_and_goes_on_when_it_may_hold_more() {
+    let (mut cluster, _) = household(6, Role::Full);
+    cluster.capacity = Capacity::Bytes(1);
+    cluster.crash(2);
+    cluster.start(2);
+    cluster.run_until(MINUTE, |_| false);
+    let content: Vec<u8> =
+        (0..70_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+    cluster.nodes[0].files.write(ROOT, b"more", &content);
+    let answer = cluster.ask(0, Call::Backup { name: None, wait: true }, MINUTE.times(10));
+    assert_eq!(answer.end, Some(Ok(Ending::Partial)), "{:?}", answer.lines);
+    let full = status(&mut cluster, 2);
+    assert!(
+        full["room"]["full"].as_str().is_some_and(|reason| reason.contains("capacity")),
+        "{}",
+        full["room"]
+    );
+    let told = status(&mut cluster, 0)["attention"].to_string();
+    assert!(told.contains("is full"), "{told}");
+    // It has what it had, and serves it.
+    assert_restorable(&mut cluster, 2, "family");
+    let more = Call::ConfigSet { key: "node.capacity".into(), value: "50%".into() };
+    assert_eq!(cluster.ask(2, more, MINUTE).end, Some(Ok(Ending::Complete)));
+    assert_protected(&back_up(&mut cluster).lines);
+    assert!(status(&mut cluster, 2)["room"]["full"].is_null());
+    assert!(!status(&mut cluster, 0)["attention"].to_string().contains("is full"));
+}
+
+#[test]
+fn rot_is_found_by_the_scrub_and_healed_from_another_node() {
+    let (mut cluster, _) = household(7, Role::Store);
+    let before = chunks(&mut cluster);
+    // The medium loses bits of what was synced long ago.
+    let segment = "segments/00000000.seg";
+    let length = cluster.nodes[1].disk.content(segment).map_or(0, |bytes| bytes.len());
+    cluster.nodes[1].disk.flip_bits(segment, u64::try_from(length / 2).unwrap_or(0), 1 << 3);
+    let days = Call::ConfigSet { key: "scrub.days".into(), value: "1".into() };
+    cluster.ask(1, days, MINUTE);
+    hours(&mut cluster, 6);
+    let status = status(&mut cluster, 1);
+    assert!(status["scrub"]["last"].is_object(), "{}", status["scrub"]);
+    let verified = cluster.ask(1, Call::Verify { all: true }, MINUTE);
+    assert_eq!(verified.end, Some(Ok(Ending::Complete)), "{:?}", verified.lines);
+    assert_eq!(chunks(&mut cluster), before);
 }

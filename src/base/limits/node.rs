@@ -64,6 +64,20 @@ pub const EXPIRED_PER_TURN_MAX: usize = 64;
 pub const MASS_RETIRED_MIN: usize = 30;
 /// See [`MASS_RETIRED_MIN`]; in own running time.
 pub const MASS_WITHIN: Span = Span::from_secs(86_400);
+/// What one step of compaction, or of the scrub, reads and writes, in bytes: a fraction of a second on an SD card.
+pub const UPKEEP_STEP_BYTES: u64 = 1024 * 1024;
+/// Pause between two steps of compaction, and the least between two of the scrub.
+pub const UPKEEP_PAUSE: Span = Span::from_millis(200);
+/// Whether a segment is half dead is looked at so often, and whenever chunks were given up.
+pub const COMPACT_EVERY: Span = Span::from_secs(86_400);
+/// The least and the most that everything may take to be read again, in days.
+pub const SCRUB_DAYS_MIN: u64 = 1;
+/// See [`SCRUB_DAYS_MIN`].
+pub const SCRUB_DAYS_MAX: u64 = 365;
+/// A node that is full looks again after this long whether it still is.
+pub const ROOM_LOOK_EVERY: Span = Span::from_secs(600);
+/// A person is warned when so many hundredths of the room are used.
+pub const ROOM_WARNING_PERCENT: u64 = 90;
 /// A folder's retention policy is applied after a snapshot, at most so often.
 pub const RETAIN_EVERY: Span = Span::from_secs(86_400);
 /// A share that could not be had is tried again after this long (or when a peer comes up).

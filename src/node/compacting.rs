@@ -1,0 +1,112 @@
+//! Giving space back: what was given up is dead bytes in segments, and the store compacts those of which half is dead.
+//!
+//! Owns the pace: a step of [`UPKEEP_STEP_BYTES`] at a time, with a pause after each, and none while somebody waits for the
+//! disk. How it is done, and that no crash harms, is the business of `store/compact.rs`.
+
+use super::activity::Level;
+use super::core::{Core, Pending};
+use crate::base::ids::ChunkId;
+use crate::base::limits::{
+    COLLECT_AFTER_START, COLLECT_RETRY, COMPACT_EVERY, UPKEEP_PAUSE, UPKEEP_STEP_BYTES,
+};
+use crate::base::units::Time;
+use crate::store::service::{CompactState, Compacted, Request, StoreError};
+use serde_json::{json, Value};
+
+/// What is known of compaction.
+#[derive(Debug, Default)]
+pub(super) struct Compacting {
+    /// When the next step is asked for; None while one is under way.
+    due: Option<Time>,
+    /// Done since this run began.
+    done: Compacted,
+    /// Why the last step failed.
+    failure: Option<String>,
+}
+
+impl Compacting {
+    /// When the next step is asked for.
+    pub(super) const fn deadline(&self) -> Option<Time> {
+        self.due
+    }
+}
+
+impl Core {
+    /// After start.
+    pub(super) fn compacting_begins(&mut self) {
+        self.upkeep.compacting.due = Some(self.now.time + COLLECT_AFTER_START);
+    }
+
+    /// Chunks were given up: look whether that leaves segments half dead.
+    pub(super) fn compact_soon(&mut self) {
+        if self.upkeep.compacting.due.is_some() {
+            self.upkeep.compacting.due = Some(self.now.time);
+        }
+    }
+
+    /// Asks for a step that is due.
+    pub(super) fn compacting_timeout(&mut self) {
+        let now = self.now.time;
+        if self.upkeep.compacting.due.is_none_or(|due| due > now) {
+            return;
+        }
+        if !self.is_disk_idle() {
+            self.upkeep.compacting.due = Some(now + UPKEEP_PAUSE.times(10));
+            return;
+        }
+        self.upkeep.compacting.due = None;
+        // Of dropped chunks none is held: whoever needed one since has put it anew (node/marking.rs).
+        self.ask_store(Pending::Compact, |op| Request::Compact {
+            op,
+            bytes: UPKEEP_STEP_BYTES,
+            keep: Vec::new(),
+        });
+    }
+
+    /// A step was done, or failed.
+    pub(super) fn compacted(&mut self, result: Result<Compacted, StoreError>) {
+        let now = self.now.time;
+        let step = match result {
+            Ok(step) => step,
+            Err(error) => {
+                self.upkeep.compacting.failure = Some(error.to_string());
+                self.upkeep.compacting.due = Some(now + COLLECT_RETRY);
+                return;
+            }
+        };
+        let compacting = &mut self.upkeep.compacting;
+        compacting.failure = None;
+        compacting.done.copied_bytes += step.copied_bytes;
+        compacting.done.removed_segments += step.removed_segments;
+        compacting.done.freed_bytes += step.freed_bytes;
+        let pause = if step.state == CompactState::Idle { COMPACT_EVERY } else { UPKEEP_PAUSE };
+        compacting.due = Some(now + pause);
+        self.heal(&step.damaged);
+    }
+
+    /// Chunks that were found damaged and set aside are fetched anew from whoever has them.
+    pub(super) fn heal(&mut self, damaged: &[ChunkId]) {
+        if damaged.is_empty() {
+            return;
+        }
+        let message = format!(
+            "{} chunks on this disk were damaged; they are fetched from other devices",
+            damaged.len()
+        );
+        self.note(Level::Error, "store", message);
+        for id in damaged {
+            let op = self.ops.draw();
+            self.source.keep(op, *id);
+        }
+        self.source.pump(self.now.time);
+    }
+
+    /// For `status`.
+    pub(super) fn compacting_status(&self) -> Value {
+        let Compacting { done, failure, .. } = &self.upkeep.compacting;
+        json!({
+            "copied_bytes": done.copied_bytes, "removed_segments": done.removed_segments,
+            "freed_bytes": done.freed_bytes, "failure": failure,
+        })
+    }
+}
