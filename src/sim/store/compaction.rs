@@ -162,3 +162,67 @@ fn a_failing_disk_delays_compaction_and_loses_nothing() {
         equals_rebuild(&mut tester);
     }
 }
+
+#[test]
+fn a_drop_that_is_said_again_does_not_hide_what_was_put_since() {
+    let (disk, mut tester) = filled(0..60);
+    tester.give_up(&[0, 1, 2]);
+    (100..160).for_each(|number| tester.put(number));
+    tester.put(1);
+    tester.give_up(&(100..160).collect::<Vec<_>>());
+    (200..240).for_each(|number| tester.put(number));
+    tester.ask(Request::Flush { op: 0 });
+    assert!(compact(&mut tester, &[]).removed_segments > 1);
+    tester.ask(Request::Flush { op: 0 });
+    assert_eq!(tester.get(1), Ok(Some(chunk(1).1)));
+    equals_rebuild(&mut tester);
+    drop(tester);
+    assert_eq!(Tester::open(&disk).unwrap().get(1), Ok(Some(chunk(1).1)));
+}
+
+#[test]
+fn after_a_compaction_that_was_cut_off_nothing_that_was_given_up_comes_back() {
+    let (disk, mut tester) = filled(0..60);
+    let first: Vec<u64> =
+        (0..60).filter(|number| place_of(&disk, *number).0.ends_with("/00000000.seg")).collect();
+    // Just half of the first segment dies, so that others have more dead bytes later.
+    let half = usize::try_from(disk.len("segments/00000000.seg").unwrap()).unwrap() / 2;
+    let (mut lives, mut kept) = (Vec::new(), 100);
+    for number in &first {
+        let length = chunk(*number).1.len() + 60;
+        if kept + length < half {
+            kept += length;
+            lives.push(*number);
+        }
+    }
+    tester.give_up(&first.iter().copied().filter(|number| !lives.contains(number)).collect::<Vec<_>>());
+    tester.ask(Request::Flush { op: 0 });
+    let mut copied = 0;
+    while copied == 0 {
+        match tester.ask(Request::Compact { op: 0, bytes: 1, keep: vec![] }) {
+            Some(Reply::Compact { result: Ok(done), .. }) => copied += done.copied_bytes,
+            other => panic!("{other:?}"),
+        }
+    }
+    // The program ends in the middle of it; then what was moved is given up, and all else where it was moved to.
+    tester.service.close();
+    let mut tester = Tester::open(&disk).unwrap();
+    tester.give_up(&lives[..1]);
+    (200..230).for_each(|number| tester.put(number));
+    tester.give_up(&(first[first.len() - 1] + 1..60).chain(200..230).collect::<Vec<_>>());
+    (300..320).for_each(|number| tester.put(number));
+    tester.ask(Request::Flush { op: 0 });
+    let mut removed = 0;
+    loop {
+        let reply = tester.ask(Request::Compact { op: 0, bytes: 500, keep: vec![] });
+        let Some(Reply::Compact { result: Ok(done), .. }) = reply else { panic!("{reply:?}") };
+        removed += done.removed_segments;
+        if done.removed_segments > 0 {
+            equals_rebuild(&mut tester);
+        }
+        if done.state == CompactState::Idle {
+            break;
+        }
+    }
+    assert!(removed > 3, "{removed}");
+}
