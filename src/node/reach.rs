@@ -1,9 +1,10 @@
 //! Reaching the other members: which addresses are tried, and when.
 //!
 //! Addresses come from the members' own descriptions, from mDNS, from the configuration, and from where a peer was seen
-//! last. Each has a pause of its own that doubles up to [`CONNECT_PAUSE_MAX`]; those of one node are tried in parallel,
-//! each a little after the one before (RFC 8305), until one of them answers. An address that leads to a member with a
-//! session is left alone. Nothing here knows what a session is: the endpoint does.
+//! last. Each has a pause of its own that doubles, up to [`CONNECT_PAUSE_EAGER_MAX`] for the first hour and up to
+//! [`CONNECT_PAUSE_MAX`] later; those of one node are tried in parallel, each a little after the one before (RFC 8305),
+//! until one of them answers. An address that leads to a member with a session is left alone. Nothing here knows what a
+//! session is: the endpoint does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,8 +14,8 @@ use super::after::AfterSave;
 use super::core::Core;
 use crate::base::ids::NodeId;
 use crate::base::limits::{
-    ADDRESSES_PER_MESSAGE_MAX, CONNECT_HINT_EVERY, CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, CONNECT_STAGGER,
-    REACH_ADDRESSES_MAX, SIGHTINGS_MAX,
+    ADDRESSES_PER_MESSAGE_MAX, CONNECT_EAGER_TIME, CONNECT_HINT_EVERY, CONNECT_PAUSE_EAGER_MAX,
+    CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, CONNECT_STAGGER, REACH_ADDRESSES_MAX, SIGHTINGS_MAX,
 };
 use crate::base::units::{Span, Time};
 use crate::peer::discovery::{in_order, Announcement, Search, State};
@@ -64,7 +65,9 @@ struct Candidate {
     due: Time,
     /// The pause after the next attempt.
     pause: Span,
-    /// When an attempt was hastened last by a packet that anybody could have sent.
+    /// Until then the pauses stay short: whoever was there lately, or may be, comes back soon most often.
+    eager_until: Time,
+    /// When an attempt was hastened last by something that anybody could have sent.
     hinted: Option<Time>,
 }
 
@@ -80,6 +83,26 @@ enum Whose {
 }
 
 impl Candidate {
+    /// There is a reason of its own to try this address: next at `due`, and often for a while.
+    fn begin_anew(&mut self, now: Time, due: Time) {
+        (self.due, self.pause, self.eager_until) = (due, CONNECT_PAUSE_MIN, now + CONNECT_EAGER_TIME);
+    }
+
+    /// An attempt is made now: when the next one is due.
+    fn attempted(&mut self, now: Time) {
+        let longest = if now < self.eager_until { CONNECT_PAUSE_EAGER_MAX } else { CONNECT_PAUSE_MAX };
+        self.due = now + self.pause;
+        self.pause = self.pause.times(2).min(longest);
+    }
+
+    /// Somebody seems to be there: an attempt is made now, unless one was made for such a reason a moment ago.
+    fn hasten(&mut self, now: Time) {
+        if self.hinted.is_none_or(|hinted| hinted + CONNECT_HINT_EVERY <= now) {
+            self.hinted = Some(now);
+            (self.due, self.pause) = (now, CONNECT_PAUSE_MIN);
+        }
+    }
+
     /// Whose it is.
     fn whose(&self, address: SocketAddr) -> Whose {
         match (&self.node, &self.announcer) {
@@ -120,17 +143,23 @@ impl Reach {
             return;
         }
         if self.candidates.len() < REACH_ADDRESSES_MAX {
-            let pause = CONNECT_PAUSE_MIN;
-            let candidate = Candidate { node, announcer: None, due: now, pause, hinted: None };
+            let (pause, eager_until) = (CONNECT_PAUSE_MIN, now + CONNECT_EAGER_TIME);
+            let candidate = Candidate { node, announcer: None, due: now, pause, eager_until, hinted: None };
             self.candidates.insert(address, candidate);
         }
     }
 
-    /// An address that an announcer of this name has.
+    /// An address that an announcer of this name has: it is there, so it is tried now. A name that is new is a node that
+    /// was started just now.
     fn add_announced(&mut self, now: Time, address: SocketAddr, announcer: &str) {
         self.add(now, address, None);
         if let Some(candidate) = self.candidates.get_mut(&address) {
-            candidate.announcer = Some(announcer.to_owned());
+            if candidate.announcer.as_deref() == Some(announcer) {
+                candidate.hasten(now);
+            } else {
+                candidate.announcer = Some(announcer.to_owned());
+                candidate.begin_anew(now, now);
+            }
         }
     }
 
@@ -143,7 +172,7 @@ impl Reach {
             let announced_together = announcer.is_some() && candidate.announcer == announcer;
             if *place == address || announced_together {
                 candidate.node = Some(node);
-                (candidate.due, candidate.pause) = (now + CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN);
+                candidate.begin_anew(now, now + CONNECT_PAUSE_MAX);
                 if *place != address {
                     others.push(*place);
                 }
@@ -155,17 +184,14 @@ impl Reach {
     /// This node's own addresses have changed: what could not be reached before may be reached now.
     pub(super) fn network_changed(&mut self, now: Time) {
         for candidate in self.candidates.values_mut() {
-            (candidate.due, candidate.pause) = (now, CONNECT_PAUSE_MIN);
+            candidate.begin_anew(now, now);
         }
     }
 
     /// Somebody is at this address who believes in a session that is not there: if it is tried at all, it is tried now.
     fn hint(&mut self, now: Time, address: SocketAddr) {
         if let Some(candidate) = self.candidates.get_mut(&address) {
-            if candidate.hinted.is_none_or(|hinted| hinted + CONNECT_HINT_EVERY <= now) {
-                candidate.hinted = Some(now);
-                (candidate.due, candidate.pause) = (now, CONNECT_PAUSE_MIN);
-            }
+            candidate.hasten(now);
         }
     }
 
@@ -193,8 +219,7 @@ impl Reach {
             for (turn, address) in (0_u64..).zip(addresses.iter()) {
                 let Some(candidate) = self.candidates.get_mut(address) else { continue };
                 if turn == 0 {
-                    candidate.due = now + candidate.pause;
-                    candidate.pause = candidate.pause.times(2).min(CONNECT_PAUSE_MAX);
+                    candidate.attempted(now);
                     attempts.push((candidate.node, *address));
                 } else {
                     candidate.due = now + CONNECT_STAGGER.times(turn);
@@ -208,7 +233,7 @@ impl Reach {
     pub fn add_now(&mut self, now: Time, address: SocketAddr) {
         self.add(now, address, None);
         if let Some(candidate) = self.candidates.get_mut(&address) {
-            (candidate.due, candidate.pause) = (now, CONNECT_PAUSE_MIN);
+            candidate.begin_anew(now, now);
         }
     }
 
@@ -322,7 +347,7 @@ impl Core {
         self.source.peer_down(now, node);
         for candidate in self.reach.candidates.values_mut().filter(|candidate| candidate.node == Some(*node))
         {
-            (candidate.due, candidate.pause) = (now + CONNECT_PAUSE_MIN, CONNECT_PAUSE_MIN);
+            candidate.begin_anew(now, now + CONNECT_PAUSE_MIN);
         }
         self.reach.recheck(now);
         self.check_waiting_backups();
@@ -397,12 +422,17 @@ mod tests {
         let mut reach = Reach::default();
         let (known, unknown) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:1".parse().unwrap());
         reach.add(Time::ZERO, known, None);
-        for _ in 0..8 {
+        let (mut last, mut attempts) = (Time::ZERO, 0);
+        while last < Time::ZERO + CONNECT_EAGER_TIME.times(2) {
             let now = reach.deadline().unwrap();
             assert_eq!(reach.take_due(now, |_, _| false).len(), 1);
+            let is_eager = now < Time::ZERO + CONNECT_EAGER_TIME;
+            assert!(now.since(last) <= if is_eager { CONNECT_PAUSE_EAGER_MAX } else { CONNECT_PAUSE_MAX });
+            (last, attempts) = (now, attempts + 1);
         }
+        assert!((290..=310).contains(&attempts), "an hour of short pauses, an hour of long ones: {attempts}");
         let late = reach.deadline().unwrap();
-        let now = Time::ZERO + Span::from_secs(130);
+        let now = last + Span::from_secs(10);
         assert!(now + Span::from_secs(30) < late, "the pauses have grown");
         reach.hint(now, unknown);
         assert_eq!(
@@ -415,6 +445,29 @@ mod tests {
         let soon = now + Span::from_micros(900_000);
         reach.hint(soon, known);
         assert_eq!(reach.take_due(soon, |_, _| false), []);
+    }
+
+    #[test]
+    fn an_announcement_ends_the_pause_at_once() {
+        let mut reach = Reach::default();
+        let place = addresses(&["10.0.0.1:1"])[0];
+        let tries = |reach: &mut Reach, now| reach.take_due(now, |_, _| false).len();
+        reach.add_announced(Time::ZERO, place, "a");
+        for _ in 0..8 {
+            let now = reach.deadline().unwrap();
+            assert_eq!(tries(&mut reach, now), 1);
+        }
+        let between = reach.deadline().unwrap() - Span::from_secs(6);
+        assert_eq!(tries(&mut reach, between), 0);
+        reach.add_announced(between, place, "a");
+        assert_eq!(tries(&mut reach, between), 1);
+        // mDNS tells a thing several times: that is no reason to try as often.
+        let soon = between + Span::from_micros(900_000);
+        reach.add_announced(soon, place, "a");
+        assert_eq!(tries(&mut reach, soon), 0);
+        // A node that was started anew announces itself under a new name.
+        reach.add_announced(soon, place, "b");
+        assert_eq!(tries(&mut reach, soon), 1);
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub const RETAIN_EVERY: Span = Span::from_secs(86_400);
 pub const KEEP_RETRY: Span = Span::from_secs(30);
 /// Init, join and recover are given up after this long without an end.
 pub const ENTER_TIME_MAX: Span = Span::from_secs(30);
+/// A join whose inviter has said that it is too late looks for another inviter only this much longer.
+pub const ENTER_CLOSED_WAIT: Span = Span::from_secs(3);
 /// What would write an entry waits this long for a peer's word on the own feed: time to reach one after start, a handshake
 /// that is given up included.
 pub const CONFIRM_WAIT_MAX: Span = Span::from_secs(15);
@@ -99,6 +101,11 @@ pub const CONNECT_STAGGER: Span = Span::from_millis(250);
 pub const CONNECT_HINT_EVERY: Span = Span::from_secs(5);
 /// See [`CONNECT_PAUSE_MIN`].
 pub const CONNECT_PAUSE_MAX: Span = Span::from_secs(60);
+/// ... and in the first hour after a member was lost, or an address was heard of: an attempt is a handful of datagrams of
+/// 200 bytes, and a person waits for what was only a router that was started anew.
+pub const CONNECT_PAUSE_EAGER_MAX: Span = Span::from_secs(15);
+/// That hour.
+pub const CONNECT_EAGER_TIME: Span = Span::from_secs(3_600);
 /// Addresses remembered for unconnected announcers.
 pub const REACH_ADDRESSES_MAX: usize = 256;
 /// Pieces of an answer that wait for a slow client.
@@ -112,6 +119,10 @@ pub const READ_AHEAD_FILES: usize = 16;
 
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= FETCH_CHUNKS_MAX);
 const _: () = assert!(FETCH_PASSED_CHUNKS_MAX >= 2 * FETCH_CHUNKS_PER_PEER_MAX);
+const _: () = assert!(
+    HANDSHAKE_TIME_MAX.as_micros() < CONNECT_PAUSE_EAGER_MAX.as_micros(),
+    "an attempt is over when the next one begins"
+);
 const _: () = assert!(HANDSHAKE_TIME_MAX.as_micros() < CONFIRM_WAIT_MAX.as_micros());
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= SERVE_QUEUE_PER_PEER_MAX);
 
