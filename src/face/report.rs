@@ -196,8 +196,8 @@ pub fn nodes(value: &Value) -> String {
             (false, false) => "not connected",
         };
         let capacity = match amount(node, "capacity_bytes") {
-            // As much as there is, as the feeds write it.
-            Some(u64::MAX) => "all".to_owned(),
+            // No bound was named by a node that has described itself: as much as there is.
+            None if node["version"].is_string() => "all".to_owned(),
             _ => bytes_cell(node, "capacity_bytes"),
         };
         let known = items(&node["addresses"]).next().and_then(Value::as_str).map(text);

@@ -120,6 +120,8 @@ impl Core {
                 .count();
             return format!("This node keeps sealed copies of {kept} snapshots for its vault.");
         }
+        // What was removed is kept as it is; nobody waits for it.
+        let folders: Vec<&Value> = folders.iter().filter(|folder| folder["removed"] != true).collect();
         if folders.is_empty() {
             return "No folder is backed up on this vault yet.".into();
         }
@@ -183,7 +185,7 @@ impl Core {
                     json!({"message": format!("{}: {}", text.name, failure.message), "hint": failure.hint}),
                 );
             }
-            if state == "partly_protected" {
+            if state == "partly_protected" && !entry.removed {
                 let message = format!("{} is partly protected", text.name);
                 attention.push(json!({"message": message, "hint": "let more devices join with `nuthatch invite`, or start those that are off"}));
             }
@@ -237,6 +239,8 @@ impl Core {
             .map(|other| {
                 let describe = member.view.describe(&other.node);
                 let peer = self.endpoint.peers().find(|peer| peer.node == other.node);
+                let own = self.listening.addresses.first().filter(|_| other.node == member.node);
+                let address = peer.as_ref().map(|peer| peer.address).or(own.copied());
                 let held = member.view.snapshots().filter(|fact| member.view.receipts(&fact.id).any(|(node, _)| node == other.node)).count();
                 json!({
                     "node": other.node.hex(),
@@ -245,9 +249,9 @@ impl Core {
                     "role": role_word(other.role),
                     "self": other.node == member.node,
                     "connected": peer.is_some(),
-                    "address": peer.map(|peer| peer.address.to_string()),
+                    "address": address.map(|address| address.to_string()),
                     "addresses": describe.map(|describe| describe.addresses.iter().map(ToString::to_string).collect::<Vec<_>>()),
-                    "capacity_bytes": describe.map(|describe| describe.capacity_bytes),
+                    "capacity_bytes": describe.map(|describe| describe.capacity_bytes).filter(|bytes| *bytes != u64::MAX),
                     "version": describe.map(|describe| describe.version.clone()),
                     "held_snapshots": held,
                 })
