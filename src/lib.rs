@@ -163,6 +163,7 @@ pub mod peer {
     pub mod handshake;
     pub mod invite;
     pub mod join;
+    pub mod joins;
     pub mod knocks;
     pub mod ledbat;
     pub mod life;
@@ -221,6 +222,7 @@ pub mod node {
     pub mod gossip;
     pub mod holding;
     mod join;
+    mod joining;
     pub mod keep;
     pub mod list;
     mod lookup;
@@ -343,6 +345,8 @@ pub mod sim {
     mod file_answers;
     pub mod files;
     mod medium;
+    #[cfg(test)]
+    mod meeting_stories;
     pub mod net;
     #[cfg(test)]
     mod restore_tests;

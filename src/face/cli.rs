@@ -46,7 +46,7 @@ pub enum Command {
     /// Join a vault with the code that `nuthatch invite` shows on one of its nodes.
     #[command(
         after_long_help = "Examples:\n  nuthatch join                                 asks for the code\n  \
-        nuthatch join 12345678\n  nuthatch join - --peer 192.168.1.20:7117 < code.txt\n\n\
+        nuthatch join 1234-5678\n  nuthatch join - --peer 192.168.1.20:7117 < code.txt\n\n\
         Without --peer the other node is found on the local network (mDNS)."
     )]
     Join(Join),
@@ -70,15 +70,18 @@ pub enum Command {
         after_long_help = "Examples:\n  nuthatch invite                 for a node that may read everything\n  \
         nuthatch invite --role store    for one that keeps sealed copies and can read nothing\n  \
         nuthatch invite --no-wait --json\n\n\
-        A code is good for one node, ten minutes and five attempts."
+        A code is good for one node, ten minutes and five attempts. One invitation is open at a time: a new one takes the\n\
+        place of the one before, whose code is of no use from then on, and says so. Ctrl-C takes a code back."
     )]
     Invite(Invite),
     /// The nodes of the vault, where they are and what they hold.
-    #[command(after_long_help = "Examples:\n  nuthatch nodes\n  nuthatch nodes --json | jq '.[].name'")]
+    #[command(after_long_help = "Examples:\n  nuthatch nodes\n  nuthatch nodes --json | jq '.[].name'\n\n\
+        In JSON `capacity_bytes` is null for a node that gives as much as its disk has.")]
     Nodes,
     /// Remove a lost node from the vault, for good.
     #[command(after_long_help = "Examples:\n  nuthatch remove attic\n  nuthatch remove 3fa4b2 --yes\n\n\
-        A removed node cannot come back under its old identity. What it had, it has; its snapshots stay on the others.")]
+        A removed node cannot come back under its old identity. What it had, it has; its snapshots stay on the others.\n\n\
+        Asks first. Where nobody can be asked (in a script, with --json), nothing is removed without --yes.")]
     Remove(Remove),
     /// Folders: what is backed up.
     #[command(

@@ -137,7 +137,7 @@ pub struct Remove {
     /// of them is only switched off.
     #[arg(long)]
     pub alone: bool,
-    /// Do not ask.
+    /// Do not ask; needed where nobody can be asked.
     #[arg(long, short)]
     pub yes: bool,
 }

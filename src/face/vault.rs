@@ -106,7 +106,10 @@ fn entered(line: &Value) -> String {
     };
     let mut out = match word(line, "event") {
         "recovered" => format!("Recovered: this node ({node}) is in the vault {vault}, {role}.\n"),
-        _ => format!("Joined: this node ({node}) is in the vault {vault}, {role}.\n"),
+        _ => {
+            let name = text(word(line, "name"));
+            format!("Joined: this node, {name} ({node}), is in the vault {vault}, {role}.\n")
+        }
     };
     let adopted: Vec<String> = items(&line["adopted"]).filter_map(Value::as_str).map(text).collect();
     if !adopted.is_empty() {
@@ -131,6 +134,11 @@ pub fn invite(link: &Link, out: Out, options: &Invite) -> Result<Exit, Fail> {
         out.value(&line)?;
         match word(&line, "event") {
             "open" => {
+                if line["replaces"] == true {
+                    out.text(
+                        "The code that was shown before is of no use any more: this one takes its place.\n",
+                    )?;
+                }
                 out.text(&invitation(&line, out.has_reader()))?;
                 if wait {
                     bar.say("Waiting for the other node; Ctrl-C takes the code back.".to_owned());
@@ -165,9 +173,9 @@ fn invitation(line: &Value, drawn: bool) -> String {
             out.push_str(&format!("\n{}\n", picture.render::<Dense1x2>().build()));
         }
     }
-    out.push_str(&format!("\nOn the other node:  nuthatch join {digits}\n"));
+    out.push_str(&format!("\nOn the other node:  nuthatch join {}\n", text(code)));
     for address in addresses {
-        out.push_str(&format!("or, without mDNS:   nuthatch join {digits} --peer {}\n", text(address)));
+        out.push_str(&format!("or, without mDNS:   nuthatch join {} --peer {}\n", text(code), text(address)));
     }
     out
 }
@@ -199,23 +207,30 @@ pub fn list(link: &Link, out: Out) -> Result<Exit, Fail> {
 /// # Errors
 /// When there is no such member, or it may not be removed from here.
 pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
-    if !options.yes && !out.json && stdin().is_terminal() && stderr().is_terminal() {
-        let mut answer = String::new();
-        let question = format!(
-            "Remove {} for good? It cannot come back under its old identity. [y/N] ",
-            text(&options.node)
-        );
-        // A question that cannot be asked or answered is answered with no.
-        let asked = stderr().write_all(question.as_bytes()).and_then(|()| stdin().read_line(&mut answer));
-        if asked.is_err() || !matches!(answer.trim(), "y" | "Y" | "yes") {
-            return Err(Fail::new("not_confirmed", "nothing was removed", "answer y, or give --yes"));
-        }
+    if !options.yes {
+        confirm_removal(out, &options.node)?;
     }
     let (value, ending) = link.value(&Call::Remove { node: options.node, alone: options.alone })?;
     out.both(&value, |value| {
         format!("{} ({}) is no member any more.\n", text(word(value, "name")), short(word(value, "removed")))
     })?;
     Ok(ending.into())
+}
+
+/// Asks whether a node shall be removed for good. A question that cannot be asked or answered is answered with no.
+fn confirm_removal(out: Out, node: &str) -> Result<(), Fail> {
+    if out.json || !stdin().is_terminal() || !stderr().is_terminal() {
+        let message = "nothing was removed, for nobody can be asked here";
+        return Err(Fail::new("not_confirmed", message, "give --yes if it is to be removed for good"));
+    }
+    let mut answer = String::new();
+    let question =
+        format!("Remove {} for good? It cannot come back under its old identity. [y/N] ", text(node));
+    let asked = stderr().write_all(question.as_bytes()).and_then(|()| stdin().read_line(&mut answer));
+    if asked.is_err() || !matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Err(Fail::new("not_confirmed", "nothing was removed", "answer y, or give --yes"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -233,13 +248,28 @@ mod tests {
         }
     }
 
+    /// In a script, `remove` removed for good without a question.
+    #[test]
+    fn nothing_is_removed_where_nobody_can_be_asked_and_nothing_was_confirmed() {
+        let home = tempfile::tempdir().unwrap();
+        let link = Link::to(home.path().join("home"));
+        let out = Out { json: true, quiet: true };
+        let wanted = |yes| Remove { node: "attic".to_owned(), alone: false, yes };
+        let code = |fail: Fail| fail.error.map(|error| error.code.to_string());
+        let refused = remove(&link, out, wanted(false)).unwrap_err();
+        assert_eq!(code(refused).as_deref(), Some("not_confirmed"));
+        // With --yes it gets as far as looking for a node that runs.
+        let refused = remove(&link, out, wanted(true)).unwrap_err();
+        assert_eq!(code(refused).as_deref(), Some("not_running"));
+    }
+
     #[test]
     fn an_invitation_says_what_to_type_and_draws_only_for_a_person() {
         let line =
-            json!({"code": "1234 5678", "expires_us": 600_000_000_u64, "addresses": ["10.0.0.7:7117"]});
+            json!({"code": "1234-5678", "expires_us": 600_000_000_u64, "addresses": ["10.0.0.7:7117"]});
         let told = invitation(&line, false);
-        assert!(told.contains("Code: 1234 5678   (for one node, good for 10 min 00 s)"), "{told}");
-        assert!(told.contains("nuthatch join 12345678 --peer 10.0.0.7:7117\n"), "{told}");
+        assert!(told.contains("Code: 1234-5678   (for one node, good for 10 min 00 s)"), "{told}");
+        assert!(told.contains("nuthatch join 1234-5678 --peer 10.0.0.7:7117\n"), "{told}");
         assert!(!told.contains('\u{2588}') && invitation(&line, true).contains('\u{2588}'));
     }
 }

@@ -18,7 +18,7 @@ use super::os::{self, Clock};
 use super::post::Post;
 use super::threads::{FileJob, ThreadError, Word, Worker};
 use crate::base::limits::{
-    INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN, TURN_MAX,
+    FAREWELL_TURNS_MAX, INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN, TURN_MAX,
 };
 use crate::base::units::{Moment, Span, Time};
 use crate::node::ports::{Input, Listening, Output};
@@ -158,6 +158,17 @@ impl<M: Machine> Driver<M> {
                 // Others on this thread (connections of the control socket) get their turn.
                 Ok(true) => smol::future::yield_now().await,
                 Ok(false) => self.wait().await,
+            }
+        }
+    }
+
+    /// Last words: the machine hears that it is stopped, and what it says to that goes out as far as the socket takes it.
+    /// Nothing is waited for: a peer that does not hear it notices by itself, later.
+    pub fn farewell(&mut self) {
+        self.machine.handle(self.ports.clock.now(), Input::Stop);
+        for _ in 0..FAREWELL_TURNS_MAX {
+            if !self.transmit() {
+                break;
             }
         }
     }

@@ -1,5 +1,5 @@
 //! A node from its start to its end: takes the home's lock, opens the store, binds the sockets, drives the core until
-//! somebody asks it to stop, and takes all of that down again in the opposite order.
+//! somebody asks it to stop, lets it say good-bye, and takes all of that down again in the opposite order.
 //!
 //! Decides nothing that the core could decide. The loop itself is in `io/drive.rs`.
 
@@ -260,6 +260,7 @@ async fn live<M: Machine>(
     let failed = smol::future::or(asked, async { Some(driver.run().await) }).await;
     os::notify_stopping();
     log::info!("stopping");
+    driver.farewell();
     let _ = std::fs::remove_file(&ready.control);
     served.cancel().await;
     if let Some(listening) = listening {

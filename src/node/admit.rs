@@ -15,7 +15,10 @@ use super::api::ApiError;
 use super::boot::{encode_keys, role_word};
 use super::core::Core;
 use super::member::Keys;
+use super::names::free_name;
 use super::ports::{CallId, Ending};
+use crate::base::limits::PAIRING_TIME_MAX;
+use crate::base::units::Time;
 use crate::feed::entry::{author_of, Admit, Body, Remove, Role};
 use crate::peer::event::CloseReason;
 use crate::seal::keys::StoreKeys;
@@ -26,6 +29,10 @@ pub(super) struct Invitation {
     pub(super) call: Option<CallId>,
     /// For which role.
     pub(super) role: Role,
+    /// The request that is being granted: it is the only one.
+    pub(super) granted: Option<u64>,
+    /// Until when it is open at the most.
+    pub(super) until: Time,
 }
 
 /// What a joiner says of itself.
@@ -60,7 +67,13 @@ impl Core {
             );
             return self.end_call(call, Err(error));
         }
-        if self.entering.invitation.is_some() {
+        let before = self.entering.invitation.as_ref();
+        if before.is_some_and(|open| open.granted.is_some()) {
+            let message = "a node is being let in with the code that was shown before";
+            return self.end_call(call, Err(ApiError::new("busy", message, "try again in a moment")));
+        }
+        let replaces = before.is_some();
+        if replaces {
             self.endpoint.close_invitation(self.now.time);
             self.invitation_over(CloseReason::Withdrawn);
         }
@@ -71,13 +84,16 @@ impl Core {
                 .end_call(call, Err(ApiError::new("internal", error.to_string(), "please report this")));
         }
         let addresses: Vec<String> = self.listening.addresses.iter().map(ToString::to_string).collect();
-        let expires_us = crate::base::limits::PAIRING_TIME_MAX.as_micros();
-        let shown = format!("{} {}", &code[..4], &code[4..]);
-        self.json(call, json!({"event": "open", "code": shown, "role": role_word(role), "expires_us": expires_us, "addresses": addresses}));
+        let expires_us = PAIRING_TIME_MAX.as_micros();
+        let shown = format!("{}-{}", &code[..4], &code[4..]);
+        self.json(call, json!({"event": "open", "code": shown, "role": role_word(role), "expires_us": expires_us, "addresses": addresses, "replaces": replaces}));
         if !wait {
             self.end_call(call, Ok(Ending::Complete));
         }
-        self.entering.invitation = Some(Invitation { call: wait.then_some(call), role });
+        let until = self.now.time + PAIRING_TIME_MAX;
+        let call = wait.then_some(call);
+        self.entering.invitation = Some(Invitation { call, role, granted: None, until });
+        self.entering.spent = None;
         self.announce();
         self.note(Level::Info, "members", "an invitation is open");
     }
@@ -91,21 +107,37 @@ impl Core {
         }
     }
 
-    /// Somebody knows the code: admit it.
+    /// Somebody knows the code: it is admitted, or hears that it cannot be. An invitation admits one node, and is closed to
+    /// all others from here on (the endpoint sees to it; that this node does too costs nothing).
     pub(super) fn pair_requested(&mut self, ticket: u64, hello: &[u8], from: SocketAddr) {
-        let Some(role) = self.entering.invitation.as_ref().map(|invitation| invitation.role) else { return };
-        if !self.may_append() {
-            return log::warn!("a joiner is not answered: this node may not write at present");
-        }
-        let Ok((application, [])) = postcard::take_from_bytes::<Application>(hello) else { return };
-        let node = author_of(&application.signing);
-        let admit = Admit {
-            signing: application.signing,
-            channel: application.channel,
-            role,
-            name: application.name.clone(),
+        let Some(invitation) = self.entering.invitation.as_mut().filter(|open| open.granted.is_none()) else {
+            return self.endpoint.decline_pairing(self.now.time, ticket);
         };
-        let Some(member) = &self.member else { return };
+        invitation.granted = Some(ticket);
+        let role = invitation.role;
+        if let Err(why) = self.admit_joiner(ticket, role, hello, from) {
+            self.grant_failed(ticket, why);
+        }
+    }
+
+    /// Writes the Admit entry of a joiner, who is welcomed once it is durable.
+    fn admit_joiner(
+        &mut self,
+        ticket: u64,
+        role: Role,
+        hello: &[u8],
+        from: SocketAddr,
+    ) -> Result<(), &'static str> {
+        if !self.may_append() {
+            return Err("this node may not write at present");
+        }
+        let application = postcard::take_from_bytes::<Application>(hello);
+        let Ok((application, [])) = application else { return Err("what it says of itself cannot be read") };
+        let Some(member) = &self.member else { return Err("this node is in no vault") };
+        let node = author_of(&application.signing);
+        let name = free_name(&application.name, &self.member_names());
+        let (signing, channel) = (application.signing, application.channel);
+        let admit = Admit { signing, channel, role, name: name.clone() };
         let keys = match (&member.keys, role) {
             (Keys::Full(full), Role::Full) => Keys::Full(full.clone()),
             (keys, _) => Keys::Store(StoreKeys {
@@ -115,14 +147,28 @@ impl Core {
             }),
         };
         let chain_before = member.view.admit_chain(&member.node);
-        self.note(Level::Info, "members", format!("{} joins from {from}", application.name));
         let wall = self.now.wall;
-        let Some(member) = &mut self.member else { return };
-        let Ok((applied, bytes)) = member.append(wall, Body::Admit(admit)) else { return };
+        let Some(member) = &mut self.member else { return Err("this node is in no vault") };
+        let appended = member.append(wall, Body::Admit(admit));
+        let Ok((applied, bytes)) = appended else { return Err("its name or its key is refused") };
         let chain = chain_before.into_iter().chain([bytes.clone()]).collect();
-        let Ok(payload) = postcard::to_stdvec(&Welcome { keys: encode_keys(&keys), chain }) else { return };
-        let then = AfterAppend::Admitted { ticket, payload, name: application.name, node };
+        let welcome = postcard::to_stdvec(&Welcome { keys: encode_keys(&keys), chain });
+        let payload = welcome.map_err(|_| "the answer cannot be written")?;
+        let taken = if name == application.name { "" } else { ", for its name was taken" };
+        self.note(Level::Info, "members", format!("{name} joins from {from}{taken}"));
+        let then = AfterAppend::Admitted { ticket, payload, name, node };
         self.keep_entries(vec![(applied, bytes)], None, Vec::new(), then);
+        Ok(())
+    }
+
+    /// A joiner that knows the code cannot be admitted: it hears so, and the code may be used by another.
+    pub(super) fn grant_failed(&mut self, ticket: u64, why: &str) {
+        self.note(Level::Warn, "members", format!("a node with the right code was not let in: {why}"));
+        self.endpoint.decline_pairing(self.now.time, ticket);
+        let open = self.entering.invitation.as_mut().filter(|open| open.granted == Some(ticket));
+        if let Some(open) = open {
+            open.granted = None;
+        }
     }
 
     /// The endpoint says that the invitation is closed. One that was withdrawn was so by this node, which has done then
@@ -140,9 +186,12 @@ impl Core {
             CloseReason::Used => ("used", "the invitation was used"),
             CloseReason::Attempts => ("attempts", "the invitation is closed: too many wrong codes"),
             CloseReason::Expired => ("expired", "the invitation has expired"),
-            CloseReason::Withdrawn => ("withdrawn", "the invitation was withdrawn"),
+            CloseReason::Withdrawn => {
+                ("withdrawn", "the invitation was withdrawn: another `nuthatch invite` took its place")
+            }
         };
         let level = if reason == CloseReason::Attempts { Level::Warn } else { Level::Info };
+        self.entering.spent = (reason == CloseReason::Attempts).then_some(invitation.until);
         self.note(level, "members", message);
         self.announce();
         let Some(call) = invitation.call else { return };

@@ -124,7 +124,7 @@ impl Core {
             AfterAppend::Done { call, .. } => self.end_call(call, Err(error)),
             AfterAppend::Published { folder, .. } => self.backup_failed(folder, error),
             AfterAppend::Nothing => self.recovery_failed(error),
-            AfterAppend::Admitted { .. } => {}
+            AfterAppend::Admitted { ticket, .. } => self.grant_failed(ticket, &error.message),
         }
     }
 

@@ -185,6 +185,7 @@ impl Core {
             Input::Dropped(id) => self.dropped(id),
             Input::Sighted { addresses, announcement } => self.sighted(&addresses, &announcement),
             Input::Listening(listening) => self.now_listening(listening),
+            Input::Stop => return self.endpoint.farewell(moment.time),
             Input::Tick => {}
         }
         self.handle_timeouts();

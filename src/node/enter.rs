@@ -1,4 +1,5 @@
-//! Entering a vault: init and join; `node/recover.rs` is the third way, `node/admit.rs` the inviter's side.
+//! Entering a vault: init, and what all ways have in common; `node/joining.rs` and `node/recover.rs` are the other ways,
+//! `node/admit.rs` is the inviter's side.
 //!
 //! ```text
 //!   Unconfigured --init--------------------------------------------------> Member
@@ -9,24 +10,23 @@
 //! The root secret lives in memory only while `init` or `recover` runs; it is wiped when they end. `recover` writes
 //! nothing to the disk before a member has answered, so that a wrong address can simply be tried again.
 
-use std::net::SocketAddr;
-
 use rand_core::RngCore;
 use serde_json::json;
 
 use super::activity::Level;
-use super::admit::{Application, Invitation, Welcome};
-use super::after::{AfterAppend, AfterSave};
+use super::admit::Invitation;
+use super::after::AfterAppend;
 use super::api::ApiError;
 use super::boot::{encode_keys, role_word, setting};
 use super::core::Core;
+use super::joining::Pairing;
 use super::member::{Keys, Membership};
 use super::ports::{CallId, Ending};
 use super::recover::Recovery;
 use crate::base::ids::FeedId;
 use crate::base::limits::ENTER_TIME_MAX;
 use crate::base::units::Time;
-use crate::peer::event::{Door, Identity, PairFailure};
+use crate::peer::event::{Door, Identity};
 use crate::peer::table::Endpoint;
 use crate::seal::keys::{NodeSecret, RootSecret};
 use crate::seal::phrase;
@@ -38,6 +38,9 @@ pub struct Entering {
     pub(super) way: Option<Way>,
     /// An open invitation.
     pub(super) invitation: Option<Invitation>,
+    /// An invitation was closed for too many wrong codes and would have been open until then: until then this node says
+    /// that it invites, so that who comes with the right code finds it and is told why it is too late.
+    pub(super) spent: Option<Time>,
 }
 
 /// On the way into a vault.
@@ -64,20 +67,6 @@ pub(super) enum WayKind {
     Recovered(serde_json::Value),
 }
 
-/// What `join` keeps while it runs.
-pub(super) struct Pairing {
-    /// Eight digits.
-    pub(super) code: String,
-    /// This node's secrets to be.
-    pub(super) secret: NodeSecret,
-    /// Addresses that are being tried, or failed.
-    pub(super) tried: Vec<SocketAddr>,
-    /// An address was named: no other is tried.
-    pub(super) fixed: bool,
-    /// Why the last one failed.
-    pub(super) failure: Option<PairFailure>,
-}
-
 /// The setting that keeps this node's Admit chain until the feeds are here.
 const CHAIN_KEY: &str = "chain";
 
@@ -87,13 +76,13 @@ impl Entering {
     pub fn deadline(&self) -> Option<Time> {
         // What waits for the own disk only has no deadline.
         let way = self.way.as_ref().filter(|way| !matches!(way.kind, WayKind::Recovered(_)));
-        way.map(|way| way.until)
+        way.map(|way| way.until).into_iter().chain(self.spent).min()
     }
 
     /// Whether others may see that this node invites.
     #[must_use]
     pub fn is_inviting(&self) -> bool {
-        self.invitation.is_some()
+        self.invitation.is_some() || self.spent.is_some()
     }
 }
 
@@ -134,115 +123,20 @@ impl Core {
         }
     }
 
-    /// `join`: into a vault by code.
-    pub(super) fn call_join(
-        &mut self,
-        call: CallId,
-        code: &str,
-        peer: Option<SocketAddr>,
-        names: (Option<String>, Option<String>),
-    ) {
-        if let Err(error) = self.check_outside().and_then(|()| self.take_names(names.0, names.1)) {
-            return self.end_call(call, Err(error));
-        }
-        let secret = self.new_secret();
-        self.way_begins(
-            call,
-            WayKind::Pairing(Box::new(Pairing {
-                code: code.to_owned(),
-                secret,
-                tried: Vec::new(),
-                fixed: peer.is_some(),
-                failure: None,
-            })),
-        );
-        match peer {
-            Some(address) => self.try_code(address),
-            None => {
-                self.way_says("looking for a node that invites on this network");
-                self.heed_all();
-            }
-        }
-    }
-
-    /// The inviter answered: this node is a member.
-    pub(super) fn pair_answered(&mut self, payload: &[u8], from: SocketAddr) {
-        let Some(Way { kind: WayKind::Pairing(_), .. }) = &self.entering.way else { return };
-        let welcome = postcard::take_from_bytes::<Welcome>(payload).ok().filter(|(_, rest)| rest.is_empty());
-        let keys = welcome.as_ref().and_then(|(welcome, _)| super::boot::decode_keys(&welcome.keys));
-        let (Some((welcome, _)), Some(keys)) = (welcome, keys) else {
-            return self.way_fails(ApiError::new(
-                "bad_answer",
-                "the inviter's answer cannot be read",
-                "run the same version of nuthatch on both devices",
-            ));
-        };
-        let Some(way) = &mut self.entering.way else { return };
-        let WayKind::Pairing(pairing) = std::mem::replace(&mut way.kind, WayKind::Connecting) else { return };
-        way.until = self.now.time + ENTER_TIME_MAX;
-        let own = FeedId { node: pairing.secret.node_id(), random: self.random() };
-        let mut member = Membership::new(pairing.secret, keys, own);
-        if let Err(error) = member.view.introduce(&welcome.chain) {
-            return self.way_fails(ApiError::new(
-                "bad_answer",
-                format!("the inviter's answer is not valid: {error}"),
-                "run `nuthatch invite` again",
-            ));
-        }
-        let settings = member_settings(&member, &welcome.chain);
-        self.member = Some(member);
-        self.save(settings, AfterSave::Joined { from });
-    }
-
-    /// Pairing did not work at an address.
-    pub(super) fn pair_failed(&mut self, reason: PairFailure, from: SocketAddr) {
-        let Some(Way { kind: WayKind::Pairing(pairing), .. }) = &mut self.entering.way else { return };
-        pairing.failure = Some(reason);
-        if pairing.fixed || reason == PairFailure::WrongCode {
-            let code = match reason {
-                PairFailure::WrongCode => "wrong_code",
-                PairFailure::Closed | PairFailure::Expired => "invitation_closed",
-                PairFailure::NoAnswer => "no_peer",
-            };
-            self.way_fails(ApiError::new(code, format!("joining at {from} failed: {reason}"), ""));
-        }
-    }
-
-    /// An inviting node was seen.
-    pub(super) fn entering_sighted(&mut self, addresses: &[SocketAddr]) {
-        let Some(Way { kind: WayKind::Pairing(pairing), .. }) = &self.entering.way else { return };
-        if pairing.fixed {
-            return;
-        }
-        let tried = &pairing.tried;
-        let fresh: Vec<SocketAddr> = addresses
-            .iter()
-            .filter(|address| !tried.contains(address))
-            .take(CODE_ADDRESSES_MAX.saturating_sub(tried.len()))
-            .copied()
-            .collect();
-        for address in fresh {
-            self.try_code(address);
-        }
-    }
-
     /// Looks whether a way has come to its end, or must be given up.
     pub(super) fn entering_timeout(&mut self) {
+        if self.entering.spent.is_some_and(|until| until <= self.now.time) {
+            self.entering.spent = None;
+            self.announce();
+        }
         let Some(way) = &self.entering.way else { return };
         let is_late = way.until <= self.now.time;
         let connected = self.gossip.peers().next().is_some();
         let settled = self.gossip.is_settled() && self.pending.is_empty();
         match &way.kind {
             WayKind::Pairing(pairing) if is_late => {
-                let reason = pairing.failure.map_or_else(
-                    || "no node that invites was found on this network".to_owned(),
-                    |reason| reason.to_string(),
-                );
-                self.way_fails(ApiError::new(
-                    "no_peer",
-                    reason,
-                    "run `nuthatch invite` on a member, or name its address with --peer ADDR",
-                ));
+                let error = pairing.error();
+                self.way_fails(error);
             }
             WayKind::Connecting if settled || is_late => self.way_joined(connected),
             WayKind::Seeking(_) if is_late => {
@@ -274,9 +168,10 @@ impl Core {
         let Some(member) = &self.member else { return };
         let (vault, node, role) =
             (member.keys.vault().hex(), member.node.hex(), role_word(member.keys.role()));
+        let name = self.own_name();
         self.json(
             way.call,
-            json!({"event": "joined", "vault": vault, "node": node, "role": role, "connected": connected}),
+            json!({"event": "joined", "vault": vault, "node": node, "name": name, "role": role, "connected": connected}),
         );
         self.note(Level::Info, "members", "this node has joined a vault");
         self.end_call(way.call, Ok(Ending::Complete));
@@ -322,21 +217,6 @@ impl Core {
         }
     }
 
-    /// An address is tried with the code.
-    pub(super) fn try_code(&mut self, address: SocketAddr) {
-        let name = self.setup.config.name.clone().unwrap_or_else(|| self.setup.host_name.clone());
-        let Some(Way { kind: WayKind::Pairing(pairing), .. }) = &mut self.entering.way else { return };
-        pairing.tried.push(address);
-        let (signing, channel) = (pairing.secret.signing_public(), pairing.secret.channel_public());
-        let application = Application { signing, channel, name };
-        let Ok(hello) = postcard::to_stdvec(&application) else { return };
-        let code = pairing.code.clone();
-        if let Err(error) = self.endpoint.join(self.now.time, address, &code, hello) {
-            return self.way_fails(ApiError::new("bad_code", error.to_string(), ""));
-        }
-        self.way_says(&format!("trying the code at {address}"));
-    }
-
     /// A way begins; an older one is given up.
     pub(super) fn way_begins(&mut self, call: CallId, kind: WayKind) {
         self.entering.way = Some(Way { call, kind, until: self.now.time + ENTER_TIME_MAX });
@@ -353,6 +233,7 @@ impl Core {
     /// The way has led nowhere.
     pub(super) fn way_fails(&mut self, error: ApiError) {
         if let Some(way) = self.entering.way.take() {
+            self.endpoint.cancel_joins();
             self.end_call(way.call, Err(error));
         }
     }
@@ -387,6 +268,3 @@ pub(super) fn member_settings(member: &Membership, chain: &[Vec<u8>]) -> Vec<(St
         (CHAIN_KEY.to_owned(), postcard::to_stdvec(&chain.to_vec()).ok()),
     ]
 }
-
-/// Inviting addresses that one join tries at the most: each costs the inviter an attempt.
-const CODE_ADDRESSES_MAX: usize = 8;

@@ -1,9 +1,11 @@
 //! `NAME[@SNAPSHOT][:PATH]`: reading it, and finding the nearest name when there is none.
 
+use std::collections::BTreeSet;
+
 use super::api::ApiError;
 use super::core::Core;
 use crate::base::ids::{NodeId, SnapshotId};
-use crate::base::limits::COPIES_MAX;
+use crate::base::limits::{COPIES_MAX, NAME_BYTES_MAX};
 use crate::base::units::WallTime;
 
 /// A place in a vault as a person wrote it.
@@ -132,7 +134,33 @@ pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String
     }
 }
 
+/// The name that a new member gets: the one that it wants, or with a number behind it where another one has that.
+#[must_use]
+pub fn free_name(wanted: &str, taken: &BTreeSet<String>) -> String {
+    let mut name = wanted.to_owned();
+    let mut number = 1_u32;
+    while taken.contains(&name) {
+        number += 1;
+        let tail = format!("-{number}");
+        let mut length = wanted.len().min(NAME_BYTES_MAX - tail.len());
+        while !wanted.is_char_boundary(length) {
+            length -= 1;
+        }
+        name = format!("{}{tail}", &wanted[..length]);
+    }
+    name
+}
+
 impl Core {
+    /// The names of all members.
+    pub(super) fn member_names(&self) -> BTreeSet<String> {
+        let names = self
+            .member
+            .iter()
+            .flat_map(|member| member.view.roster().members().map(|known| member.name_of(&known.node)));
+        names.collect()
+    }
+
     /// The member that a person means: by name, or by the beginning of its id. With `other` it is never this node,
     /// which may well have the name of the one that it replaces.
     pub(super) fn find_node(&self, wanted: &str, other: bool) -> Result<NodeId, ApiError> {
@@ -209,6 +237,16 @@ mod tests {
     fn the_nearest_name_is_offered_only_when_it_is_near() {
         assert_eq!(nearest("phots", ["music", "photos"].into_iter()), "; the nearest name is 'photos'");
         assert_eq!(nearest("xxxxxxxxxxxx", ["music"].into_iter()), "");
+    }
+
+    #[test]
+    fn a_name_that_another_member_has_gets_a_number() {
+        let long = "\u{fc}".repeat(NAME_BYTES_MAX / 2);
+        let taken: BTreeSet<String> = ["pi", "pi-2", &long].map(str::to_owned).into();
+        assert_eq!(free_name("attic", &taken), "attic");
+        assert_eq!(free_name("pi", &taken), "pi-3");
+        assert_eq!(free_name("pi-2", &taken), "pi-2-2");
+        assert_eq!(free_name(&long, &taken), format!("{}-2", "\u{fc}".repeat(NAME_BYTES_MAX / 2 - 1)));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub enum Input<'a> {
         /// What it said.
         announcement: Announcement,
     },
+    /// The node is about to stop: peers are told so. What is there to transmit after this is the last that is sent.
+    Stop,
     /// The sockets are bound, or something about them has changed.
     Listening(Listening),
     /// Time passed: something in [`super::core::Core::deadline`] may be due.

@@ -125,8 +125,14 @@ pub enum Event {
 pub enum PairFailure {
     /// The inviter shows another code.
     WrongCode,
+    /// Another node has joined with it.
+    Used,
+    /// Too many wrong codes were tried there.
+    Attempts,
     /// The invitation there is closed.
     Closed,
+    /// The code is right, and the inviter could not let this node in.
+    Declined,
     /// Nobody answered.
     NoAnswer,
     /// It was begun and then took too long.
@@ -137,6 +143,13 @@ impl fmt::Display for PairFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::WrongCode => "the code is wrong; compare it with the one that `nuthatch invite` shows",
+            Self::Used => "the invitation is used: it was for one node; run `nuthatch invite` again there",
+            Self::Attempts => {
+                "the invitation is closed, for too many wrong codes were tried; run `nuthatch invite` again there"
+            }
+            Self::Declined => {
+                "the code is right, but the inviting node could not let this one in; see `nuthatch log` there"
+            }
             Self::Closed => "the invitation is closed; run `nuthatch invite` again on the other device",
             Self::NoAnswer => {
                 "no node invites at this address; run `nuthatch invite` there, or check the address"

@@ -6,8 +6,8 @@
 use super::desk::Desk;
 use super::event::{CloseReason, Event, SendError};
 use super::pairing::{
-    head, head_of, mac, parse_body, parse_confirmation, verifies, Body, Code, PairKeys, Step, Tag8,
-    MAC_BYTES, SPAKE_BYTES,
+    head, head_of, mac, parse_body, parse_confirmation, verifies, why_closed, Body, Code, PairKeys, Step,
+    Tag8, MAC_BYTES, SPAKE_BYTES, WHY_DECLINED,
 };
 use crate::base::limits::{
     DATAGRAM_BYTES_BASE, PAIRING_ATTEMPTS_MAX, PAIRING_CONFIRM_TIME_MAX, PAIRING_LINGER,
@@ -27,6 +27,8 @@ use std::net::SocketAddr;
 ///       --- ten minutes, or withdrawn -------------> Closed (Expired, Withdrawn)
 ///  Closed --- lingers, repeats answers, fetches go on --> gone
 /// ```
+///
+/// From the first right confirmation on it is taken: whoever else comes hears that it is used, unless the owner declines.
 pub struct Invitation {
     /// Its random name.
     tag: Tag8,
@@ -43,8 +45,8 @@ pub struct Invitation {
 enum Phase {
     /// Until then.
     Open(Time),
-    /// Still there until then.
-    Closed(Time),
+    /// Still there until then, and why it is over.
+    Closed(Time, CloseReason),
 }
 
 /// One joiner's try.
@@ -65,7 +67,9 @@ enum AttemptStage {
     Answered(Box<PairKeys>),
     /// It confirmed another code, or never did.
     Failed,
-    /// It knows the code.
+    /// It knows the code, and the owner cannot let it in.
+    Declined,
+    /// It knows the code: no other attempt can come so far while this one is there.
     Confirmed {
         /// Keys of the rest.
         keys: Box<PairKeys>,
@@ -107,7 +111,7 @@ impl Invitation {
         };
         let is_ours = body.tag == self.tag;
         let answer = match (packet.header.stage, body.step) {
-            (PairStage::Hello, Step::Ask) => self.is_open().then(|| self.word(packet.header, Step::Ask)),
+            (PairStage::Hello, Step::Ask) => self.on_ask(packet.header),
             (PairStage::Hello, Step::Start) if is_ours => self.on_start(desk, now, packet.header, &body),
             (PairStage::Confirm, Step::Confirm) if is_ours => {
                 self.on_confirm(desk, now, from, packet.header, &body)
@@ -147,10 +151,19 @@ impl Invitation {
         Ok(())
     }
 
-    /// Closes it, and says so if it was open.
+    /// The owner cannot let in who has made this request: it is told so, and others may try as before.
+    pub fn decline(&mut self, desk: &mut Desk, now: Time, ticket: u64) {
+        let is_it = |attempt: &&mut Attempt| matches!(attempt.stage, AttemptStage::Confirmed { ticket: number, payload: None, .. } if number == ticket);
+        if let Some(attempt) = self.attempts.iter_mut().find(is_it) {
+            attempt.stage = AttemptStage::Declined;
+        }
+        self.close_if_spent(desk, now);
+    }
+
+    /// Closes it, and says so if it was open. Who comes too late is told why until its time would have been over.
     pub fn close(&mut self, desk: &mut Desk, now: Time, reason: CloseReason) {
-        if self.is_open() {
-            self.phase = Phase::Closed(now + PAIRING_LINGER);
+        if let Phase::Open(until) = self.phase {
+            self.phase = Phase::Closed(until.max(now + PAIRING_LINGER), reason);
             desk.event(Event::InvitationClosed { reason });
         }
     }
@@ -166,8 +179,8 @@ impl Invitation {
         self.close_if_spent(desk, now);
         match self.phase {
             Phase::Open(until) if now >= until => self.close(desk, now, CloseReason::Expired),
-            Phase::Closed(until) if now >= until => return false,
-            Phase::Open(_) | Phase::Closed(_) => {}
+            Phase::Closed(until, _) if now >= until => return false,
+            Phase::Open(_) | Phase::Closed(..) => {}
         }
         true
     }
@@ -175,10 +188,19 @@ impl Invitation {
     /// When [`Invitation::handle_timeout`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        let (Phase::Open(until) | Phase::Closed(until)) = self.phase;
+        let (Phase::Open(until) | Phase::Closed(until, _)) = self.phase;
         let waiting =
             self.attempts.iter().filter(|attempt| matches!(attempt.stage, AttemptStage::Answered(_)));
         waiting.map(|attempt| attempt.since + PAIRING_CONFIRM_TIME_MAX).fold(until, Time::min)
+    }
+
+    /// Who invites here? What was taken back or has expired answers nobody any more.
+    fn on_ask(&self, header: PairHeader) -> Option<Vec<u8>> {
+        match self.phase {
+            Phase::Open(_) => Some(self.word(header, Step::Ask)),
+            Phase::Closed(_, CloseReason::Used | CloseReason::Attempts) => Some(self.closed(header)),
+            Phase::Closed(_, CloseReason::Expired | CloseReason::Withdrawn) => None,
+        }
     }
 
     /// A SPAKE2 message: counted, and answered with ours. The same exchange is answered with the same bytes.
@@ -192,8 +214,9 @@ impl Invitation {
         if let Some(attempt) = self.attempts.iter().find(|attempt| attempt.exchange == header.exchange) {
             return Some(attempt.reply.clone());
         }
-        if !self.is_open() || self.attempts.len() >= usize::from(PAIRING_ATTEMPTS_MAX) {
-            return Some(self.word(header, Step::Closed));
+        let is_full = self.attempts.len() >= usize::from(PAIRING_ATTEMPTS_MAX);
+        if !self.is_open() || self.is_taken() || is_full {
+            return Some(self.closed(header));
         }
         let theirs = body.rest.get(..SPAKE_BYTES)?;
         let (spake, ours) = self.code.start_inviter(header.exchange, &self.tag, &mut desk.random);
@@ -214,9 +237,10 @@ impl Invitation {
         header: PairHeader,
         body: &Body<'_>,
     ) -> Option<Vec<u8>> {
-        let (rejected, closed) = (self.word(header, Step::Rejected), self.word(header, Step::Closed));
-        let mut accepted = self.word(header, Step::Confirm);
-        let is_open = matches!(self.phase, Phase::Open(until) if now < until);
+        let (rejected, closed) = (self.word(header, Step::Rejected), self.closed(header));
+        let (mut declined, mut accepted) =
+            (self.word(header, Step::Closed), self.word(header, Step::Confirm));
+        let is_open = matches!(self.phase, Phase::Open(until) if now < until) && !self.is_taken();
         let attempt = self.attempts.iter_mut().find(|attempt| attempt.exchange == header.exchange)?;
         let head = head_of(header, body);
         if let AttemptStage::Answered(keys) = &attempt.stage {
@@ -239,12 +263,20 @@ impl Invitation {
             attempt.stage =
                 AttemptStage::Confirmed { keys, ticket, confirmed: *confirmation.mac, payload: None };
             desk.event(Event::PairRequest { ticket, hello, from });
+            // The owner has time to answer, however late the joiner came.
+            if let Phase::Open(until) = &mut self.phase {
+                *until = (*until).max(now + PAIRING_CONFIRM_TIME_MAX);
+            }
         }
         match &attempt.stage {
             AttemptStage::Confirmed { keys, confirmed, .. } => {
                 let ours = mac(&keys.inviter, &[&accepted, confirmed]);
                 accepted.extend_from_slice(&ours);
                 Some(accepted)
+            }
+            AttemptStage::Declined => {
+                declined.push(WHY_DECLINED);
+                Some(declined)
             }
             AttemptStage::Failed | AttemptStage::Answered(_) => Some(rejected),
         }
@@ -253,6 +285,11 @@ impl Invitation {
     /// The joiner, who has confirmed, asks for a part of the payload.
     fn on_part(&mut self, now: Time, header: PairHeader, body: &Body<'_>) -> Option<Vec<u8>> {
         let attempt = self.attempts.iter().find(|attempt| attempt.exchange == header.exchange)?;
+        if matches!(attempt.stage, AttemptStage::Declined) {
+            let mut declined = self.word(header, Step::Closed);
+            declined.push(WHY_DECLINED);
+            return Some(declined);
+        }
         let AttemptStage::Confirmed { keys, payload, .. } = &attempt.stage else {
             return None;
         };
@@ -278,19 +315,36 @@ impl Invitation {
         let mut answer = head(PairStage::Answer, place, header.exchange, Step::Part, &self.tag);
         let sealed = keys.seal_part(header.fragment, &answer, part);
         answer.extend_from_slice(&sealed);
-        if let Phase::Closed(until) = &mut self.phase {
-            *until = now + PAIRING_LINGER;
+        if let Phase::Closed(until, _) = &mut self.phase {
+            *until = (*until).max(now + PAIRING_LINGER);
         }
         Some(answer)
     }
 
     /// Closes when all attempts that may be answered have failed.
     fn close_if_spent(&mut self, desk: &mut Desk, now: Time) {
-        let failed =
-            self.attempts.iter().filter(|attempt| matches!(attempt.stage, AttemptStage::Failed)).count();
+        let is_over =
+            |attempt: &&Attempt| matches!(attempt.stage, AttemptStage::Failed | AttemptStage::Declined);
+        let failed = self.attempts.iter().filter(is_over).count();
         if failed >= usize::from(PAIRING_ATTEMPTS_MAX) {
             self.close(desk, now, CloseReason::Attempts);
         }
+    }
+
+    /// Whether somebody has shown that it knows the code.
+    fn is_taken(&self) -> bool {
+        self.attempts.iter().any(|attempt| matches!(attempt.stage, AttemptStage::Confirmed { .. }))
+    }
+
+    /// Says that it is too late, and why.
+    fn closed(&self, header: PairHeader) -> Vec<u8> {
+        let mut answer = self.word(header, Step::Closed);
+        answer.push(match self.phase {
+            Phase::Open(_) if self.is_taken() => why_closed(CloseReason::Used),
+            Phase::Open(_) => why_closed(CloseReason::Attempts),
+            Phase::Closed(_, reason) => why_closed(reason),
+        });
+        answer
     }
 
     /// A datagram of this side in answer to one with `header`, up to the tag.

@@ -7,8 +7,8 @@
 use super::desk::Desk;
 use super::event::{Event, PairFailure};
 use super::pairing::{
-    confirmation_bytes, head, head_of, mac, padded, parse_body, verifies, Body, Code, Exchange, PairKeys,
-    Step, Tag8, MAC_BYTES, SPAKE_BYTES,
+    confirmation_bytes, failure_of, head, head_of, mac, padded, parse_body, verifies, Body, Code, Exchange,
+    PairKeys, Step, Tag8, MAC_BYTES, SPAKE_BYTES,
 };
 use crate::base::limits::{
     PAIRING_HELLO_BYTES_MAX, PAIRING_PART_BYTES_MAX, PAIRING_PAYLOAD_BYTES_MAX, PAIRING_SILENCE_MAX,
@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 /// One try to join.
 ///
 /// ```text
-///  Asking -- Ask --> Starting -- Start --> Confirming -- Confirm --> Fetching -- last Part --> PairAnswered
+///  Asking -- Ask, and its turn --> Starting -- Start --> Confirming -- Confirm --> Fetching -- last Part --> PairAnswered
 ///    any of them -- Rejected, Closed, silence, ten minutes --> PairFailed
 /// ```
 pub struct Join {
@@ -57,8 +57,19 @@ enum JoinStage {
     Confirming(Tag8, Box<PairKeys>, [u8; MAC_BYTES]),
     /// These parts have come.
     Fetching(Tag8, Box<PairKeys>, Vec<u8>),
-    /// It was tried.
-    Over,
+    /// It was tried; by this invitation the code was refused.
+    Over(Option<Tag8>),
+}
+
+/// Whether a try may begin with the invitation that it has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It may.
+    Go,
+    /// Another try is under way there.
+    Wait,
+    /// The code was refused there.
+    Refused,
 }
 
 /// What a step of the joiner leads to.
@@ -110,16 +121,37 @@ impl Join {
     /// Whether it has ended, well or not.
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        matches!(self.stage, JoinStage::Over)
+        matches!(self.stage, JoinStage::Over(_))
+    }
+
+    /// What the person typed.
+    #[must_use]
+    pub const fn code(&self) -> &Code {
+        &self.code
+    }
+
+    /// The invitation with which it has begun.
+    #[must_use]
+    pub const fn tag(&self) -> Option<Tag8> {
+        self.stage.tag()
+    }
+
+    /// The invitation whose code another one is, once that is known.
+    #[must_use]
+    pub const fn refused_by(&self) -> Option<Tag8> {
+        match self.stage {
+            JoinStage::Over(by) => by,
+            _ => None,
+        }
     }
 
     /// An inviter's datagram.
-    pub fn handle(&mut self, desk: &mut Desk, now: Time, from: SocketAddr, packet: &Pair<'_>) {
+    pub fn handle(&mut self, desk: &mut Desk, now: Time, from: SocketAddr, packet: &Pair<'_>, turn: Turn) {
         let Some(body) = parse_body(packet.body).filter(|_| from == self.address) else {
             desk.counters.garbage += 1;
             return;
         };
-        match self.step(desk, packet.header, &body) {
+        match self.step(desk, packet.header, &body, turn) {
             Next::Stay => desk.counters.garbage += 1,
             Next::Patience => self.heard = now,
             Next::Go(stage, datagram) => {
@@ -130,10 +162,13 @@ impl Join {
                 desk.transmit(self.address, self.datagram.clone());
             }
             Next::Done(payload) => {
-                self.stage = JoinStage::Over;
+                self.stage = JoinStage::Over(None);
                 desk.event(Event::PairAnswered { payload, from });
             }
-            Next::Fail(reason) => self.fail(desk, reason),
+            Next::Fail(reason) => {
+                self.fail(desk, reason);
+                self.stage = JoinStage::Over((reason == PairFailure::WrongCode).then_some(body.tag));
+            }
         }
     }
 
@@ -162,20 +197,27 @@ impl Join {
 
     /// Ends it.
     fn fail(&mut self, desk: &mut Desk, reason: PairFailure) {
-        self.stage = JoinStage::Over;
+        self.stage = JoinStage::Over(None);
         desk.event(Event::PairFailed { reason, from: self.address });
     }
 
     /// What a datagram leads to in this stage.
-    fn step(&mut self, desk: &mut Desk, header: PairHeader, body: &Body<'_>) -> Next {
-        let stage = core::mem::replace(&mut self.stage, JoinStage::Over);
+    fn step(&mut self, desk: &mut Desk, header: PairHeader, body: &Body<'_>, turn: Turn) -> Next {
+        let stage = core::mem::replace(&mut self.stage, JoinStage::Over(None));
         if !matches!(&stage, JoinStage::Asking) && stage.tag() != Some(body.tag) {
             self.stage = stage;
             return Next::Stay;
         }
         match (stage, header.stage, body.step) {
-            (JoinStage::Over, ..) => Next::Stay,
-            (JoinStage::Asking, PairStage::Reply, Step::Ask) => self.start(desk, body.tag),
+            (JoinStage::Over(_), ..) => Next::Stay,
+            (JoinStage::Asking, PairStage::Reply, Step::Ask) => match turn {
+                Turn::Go => self.start(desk, body.tag),
+                Turn::Wait => {
+                    self.stage = JoinStage::Asking;
+                    Next::Patience
+                }
+                Turn::Refused => Next::Fail(PairFailure::WrongCode),
+            },
             (JoinStage::Starting(tag, spake), PairStage::Reply, Step::Start) => {
                 self.confirm(tag, *spake, body)
             }
@@ -190,9 +232,7 @@ impl Join {
             (JoinStage::Confirming(..), PairStage::Answer, Step::Rejected) => {
                 Next::Fail(PairFailure::WrongCode)
             }
-            (JoinStage::Starting(..) | JoinStage::Confirming(..), _, Step::Closed) => {
-                Next::Fail(PairFailure::Closed)
-            }
+            (_, _, Step::Closed) => Next::Fail(failure_of(body.rest)),
             (JoinStage::Fetching(tag, keys, parts), PairStage::Answer, Step::Wait) => {
                 let is_true = verifies(&keys.inviter, &[&head_of(header, body)], body.rest);
                 self.stage = JoinStage::Fetching(tag, keys, parts);
@@ -277,7 +317,7 @@ impl JoinStage {
     /// The invitation, once it is known.
     const fn tag(&self) -> Option<Tag8> {
         match self {
-            Self::Asking | Self::Over => None,
+            Self::Asking | Self::Over(_) => None,
             Self::Starting(tag, _) | Self::Confirming(tag, ..) | Self::Fetching(tag, ..) => Some(*tag),
         }
     }

@@ -4,7 +4,7 @@
 //! (`invite.rs`) and to send again (`join.rs`). Read first: PROTOCOL.md, "Pairing"; RFC 9382 for SPAKE2 (the `spake2`
 //! crate predates it: same group and flow, its own transcript).
 
-use super::event::CodeError;
+use super::event::{CloseReason, CodeError, PairFailure};
 use crate::base::limits::{DATAGRAM_BYTES_BASE, PAIRING_CODE_DIGITS, PAIRING_HELLO_BYTES_MAX};
 use crate::wire::packet::{PairHeader, PairStage, PAIR_HEADER_BYTES, TAG_BYTES};
 use chacha20poly1305::aead::{AeadInPlace, KeyInit};
@@ -24,6 +24,7 @@ pub type Tag8 = [u8; 8];
 pub type Exchange = Spake2<Ed25519Group>;
 
 /// The digits of a code, without what people type between them.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Code(Zeroizing<[u8; PAIRING_CODE_DIGITS]>);
 
 /// What a finished SPAKE2 gives both sides.
@@ -53,7 +54,7 @@ pub enum Step {
     Wait = 5,
     /// Inviter: the confirmation is wrong, so the code is.
     Rejected = 6,
-    /// Inviter: no more attempts.
+    /// Inviter: no more attempts, or none of this joiner's; why is one byte.
     Closed = 7,
 }
 
@@ -241,6 +242,27 @@ fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> Hmac<Sha256> {
     hmac
 }
 
+/// Why it is too late, as the byte behind a Closed.
+#[must_use]
+pub const fn why_closed(reason: CloseReason) -> u8 {
+    match reason {
+        CloseReason::Used => 1,
+        CloseReason::Attempts => 2,
+        CloseReason::Expired | CloseReason::Withdrawn => 3,
+    }
+}
+
+/// What a Closed with these bytes behind it means for the joiner.
+#[must_use]
+pub fn failure_of(rest: &[u8]) -> PairFailure {
+    match rest.first() {
+        Some(1) => PairFailure::Used,
+        Some(2) => PairFailure::Attempts,
+        Some(&WHY_DECLINED) => PairFailure::Declined,
+        _ => PairFailure::Closed,
+    }
+}
+
 /// Names of joiner and inviter, which SPAKE2 binds into its key.
 fn identities(exchange: u64, tag: &Tag8) -> (Identity, Identity) {
     let joiner = [&b"nuthatch pairing joiner v1 "[..], &exchange.to_le_bytes()].concat();
@@ -290,6 +312,9 @@ impl fmt::Debug for PairKeys {
 
 /// Length of a confirmation and of every other MAC here.
 pub const MAC_BYTES: usize = 32;
+
+/// The byte behind a Closed that says: the code was right, and the inviter cannot let this joiner in.
+pub const WHY_DECLINED: u8 = 4;
 
 /// Length of a SPAKE2 message: side and group element.
 pub const SPAKE_BYTES: usize = 33;

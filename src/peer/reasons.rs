@@ -142,6 +142,9 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(code) => write!(formatter, "closed here: {code}"),
+            Self::Peer { code: 0, .. } => {
+                formatter.write_str("it has stopped, or needs the connection no more")
+            }
             Self::Peer { code, text } => write!(formatter, "closed by the peer ({code}): {text:?}"),
             Self::Idle => formatter.write_str("silent for too long"),
         }

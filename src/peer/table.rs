@@ -6,20 +6,18 @@
 
 use super::desk::{Desk, Membership};
 use super::invite::Invitation;
-use super::join::Join;
+use super::joins::Joins;
 use super::links::Links;
 use super::opening::Openings;
-use super::pairing::{Code, Tag8};
 pub use super::send::MessageId;
 use crate::base::ids::NodeId;
-use crate::base::limits::{PAIRING_JOINS_MAX, SESSION_KEEPALIVE};
+use crate::base::limits::SESSION_KEEPALIVE;
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
 use crate::wire::frame::Lane;
-use crate::wire::packet::{self, Cookie, Data, Handshake, Packet, PacketError, Pair, PairStage, Versions};
+use crate::wire::packet::{self, Cookie, Data, Handshake, Packet, PacketError, Versions};
 use core::fmt;
 use rand_core::RngCore;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 pub use super::event::{
@@ -36,8 +34,8 @@ pub struct Endpoint {
     openings: Openings,
     /// This node's invitation.
     invitation: Option<Invitation>,
-    /// This node's tries to join, by exchange.
-    joins: BTreeMap<u64, Join>,
+    /// This node's tries to join.
+    joins: Joins,
     /// Sessions.
     links: Links,
     /// The latest time that it was told.
@@ -58,7 +56,7 @@ impl Endpoint {
             member: None,
             openings: Openings::new(incarnation),
             invitation: None,
-            joins: BTreeMap::new(),
+            joins: Joins::default(),
             links: Links::default(),
             now: Time::ZERO,
             keepalive: Some(SESSION_KEEPALIVE),
@@ -114,6 +112,16 @@ impl Endpoint {
         self.links.disconnect(&mut self.desk, now, &node);
     }
 
+    /// This node stops: all sessions end, and each peer is told so by one datagram. Then drain `poll_transmit` once more.
+    pub fn farewell(&mut self, now: Time) {
+        self.see(now);
+        self.openings.clear();
+        let peers: Vec<NodeId> = self.links.peers().map(|peer| peer.node).collect();
+        for node in peers {
+            self.links.disconnect(&mut self.desk, now, &node);
+        }
+    }
+
     /// Gives up what was begun at `address` and not answered yet: whoever is there was reached elsewhere.
     pub fn abandon(&mut self, now: Time, address: SocketAddr) {
         self.see(now);
@@ -149,18 +157,17 @@ impl Endpoint {
         {
             self.invitation = None;
         }
-        for join in self.joins.values_mut() {
-            join.handle_timeout(&mut self.desk, now);
-        }
-        self.joins.retain(|_, join| !join.is_over());
+        self.joins.handle_timeout(&mut self.desk, now);
     }
 
     /// When `handle_timeout` is to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let joins = self.joins.values().map(Join::deadline).min();
         let invitation = self.invitation.as_ref().map(Invitation::deadline);
-        [self.openings.deadline(), self.links.deadline(), invitation, joins].into_iter().flatten().min()
+        [self.openings.deadline(), self.links.deadline(), invitation, self.joins.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Writes the next datagrams for one peer into `out` (at least `DATAGRAM_BYTES_BASE` bytes): as many as are ready and
@@ -237,62 +244,6 @@ impl Endpoint {
     pub const fn counters(&self) -> Counters {
         self.desk.counters
     }
-
-    /// Opens an invitation with this code, in place of one that is there. Gives its random tag.
-    ///
-    /// # Errors
-    /// When the code has not eight digits.
-    pub fn open_invitation(&mut self, now: Time, code: &str) -> Result<Tag8, CodeError> {
-        let code = Code::parse(code)?;
-        self.close_invitation(now);
-        let invitation = Invitation::open(&mut self.desk, now, code);
-        Ok(self.invitation.insert(invitation).tag())
-    }
-
-    /// Closes the invitation, if one is open.
-    pub fn close_invitation(&mut self, now: Time) {
-        if let Some(invitation) = &mut self.invitation {
-            invitation.close(&mut self.desk, now, CloseReason::Withdrawn);
-        }
-    }
-
-    /// Answers a PairRequest with at most `PAIRING_PAYLOAD_BYTES_MAX` bytes; the invitation is used up by that.
-    ///
-    /// # Errors
-    /// When the request has lapsed, or the payload is too long.
-    pub fn answer_pairing(&mut self, now: Time, ticket: u64, payload: Vec<u8>) -> Result<(), SendError> {
-        let invitation = self.invitation.as_mut().ok_or(SendError::NoSession)?;
-        invitation.answer(&mut self.desk, now, ticket, payload)
-    }
-
-    /// Tries to join with a code at an address; ends in PairAnswered or PairFailed. The hello has at most
-    /// `PAIRING_HELLO_BYTES_MAX` bytes.
-    ///
-    /// # Errors
-    /// When the code has not eight digits. (A hello that is too long, or too many tries at once, is PairFailed.)
-    pub fn join(
-        &mut self,
-        now: Time,
-        address: SocketAddr,
-        code: &str,
-        hello: Vec<u8>,
-    ) -> Result<(), CodeError> {
-        let code = Code::parse(code)?;
-        self.joins.retain(|_, join| !join.is_over() && join.address() != address);
-        let join = (self.joins.len() < PAIRING_JOINS_MAX)
-            .then(|| Join::begin(&mut self.desk, now, address, code, hello))
-            .flatten();
-        match join {
-            Some(join) => drop(self.joins.insert(join.exchange(), join)),
-            None => self.desk.event(Event::PairFailed { reason: PairFailure::NoAnswer, from: address }),
-        }
-        Ok(())
-    }
-
-    /// Gives up all tries to join, silently.
-    pub fn cancel_joins(&mut self) {
-        self.joins.clear();
-    }
 }
 
 /// What datagrams lead to.
@@ -319,23 +270,6 @@ impl Endpoint {
         let opened = self.openings.handle(member, &mut self.desk, now, index, (from, handshake), runs);
         if let Some(opened) = opened {
             self.links.establish(&mut self.desk, now, opened);
-        }
-    }
-
-    /// A pairing datagram: from a joiner, if this node invites; from an inviter, if it tries to join.
-    fn on_pair(&mut self, now: Time, from: SocketAddr, pair: &Pair<'_>) {
-        match pair.header.stage {
-            PairStage::Hello | PairStage::Confirm => match &mut self.invitation {
-                Some(invitation) => invitation.handle(&mut self.desk, now, from, pair),
-                None => self.desk.counters.strangers += 1,
-            },
-            PairStage::Reply | PairStage::Answer => match self.joins.get_mut(&pair.header.exchange) {
-                Some(join) => {
-                    join.handle(&mut self.desk, now, from, pair);
-                    self.joins.retain(|_, join| !join.is_over());
-                }
-                None => self.desk.counters.garbage += 1,
-            },
         }
     }
 
@@ -398,5 +332,6 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+mod pairs;
 #[cfg(test)]
 mod tests;

@@ -78,7 +78,7 @@ pub(super) fn found(cluster: &mut Cluster) -> String {
 pub(super) fn join(cluster: &mut Cluster, number: usize, role: Role) {
     let invitation = cluster.call(0, Call::Invite { role, wait: true });
     assert!(cluster.run_until(MINUTE, |cluster| !cluster.answer(0, invitation).lines.is_empty()));
-    let code = text(&cluster.answer(0, invitation).lines[0], "code").replace(' ', "");
+    let code = text(&cluster.answer(0, invitation).lines[0], "code");
     let peer = Some(cluster.nodes[0].address);
     let answer = cluster.ask(number, Call::Join { code, peer, name: None, site: None }, MINUTE.times(2));
     assert_eq!(answer.end, Some(Ok(Ending::Complete)), "node {number} joins: {:?}", answer.lines);

@@ -189,6 +189,12 @@ impl Cluster {
         }
     }
 
+    /// The program is ended in good order: it has its last words, and the store is closed.
+    pub fn stop(&mut self, number: usize) {
+        self.give(number, Input::Stop);
+        let _ = self.nodes[number].running.take().map(|running| running.service.close());
+    }
+
     /// Cuts these nodes off from the others; none heals the network.
     pub fn cut(&mut self, far: &[usize]) {
         let far: BTreeSet<SocketAddr> = far.iter().map(|number| self.nodes[*number].address).collect();

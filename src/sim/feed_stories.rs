@@ -24,7 +24,7 @@ fn long_folder(number: usize) -> Call {
 }
 
 /// A small folder.
-fn short_folder(name: &str) -> Call {
+pub(super) fn short_folder(name: &str) -> Call {
     Call::FolderAdd(FolderAdd {
         name: name.into(),
         directory: ROOT.to_vec(),
@@ -66,12 +66,12 @@ fn adopted(answer: &Answer) -> usize {
 }
 
 /// The call did what it should.
-fn good(answer: &Answer) {
+pub(super) fn good(answer: &Answer) {
     assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
 }
 
 /// The code of the call's failure.
-fn refused(answer: &Answer) -> &str {
+pub(super) fn refused(answer: &Answer) -> &str {
     match &answer.end {
         Some(Err(error)) => &error.code,
         other => panic!("it was not refused: {other:?}"),
@@ -79,7 +79,7 @@ fn refused(answer: &Answer) -> &str {
 }
 
 /// The names of the members.
-fn nodes(cluster: &mut Cluster, number: usize) -> Vec<String> {
+pub(super) fn nodes(cluster: &mut Cluster, number: usize) -> Vec<String> {
     let answer = cluster.ask(number, Call::Nodes, MINUTE);
     let list = answer.lines[0].as_array().expect("a list");
     let mut names: Vec<String> = list.iter().map(|node| text(node, "name")).collect();

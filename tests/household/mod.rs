@@ -98,8 +98,8 @@ impl Node {
     /// Lets another node in.
     pub fn admit(&self, other: &Self, role: &str, name: &str) {
         let invitation = self.json(&["invite", "--role", role, "--no-wait"]);
-        let code = invitation[0]["code"].as_str().expect("an invitation has a code").replace(' ', "");
-        other.ok(&["join", &code, "--peer", &self.address.to_string(), "--name", name]);
+        let code = invitation[0]["code"].as_str().expect("an invitation has a code");
+        other.ok(&["join", code, "--peer", &self.address.to_string(), "--name", name]);
     }
 }
 

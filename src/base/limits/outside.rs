@@ -87,6 +87,8 @@ pub const RECEIVE_BUFFERS: usize = 4;
 pub const DATAGRAMS_PER_TURN_MAX: usize = 64;
 /// Datagrams sent before anything else is looked at, and the rest of a batch.
 pub const TRANSMITS_PER_TURN_MAX: usize = 256;
+/// Turns of sending that a node has for its last words: more than enough for a datagram to each peer.
+pub const FAREWELL_TURNS_MAX: usize = 4;
 /// Room for the datagrams that one call to the kernel sends, in bytes: the most that a kernel takes (UDP_SEGMENT).
 pub const SEND_BATCH_BYTES_MAX: usize = 65_507;
 /// Replies of the threads handed to the core before anything else is looked at: each may carry a chunk.

@@ -204,6 +204,12 @@ fn two_real_nodes_meet_keep_a_folder_and_give_it_back() {
     let found =
         std::fs::read(target.join("large")).or_else(|_| std::fs::read(target.join("docs/large"))).unwrap();
     assert!(found == large);
-    one.stop().unwrap();
+    // Whoever stops says so: it is not taken for connected until its silence is noticed.
     two.stop().unwrap();
+    while status(&first).unwrap()["peers"].as_array().is_some_and(|peers| !peers.is_empty()) {
+        std::thread::yield_now();
+    }
+    let (log, _) = lines(&first, &Call::Log { follow: false });
+    assert!(format!("{log:?}").contains("lost two: it has stopped"), "{log:?}");
+    one.stop().unwrap();
 }

@@ -3,8 +3,7 @@
 use super::net::{address, Net, Weather, FAIR, FOUL};
 use super::*;
 use crate::base::limits::{
-    PAIRING_ATTEMPTS_MAX, PAIRING_HELLO_BYTES_MAX, PAIRING_LINGER, PAIRING_PAYLOAD_BYTES_MAX,
-    PAIRING_TIME_MAX,
+    PAIRING_ATTEMPTS_MAX, PAIRING_HELLO_BYTES_MAX, PAIRING_PAYLOAD_BYTES_MAX, PAIRING_TIME_MAX,
 };
 
 /// The right code.
@@ -69,7 +68,7 @@ fn the_right_code_joins() {
     net.run(Span::from_secs(3));
     assert_eq!(outcome(&net, 1), Some(&Event::PairAnswered { payload, from: address(0) }));
     assert_eq!(closed(&net), [CloseReason::Used]);
-    net.run(PAIRING_LINGER);
+    net.run(PAIRING_TIME_MAX);
     assert_eq!((net.ends[0].deadline(), net.ends[1].deadline()), (None, None), "nothing is left");
     let is_covered = |(from, _, sent): &(usize, SocketAddr, Vec<u8>)| *from == 1 || sent.len() <= 1_200;
     assert!(
@@ -112,10 +111,62 @@ fn a_wrong_code_is_told_and_five_close_the_invitation() {
         net.run(Span::from_secs(30));
         assert_eq!(
             outcome(&net, 6),
-            Some(&failed(PairFailure::NoAnswer)),
+            Some(&failed(PairFailure::Attempts)),
             "even the right code comes too late"
         );
     }
+}
+
+/// Three nodes came in with one code: each was let in until the first one's admission was on the disk.
+#[test]
+fn one_invitation_lets_one_node_in_however_many_come_at_once() {
+    for (seed, weather) in (0..30).map(|seed| (seed, if seed % 2 == 0 { FAIR } else { FOUL })) {
+        let mut net = invited(seed, 5, weather);
+        for place in 1..=4 {
+            join(&mut net, place, CODE, b"hello".to_vec());
+        }
+        // The owner takes its time.
+        net.run(Span::from_secs(12));
+        let requests = |net: &Net| {
+            net.events[0].iter().filter(|event| matches!(event, Event::PairRequest { .. })).count()
+        };
+        assert_eq!(requests(&net), 1, "seed {seed}");
+        let (ticket, _) = request(&net).unwrap();
+        let now = net.now;
+        net.ends[0].answer_pairing(now, ticket, b"welcome".to_vec()).unwrap();
+        net.run(Span::from_secs(12));
+        let is_in = |place: &usize| matches!(outcome(&net, *place), Some(Event::PairAnswered { .. }));
+        let inside: Vec<usize> = (1..=4).filter(is_in).collect();
+        assert_eq!((inside.len(), requests(&net)), (1, 1), "seed {seed}");
+        for place in (1..=4).filter(|place| !inside.contains(place)) {
+            assert_eq!(outcome(&net, place), Some(&failed(PairFailure::Used)), "seed {seed}");
+        }
+        // Whoever comes later hears the same.
+        join(&mut net, 5, CODE, b"hello".to_vec());
+        net.run(Span::from_secs(12));
+        assert_eq!(outcome(&net, 5), Some(&failed(PairFailure::Used)), "seed {seed}");
+        assert_eq!(closed(&net), [CloseReason::Used]);
+    }
+}
+
+#[test]
+fn a_joiner_who_cannot_be_let_in_is_told_and_leaves_the_invitation_to_others() {
+    let mut net = invited(8, 2, FAIR);
+    join(&mut net, 1, CODE, b"garbage".to_vec());
+    net.run(Span::from_secs(1));
+    let (ticket, _) = request(&net).unwrap();
+    let now = net.now;
+    net.ends[0].decline_pairing(now, ticket);
+    net.run(Span::from_secs(1));
+    assert_eq!(outcome(&net, 1), Some(&failed(PairFailure::Declined)));
+    net.events[0].clear();
+    join(&mut net, 2, CODE, b"hello".to_vec());
+    net.run(Span::from_secs(1));
+    let (ticket, _) = request(&net).unwrap();
+    let now = net.now;
+    assert_eq!(net.ends[0].answer_pairing(now, ticket, Vec::new()), Ok(()));
+    net.run(Span::from_secs(1));
+    assert!(matches!(outcome(&net, 2), Some(Event::PairAnswered { .. })));
 }
 
 #[test]
@@ -147,7 +198,7 @@ fn attempts_that_are_never_confirmed_count_too() {
     let now = net.now;
     net.ends[1].join(now, address(0), CODE, Vec::new()).unwrap();
     net.run(Span::from_secs(5));
-    let is_refused = outcome(&net, 1) == Some(&failed(PairFailure::Closed));
+    let is_refused = outcome(&net, 1) == Some(&failed(PairFailure::Attempts));
     assert!(is_refused, "{:?}", net.events[1]);
     net.run(Span::from_secs(60));
     assert_eq!(closed(&net), [CloseReason::Attempts]);

@@ -143,3 +143,30 @@ fn nodes_that_find_each_other_at_several_addresses_at_once_have_one_session() {
         assert_eq!((net.ups_and_downs(0), net.ups_and_downs(1)), quiet, "seed {seed}: it stays");
     }
 }
+
+#[test]
+fn a_node_that_stops_says_so_to_all_and_they_know_at_once() {
+    let (mut net, _, people) = Net::household(36, 4, FAIR);
+    for (place, person) in people.iter().enumerate().skip(1) {
+        net.connect(0, place, Some(person.node()));
+    }
+    net.run(Span::from_secs(5));
+    let now = net.now;
+    net.ends[0].send(now, &people[1].node(), Lane::Bulk, vec![1; 1_000_000]).unwrap();
+    net.run(Span::from_millis(30));
+    let (now, before) = (net.now, net.sent.len());
+    net.ends[0].farewell(now);
+    let mut out = [0; crate::base::limits::DATAGRAM_BYTES_MAX];
+    let mut told = Vec::new();
+    while let Some(transmit) = net.ends[0].poll_transmit(now, &mut out) {
+        assert!(transmit.length < 100, "nothing that was queued goes any more");
+        told.push((0, transmit.to, out[..transmit.length].to_vec()));
+    }
+    assert_eq!((told.len(), net.sent.len()), (3, before), "one datagram to each");
+    for flight in told {
+        net.deliver(flight);
+    }
+    for place in 1..4 {
+        assert_eq!((net.peers(place).len(), net.ups_and_downs(place)), (0, (1, 1)), "end {place}");
+    }
+}

@@ -31,7 +31,7 @@ impl Endpoint {
             handshakes,
             used,
             waiting: self.desk.lengths(),
-            joins: self.joins.len(),
+            joins: self.joins.count(),
         }
     }
 }

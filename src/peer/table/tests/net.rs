@@ -8,6 +8,7 @@ use crate::feed::entry::{hash, sign, Admit, Body, Entry, Remove, Role};
 use crate::seal::keys::{NodeSecret, RootSecret};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// A vault's root, and what its feed says.
