@@ -66,7 +66,7 @@ pub fn verify(link: &Link, out: Out, options: &Verify) -> Result<Exit, Fail> {
         _ if wrong > 0 => Err(Fail::new(
             "damaged",
             format!("{} damaged or missing", count(wrong, "chunk")),
-            "what other devices hold is fetched anew by itself; see `nuthatch status`",
+            "it is being fetched from the devices that hold it: run `nuthatch verify` again; think of replacing the disk",
         )),
         ending => Ok(ending.into()),
     }
@@ -86,14 +86,13 @@ fn verified(line: &Value) -> String {
         let verdict = if wrong == 0 { "everything is there and right" } else { "not everything is right" };
         return format!("{}: {verdict}\n", checked(line));
     }
-    let folder = text(word(line, "folder"));
-    let what = [word(line, "path"), word(line, "chunk")]
-        .into_iter()
-        .find(|word| !word.is_empty())
-        .unwrap_or_default();
-    let reason = [word(line, "reason"), word(line, "state")]
-        .into_iter()
-        .find(|word| !word.is_empty())
-        .unwrap_or_default();
-    format!("{}: {folder} {} {}\n", text(word(line, "event")), text(what), text(reason))
+    let (path, chunk) = (word(line, "path"), word(line, "damaged"));
+    let what = if path.is_empty() {
+        format!("chunk {}", text(chunk.get(..8).unwrap_or(chunk)))
+    } else {
+        text(path).to_string()
+    };
+    let folder = word(line, "folder");
+    let of = if folder.is_empty() { String::new() } else { format!(" of {}", text(folder)) };
+    format!("{}: {what}{of}: {}\n", text(word(line, "event")), text(word(line, "reason")))
 }

@@ -186,7 +186,6 @@ impl Core {
         match running.duty.and_then(|duty| self.duties.get_mut(&duty)) {
             Some(Duty::Restore(restore, _)) => restore.taken(),
             Some(Duty::List(list, _)) => list.taken(),
-            Some(Duty::Verify(verify, _)) => verify.taken(),
             _ => {}
         }
         self.flow(id);

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Reads this node's own store and nothing else: a chunk that only another node has is missing here. Each damage is told
-//! as it is found; memory is one node a level and one page.
+//! as it is found, and fetched from others meanwhile; memory is one node a level and one page.
 
 use std::collections::VecDeque;
 
@@ -183,9 +183,6 @@ impl Verify {
             || (self.awaited.is_none() && !matches!(self.state, State::Over | State::Reading))
     }
 
-    /// The client took a line; lines are few, nothing waits for it.
-    pub fn taken(&mut self) {}
-
     /// Asks for the next page of chunks, read and checked.
     fn scan(&mut self, after: Option<ChunkId>) {
         let op = self.ops.draw();
@@ -200,7 +197,7 @@ impl Verify {
             self.counts.read += 1;
             if *state == ScanState::Damaged {
                 self.counts.damaged += 1;
-                self.tell_damage(json!({"event": "damaged", "damaged": id.hex(), "reason": "its bytes on this disk are not what was stored"}));
+                self.tell_damage(Some(*id), json!({"event": "damaged", "damaged": id.hex(), "reason": "its bytes on this disk are not what was stored"}));
             }
         }
         let last = found.last().map(|(id, _)| *id);
@@ -231,7 +228,7 @@ impl Verify {
             Ok(Ending::Complete)
         } else {
             let hint =
-                "what other devices hold is fetched anew when it is needed; think of replacing the disk";
+                "it is being fetched from the devices that hold it: run `verify` again; think of replacing the disk";
             Err(ApiError::new("damaged", format!("{bad} chunks are damaged or missing on this disk"), hint))
         };
         self.outputs.push_back(VerifyOutput::Finished(end));
@@ -287,8 +284,7 @@ impl Verify {
         }
         let op = self.ops.draw();
         self.awaited = Some(op);
-        let ids = self.page.clone();
-        self.ask(Request::Has { op, ids });
+        self.ask(Request::Has { op, ids: self.page.clone() });
         true
     }
 
@@ -299,10 +295,13 @@ impl Verify {
             self.counts.chunks += 1;
             if !have {
                 self.counts.missing += 1;
-                self.tell_damage(json!({
-                    "event": "damaged", "damaged": id.hex(), "reason": "it is not on this disk",
-                    "folder": snapshot.folder, "snapshot": snapshot.id.hex(),
-                }));
+                self.tell_damage(
+                    Some(*id),
+                    json!({
+                        "event": "damaged", "damaged": id.hex(), "reason": "it is not on this disk",
+                        "folder": snapshot.folder, "snapshot": snapshot.id.hex(),
+                    }),
+                );
             }
         }
     }
@@ -358,7 +357,7 @@ impl Verify {
             };
             if let Some((path, reason)) = problem {
                 self.counts.damaged += 1;
-                self.tell_damage(json!({
+                self.tell_damage(None, json!({
                     "event": "damaged", "path": path, "reason": reason, "folder": snapshot.folder, "snapshot": snapshot.id.hex(),
                 }));
             }
@@ -397,7 +396,7 @@ impl Verify {
     fn structure_is_damaged(&mut self, snapshot: &VerifySnapshot, id: &ChunkId, reason: &str) {
         self.page.clear();
         self.counts.damaged += 1;
-        self.tell_damage(json!({
+        self.tell_damage(Some(*id), json!({
             "event": "damaged", "damaged": id.hex(), "reason": reason, "folder": snapshot.folder, "snapshot": snapshot.id.hex(),
         }));
     }
@@ -414,11 +413,12 @@ impl Verify {
         self.outputs.push_back(VerifyOutput::Ask(Ask::Store(request)));
     }
 
-    /// Tells of a damage, as long as the list is of use to anybody.
-    fn tell_damage(&mut self, line: Value) {
+    /// Tells of a damage, as long as the list is of use to anybody, and has the chunk fetched from others.
+    fn tell_damage(&mut self, id: Option<ChunkId>, line: Value) {
         self.counts.told += 1;
         if self.counts.told <= DAMAGE_LINES_MAX {
             self.outputs.push_back(VerifyOutput::Line(line));
+            self.outputs.extend(id.map(|id| VerifyOutput::Ask(Ask::Keep { op: self.ops.draw(), id })));
         }
     }
 

@@ -229,3 +229,18 @@ fn rot_is_found_by_the_scrub_and_healed_from_another_node() {
     assert_eq!(verified.end, Some(Ok(Ending::Complete)), "{:?}", verified.lines);
     assert_eq!(chunks(&mut cluster), before);
 }
+
+#[test]
+fn what_a_check_finds_damaged_is_fetched_from_another_node() {
+    let (mut cluster, _) = household(8, Role::Store);
+    let before = chunks(&mut cluster);
+    let segment = "segments/00000000.seg";
+    let length = cluster.nodes[1].disk.content(segment).map_or(0, |bytes| bytes.len());
+    cluster.nodes[1].disk.flip_bits(segment, u64::try_from(length / 2).unwrap_or(0), 1 << 3);
+    let verified = cluster.ask(1, Call::Verify { all: true }, MINUTE);
+    assert_eq!(verified.end.map(|end| end.is_err()), Some(true), "{:?}", verified.lines);
+    cluster.run_until(MINUTE, |_| false);
+    let verified = cluster.ask(1, Call::Verify { all: true }, MINUTE);
+    assert_eq!(verified.end, Some(Ok(Ending::Complete)), "{:?}", verified.lines);
+    assert_eq!(chunks(&mut cluster), before);
+}
