@@ -43,7 +43,7 @@ const _: () = assert!(PEER_ADDRESSES_MAX <= SESSIONS_MAX);
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Entries of one page of a directory: what lies in memory with their stats.
 pub const LIST_ITEMS_MAX: usize = 1_024;
-/// Directories whose remaining names are kept between pages; each takes up to [`LIST_BYTES_MAX`].
+/// Directories whose remaining names are kept between pages; each takes up to [`super::LIST_BYTES_MAX`].
 pub const OPEN_LISTINGS_MAX: usize = 3;
 /// Folder roots that are kept open.
 pub const OPEN_ROOTS_MAX: usize = 32;
