@@ -3,9 +3,7 @@
 //! Owns the pace: a step of [`UPKEEP_STEP_BYTES`] at a time, with a pause after each, and none while somebody waits for the
 //! disk. How it is done, and that no crash harms, is the business of `store/compact.rs`.
 
-use super::activity::Level;
 use super::core::{Core, Pending};
-use crate::base::ids::ChunkId;
 use crate::base::limits::{
     COLLECT_AFTER_START, COLLECT_RETRY, COMPACT_EVERY, UPKEEP_PAUSE, UPKEEP_STEP_BYTES,
 };
@@ -82,23 +80,6 @@ impl Core {
         let pause = if step.state == CompactState::Idle { COMPACT_EVERY } else { UPKEEP_PAUSE };
         compacting.due = Some(now + pause);
         self.heal(&step.damaged);
-    }
-
-    /// Chunks that were found damaged and set aside are fetched anew from whoever has them.
-    pub(super) fn heal(&mut self, damaged: &[ChunkId]) {
-        if damaged.is_empty() {
-            return;
-        }
-        let message = format!(
-            "{} chunks on this disk were damaged; they are fetched from other devices",
-            damaged.len()
-        );
-        self.note(Level::Error, "store", message);
-        for id in damaged {
-            let op = self.ops.draw();
-            self.source.keep(op, *id);
-        }
-        self.source.pump(self.now.time);
     }
 
     /// For `status`.

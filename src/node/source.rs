@@ -171,6 +171,8 @@ impl Source {
     /// A session has ended.
     pub fn peer_down(&mut self, now: Time, peer: &NodeId) {
         self.serving.remove(peer);
+        // What is being read for it is no part of its next session.
+        self.serve_reads.retain(|_, (asker, _)| asker != peer);
         self.fetch.peer_down(now, peer);
         self.pump(now);
     }
@@ -193,7 +195,7 @@ impl Source {
         serving.held.retain(|(id, _)| !ids.contains(id));
         let unread = self.serve_reads.len();
         self.serve_reads.retain(|_, (asker, id)| asker != peer || !ids.contains(id));
-        serving.reading -= unread - self.serve_reads.len();
+        serving.reading = serving.reading.saturating_sub(unread - self.serve_reads.len());
         for (_, message) in serving.taken.iter().filter(|(id, _)| ids.contains(id)) {
             self.outputs.push_back(SourceOutput::Withdraw { peer: *peer, message: *message });
         }
@@ -423,5 +425,21 @@ mod tests {
         let sent: Vec<_> = sends.iter().map(|(peer, id, _)| (*peer, *id)).collect();
         assert_eq!(sent, [(peer, ids[0]), (other, ids[0]), (peer, ids[7])]);
         assert_eq!(withdrawn, [(peer, sends[0].2)]);
+    }
+
+    #[test]
+    fn a_session_that_is_replaced_leaves_no_reads_behind() {
+        let peer = NodeId::from_bytes([1; 32]);
+        let ids: Vec<ChunkId> = (0..4).map(|number| ChunkId::from_bytes([number; 32])).collect();
+        let mut source = Source::default();
+        source.peer_up(Time::ZERO, peer);
+        source.asked(&peer, ids.clone());
+        source.peer_down(Time::ZERO, &peer);
+        source.peer_up(Time::ZERO, peer);
+        while source.poll().is_some() {}
+        source.cancelled(&peer, &ids);
+        source.asked(&peer, ids.clone());
+        let read = std::iter::from_fn(|| source.poll());
+        assert_eq!(read.filter(|output| matches!(output, SourceOutput::Store(_))).count(), ids.len());
     }
 }

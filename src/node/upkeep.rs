@@ -16,8 +16,8 @@ use super::marking::{Pass, PassCounts, PassOutput, Root, World};
 use super::retire::Retiring;
 use super::room::Room;
 use super::scrubbing::Scrubbing;
-use crate::base::ids::SnapshotId;
-use crate::base::limits::{COLLECT_AFTER_START, COLLECT_EVERY, COLLECT_RETRY};
+use crate::base::ids::{ChunkId, SnapshotId};
+use crate::base::limits::{COLLECT_AFTER_START, COLLECT_EVERY, COLLECT_RETRY, RUNNING_SAVE_EVERY};
 use crate::base::units::{Span, Time, WallTime};
 use crate::feed::entry::{Body, GroupSet, Release};
 use crate::feed::view::Applied;
@@ -129,8 +129,7 @@ impl Core {
             }
         }
         let pass = self.upkeep.pass_due.filter(|_| self.upkeep.pass.is_none());
-        let save =
-            self.upkeep.collect.waiting().next().map(|_| now + crate::base::limits::RUNNING_SAVE_EVERY);
+        let save = self.upkeep.collect.waiting().next().map(|_| now + RUNNING_SAVE_EVERY);
         self.upkeep.next =
             [pass, save, self.upkeep.collect.next_expiry(now, floor)].into_iter().flatten().min();
     }
@@ -156,6 +155,23 @@ impl Core {
         } else {
             Err("a backup is being made or kept")
         }
+    }
+
+    /// Chunks that were found damaged and set aside are fetched anew from whoever has them.
+    pub(super) fn heal(&mut self, damaged: &[ChunkId]) {
+        if damaged.is_empty() {
+            return;
+        }
+        let message = format!(
+            "{} chunks on this disk were damaged; they are fetched from other devices",
+            damaged.len()
+        );
+        self.note(Level::Error, "store", message);
+        for id in damaged {
+            let op = self.ops.draw();
+            self.source.keep(op, *id);
+        }
+        self.source.pump(self.now.time);
     }
 
     /// Whether nobody waits for the disk.
