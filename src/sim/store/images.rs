@@ -27,6 +27,8 @@ pub(super) struct Known {
     pub(super) here: BTreeSet<u64>,
     /// Must not be there.
     pub(super) gone: BTreeSet<u64>,
+    /// Being put, by request; one that came before the chunk was given up speaks for nothing.
+    putting: BTreeMap<u64, u64>,
     /// Being given up, by which request.
     dropping: BTreeMap<u64, u64>,
 }
@@ -50,6 +52,7 @@ pub(super) struct Shelf {
 impl Shelf {
     /// Opens it; nothing is found wrong after a crash.
     pub(super) fn open(disk: &SimDisk, options: StoreOptions, mut known: Known) -> Self {
+        known.putting.clear();
         known.dropping.clear();
         let (chunks, report) =
             Chunks::open(Arc::new(disk.clone()), options).expect("it opens after any crash");
@@ -66,9 +69,7 @@ impl Shelf {
         for reply in replies {
             match reply {
                 Reply::Put { op, result: Ok(_), .. } => {
-                    if !self.known.dropping.contains_key(&op) {
-                        self.known.here.insert(op);
-                    }
+                    self.known.here.extend(self.known.putting.remove(&op))
                 }
                 Reply::Drop { op, result: Ok(_) } => {
                     let given_up = self.known.dropping.iter().filter(|(_, by)| **by == op);
@@ -86,7 +87,9 @@ impl Shelf {
         self.known.tried.insert(id, number);
         self.known.gone.remove(&number);
         self.known.dropping.remove(&number);
-        self.chunks.put(number, id, &sealed);
+        self.next_op += 1;
+        self.known.putting.insert(self.next_op, number);
+        self.chunks.put(self.next_op, id, &sealed);
     }
 
     /// Gives chunks up.
@@ -94,6 +97,7 @@ impl Shelf {
         self.next_op += 1;
         for number in numbers {
             self.known.here.remove(number);
+            self.known.putting.retain(|_, putting| putting != number);
             self.known.dropping.insert(*number, self.next_op);
         }
         let ids: Vec<ChunkId> = numbers.iter().map(|number| chunk(*number).0).collect();

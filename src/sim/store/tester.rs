@@ -47,10 +47,12 @@ pub(super) struct Tester {
     pub(super) acknowledged: BTreeSet<u64>,
     /// Numbers of chunks that were given up, acknowledged.
     pub(super) gone: BTreeSet<u64>,
+    /// Chunks that are being put, by request; one that came before the chunk was given up speaks for nothing.
+    putting: BTreeMap<u64, u64>,
     /// Chunks that are being given up, by number, and by which request.
     dropping: BTreeMap<u64, u64>,
     /// The number of the next such request.
-    drops: u64,
+    next_op: u64,
     /// Feed entries tried and acknowledged.
     pub(super) entries: (u64, u64),
     /// Whether the workload appends feed entries.
@@ -71,8 +73,9 @@ impl Tester {
             tried: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
             gone: BTreeSet::new(),
+            putting: BTreeMap::new(),
             dropping: BTreeMap::new(),
-            drops: 0,
+            next_op: 1 << 32,
             entries: (0, 0),
             appends: true,
             stubborn: false,
@@ -87,8 +90,7 @@ impl Tester {
         for reply in &replies {
             match reply {
                 // What is to be given up since it was put need not be there.
-                Reply::Put { op, result: Ok(_), .. } if self.dropping.contains_key(op) => {}
-                Reply::Put { op, result: Ok(_), .. } => drop(self.acknowledged.insert(*op)),
+                Reply::Put { op, result: Ok(_), .. } => self.acknowledged.extend(self.putting.remove(op)),
                 Reply::Drop { op, result: Ok(_) } => {
                     let given_up = self.dropping.iter().filter(|(_, by)| *by == op);
                     self.gone.extend(given_up.map(|(number, _)| *number));
@@ -117,15 +119,18 @@ impl Tester {
         self.tried.insert(number);
         self.gone.remove(&number);
         self.dropping.remove(&number);
-        self.ask(Request::Put { op: number, id, bytes });
+        self.next_op += 1;
+        self.putting.insert(self.next_op, number);
+        self.ask(Request::Put { op: self.next_op, id, bytes });
     }
 
     /// Gives chunks up.
     pub(super) fn give_up(&mut self, numbers: &[u64]) {
-        let op = self.drops;
-        self.drops += 1;
+        self.next_op += 1;
+        let op = self.next_op;
         for number in numbers {
             self.acknowledged.remove(number);
+            self.putting.retain(|_, putting| putting != number);
             self.dropping.insert(*number, op);
         }
         self.ask(Request::Drop { op, ids: numbers.iter().map(|number| chunk(*number).0).collect() });
