@@ -287,6 +287,7 @@ pub mod face {
     pub mod settings;
     pub mod show;
     pub mod store;
+    pub mod upkeep;
     pub mod vault;
 }
 

@@ -130,6 +130,8 @@ fn told(load: Load, figures: &Figures) -> Value {
         "put_mb_per_s": bodies.then(|| mb_per_s(&figures.put)),
         "put_mb_per_cpu_second": bodies.then(|| per_cpu_second(&figures.put)),
         "puts_per_s": per_second(&figures.put),
+        "put_seconds": figures.put.span.as_secs_f64(),
+        "put_cpu_seconds": figures.put.cpu_seconds,
         "open_seconds": figures.open.as_secs_f64(),
         "lookups_per_s": per_second(&figures.lookups),
         "get_mb_per_s": bodies.then(|| mb_per_s(&figures.gets)),

@@ -6,6 +6,7 @@ use super::options::{Backup, Verify};
 use super::out::Out;
 use super::report::{amount, copies, snapshot, word};
 use super::show::{bytes, count, text};
+use super::upkeep;
 use crate::node::api::Call;
 use serde_json::Value;
 
@@ -81,6 +82,9 @@ fn checked(line: &Value) -> String {
 
 /// A line of a check that is no progress.
 fn verified(line: &Value) -> String {
+    if word(line, "event") == "scrub" {
+        return format!("scrub: {}\n", upkeep::scrub(line));
+    }
     if word(line, "event") == "result" {
         let wrong = amount(line, "damaged").unwrap_or(0) + amount(line, "missing").unwrap_or(0);
         let verdict = if wrong == 0 { "everything is there and right" } else { "not everything is right" };

@@ -4,6 +4,7 @@
 //! and never as good.
 
 use super::show::{bytes, count, name, number, span, text, Table};
+use super::upkeep;
 use crate::base::units::Span;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::Engine as _;
@@ -133,6 +134,13 @@ fn this_node(value: &Value) -> String {
         };
         line("store", format!("{chunks}, {stored}; {free} free{damaged}"));
         line("disk", disk_line(store));
+        for (name, told) in
+            [("room", upkeep::room(&value["room"])), ("scrub", upkeep::scrub(&value["scrub"]))]
+        {
+            if !told.is_empty() {
+                line(name, told);
+            }
+        }
     }
     if let Some(peak) = amount(value, "peak_rss_bytes") {
         line("memory", format!("{} at most so far", bytes(peak)));

@@ -24,8 +24,8 @@ pub fn number(value: u64) -> String {
 pub fn count(value: u64, one: &str) -> String {
     let word = match one.strip_suffix('y') {
         _ if value == 1 => one.to_owned(),
-        Some(stem) => format!("{stem}ies"),
-        None => format!("{one}s"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ => format!("{one}s"),
     };
     format!("{} {word}", number(value))
 }
@@ -200,6 +200,7 @@ mod tests {
         assert_eq!(number(1_234_567), "1,234,567");
         assert_eq!(count(1, "entry"), "1 entry");
         assert_eq!(count(2_000, "entry"), "2,000 entries");
+        assert_eq!(count(2, "day"), "2 days");
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1_000), "1.00 kB");
         assert_eq!(bytes(12_345), "12.3 kB");

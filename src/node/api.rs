@@ -111,7 +111,8 @@ pub enum Call {
     },
     /// The state of everything. One JSON object; `summary` is the one sentence.
     Status,
-    /// Check structure and presence; with `all` every byte. JSON Lines: progress, damage; last the result.
+    /// Check structure and presence; with `all` every byte. JSON Lines: `scrub` (how far what is read again unasked is, as in
+    /// `status`), progress, damage; last the result.
     Verify {
         /// Read everything.
         all: bool,

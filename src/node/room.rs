@@ -24,6 +24,8 @@ pub(super) struct Room {
     asked: bool,
     /// What the share that is being kept may bring.
     budget: u64,
+    /// It was found nearly full.
+    nearly: bool,
     /// The node was found full: why.
     full: Option<String>,
 }
@@ -76,6 +78,18 @@ impl Capacity {
         }
     }
 
+    /// How many bytes a store like this may have in all: what the capacity and the disk with its reserve allow.
+    fn limit(self, stats: &StoreStats) -> u64 {
+        let free = stats.free_bytes.saturating_sub(stats.reserve_bytes);
+        self.bytes(Some(stats)).unwrap_or(u64::MAX).min(stats.bytes.saturating_add(free))
+    }
+
+    /// How many hundredths of that are used; None for a node that is meant to have nothing.
+    fn used_percent(self, stats: &StoreStats) -> Option<u64> {
+        let used = u128::from(stats.bytes) * 100;
+        u64::try_from(used.checked_div(u128::from(self.limit(stats)))?).ok()
+    }
+
     /// What more fits; None: none, and why.
     fn room(self, stats: &StoreStats) -> Result<u64, String> {
         let free = stats.free_bytes.saturating_sub(stats.reserve_bytes);
@@ -100,6 +114,7 @@ impl Core {
         match self.setup.config.capacity.room(&stats) {
             Ok(budget) => {
                 self.upkeep.room.budget = budget;
+                self.now_used(self.setup.config.capacity.used_percent(&stats));
                 self.now_full(None);
                 true
             }
@@ -133,6 +148,15 @@ impl Core {
         self.now.time + ROOM_LOOK_EVERY
     }
 
+    /// Says, once, that the node will soon be full.
+    fn now_used(&mut self, used: Option<u64>) {
+        let used = used.filter(|used| *used >= ROOM_WARNING_PERCENT);
+        if let Some(used) = used.filter(|_| !self.upkeep.room.nearly) {
+            self.note(Level::Warn, "store", nearly_full(used));
+        }
+        self.upkeep.room.nearly = used.is_some();
+    }
+
     /// Says when the node becomes full, or is no more.
     fn now_full(&mut self, full: Option<String>) {
         if self.upkeep.room.full.is_some() != full.is_some() {
@@ -161,18 +185,14 @@ impl Core {
     /// For `status`: what is full here or elsewhere, and what will be soon.
     pub(super) fn room_status(&self, stats: Option<&StoreStats>, attention: &mut Vec<Value>) -> Value {
         let capacity = self.setup.config.capacity.bytes(stats);
+        let limit = stats.map(|stats| self.setup.config.capacity.limit(stats));
+        let used = stats.and_then(|stats| self.setup.config.capacity.used_percent(stats));
         if let Some(reason) = &self.upkeep.room.full {
             let message = format!("this node is full and takes no more copies: {reason}");
             attention.push(json!({"message": message, "hint": "raise node.capacity, free space on the disk, or forget snapshots"}));
-        } else if let Some(stats) = stats {
-            let free = stats.free_bytes.saturating_sub(stats.reserve_bytes);
-            let limit = capacity.unwrap_or(u64::MAX).min(stats.bytes.saturating_add(free));
-            if limit > 0 && stats.bytes / (limit / 100).max(1) >= ROOM_WARNING_PERCENT {
-                let message = format!("{} of {limit} bytes for copies are used", stats.bytes);
-                attention.push(
-                    json!({"message": message, "hint": "raise node.capacity, or make room on the disk"}),
-                );
-            }
+        } else if let Some(used) = used.filter(|used| *used >= ROOM_WARNING_PERCENT) {
+            let hint = "raise node.capacity, or make room on the disk, before this node takes no more copies";
+            attention.push(json!({"message": nearly_full(used), "hint": hint}));
         }
         let full = self.gossip.peers().filter(|peer| self.gossip.free_bytes(peer) == Some(0));
         for name in full.filter_map(|peer| Some(self.member.as_ref()?.name_of(peer))) {
@@ -181,8 +201,15 @@ impl Core {
                 json!({"message": message, "hint": "raise its node.capacity, or let another device join"}),
             );
         }
-        json!({"capacity_bytes": capacity, "full": self.upkeep.room.full})
+        json!({
+            "capacity_bytes": capacity, "limit_bytes": limit, "used_percent": used, "full": self.upkeep.room.full,
+        })
     }
+}
+
+/// What a person is told before a node is full.
+fn nearly_full(used: u64) -> String {
+    format!("this node is nearly full: {used}% of what it may hold is used")
 }
 
 #[cfg(test)]
@@ -200,5 +227,18 @@ mod tests {
         let full = StoreStats { free_bytes: 100, ..stats };
         assert!(Capacity::All.room(&full).unwrap_err().contains("disk"));
         assert_eq!(Capacity::Percent(50).bytes(None), None);
+    }
+
+    #[test]
+    fn what_is_used_is_counted_against_the_smaller_bound() {
+        let stats = StoreStats { bytes: 400, free_bytes: 600, reserve_bytes: 100, ..StoreStats::default() };
+        assert_eq!((Capacity::All.limit(&stats), Capacity::All.used_percent(&stats)), (900, Some(44)));
+        assert_eq!(
+            (Capacity::Bytes(440).limit(&stats), Capacity::Bytes(440).used_percent(&stats)),
+            (440, Some(90))
+        );
+        assert_eq!(Capacity::Bytes(5_000).limit(&stats), 900);
+        assert_eq!(Capacity::Bytes(200).used_percent(&stats), Some(200), "a bound that was lowered");
+        assert_eq!(Capacity::Bytes(0).used_percent(&stats), None);
     }
 }

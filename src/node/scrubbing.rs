@@ -10,6 +10,7 @@ use serde_json::{json, Value};
 use super::activity::Level;
 use super::after::AfterSave;
 use super::core::{Core, Pending};
+use super::ports::CallId;
 use crate::base::limits::{
     COLLECT_AFTER_START, COLLECT_RETRY, SEGMENT_BYTES_MAX, UPKEEP_PAUSE, UPKEEP_STEP_BYTES,
 };
@@ -97,6 +98,13 @@ impl Core {
             }
         }
         self.heal(&step.damaged);
+    }
+
+    /// For `verify`: a line about what is read again without being asked.
+    pub(super) fn tell_scrub(&mut self, call: CallId) {
+        let mut line = self.scrub_status();
+        line["event"] = json!("scrub");
+        self.json(call, line);
     }
 
     /// For `status`.

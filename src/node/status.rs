@@ -402,6 +402,7 @@ impl Core {
             })
             .collect();
         let job = VerifyJob { snapshots, all };
+        self.tell_scrub(id);
         self.fill_call(id, |duty| Duty::Verify(Box::new(Verify::new(job, duty)), id));
     }
 

@@ -213,6 +213,21 @@ fn a_full_node_takes_no_share_says_so_and_goes_on_when_it_may_hold_more() {
 }
 
 #[test]
+fn a_node_says_that_it_is_nearly_full_before_it_is() {
+    let (mut cluster, _) = household(9, Role::Full);
+    let used = status(&mut cluster, 2)["store"]["stored_bytes"].as_u64().expect("bytes are counted");
+    let capacity = Call::ConfigSet { key: "node.capacity".into(), value: (used + used / 20).to_string() };
+    assert_eq!(cluster.ask(2, capacity, MINUTE).end, Some(Ok(Ending::Complete)));
+    let told = status(&mut cluster, 2);
+    assert_eq!(told["room"]["used_percent"], 95, "{}", told["room"]);
+    assert!(told["attention"].to_string().contains("nearly full: 95%"), "{}", told["attention"]);
+    assert!(told["room"]["full"].is_null(), "{}", told["room"]);
+    let more = Call::ConfigSet { key: "node.capacity".into(), value: "all".into() };
+    assert_eq!(cluster.ask(2, more, MINUTE).end, Some(Ok(Ending::Complete)));
+    assert!(!status(&mut cluster, 2)["attention"].to_string().contains("nearly full"));
+}
+
+#[test]
 fn rot_is_found_by_the_scrub_and_healed_from_another_node() {
     let (mut cluster, _) = household(7, Role::Store);
     let before = chunks(&mut cluster);
@@ -227,6 +242,8 @@ fn rot_is_found_by_the_scrub_and_healed_from_another_node() {
     assert!(status["scrub"]["last"].is_object(), "{}", status["scrub"]);
     let verified = cluster.ask(1, Call::Verify { all: true }, MINUTE);
     assert_eq!(verified.end, Some(Ok(Ending::Complete)), "{:?}", verified.lines);
+    assert_eq!(verified.lines[0]["event"], "scrub");
+    assert_eq!(verified.lines[0]["last"], status["scrub"]["last"], "a check says how the scrub ended");
     assert_eq!(chunks(&mut cluster), before);
 }
 
