@@ -76,6 +76,7 @@ pub mod seal {
     pub mod sealed;
     #[cfg(test)]
     mod sealed_tests;
+    pub mod wrap;
 }
 
 pub mod wire {
@@ -94,12 +95,17 @@ pub mod feed {
     pub mod entry;
     #[cfg(test)]
     mod entry_tests;
+    pub mod epochs;
+    #[cfg(test)]
+    mod epochs_tests;
     pub mod error;
     pub mod facts;
     pub mod groups;
+    pub mod key;
     pub mod member;
     #[cfg(test)]
     mod order_tests;
+    mod receipts;
     pub mod roster;
     #[cfg(test)]
     mod roster_tests;
@@ -224,6 +230,7 @@ pub mod node {
     mod join;
     mod joining;
     pub mod keep;
+    pub mod keyring;
     pub mod list;
     mod lookup;
     pub mod manifest;
@@ -345,6 +352,8 @@ pub mod sim {
     mod feed_stories;
     mod file_answers;
     pub mod files;
+    #[cfg(test)]
+    mod key_stories;
     mod medium;
     #[cfg(test)]
     mod meeting_stories;

@@ -212,7 +212,14 @@ pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
     }
     let (value, ending) = link.value(&Call::Remove { node: options.node, alone: options.alone })?;
     out.both(&value, |value| {
-        format!("{} ({}) is no member any more.\n", text(word(value, "name")), short(word(value, "removed")))
+        let (name, id) = (text(word(value, "name")), short(word(value, "removed")));
+        let what = if value["new_key"] == true {
+            "It could read everything, and keeps what it had. What is backed up from now on is sealed with a new key,\n\
+             which it does not get. If it was stolen, change the passwords that were in your files.\n"
+        } else {
+            "It never had a key: the sealed chunks on its disk tell nobody what is in them.\n"
+        };
+        format!("{name} ({id}) is no member any more.\n{what}")
     })?;
     Ok(ending.into())
 }

@@ -327,7 +327,7 @@ fn copies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Copies, D::Error
 }
 
 /// A list of at most `MAX` items; grows with what is really there, not with the length that is claimed.
-fn items<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(super) fn items<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

@@ -25,6 +25,7 @@ pub use super::body::{
     Note, Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText, Standing,
 };
 pub use super::error::FeedError;
+pub use super::key::{KeyEntry, Wrap};
 
 /// One entry of a feed, without its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum Body {
     Admit(Admit),
     /// A node is a member no more.
     Remove(Remove),
+    /// The content key of an epoch.
+    Key(KeyEntry),
     /// The author speaks of itself.
     Describe(Describe),
     /// A folder as its writer wants it.
@@ -77,13 +80,13 @@ pub enum Body {
 
 /// Numbers of the kinds on the wire. They are never reused; a new kind takes the next one.
 ///
-/// Reserved, without a meaning in this version: Key 3, Erase 12, Confirm 13, User 14.
+/// Reserved, without a meaning in this version: Erase 12, Confirm 13, User 14.
 pub mod kind {
     /// [`super::Body::Admit`]
     pub const ADMIT: u8 = 1;
     /// [`super::Body::Remove`]
     pub const REMOVE: u8 = 2;
-    /// A content key wrapped for a member: reserved.
+    /// [`super::Body::Key`]
     pub const KEY: u8 = 3;
     /// [`super::Body::Describe`]
     pub const DESCRIBE: u8 = 4;
@@ -247,6 +250,7 @@ fn encode_body(body: &Body) -> postcard::Result<(u8, Vec<u8>)> {
     Ok(match body {
         Body::Admit(admit) => (kind::ADMIT, postcard::to_stdvec(admit)?),
         Body::Remove(remove) => (kind::REMOVE, postcard::to_stdvec(remove)?),
+        Body::Key(key) => (kind::KEY, postcard::to_stdvec(key)?),
         Body::Describe(describe) => (kind::DESCRIBE, postcard::to_stdvec(describe)?),
         Body::Folder(folder) => (kind::FOLDER, postcard::to_stdvec(folder)?),
         Body::Snapshot(snapshot) => (kind::SNAPSHOT, postcard::to_stdvec(snapshot)?),
@@ -265,6 +269,7 @@ fn decode_body(number: u8, bytes: &[u8]) -> Result<Body, FeedError> {
     Ok(match number {
         kind::ADMIT => Body::Admit(exactly(bytes, "an Admit")?),
         kind::REMOVE => Body::Remove(exactly(bytes, "a Remove")?),
+        kind::KEY => Body::Key(exactly(bytes, "a Key")?),
         kind::DESCRIBE => Body::Describe(exactly(bytes, "a Describe")?),
         kind::FOLDER => Body::Folder(exactly(bytes, "a Folder")?),
         kind::SNAPSHOT => Body::Snapshot(exactly(bytes, "a Snapshot")?),

@@ -5,8 +5,9 @@ use super::body::{
     Note, Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText, Standing,
 };
 use super::entry::{author_of, decode, hash, kind, sign, verify, Body, Entry, FeedError, NO_ENTRY};
+use super::key::{KeyEntry, Wrap};
 use super::writer::Writer;
-use crate::base::ids::{hex, ChunkId, EntryHash, FeedId, FolderId, Group, NodeId, SnapshotId};
+use crate::base::ids::{hex, ChunkId, EntryHash, EpochId, FeedId, FolderId, Group, NodeId, SnapshotId};
 use crate::base::limits::{FEED_ENTRY_BYTES_MAX, NAME_BYTES_MAX, REMOVE_HEADS_MAX};
 use crate::base::units::{Copies, WallTime};
 use ed25519_dalek::SigningKey;
@@ -109,7 +110,26 @@ fn member_goldens() -> Vec<(u8, Body, String)> {
         ),
         (11, Body::Alert(Alert { code: 300, about: vec![1, 2] }), "ac02020102".into()), // code, 2 bytes
         (15, Body::Begin(Begin { predecessor: Some(head()) }), format!("01{}", golden_head())), // some
-        (3, Body::Reserved { kind: kind::KEY, bytes: vec![0xee; 2] }, "eeee".into()),
+        (
+            3,
+            Body::Key(KeyEntry {
+                epoch: EpochId::from_bytes([0x0c; 8]),
+                without: vec![NodeId::from_bytes([0x0d; 32])],
+                ephemeral: [0x0e; 32],
+                wraps: vec![Wrap { to: NodeId::from_bytes([0x0f; 32]), key: [0x1a; 32], tag: [0x1b; 16] }],
+            }),
+            [
+                times("0c", 8),                     // epoch
+                "01".to_owned() + &times("0d", 32), // keeps one out
+                times("0e", 32),                    // ephemeral key
+                "01".into(),                        // for one node
+                times("0f", 32),                    // which
+                times("1a", 32),                    // sealed key
+                times("1b", 16),                    // tag
+            ]
+            .concat(),
+        ),
+        (12, Body::Reserved { kind: kind::ERASE, bytes: vec![0xee; 2] }, "eeee".into()),
         (200, Body::Reserved { kind: 200, bytes: vec![] }, String::new()),
     ]
 }

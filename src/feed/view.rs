@@ -8,8 +8,9 @@
 use super::chain::Chain;
 use super::entry::{check_signature, decode, hash, snapshot_id};
 use super::entry::{
-    Begin, Body, Describe, Entry, FeedError, FolderEntry, GroupSet, Head, Release, Role, SnapshotEntry,
+    Begin, Body, Describe, Entry, FeedError, FolderEntry, GroupSet, Head, Role, SnapshotEntry,
 };
+use super::epochs::KeyFacts;
 use super::roster::{Member, Roster};
 use super::standing::Standings;
 use crate::base::ids::{EntryHash, FeedId, FolderId, NodeId, SnapshotId};
@@ -33,13 +34,15 @@ pub struct View {
     /// The same in the order in which people want to see them.
     order: BTreeSet<(FolderId, WallTime, SnapshotId)>,
     /// What each feed's receipts cover, releases taken off; none of them empty.
-    receipts: BTreeMap<SnapshotId, BTreeMap<FeedId, GroupSet>>,
+    pub(super) receipts: BTreeMap<SnapshotId, BTreeMap<FeedId, GroupSet>>,
     /// Every Folder entry, by folder and feed, ascending by sequence.
     folders: BTreeMap<FolderId, BTreeMap<FeedId, Vec<FolderFact>>>,
     /// The newest feed of each node.
-    newest: BTreeMap<NodeId, FeedId>,
+    pub(super) newest: BTreeMap<NodeId, FeedId>,
     /// Proven second histories, the earliest place of each feed.
     forks: BTreeMap<FeedId, Fork>,
+    /// Content keys of epochs.
+    pub(super) keys: KeyFacts,
 }
 
 /// What is kept of one feed.
@@ -67,6 +70,7 @@ impl View {
             folders: BTreeMap::new(),
             newest: BTreeMap::new(),
             forks: BTreeMap::new(),
+            keys: KeyFacts::new(),
         }
     }
 
@@ -222,15 +226,6 @@ impl View {
         (is_full && stays).then_some(fact)
     }
 
-    /// Which members hold a snapshot, and which groups of it. Only receipts in a member's newest feed count.
-    pub fn receipts(&self, snapshot: &SnapshotId) -> impl Iterator<Item = (NodeId, &GroupSet)> {
-        self.receipts.get(snapshot).into_iter().flatten().filter_map(|(feed, groups)| {
-            let counts =
-                self.newest.get(&feed.node) == Some(feed) && self.roster.member(&feed.node).is_some();
-            counts.then_some((feed.node, groups))
-        })
-    }
-
     /// What a present or former member last said of itself.
     #[must_use]
     pub fn describe(&self, node: &NodeId) -> Option<&Describe> {
@@ -267,10 +262,8 @@ impl View {
             Body::Folder(folder) => self.take_folder(entry, folder),
             Body::Snapshot(snapshot) => self.take_snapshot(entry, snapshot, snapshot_id(&hash)),
             Body::Checkpoint(checkpoint) => self.take_checkpoint(entry, checkpoint),
-            Body::Receipt(receipt) if !receipt.groups.is_empty() => {
-                let held = self.receipts.entry(receipt.snapshot).or_default().entry(entry.feed).or_default();
-                held.union(&receipt.groups);
-            }
+            Body::Key(key) => self.take_key(entry, key),
+            Body::Receipt(receipt) => self.take_receipt(&entry.feed, receipt),
             Body::Release(release) => self.take_release(&entry.feed, release),
             _ => {}
         }
@@ -319,28 +312,6 @@ impl View {
         self.place_snapshot(entry, id);
     }
 
-    /// Takes a Release off the receipts of its feed so far.
-    fn take_release(&mut self, feed: &FeedId, release: &Release) {
-        // Returns whether nobody holds anything of the snapshot any more.
-        let subtract = |held: &mut BTreeMap<FeedId, GroupSet>| {
-            if let Some(groups) = held.get_mut(feed) {
-                groups.subtract(&release.groups);
-                if groups.is_empty() {
-                    held.remove(feed);
-                }
-            }
-            held.is_empty()
-        };
-        match &release.snapshot {
-            Some(snapshot) => {
-                if self.receipts.get_mut(snapshot).is_some_and(subtract) {
-                    self.receipts.remove(snapshot);
-                }
-            }
-            None => self.receipts.retain(|_, held| !subtract(held)),
-        }
-    }
-
     /// Remembers that a validly signed entry belongs to another history than ours.
     fn remember_fork(&mut self, entry: &Entry, sequence: u64, hash: EntryHash) {
         let Some(kept) = self.hash_at(&entry.feed, sequence) else { return };
@@ -360,6 +331,7 @@ impl View {
         let role = self.roster.role_of(author);
         match &entry.body {
             Body::Admit(_) | Body::Remove(_) => is_within && (is_root || role == Some(Role::Full)),
+            Body::Key(_) => self.may_write_keys(&entry.feed, entry.sequence),
             Body::Folder(_) | Body::Note(_) => is_within && role == Some(Role::Full),
             Body::Snapshot(_) => self.snapshot(&snapshot_id(hash)).is_some(),
             Body::Checkpoint(said) => self.checkpoint_counts(&entry.feed, entry.sequence, said),

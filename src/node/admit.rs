@@ -240,9 +240,11 @@ impl Core {
         }
         let Some(member) = &self.member else { return };
         let heads = member.view.heads().into_iter().filter(|head| head.feed.node == node).collect();
-        let value = json!({"removed": node.hex(), "name": name});
+        let is_full = member.view.roster().member(&node).is_some_and(|member| member.role == Role::Full);
+        let role = role_word(if is_full { Role::Full } else { Role::Store });
+        let value = json!({"removed": node.hex(), "name": name, "role": role, "new_key": is_full});
         let then = AfterAppend::Done { call: id, value };
-        if self.append(Body::Remove(Remove { node, heads }), Vec::new(), then).is_none() {
+        if !self.append_removal(Remove { node, heads }, then) {
             return self.end_call(
                 id,
                 Err(ApiError::new(
@@ -252,7 +254,8 @@ impl Core {
                 )),
             );
         }
-        self.note(Level::Warn, "members", format!("{name} was removed for good"));
+        let key = if is_full { "; what is backed up from now on is sealed with a new key" } else { "" };
+        self.note(Level::Warn, "members", format!("{name} was removed for good{key}"));
     }
 
     /// A node that was not in the roster proved that it is a member.

@@ -141,6 +141,9 @@ impl Core {
             let hint = "free space on the node's disk, then start it again";
             return ApiError::new("disk", "the disk did not take an earlier entry of this node", hint);
         }
+        if !self.keyring.may_seal() {
+            return super::keyring::waiting();
+        }
         ApiError::new(
             "refused",
             "it is too long, or not this node's to write (any more)",

@@ -136,6 +136,7 @@ impl Core {
             self.folders.load(&settings);
             self.reach.load(&settings);
             self.become_member();
+            self.keyring_changed();
         }
         self.upkeep_begins(&settings);
         self.announce();

@@ -31,6 +31,7 @@ use super::folders::Folders;
 use super::gossip::Gossip;
 use super::holding::Holding;
 use super::keep::{Keep, KeepOutput};
+use super::keyring::Keyring;
 use super::list::{List, ListOutput};
 use super::marking::Pass;
 use super::member::Membership;
@@ -107,6 +108,8 @@ pub struct Core {
     pub(super) entering: Entering,
     /// Calls that wait until this node may write.
     pub(super) confirming: Confirming,
+    /// Content keys.
+    pub(super) keyring: Keyring,
     /// What the node does for its own store.
     pub(super) upkeep: Upkeep,
     /// What happened lately.
@@ -163,6 +166,7 @@ impl Core {
             folders: Folders::default(),
             entering: Entering::default(),
             confirming: Confirming::default(),
+            keyring: Keyring::default(),
             upkeep: Upkeep::default(),
             activity: Activity::default(),
             instance_suffix: None,
@@ -223,6 +227,7 @@ impl Core {
             self.entering.deadline(),
             self.throttle.deadline(),
             self.confirming.deadline(),
+            self.keyring.deadline(),
             self.upkeep.deadline(),
         ]
         .into_iter()
@@ -278,6 +283,7 @@ impl Core {
         self.announce_daily();
         self.reach_timeout();
         self.holding_timeout();
+        self.keyring_timeout();
         self.folders_timeout();
         self.upkeep_timeout();
     }

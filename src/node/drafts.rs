@@ -76,7 +76,8 @@ impl Core {
     ) {
         let folder = draft.entry.folder;
         self.calls.put_snapshot_line(folder, line);
-        let may_publish = self.member.as_ref().is_some_and(|member| member.confirmed && !member.is_alone());
+        let may_publish = self.member.as_ref().is_some_and(|member| member.confirmed && !member.is_alone())
+            && self.keyring.may_seal();
         if may_publish && self.folders.drafts.is_empty() {
             if self.publish(draft, settings, true).is_none() {
                 self.backup_failed(folder, self.refusal());
@@ -90,7 +91,8 @@ impl Core {
 
     /// Publishes what waits, in order.
     pub(super) fn publish_drafts(&mut self) {
-        if self.member.as_ref().is_none_or(|member| member.is_alone() || member.stopped) {
+        let is_no_time = self.member.as_ref().is_none_or(|member| member.is_alone() || member.stopped);
+        if is_no_time || !self.keyring.may_seal() {
             return;
         }
         let drafts = std::mem::take(&mut self.folders.drafts);

@@ -41,13 +41,13 @@ pub(super) struct Local {
     /// Where it lies, as it was found.
     binding: Binding,
     /// The running scan.
-    running: Option<u64>,
+    pub(super) running: Option<u64>,
     /// A scan was asked for while one ran.
     again: bool,
     /// Calls that wait for the running scan; true: until protected.
     waiters: Vec<(CallId, bool)>,
     /// When the next scan begins by itself.
-    next_scan: Option<Time>,
+    pub(super) next_scan: Option<Time>,
     /// When the running scan began.
     started: WallTime,
     /// Why the last scan failed.
@@ -221,7 +221,7 @@ impl Core {
         removed: bool,
         then: AfterAppend,
     ) -> bool {
-        let Some(member) = &self.member else { return false };
+        let Some(member) = self.member.as_ref().filter(|_| self.keyring.may_seal()) else { return false };
         let (Some(sealer), Ok(plain)) = (&member.sealer, text.encode()) else { return false };
         let sealed = sealer.seal_text(&member.own, member.next_sequence(), &plain);
         let entry = FolderEntry { folder, kind, copies, removed, sealed };
@@ -308,7 +308,7 @@ impl Core {
     /// Begins to scan a folder; if it is being scanned, once more afterwards.
     fn begin_scan(&mut self, folder: FolderId) {
         let found = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder);
-        let stopped = self.member.as_ref().is_none_or(|member| member.stopped);
+        let stopped = self.member.as_ref().is_none_or(|member| member.stopped) || !self.keyring.may_seal();
         let Some((_, text)) = found.filter(|_| !stopped) else {
             // Another device's by now; or the newest snapshot believed here is on no disk, and is nothing to compare with.
             self.local(folder).next_scan = None;

@@ -212,6 +212,7 @@ impl Core {
         }
         self.publish_drafts();
         self.describe_self();
+        self.keyring_changed();
         self.confirming_timeout();
     }
 
@@ -319,6 +320,7 @@ impl Core {
         let (feed, sequence) = (first.feed, first.sequence);
         let roster_changes =
             entries.iter().any(|(applied, _)| matches!(applied.entry.body, Body::Admit(_) | Body::Remove(_)));
+        self.keyring_heard(&entries);
         let bytes = entries.into_iter().map(|(_, bytes)| bytes).collect();
         self.ask_store(Pending::Append(Appended { head, from, then }), |op| Request::Append {
             op,

@@ -234,6 +234,7 @@ impl Core {
             call,
             WayKind::Settling(Box::new(Recovery { root, feed, admit: Vec::new(), replace })),
         );
+        self.keyring_changed();
     }
 
     /// Removes the lost node in the root's name and adopts its folders; their names.
@@ -243,24 +244,24 @@ impl Core {
         root: &RootSecret,
         feed: FeedId,
     ) -> Result<Vec<String>, ApiError> {
+        let key = self.begin_epoch(&feed.node, Some(&lost));
         let Some(member) = &mut self.member else { return Ok(Vec::new()) };
         let folders = super::folders::folders_of(member, &lost);
         let heads = member.view.heads().into_iter().filter(|head| head.feed.node == lost).collect();
-        let head = member.view.head(&feed);
-        let (sequence, previous) =
-            head.map_or((0, EntryHash::from_bytes([0; 32])), |head| (head.length, head.hash));
-        let body = Body::Remove(Remove { node: lost, heads });
-        let entry = Entry { feed, sequence, previous, wall: self.now.wall, body };
-        let signed = sign(&entry, &root.signing_key())
-            .and_then(|bytes| member.view.apply(&bytes).map(|applied| (applied, bytes)))
-            .map_err(|error| {
+        let mut signed = Vec::new();
+        for body in key.map(Body::Key).into_iter().chain([Body::Remove(Remove { node: lost, heads })]) {
+            let entry = member.view.next_entry(&feed, self.now.wall, body);
+            let applied = sign(&entry, &root.signing_key())
+                .and_then(|bytes| member.view.apply(&bytes).map(|applied| (applied, bytes)));
+            signed.push(applied.map_err(|error| {
                 ApiError::new(
                     "refused",
                     format!("the lost node was not removed: {error}"),
                     "see `nuthatch log`",
                 )
-            })?;
-        self.keep_entries(vec![signed], None, Vec::new(), AfterAppend::Nothing);
+            })?);
+        }
+        self.keep_removal(signed, AfterAppend::Nothing);
         let mut names = Vec::new();
         for (entry, text, _) in folders {
             if self.append_folder(entry.folder, entry.kind, entry.copies, &text, false, AfterAppend::Nothing)

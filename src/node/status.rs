@@ -58,6 +58,7 @@ impl Core {
         }
         let upkeep = self.upkeep_status(&mut attention);
         let room = self.room_status(stats, &mut attention);
+        let keys = self.keyring_status(&mut attention);
         let summary = self.summary(&folders);
         let counters = self.endpoint.counters();
         let member = self.member.as_ref();
@@ -96,6 +97,7 @@ impl Core {
             "room": room,
             "scrub": self.scrub_status(),
             "collect": upkeep,
+            "keys": keys,
             "attention": attention,
             "bandwidth": self.throttle.status(),
             "counters": {

@@ -9,7 +9,8 @@
 //!                                        +-- content key of the first epoch    full nodes
 //! ```
 //!
-//! Only the content key ever changes: later epochs' keys are random.
+//! Only the content key ever changes: later epochs' keys are random, and wrapped for whoever may have them
+//! ([`super::wrap`]).
 
 use super::derive::{decode, derive, encode};
 use crate::base::ids::{EpochId, NodeId, VaultId};
@@ -47,7 +48,9 @@ pub struct FullKeys {
     pub fingerprint: [u8; 32],
     /// Where tree nodes are cut.
     pub map: [u8; 32],
-    /// Content keys by epoch, oldest first; the last one seals. Never empty.
+    /// The public half of the recovery key, for which later epochs' keys are wrapped.
+    pub recovery: [u8; 32],
+    /// Content keys by epoch; the last one seals. Never empty, and at most [`EPOCHS_MAX`].
     pub content: Vec<(EpochId, [u8; 32])>,
 }
 
@@ -119,6 +122,7 @@ impl RootSecret {
             cut: *derive(&self.0, b"cut"),
             fingerprint: *derive(&self.0, b"fingerprint"),
             map: *derive(&self.0, b"map"),
+            recovery: PublicKey::from(&self.recovery_key()).to_bytes(),
             content: vec![(epoch_id(&content), *content)],
         }
     }
@@ -145,6 +149,42 @@ impl FullKeys {
         StoreKeys { vault: self.vault, root_public: self.root_public, door: self.door.clone() }
     }
 
+    /// The epoch that seals.
+    #[must_use]
+    pub fn epoch(&self) -> Option<EpochId> {
+        self.content.last().map(|(id, _)| *id)
+    }
+
+    /// The content key of an epoch, if it is here.
+    #[must_use]
+    pub fn content_key(&self, epoch: &EpochId) -> Option<&[u8; 32]> {
+        self.content.iter().find(|(id, _)| id == epoch).map(|(_, key)| key)
+    }
+
+    /// Takes another epoch's content key, behind that of the epoch that seals. False if it is here, or there are too many.
+    pub fn learn(&mut self, key: &[u8; 32]) -> bool {
+        let epoch = epoch_id(key);
+        if self.content.len() >= EPOCHS_MAX || self.content_key(&epoch).is_some() {
+            return false;
+        }
+        // A vector that grows would leave its keys behind in memory: they are copied and wiped.
+        let mut content = Vec::with_capacity(self.content.len() + 1);
+        content.push((epoch, *key));
+        content.extend_from_slice(&self.content);
+        core::mem::swap(&mut self.content, &mut content);
+        content.iter_mut().for_each(|(_, key)| key.zeroize());
+        true
+    }
+
+    /// From now on this epoch seals. False if its key is not here.
+    pub fn seal_with(&mut self, epoch: &EpochId) -> bool {
+        let found = self.content.iter().position(|(id, _)| id == epoch);
+        if let Some(index) = found {
+            self.content[index..].rotate_left(1);
+        }
+        found.is_some()
+    }
+
     /// The form in which they are kept in the home, or sent to a node that joins.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -154,6 +194,7 @@ impl FullKeys {
             cut: self.cut,
             fingerprint: self.fingerprint,
             map: self.map,
+            recovery: self.recovery,
             content: self.content.iter().map(|(_, key)| *key).collect(),
         };
         encode(&wire)
@@ -176,6 +217,7 @@ impl FullKeys {
             cut: wire.cut,
             fingerprint: wire.fingerprint,
             map: wire.map,
+            recovery: wire.recovery,
             content: wire.content.iter().map(|key| (epoch_id(key), *key)).collect(),
         });
         keys.ok_or(KeysError::Malformed)
@@ -300,7 +342,9 @@ struct FullWire {
     fingerprint: [u8; 32],
     /// The map key.
     map: [u8; 32],
-    /// Content keys, oldest first.
+    /// The public half of the recovery key.
+    recovery: [u8; 32],
+    /// Content keys; the last one seals.
     content: Vec<[u8; 32]>,
 }
 

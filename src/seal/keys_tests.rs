@@ -2,6 +2,7 @@
 
 use super::keys::{epoch_id, FullKeys, KeysError, NodeSecret, RootSecret, StoreKeys};
 use crate::base::ids::hex;
+use crate::base::limits::EPOCHS_MAX;
 use x25519_dalek::PublicKey;
 
 #[test]
@@ -63,6 +64,16 @@ fn keys_survive_a_round_trip_and_nothing_else_is_taken() {
     assert_eq!(FullKeys::decode(&[&bytes[..], &[0]].concat()), Err(KeysError::Malformed));
     assert_eq!(FullKeys::decode(&[&[2], &bytes[1..]].concat()), Err(KeysError::Version(2)));
     assert_eq!(StoreKeys::decode(&bytes), Err(KeysError::Malformed));
+    assert!(!keys.learn(&[5; 32]) && keys.learn(&[6; 32]) && keys.epoch() == Some(epoch_id(&[5; 32])));
+    assert!(keys.seal_with(&epoch_id(&[6; 32])) && !keys.seal_with(&epoch_id(&[7; 32])));
+    assert_eq!(keys.epoch(), Some(epoch_id(&[6; 32])));
+    assert_eq!(FullKeys::decode(&keys.encode()).unwrap(), keys, "which one seals is remembered");
+    let mut count = keys.content.len();
+    for number in 100..=u8::MAX {
+        count += usize::from(keys.learn(&[number; 32]));
+    }
+    assert_eq!(count, EPOCHS_MAX, "no more than may be");
+    assert_eq!(FullKeys::decode(&keys.encode()).unwrap(), keys);
     keys.content.clear();
     assert_eq!(FullKeys::decode(&keys.encode()), Err(KeysError::Malformed), "no key to seal with");
 }

@@ -70,7 +70,7 @@ pub enum OpenError {
 pub struct Sealer {
     /// The vault, part of what is authenticated.
     vault: VaultId,
-    /// The ciphers by epoch, oldest first; the last one seals.
+    /// The ciphers by epoch; the last one seals.
     epochs: Vec<Epoch>,
     /// The key of fingerprints.
     fingerprint: Zeroizing<[u8; 32]>,
@@ -95,6 +95,12 @@ impl Sealer {
             layout: Layout::new(),
             opened: Vec::new(),
         }
+    }
+
+    /// Takes the content keys as they are now; buffers stay.
+    pub fn renew(&mut self, keys: &FullKeys) {
+        assert!(!keys.content.is_empty(), "full keys hold at least one content key");
+        self.epochs = keys.content.iter().map(|(id, key)| Epoch::new(*id, key)).collect();
     }
 
     /// Seals a chunk: `compress` is compressed as a whole where that is worth it, `follow` stays as it is.

@@ -208,7 +208,7 @@ fn restore_somewhere(cluster: &mut Cluster, gone: &[usize], phrase: &str, expect
 }
 
 /// Reads a restore stream: the files and what is in them.
-fn unpack(mut bytes: &[u8]) -> Expected {
+pub(super) fn unpack(mut bytes: &[u8]) -> Expected {
     let mut files = Expected::new();
     let mut current: Option<Vec<u8>> = None;
     while let Some((length, rest)) = bytes.split_first_chunk::<4>() {

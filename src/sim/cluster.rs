@@ -61,17 +61,17 @@ pub struct SimNode {
     /// The files of its owner.
     pub files: FakeFiles,
     /// The running program; None while it is off.
-    running: Option<Running>,
+    pub(super) running: Option<Running>,
     /// Answers to calls.
     answers: BTreeMap<CallId, Answer>,
 }
 
 /// A running program.
-struct Running {
+pub(super) struct Running {
     /// It decides.
-    core: Core,
+    pub(super) core: Core,
     /// It stores.
-    service: Service,
+    pub(super) service: Service,
     /// Replies on their way to the core.
     replies: VecDeque<(Time, Arriving)>,
     /// When the unsynced group is flushed.

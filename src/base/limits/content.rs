@@ -12,7 +12,7 @@ pub const CUT_BYTES_MEAN: usize = 256 * 1024;
 pub const CUT_BYTES_MAX: usize = 1024 * 1024;
 /// Largest sealed chunk, in bytes: the largest piece, Padme padding (at most 1/32 there), header and tag.
 pub const SEALED_BYTES_MAX: usize = CUT_BYTES_MAX + CUT_BYTES_MAX / 16;
-/// Content key epochs that a node keeps: one more for each full node that was removed.
+/// Content key epochs that a node keeps: one more for each full node that was removed. A joiner is given all of them.
 pub const EPOCHS_MAX: usize = 128;
 /// Files up to this size lie inside their tree entry, in bytes.
 pub const INLINE_BYTES_MAX: usize = 4 * 1024;
@@ -90,6 +90,17 @@ pub const ROSTER_FACTS_PER_FEED_MAX: usize = 2 * MEMBERS_MAX;
 /// Snapshots that one Checkpoint lists; of more, several speak, each of its own places.
 pub const CHECKPOINT_STANDING_MAX: usize = 1_024;
 
+/// Nodes that one Key entry wraps an epoch's key for; for more there are more entries.
+pub const KEY_WRAPS_MAX: usize = 128;
+/// Removed full nodes that an epoch keeps out: as many as there may be epochs.
+pub const KEY_WITHOUT_MAX: usize = EPOCHS_MAX;
+/// Key entries of one feed that are kept, and what they wrap together (80 bytes each); those after these are void.
+pub const KEY_ENTRIES_PER_FEED_MAX: usize = 1_024;
+/// See [`KEY_ENTRIES_PER_FEED_MAX`].
+pub const KEY_WRAPS_PER_FEED_MAX: usize = 8_192;
+/// Epochs that one node may begin: no one of them may use up [`EPOCHS_MAX`].
+pub const EPOCHS_BEGUN_MAX: usize = EPOCHS_MAX / 4;
+
 // ---- retention (file/retain.rs) ----
 
 /// Largest number in a rule of a retention policy.
@@ -102,6 +113,7 @@ pub const RETAIN_STEP_MIN: Span = Span::from_secs(1);
 // A place and a flag for each: at most 11 bytes.
 const _: () = assert!(CHECKPOINT_STANDING_MAX * 11 + 512 < FEED_ENTRY_BYTES_MAX);
 
+const _: () = assert!(KEY_WRAPS_MAX * 80 + KEY_WITHOUT_MAX * 32 + 512 < FEED_ENTRY_BYTES_MAX);
 const _: () = assert!(SEALED_TEXT_BYTES_MAX + 1024 <= FEED_ENTRY_BYTES_MAX);
 const _: () = assert!(REMOVE_HEADS_MAX * 90 + 256 < FEED_ENTRY_BYTES_MAX);
 const _: () = assert!(DIRECTORY_BYTES_MAX + NAME_BYTES_MAX < SEALED_TEXT_BYTES_MAX);

@@ -82,6 +82,10 @@ pub const ROOM_WARNING_PERCENT: u64 = 90;
 pub const RETAIN_EVERY: Span = Span::from_secs(86_400);
 /// A share that could not be had is tried again after this long (or when a peer comes up).
 pub const KEEP_RETRY: Span = Span::from_secs(30);
+/// Key entries that a node writes in one turn; the rest follows.
+pub const KEY_ENTRIES_PER_TURN_MAX: usize = 16;
+/// A new epoch or a key for somebody that could not be written is tried again after this long.
+pub const KEY_RETRY: Span = Span::from_secs(60);
 /// Init, join and recover are given up after this long without an end.
 pub const ENTER_TIME_MAX: Span = Span::from_secs(30);
 /// A join whose inviter has said that it is too late looks for another inviter only this much longer.
