@@ -132,6 +132,7 @@ pub mod store {
     pub mod figures;
     pub mod index;
     mod index_build;
+    mod index_merge;
     pub mod log;
     pub mod log_open;
     pub mod merge;

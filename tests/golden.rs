@@ -86,7 +86,12 @@ fn home() -> tempfile::TempDir {
 #[ignore = "writes the fixture"]
 fn write_the_fixture() {
     let home = tempfile::tempdir().unwrap();
-    let options = StoreOptions { segment_bytes_max: 30_000, reserve_bytes: 0, delta_entries_max: 16 };
+    let options = StoreOptions {
+        segment_bytes_max: 30_000,
+        reserve_bytes: 0,
+        delta_entries_max: 16,
+        ..StoreOptions::default()
+    };
     let mut service = open(home.path(), options).unwrap();
     let flush = |service: &mut Service| drop(ask(service, Request::Flush { op: 0 }));
     for number in 0..CHUNKS {

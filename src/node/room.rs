@@ -194,6 +194,13 @@ impl Core {
             let hint = "raise node.capacity, or make room on the disk, before this node takes no more copies";
             attention.push(json!({"message": nearly_full(used), "hint": hint}));
         }
+        if let Some(wanted) = stats.map(|stats| stats.merge_wants_bytes).filter(|wanted| *wanted > 0) {
+            let message = format!(
+                "the index of the store waits for {} MiB of free space to be put in order",
+                (wanted >> 20) + 1
+            );
+            attention.push(json!({"message": message, "hint": "make room on the disk; until then look-ups take longer, and nothing else"}));
+        }
         let full = self.gossip.peers().filter(|peer| self.gossip.free_bytes(peer) == Some(0));
         for name in full.filter_map(|peer| Some(self.member.as_ref()?.name_of(peer))) {
             let message = format!("{name} is full and takes no more copies");

@@ -92,7 +92,7 @@ impl Core {
             "folders": folders,
             "store": stats.map(|stats| json!({
                 "chunks": stats.chunks, "stored_bytes": stats.bytes, "free_bytes": stats.free_bytes,
-                "quarantined": stats.quarantined, "written": wear::written(stats), "life": wear::life(stats),
+                "quarantined": stats.quarantined, "merge_wants_bytes": stats.merge_wants_bytes, "written": wear::written(stats), "life": wear::life(stats),
             })),
             "room": room,
             "scrub": self.scrub_status(),

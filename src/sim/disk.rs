@@ -19,6 +19,8 @@ pub enum Fault {
     Io,
     /// This one call fails: no space.
     Full,
+    /// This call fails for lack of space, and from then on there is none at all: until [`SimDisk::set_capacity`].
+    Fills,
     /// Power is lost in this call: it and all later ones fail until [`SimDisk::crash`].
     PowerLoss,
 }
@@ -132,6 +134,23 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// From now on it is noted what each call is for.
+    pub fn trace(&self) {
+        self.state().traced = Some(Vec::new());
+    }
+
+    /// What each call since then was for, by its verb.
+    #[must_use]
+    pub fn traced(&self) -> Vec<&'static str> {
+        self.state().traced.take().unwrap_or_default()
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state().used()
+    }
+
     /// From now on a copy of the disk is kept before each call.
     pub fn watch(&self) {
         self.state().watched = Some(Vec::new());
@@ -205,6 +224,9 @@ impl Disk for SimDisk {
             None => offset + length(bytes),
         };
         let room = state.capacity.saturating_sub(state.used());
+        if room == 0 && !state.names.contains_key(name) {
+            return Err(DiskError::new("write", name, DiskErrorKind::Full, "no space left"));
+        }
         let file = state.file_or_new(name)?;
         if grows > room {
             let part = place(length(bytes).saturating_sub(grows - room));
@@ -234,11 +256,13 @@ impl Disk for SimDisk {
         let planned = state.faults.get(&state.calls).copied();
         let begun = state.begin("sync", name);
         let turn = state.syncs;
-        let doomed =
-            begun.is_err() && planned == Some(Fault::Io) || begun.is_ok() && state.sync_faults.remove(&turn);
+        // Space may be found to lack only when pages are written back: they are lost then as well.
+        let is_planned = matches!(planned, Some(Fault::Io | Fault::Full | Fault::Fills));
+        let is_doomed = begun.is_err() && is_planned || begun.is_ok() && state.sync_faults.remove(&turn);
         let file = state.file("sync", name)?;
-        if doomed {
+        if is_doomed {
             file.sync_failed();
+            begun?;
             return Err(DiskError::new("sync", name, DiskErrorKind::Io, "medium error"));
         }
         if begun? {

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) sync_faults: BTreeSet<u64>,
     /// No power.
     pub(super) off: bool,
+    /// What calls were for, while that is wanted.
+    pub(super) traced: Option<Vec<&'static str>>,
     /// Copies of all this as it was before each call, while that is wanted.
     pub(super) watched: Option<Vec<State>>,
 }
@@ -49,8 +51,8 @@ pub(super) struct File {
     pub(super) bytes: Vec<u8>,
     /// Changes since the last sync, in order.
     pending: Vec<Change>,
-    /// Ranges that a failed sync gave up: seen by reads, but not on the medium.
-    doomed: Vec<(u64, u64)>,
+    /// What a failed sync gave up, in order: seen by reads, but the medium has these bytes (zeros where it had none).
+    doomed: Vec<(u64, Vec<u8>)>,
 }
 
 /// One change of a file, with what it replaced.
@@ -98,13 +100,21 @@ impl State {
             let copy = self.copy();
             self.watched.get_or_insert_default().push(copy);
         }
+        if let Some(traced) = &mut self.traced {
+            traced.push(verb);
+        }
         if self.off {
             return Err(DiskError::new(verb, name, DiskErrorKind::Io, "no power"));
         }
         match self.faults.remove(&call) {
             None => Ok(false),
             Some(Fault::Io) => Err(DiskError::new(verb, name, DiskErrorKind::Io, "medium error")),
-            Some(Fault::Full) => Err(DiskError::new(verb, name, DiskErrorKind::Full, "no space left")),
+            Some(fault @ (Fault::Full | Fault::Fills)) => {
+                if fault == Fault::Fills {
+                    self.capacity = self.used();
+                }
+                Err(DiskError::new(verb, name, DiskErrorKind::Full, "no space left"))
+            }
             Some(Fault::PowerLoss) => {
                 self.off = true;
                 Ok(true)
@@ -219,7 +229,7 @@ impl File {
         for change in self.pending.drain(..) {
             let from = change.offset;
             let to = from + change.written.unwrap_or(0);
-            self.doomed = self.doomed.iter().flat_map(|range| without(*range, (from, to))).collect();
+            self.doomed = self.doomed.iter().flat_map(|given_up| without(given_up, (from, to))).collect();
         }
     }
 
@@ -227,7 +237,9 @@ impl File {
     pub(super) fn sync_failed(&mut self) {
         for change in self.pending.drain(..) {
             if let Some(written) = change.written {
-                self.doomed.push((change.offset, change.offset + written));
+                let mut old = change.old;
+                old.resize(place(written), 0);
+                self.doomed.push((change.offset, old));
             }
         }
     }
@@ -265,11 +277,11 @@ impl File {
             let longest = longest.unwrap_or(0).max(length_kept).max(self.bytes.len());
             self.bytes.resize(longest, 0);
         }
-        for (from, to) in std::mem::take(&mut self.doomed) {
+        for (from, old) in std::mem::take(&mut self.doomed).into_iter().rev() {
             if rng.next_u32() % 4 != 0 {
-                let end = place(to).min(self.bytes.len());
+                let end = (place(from) + old.len()).min(self.bytes.len());
                 let start = place(from).min(end);
-                self.bytes[start..end].fill(0);
+                self.bytes[start..end].copy_from_slice(&old[..end - start]);
             }
         }
     }
@@ -335,12 +347,15 @@ pub(super) fn power(lost: bool, verb: &'static str, name: &str) -> Result<(), Di
     Ok(())
 }
 
-/// What is left of `range` without `hole`.
-fn without(range: (u64, u64), hole: (u64, u64)) -> impl Iterator<Item = (u64, u64)> {
+/// What is left of bytes at a place without `hole`.
+fn without(given_up: &(u64, Vec<u8>), hole: (u64, u64)) -> impl Iterator<Item = (u64, Vec<u8>)> {
+    let range = (given_up.0, given_up.0 + length(&given_up.1));
     let before = (range.0, range.1.min(hole.0));
     let after = (range.0.max(hole.1), range.1);
     let parts = if hole.0 >= hole.1 { [range, (0, 0)] } else { [before, after] };
-    parts.into_iter().filter(|(from, to)| from < to)
+    let bytes = |(from, to)| given_up.1[place(from - range.0)..place(to - range.0)].to_vec();
+    let left = parts.into_iter().filter(|(from, to)| from < to).map(|part| (part.0, bytes(part)));
+    left.collect::<Vec<_>>().into_iter()
 }
 
 /// An offset as an index into memory.

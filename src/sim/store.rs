@@ -7,6 +7,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod feeds;
+mod full;
 mod images;
 mod promises;
 mod runs;

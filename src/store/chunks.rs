@@ -32,8 +32,6 @@ pub struct Chunks {
     pub(super) log: Log,
     /// Where each record is.
     pub(super) index: Index,
-    /// Free bytes that puts leave alone.
-    reserve_bytes: u64,
     /// Facts that wait for the next sync, in order.
     pub(super) group: Vec<Waiting>,
     /// Requests to give chunks up that wait for it too.
@@ -80,7 +78,7 @@ impl Chunks {
     /// When the disk fails, or a newer format is found.
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Self, OpenReport), StoreError> {
         let (log, found) = Log::open(Arc::clone(&disk), options.segment_bytes_max)?;
-        let (index, report) = Index::open(Arc::clone(&disk), &log, options.delta_entries_max)?;
+        let (index, report) = Index::open(Arc::clone(&disk), &log, options)?;
         let mut open_report = OpenReport {
             new: log.segments().is_empty(),
             replayed: report.replayed,
@@ -97,7 +95,6 @@ impl Chunks {
             disk,
             log,
             index,
-            reserve_bytes: options.reserve_bytes,
             group: Vec::new(),
             drops: Vec::new(),
             group_bytes: 0,
@@ -153,7 +150,9 @@ impl Chunks {
             }
         }
         if self.group.is_empty() {
-            self.replies.push(Reply::Drop { op, result: Ok(dropped) });
+            // What is not here must not be there again after a restart.
+            let stated = self.log.state_end();
+            self.replies.push(Reply::Drop { op, result: stated.map(|()| dropped).map_err(StoreError::from) });
         } else {
             self.drops.push((op, dropped));
         }
@@ -279,11 +278,12 @@ impl Chunks {
             chunks,
             bytes: sealed,
             free_bytes: self.disk.free_bytes()?,
-            reserve_bytes: self.reserve_bytes,
+            reserve_bytes: self.index.reserve_bytes(),
             quarantined: self.index.usage().damaged,
             rotten_bytes: self.report.rotten_bytes,
             segments: bytes(self.log.segments().len()),
             runs: bytes(self.index.runs()),
+            merge_wants_bytes: self.index.merge_wants_bytes(),
             wear: self.disk.wear(),
             syncs: self.syncs,
             syncs_failed: self.syncs_failed,
@@ -337,13 +337,9 @@ impl Chunks {
 
     /// Takes in a fact that was just appended.
     pub(super) fn take_in(&mut self, op: Option<Op>, id: ChunkId, change: Change) {
-        let frame = match change {
-            Change::Put(to) | Change::Moved(_, to) => Frame::chunk(id, to.length),
-            Change::Drop(..) | Change::Rot(..) | Change::Kept(..) => Frame::drop_of(id, false),
-        };
         let before = self.index.apply(id, change);
         self.group.push(Waiting { op, id, change: Some((change, before)) });
-        self.group_bytes += frame.total();
+        self.group_bytes += change.frame(id).total();
     }
 
     /// Takes nothing more in while runs could not be written for so long that too much is in memory.
@@ -386,12 +382,13 @@ impl Chunks {
     fn take_room(&mut self, wanted: u64) -> Result<(), StoreError> {
         if self.room_bytes < wanted {
             let free_bytes = self.disk.free_bytes()?;
-            let room = free_bytes.saturating_sub(self.reserve_bytes);
+            let reserve_bytes = self.index.reserve_bytes();
+            let room = free_bytes.saturating_sub(reserve_bytes);
             if room < wanted {
-                return Err(StoreError::Full { free_bytes, reserve_bytes: self.reserve_bytes });
+                return Err(StoreError::Full { free_bytes, reserve_bytes });
             }
-            // Others write to this disk as well: ask again soon.
-            self.room_bytes = room.min(GROUP_BYTES_MAX);
+            // Others write to this disk as well, and so does the index: ask again soon.
+            self.room_bytes = room.min(GROUP_BYTES_MAX).min(self.log.bytes_max()).max(wanted);
         }
         self.room_bytes = self.room_bytes.saturating_sub(wanted);
         Ok(())

@@ -78,7 +78,8 @@ impl Chunks {
         };
         let Some(mut job) = job else { return Ok(done) };
         let result = self.go_on(&mut job, budget, keep, &mut done);
-        if !matches!(result, Ok(Step::Ends)) {
+        // Where there is no room for what lives in this one there may be for another; what was moved stays moved.
+        if !matches!(result, Ok(Step::Ends) | Err(StoreError::Full { .. })) {
             self.compaction = Some(job);
         }
         self.flush_if_full();
@@ -126,13 +127,21 @@ impl Chunks {
         Ok(Step::Goes)
     }
 
-    /// The segment to compact next: one that is damaged, else the one with the most dead bytes, if that is at least half of it.
+    /// The segment to compact next: one that is damaged, if there is room for what lives in it, else the one with the most dead bytes, if that is
+    /// at least half of it.
     fn choose(&mut self) -> Result<Option<u32>, StoreError> {
         let segments = self.log.segments();
         let Some((_, closed)) = segments.split_last() else { return Ok(None) };
-        let healed = |segment: &&u32| closed.contains(segment) && self.log.may_remove(**segment);
-        if let Some(sick) = self.sick.iter().find(healed) {
-            return Ok(Some(*sick));
+        if !self.sick.is_empty() {
+            let free = self.disk.free_bytes()?;
+            let sick = self.sick.iter().copied().find(|segment| {
+                closed.contains(segment)
+                    && self.log.may_remove(*segment)
+                    && self.index.usage().row(*segment).used_bytes() <= free
+            });
+            if sick.is_some() {
+                return Ok(sick);
+            }
         }
         let mut best: Option<(u64, u32)> = None;
         for segment in closed.iter().copied() {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::run::Entry;
-use super::segment::{Location, Position};
+use super::segment::{Frame, Location, Position};
 use crate::base::ids::ChunkId;
 
 /// A part of the log, sorted in memory.
@@ -15,6 +15,8 @@ pub(super) struct Delta {
     pub(super) entries: BTreeMap<ChunkId, Entry>,
     /// Where the part begins.
     pub(super) from: Position,
+    /// Bytes of the frames that were taken in, of those too that count no more.
+    pub(super) log_bytes: u64,
 }
 
 /// One fact of the log.
@@ -35,11 +37,12 @@ pub enum Change {
 impl Delta {
     /// Nothing yet, from `from` on.
     pub(super) fn new(from: Position) -> Self {
-        Self { entries: BTreeMap::new(), from }
+        Self { entries: BTreeMap::new(), from, log_bytes: 0 }
     }
 
     /// Takes in one fact; gives what it said before. Facts that are older than what is known say nothing.
     pub(super) fn apply(&mut self, id: ChunkId, change: Change) -> Option<Entry> {
+        self.log_bytes = self.log_bytes.saturating_add(change.frame(id).total());
         let before = self.entries.get(&id).copied();
         let entry = change.entry();
         if before.is_none_or(|before| entry.is_newer_than(before)) {
@@ -50,6 +53,14 @@ impl Delta {
 }
 
 impl Change {
+    /// A frame that says it, as far as its length goes.
+    pub(super) fn frame(self, id: ChunkId) -> Frame {
+        match self {
+            Self::Put(to) | Self::Moved(_, to) => Frame::chunk(id, to.length),
+            Self::Drop(..) | Self::Rot(..) | Self::Kept(..) => Frame::drop_of(id, false),
+        }
+    }
+
     /// What the index says after it, if nothing newer is known.
     pub(super) fn entry(self) -> Entry {
         match self {

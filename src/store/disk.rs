@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use super::meter::Wear;
@@ -176,20 +177,23 @@ pub struct RedbFile {
     disk: Arc<dyn Disk>,
     /// Its name.
     name: String,
+    /// Becomes true when a sync of it fails.
+    sync_failed: Arc<AtomicBool>,
 }
 
 impl RedbFile {
-    /// The file `name` of `disk`; created, and its name synced, if it is not there.
+    /// The file `name` of `disk`; created, and its name synced, if it is not there. redb does not tell which call failed: `sync_failed` becomes true
+    /// when it was a sync.
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn open(disk: Arc<dyn Disk>, name: &str) -> Result<Self, DiskError> {
+    pub fn open(disk: Arc<dyn Disk>, name: &str, sync_failed: Arc<AtomicBool>) -> Result<Self, DiskError> {
         if !disk.exists(name)? {
             disk.write_at(name, 0, &[])?;
             let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
             disk.sync_dir(directory)?;
         }
-        Ok(Self { disk, name: name.to_owned() })
+        Ok(Self { disk, name: name.to_owned(), sync_failed })
     }
 }
 
@@ -215,7 +219,10 @@ impl redb::StorageBackend for RedbFile {
     }
 
     fn sync_data(&self, _eventual: bool) -> Result<(), io::Error> {
-        self.disk.sync(&self.name).map_err(io_error)
+        self.disk.sync(&self.name).map_err(|error| {
+            self.sync_failed.store(true, Ordering::Relaxed);
+            io_error(error)
+        })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {

@@ -4,12 +4,14 @@
 //! failed write the database is copied to a new file before it is written again: what a failed sync left in the
 //! page cache cannot be trusted, what is read back and written anew can. Refuses a home of a newer format.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use redb::{Database, Durability, TableDefinition, WriteTransaction};
 
 use super::disk::{Disk, DiskError, DiskErrorKind, RedbFile};
 use super::error::StoreError;
+use super::overlay::Overlay;
 use super::segment::FORMAT;
 use super::soundness;
 use crate::base::ids::{FeedId, NodeId};
@@ -45,6 +47,8 @@ pub struct Feeds {
     distrusted: bool,
     /// A sync may have failed: copy before even opening it again.
     lossy: bool,
+    /// Becomes true when a sync fails.
+    sync_failed: Arc<AtomicBool>,
 }
 
 /// A page of feed entries: feed, sequence, signed bytes.
@@ -60,7 +64,7 @@ impl Feeds {
             disk.remove(STATE_NAME_ASIDE)?;
         }
         if !disk.exists(STATE_NAME)? {
-            let aside = open_database(&disk, STATE_NAME_ASIDE)?;
+            let aside = open_database(&disk, STATE_NAME_ASIDE, &Arc::default())?;
             write(&aside, |transaction| {
                 transaction.open_table(ABOUT).map_err(failure)?.insert("format", FORMAT).map_err(failure)?;
                 transaction.open_table(ENTRIES).map_err(failure)?;
@@ -70,16 +74,17 @@ impl Feeds {
             drop(aside);
             put_in_place(&*disk)?;
         }
-        let database = open_checked(&disk)?;
+        let mut feeds =
+            Self { disk, database: None, distrusted: false, lossy: false, sync_failed: Arc::default() };
         let format = {
-            let transaction = database.begin_read().map_err(failure)?;
+            let transaction = feeds.database()?.begin_read().map_err(failure)?;
             let about = transaction.open_table(ABOUT).map_err(failure)?;
             let format = about.get("format").map_err(failure)?;
             format.map_or(0, |format| format.value())
         };
         match format {
             0 => Err(corrupt("it states no format")),
-            1..=FORMAT => Ok(Self { disk, database: Some(database), distrusted: false, lossy: false }),
+            1..=FORMAT => Ok(feeds),
             found => Err(StoreError::NewerFormat { name: STATE_NAME.to_owned(), found, supported: FORMAT }),
         }
     }
@@ -187,26 +192,50 @@ impl Feeds {
         if self.distrusted {
             self.replace()?;
         }
-        let result = write(self.database()?, body);
-        if let Err(error) = &result {
-            // redb refuses everything after a failed write; and what it wrote last may not be on the medium.
-            self.distrusted = true;
-            self.lossy |= !matches!(error, StoreError::Full { .. });
-            self.database = None;
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.open_again()?,
+        };
+        let result = write(&database, body);
+        match &result {
+            Ok(()) => self.database = Some(database),
+            Err(error) => {
+                // redb refuses everything after a failed write; and what it wrote last may not be on the medium.
+                drop(database);
+                self.distrusted = true;
+                self.lossy |= self.sync_failed.swap(false, Ordering::Relaxed)
+                    || !matches!(error, StoreError::Full { .. });
+            }
         }
         result
     }
 
-    /// The database, opened again if need be.
+    /// The database, opened again if need be; only to be read.
     fn database(&mut self) -> Result<&Database, StoreError> {
         if self.database.is_none() {
-            if self.lossy {
-                // What reads as written may be lost, and redb repairs in place: it must not build on that.
-                self.replace()?;
-            }
-            self.database = Some(open_checked(&self.disk)?);
+            let opened = match self.open_again() {
+                Err(StoreError::Full { .. }) => {
+                    // There is no room for a copy, or for what a repair writes: all of it can be read. It is replaced before it is written.
+                    self.distrusted = true;
+                    let shown: Arc<dyn Disk> = Arc::new(Overlay::new(Arc::clone(&self.disk)));
+                    open_checked(&shown, &Arc::default())
+                }
+                opened => opened,
+            };
+            self.database = Some(opened?);
         }
         self.database.as_ref().ok_or_else(|| corrupt("it could not be opened again"))
+    }
+
+    /// Opens the database again.
+    fn open_again(&mut self) -> Result<Database, StoreError> {
+        if self.lossy {
+            // What reads as written may be lost, and redb repairs in place: it must not build on that.
+            self.replace()?;
+        }
+        let opened = open_checked(&self.disk, &self.sync_failed);
+        self.lossy |= self.sync_failed.swap(false, Ordering::Relaxed);
+        opened
     }
 
     /// Copies the file as it reads now, all of it synced, and puts the copy in its place. Until then the old file is not
@@ -216,6 +245,18 @@ impl Feeds {
         if self.disk.exists(STATE_NAME_ASIDE)? {
             self.disk.remove(STATE_NAME_ASIDE)?;
         }
+        let copied = self.copy();
+        if copied.is_err() {
+            // On a full disk what is left over would take the room that others need.
+            let _ = self.disk.remove(STATE_NAME_ASIDE);
+        }
+        copied?;
+        (self.distrusted, self.lossy) = (false, false);
+        Ok(())
+    }
+
+    /// Makes the copy and puts it in place.
+    fn copy(&self) -> Result<(), StoreError> {
         let mut buffer = vec![0; COPY_BYTES];
         let mut offset = 0;
         loop {
@@ -226,22 +267,24 @@ impl Feeds {
             self.disk.write_at(STATE_NAME_ASIDE, offset, &buffer[..read])?;
             offset += u64::try_from(read).unwrap_or(u64::MAX);
         }
-        put_in_place(&*self.disk)?;
-        (self.distrusted, self.lossy) = (false, false);
-        Ok(())
+        put_in_place(&*self.disk)
     }
 }
 
 /// Opens the database, once all of it was found to be as it was written: a damaged page that redb meets later it takes
 /// for its own mistake.
-fn open_checked(disk: &Arc<dyn Disk>) -> Result<Database, StoreError> {
+fn open_checked(disk: &Arc<dyn Disk>, sync_failed: &Arc<AtomicBool>) -> Result<Database, StoreError> {
     soundness::check(disk, STATE_NAME)?;
-    open_database(disk, STATE_NAME)
+    open_database(disk, STATE_NAME, sync_failed)
 }
 
 /// Opens or makes the database `name`.
-fn open_database(disk: &Arc<dyn Disk>, name: &str) -> Result<Database, StoreError> {
-    let file = RedbFile::open(Arc::clone(disk), name)?;
+fn open_database(
+    disk: &Arc<dyn Disk>,
+    name: &str,
+    sync_failed: &Arc<AtomicBool>,
+) -> Result<Database, StoreError> {
+    let file = RedbFile::open(Arc::clone(disk), name, Arc::clone(sync_failed))?;
     let mut builder = Database::builder();
     builder.set_cache_size(STATE_CACHE_BYTES).create_with_file_format_v3(true);
     builder.create_with_backend(file).map_err(failure)

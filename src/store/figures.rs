@@ -4,7 +4,7 @@
 
 use super::meter::{Wear, Written};
 use crate::base::ids::ChunkId;
-use crate::base::limits::{DELTA_ENTRIES_MAX, RESERVE_BYTES, SEGMENT_BYTES_MAX};
+use crate::base::limits::{DELTA_ENTRIES_MAX, DELTA_LOG_BYTES_MAX, RESERVE_BYTES, SEGMENT_BYTES_MAX};
 
 /// What a scan says of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub struct StoreStats {
     pub segments: u64,
     /// Index runs.
     pub runs: u64,
+    /// Bytes that a merge of index runs needs beside half of the reserve, while it waits for them; 0: none waits. Until then a look-up takes longer.
+    pub merge_wants_bytes: u64,
     /// Bytes written since the store was opened.
     pub written: Written,
     /// Bytes written since the store was made, as far as they were noted: with other writes, and at a clean end.
@@ -142,6 +144,8 @@ pub struct StoreOptions {
     pub reserve_bytes: u64,
     /// Index entries in memory before they become a run.
     pub delta_entries_max: usize,
+    /// Bytes of the log before what they say becomes a run.
+    pub delta_log_bytes_max: u64,
 }
 
 impl Default for StoreOptions {
@@ -150,6 +154,7 @@ impl Default for StoreOptions {
             segment_bytes_max: SEGMENT_BYTES_MAX,
             reserve_bytes: RESERVE_BYTES,
             delta_entries_max: DELTA_ENTRIES_MAX,
+            delta_log_bytes_max: DELTA_LOG_BYTES_MAX,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Owns the order of truth: what was said last of an id counts; the map is asked first, then runs from the newest to the oldest, until what is
 //! found was said later than all that older ones cover. The index is nothing but the log, sorted: each run states the range of the log that it covers, and what no good run
 //! covers is read from the segments again. Refuses to hold more in memory than the map and a fence for each run.
-//! Read `run.rs` and `merge.rs` first; `log.rs` for positions; `index_build.rs` for how it is built.
+//! Read `run.rs` and `merge.rs` first; `log.rs` for positions; `index_build.rs` for how it is built, `index_merge.rs` for how it is kept short.
 
 use std::sync::Arc;
 
@@ -11,10 +11,11 @@ use super::delta::{Change, Delta};
 use super::disk::Disk;
 use super::error::StoreError;
 use super::log::Log;
-use super::merge::{choose, Merge, RunFault, Sweep};
+use super::merge::{Merge, RunFault, Sweep};
+use super::request::StoreOptions;
 use super::run::{Cover, Entry, Run, INDEX_DIRECTORY};
 use super::run_writer::RunWriter;
-use super::runs::{run_error, IndexReport};
+use super::runs::IndexReport;
 use super::segment::{bytes, Location, Position};
 use super::usage::Usage;
 use crate::base::ids::ChunkId;
@@ -24,8 +25,8 @@ use crate::base::ids::ChunkId;
 pub struct Index {
     /// Where the runs are.
     pub(super) disk: Arc<dyn Disk>,
-    /// Entries of the map before they become a run.
-    pub(super) delta_max: usize,
+    /// How much the map holds before it becomes a run, and what is kept free.
+    pub(super) options: StoreOptions,
     /// Oldest first; each covers what follows the one before.
     pub(super) runs: Vec<Run>,
     /// What is newer than the runs.
@@ -36,23 +37,28 @@ pub struct Index {
     pub(super) usage: Usage,
     /// A merge under way.
     pub(super) merge: Option<Merge>,
+    /// Bytes that the next merge waits for.
+    pub(super) merge_wants_bytes: u64,
 }
 
 impl Index {
     /// Knows nothing yet.
-    pub(super) fn empty(disk: Arc<dyn Disk>, delta_max: usize, next_number: u64) -> Self {
+    pub(super) fn empty(disk: Arc<dyn Disk>, options: StoreOptions, next_number: u64) -> Self {
         Self {
             disk,
-            delta_max,
+            options,
             runs: Vec::new(),
             delta: Delta::new(Position::START),
             usage: Usage::default(),
             next_number,
             merge: None,
+            merge_wants_bytes: 0,
         }
     }
 
-    /// Where the record of a chunk is, if it is here. Damaged runs are built anew on the way and counted in `report`.
+    /// Where the record of a chunk is, if it is here. Damaged runs are built anew on the way and counted in `report`; while there is no room for
+    /// that the log is read instead, which takes long. A run that was built anew may lack a drop that went with its segment: what is said to be in a
+    /// segment that was removed is gone as well.
     ///
     /// # Errors
     /// When the disk fails.
@@ -62,12 +68,18 @@ impl Index {
         id: &ChunkId,
         report: &mut IndexReport,
     ) -> Result<Option<Location>, StoreError> {
-        loop {
-            match self.find_once(id) {
-                Ok(entry) => return Ok(entry.and_then(Entry::location)),
-                Err(fault) => self.repair(log, fault, report)?,
+        let entry = loop {
+            let fault = match self.find_once(id) {
+                Ok(entry) => break entry,
+                Err(fault) => fault,
+            };
+            match self.repair(log, fault, report) {
+                Ok(()) => {}
+                Err(StoreError::Full { .. }) => break self.find_without_room(log, id)?,
+                Err(error) => return Err(error),
             }
-        }
+        };
+        Ok(entry.and_then(Entry::location).filter(|location| !log.removed.contains(location.segment)))
     }
 
     /// The chunks with ids after `after`, in order, at most `limit`.
@@ -82,7 +94,7 @@ impl Index {
         report: &mut IndexReport,
     ) -> Result<Vec<(ChunkId, Location)>, StoreError> {
         loop {
-            match self.page_once(after, limit) {
+            match self.page_once(log, after, limit) {
                 Ok(page) => return Ok(page),
                 Err(fault) => self.repair(log, fault, report)?,
             }
@@ -107,13 +119,19 @@ impl Index {
     /// Whether the map holds as much as it may: time to sync.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.delta.entries.len() >= self.delta_max
+        self.is_run(&self.delta)
+    }
+
+    /// Whether so much of the log is a run.
+    pub(super) fn is_run(&self, part: &Delta) -> bool {
+        part.entries.len() >= self.options.delta_entries_max
+            || part.log_bytes >= self.options.delta_log_bytes_max
     }
 
     /// Whether the map holds more than it should because runs cannot be written: nothing more may be taken in.
     #[must_use]
     pub fn is_overfull(&self) -> bool {
-        self.delta.entries.len() >= self.delta_max * OVERFULL
+        self.delta.entries.len() >= self.options.delta_entries_max * OVERFULL
     }
 
     /// To be called after every group sync, when all facts taken in are durable: writes a run if the map is full, and goes
@@ -191,6 +209,7 @@ impl Index {
     /// See [`page`](Self::page).
     pub(super) fn page_once(
         &self,
+        log: &Log,
         after: Option<&ChunkId>,
         limit: usize,
     ) -> Result<Vec<(ChunkId, Location)>, RunFault> {
@@ -223,54 +242,11 @@ impl Index {
             if older.is_some_and(|(old, _)| old == id) {
                 older = sweep.step(&self.runs, &*self.disk)?;
             }
-            if let Some(location) = entry.location() {
+            if let Some(location) = entry.location().filter(|at| !log.removed.contains(at.segment)) {
                 page.push((id, location));
             }
         }
         Ok(page)
-    }
-
-    /// Goes on with the merge under way, or begins one.
-    fn go_on_merging(&mut self, log: &Log, steps: usize, report: &mut IndexReport) -> Result<(), StoreError> {
-        let merge = match self.merge.take() {
-            Some(merge) => Ok(merge),
-            None => {
-                let sizes: Vec<u64> = self.runs.iter().map(Run::entries).collect();
-                let Some(range) = choose(&sizes, bytes(self.delta_max)) else { return Ok(()) };
-                let name = self.next_name("tmp");
-                Merge::new(&self.runs, range, &*self.disk, &name)
-            }
-        };
-        let mut merge = match merge {
-            Ok(merge) => merge,
-            Err(fault) => return self.repair(log, fault, report),
-        };
-        match merge.advance(&self.runs, &*self.disk, steps) {
-            Ok(false) => {
-                self.merge = Some(merge);
-                Ok(())
-            }
-            Ok(true) => self.finish_merge(merge),
-            Err((place, error)) => {
-                let range = merge.range();
-                merge.abandon(&*self.disk);
-                if place < range.end {
-                    return self.repair(log, (place, error), report);
-                }
-                Err(run_error(&self.next_name("tmp"), error))
-            }
-        }
-    }
-
-    /// Puts the result of a merge in the place of what it merged.
-    fn finish_merge(&mut self, merge: Merge) -> Result<(), StoreError> {
-        let range = merge.range();
-        let name = self.next_name("run");
-        let run = merge.finish(&self.runs, &*self.disk, &name).map_err(|error| run_error(&name, error))?;
-        for old in self.runs.splice(range, [run]).collect::<Vec<_>>() {
-            self.remove(&old);
-        }
-        Ok(())
     }
 
     /// Writes a part of the log that ends at `to` as a run, with what is in use there.
@@ -294,7 +270,7 @@ impl Index {
     }
 
     /// A name that was never used.
-    fn next_name(&mut self, ending: &str) -> String {
+    pub(super) fn next_name(&mut self, ending: &str) -> String {
         self.next_number += 1;
         format!("{INDEX_DIRECTORY}/{:016x}.{ending}", self.next_number)
     }

@@ -12,7 +12,8 @@ use super::error::StoreError;
 use super::index::{find_in, Index, OVERFULL};
 use super::log::{replay, Log};
 use super::merge::RunFault;
-use super::run::{Entry, Run, RunError, INDEX_DIRECTORY};
+use super::request::StoreOptions;
+use super::run::{Cover, Entry, Run, RunError, INDEX_DIRECTORY};
 use super::runs::{open_runs, run_error, IndexReport};
 use super::segment::{Location, Position};
 use super::usage::Usage;
@@ -25,16 +26,21 @@ impl Index {
     ///
     /// # Errors
     /// When the disk fails, or a newer format is found.
-    pub fn open(disk: Arc<dyn Disk>, log: &Log, delta_max: usize) -> Result<(Self, IndexReport), StoreError> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        log: &Log,
+        options: StoreOptions,
+    ) -> Result<(Self, IndexReport), StoreError> {
         if !disk.exists(INDEX_DIRECTORY)? {
             disk.create_dir(INDEX_DIRECTORY)?;
             disk.sync_dir("")?;
         }
         let mut report = IndexReport::default();
         let (found, next_number) = open_runs(&*disk, log, &mut report)?;
-        let mut index = Self::empty(disk, delta_max, next_number);
+        let mut index = Self::empty(disk, options, next_number);
         let mut covered = Position::START;
-        for run in found {
+        let mut found = found.into_iter();
+        while let Some(run) = found.next() {
             let cover = run.cover();
             if cover.from < covered {
                 // Left over from a merge whose result is there, or overlapping for no good reason.
@@ -43,7 +49,18 @@ impl Index {
                 continue;
             }
             if cover.from > covered {
-                index.rebuild(log, covered, cover.from, &mut report)?;
+                match index.rebuild(log, covered, cover.from, &mut report) {
+                    Err(StoreError::Full { .. }) => {
+                        // What comes later makes room for what lacks, and is read from the log as well: as far as memory goes, that needs none.
+                        covered = index.runs.last().map_or(Position::START, |last| last.cover().to);
+                        for later in std::iter::once(run).chain(found) {
+                            report.runs_discarded += 1;
+                            index.remove(&later);
+                        }
+                        break;
+                    }
+                    rebuilt => rebuilt?,
+                }
             }
             covered = cover.to;
             index.runs.push(run);
@@ -130,16 +147,48 @@ impl Index {
         let later = self.runs.split_off(place + 1);
         let bad = self.runs.pop();
         let Some(bad) = bad else { return Ok(()) };
-        let built = self.rebuild(log, bad.cover().from, bad.cover().to, report);
+        let mut built = self.rebuild(log, bad.cover().from, bad.cover().to, report);
+        if matches!(built, Err(StoreError::Full { .. })) && self.disk.remove(bad.name()).is_ok() {
+            // The log tells all of it again; its room is needed for that.
+            self.take_back(place);
+            built = self.rebuild(log, bad.cover().from, bad.cover().to, report);
+        }
         if built.is_ok() {
             self.remove(&bad);
         } else {
-            // Keep what there is: wrong answers are noticed each time, missing ones would not be.
-            self.runs.truncate(place);
+            // Keep it in the list: wrong answers are noticed each time, missing ones would not be.
+            self.take_back(place);
             self.runs.push(bad);
         }
         self.runs.extend(later);
         built
+    }
+
+    /// Removes the runs from `place` on: what they belong to was not finished.
+    fn take_back(&mut self, place: usize) {
+        for run in self.runs.split_off(place) {
+            self.remove(&run);
+        }
+    }
+
+    /// What was said of `id` last, while a damaged run cannot be built anew for lack of room: what it covers is read from the log.
+    pub(super) fn find_without_room(&self, log: &Log, id: &ChunkId) -> Result<Option<Entry>, StoreError> {
+        let mut last = self.delta.entries.get(id).copied();
+        let mut covered_from = self.delta.from;
+        for run in self.runs.iter().rev() {
+            if last.is_some_and(|last| last.said_at() >= covered_from) {
+                break;
+            }
+            let found = match run.find(&*self.disk, id) {
+                Ok(found) => found,
+                Err(_) => said_in(log, run.cover(), id)?,
+            };
+            if let Some(found) = found.filter(|found| last.is_none_or(|last| found.is_newer_than(last))) {
+                last = Some(found);
+            }
+            covered_from = run.cover().from;
+        }
+        Ok(last)
     }
 
     /// Reads a range of the log and appends runs of it to the list.
@@ -204,12 +253,14 @@ impl Index {
                 self.usage.damaged += 1;
             }
             delta.apply(id, change);
-            if delta.entries.len() >= self.delta_max {
+            if self.is_run(&delta) {
                 let usage = follow.then(|| self.usage.clone());
                 match self.write_run(&delta, after, usage.as_ref()) {
                     Ok(run) => self.runs.push(run),
                     // A full disk must not keep the store from being opened and read.
-                    Err(StoreError::Full { .. }) if delta.entries.len() < self.delta_max * OVERFULL => {
+                    Err(StoreError::Full { .. })
+                        if delta.entries.len() < self.options.delta_entries_max * OVERFULL =>
+                    {
                         return Ok(())
                     }
                     Err(error) => return Err(error),
@@ -225,4 +276,23 @@ impl Index {
     fn stood_at(&self, delta: &Delta, id: &ChunkId) -> Option<Location> {
         find_in(&*self.disk, &self.runs, delta, id).ok().flatten().and_then(Entry::location)
     }
+}
+
+/// What a part of the log says of `id`.
+fn said_in(log: &Log, part: Cover, id: &ChunkId) -> Result<Option<Entry>, StoreError> {
+    let mut last: Option<Entry> = None;
+    replay(log, part.from, part.to, &mut |found, after| {
+        let entry = match found {
+            Found::Chunk(of, location, _) if of == *id => Entry::Here(location),
+            Found::Drop(of, said) if of == *id => {
+                said.change(Position { offset: after.offset - said.total(), ..after }).entry()
+            }
+            _ => return Ok(()),
+        };
+        if last.is_none_or(|last| entry.is_newer_than(last)) {
+            last = Some(entry);
+        }
+        Ok(())
+    })?;
+    Ok(last)
 }

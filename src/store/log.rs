@@ -228,6 +228,18 @@ impl Log {
         Ok(())
     }
 
+    /// States durably where the log ends, if a segment was given up and none follows yet: until then what a failed sync gave up may come back
+    /// when the store is opened.
+    ///
+    /// # Errors
+    /// When the disk fails: it may still come back.
+    pub fn state_end(&mut self) -> Result<(), DiskError> {
+        if self.tail.is_none() && !self.segments.is_empty() {
+            self.begin_segment()?;
+        }
+        Ok(())
+    }
+
     /// Makes everything appended durable, then writes a mark.
     ///
     /// # Errors

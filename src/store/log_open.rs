@@ -119,7 +119,14 @@ impl Log {
         self.tail = Some(Tail { number, name, end, removed_at, mark_waits: false });
         if end == SEGMENT_HEADER_BYTES {
             // What it began with was torn.
-            self.append_removed()?;
+            match self.append_removed() {
+                Err(error) if error.kind == DiskErrorKind::Full => {
+                    // It can be read all the same; another segment is begun when there is room.
+                    self.tail = None;
+                    return Ok(torn_bytes);
+                }
+                stated => stated?,
+            }
         }
         if state.marked < end || torn_bytes > 0 || end == SEGMENT_HEADER_BYTES {
             self.rewrite(number, state.marked, end)?;

@@ -13,7 +13,7 @@ use super::run_cursor::RunCursor;
 use super::run_writer::RunWriter;
 use super::segment::Position;
 use crate::base::ids::ChunkId;
-use crate::base::limits::{GROUP_BYTES_MAX, MERGE_RUNS_MAX, RUNS_PER_TIER};
+use crate::base::limits::{GROUP_BYTES_MAX, MERGE_RUNS_MAX, RUNS_PER_TIER, SMALL_RUNS_MAX};
 
 /// A run, by its place in the list that it was taken from, and what is wrong with it.
 pub type RunFault = (usize, RunError);
@@ -99,6 +99,12 @@ impl Merge {
         self.runs.clone()
     }
 
+    /// Bytes of the result that are written.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        self.writer.written_bytes()
+    }
+
     /// Merges at most `steps` entries; `true` when all are.
     ///
     /// # Errors
@@ -138,18 +144,26 @@ impl Merge {
     }
 }
 
-/// Which runs to merge next: at least [`RUNS_PER_TIER`] of one size that stand together, with smaller ones among them.
-/// `unit` is the size of the smallest.
+/// Which runs to merge next: at least [`RUNS_PER_TIER`] of one size that stand together, with smaller ones among them. `unit` is the size of
+/// the smallest; below it are those that a clean end or a long stretch of the log made: they wait until there are [`SMALL_RUNS_MAX`], or
+/// until they make one of that size, for else each would be written again many times.
 #[must_use]
 pub fn choose(sizes: &[u64], unit: u64) -> Option<Range<usize>> {
     let base = u64::try_from(RUNS_PER_TIER).ok()?;
-    let tiers: Vec<u32> = sizes.iter().map(|size| (size / unit.max(1)).max(1).ilog(base)).collect();
+    let tiers: Vec<u32> =
+        sizes.iter().map(|size| (size / unit.max(1)).checked_ilog(base).map_or(0, |tier| tier + 1)).collect();
     let highest = tiers.iter().copied().max()?;
     for tier in 0..=highest {
         let mut start = 0;
         for stretch in tiers.split(|other| *other > tier) {
             let end = start + stretch.len();
-            if stretch.iter().filter(|other| **other == tier).count() >= RUNS_PER_TIER {
+            let is_enough = if tier == 0 {
+                let sum: u64 = sizes[start..end].iter().sum();
+                stretch.len() >= SMALL_RUNS_MAX || stretch.len() > 1 && sum >= unit
+            } else {
+                stretch.iter().filter(|other| **other == tier).count() >= RUNS_PER_TIER
+            };
+            if is_enough {
                 return Some(start..end.min(start + MERGE_RUNS_MAX));
             }
             start = end + 1;
@@ -174,6 +188,17 @@ mod tests {
             "a small run among larger ones goes along"
         );
         assert_eq!(choose(&[200, 40, 40, 10, 10], 10), None);
+    }
+
+    #[test]
+    fn small_runs_wait_until_they_make_a_full_one_or_are_too_many() {
+        assert_eq!(choose(&[10, 10, 10, 2, 2, 2, 2], 10), None);
+        assert_eq!(choose(&[10, 10, 10, 2, 2, 2, 2, 2], 10), Some(3..8));
+        assert_eq!(choose(&[10, 9], 10), None);
+        assert_eq!(choose(&[10, 9, 1], 10), Some(1..3));
+        assert_eq!(choose(&[0; 7], 10), None);
+        assert_eq!(choose(&[0; 8], 10), Some(0..8));
+        assert_eq!(choose(&[1; 40], 1_000), Some(0..MERGE_RUNS_MAX));
     }
 
     #[test]

@@ -92,9 +92,26 @@ impl RunWriter {
     /// Writes the footer, syncs, and gives the file its name. `usage` is what is in use where the run ends, if that is known.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails: then no file is left.
     pub fn finish(
         mut self,
+        disk: &dyn Disk,
+        name: &str,
+        cover: Cover,
+        usage: Option<&Usage>,
+    ) -> Result<Run, DiskError> {
+        let run = self.end(disk, name, cover, usage);
+        if run.is_err() {
+            // On a full disk what is left over would take the room that the next attempt needs.
+            let _ = disk.remove(name);
+            self.abandon(disk);
+        }
+        run
+    }
+
+    /// See [`finish`](Self::finish).
+    fn end(
+        &mut self,
         disk: &dyn Disk,
         name: &str,
         cover: Cover,
@@ -145,6 +162,13 @@ impl RunWriter {
         self.count = 0;
         Ok(())
     }
+}
+
+/// Length of a run of so many entries and rows, at most.
+pub(super) fn run_bytes_max(entries: u64, rows: u64) -> u64 {
+    let blocks = entries.div_ceil(bytes(BLOCK_ENTRIES)).saturating_mul(bytes(BLOCK_BYTES));
+    let table = rows.saturating_mul(bytes(ROW_BYTES));
+    blocks.saturating_add(table).saturating_add(FENCE_IDS_MAX * 8 + bytes(FOOTER_BYTES))
 }
 
 /// Writes a cover into a footer.

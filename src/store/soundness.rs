@@ -44,8 +44,10 @@ pub fn check(disk: &Arc<dyn Disk>, name: &str) -> Result<(), StoreError> {
         disk.read_at(name, other, &mut byte)?;
         changes.push((other, vec![!byte[0]]));
     }
-    let shown =
-        Shown { file: RedbFile::open(Arc::clone(disk), name)?, written: Arc::new(Mutex::new(changes)) };
+    let shown = Shown {
+        file: RedbFile::open(Arc::clone(disk), name, Arc::default())?,
+        written: Arc::new(Mutex::new(changes)),
+    };
     let written = Arc::clone(&shown.written);
     let checked = Rc::new(Cell::new(false));
     let whole = Rc::clone(&checked);

@@ -134,6 +134,12 @@ impl Usage {
         rows.map(|(segment, row)| (*segment, row.chunks, row.bytes))
     }
 
+    /// Segments in which something is.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        bytes(self.rows.len())
+    }
+
     /// The rows as a run carries them.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

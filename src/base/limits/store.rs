@@ -17,6 +17,12 @@ pub const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 pub const GROUP_CHUNKS_MAX: usize = 4 * 1024;
 /// Index entries in memory before they become a run: about 1.3 MiB as a sorted map.
 pub const DELTA_ENTRIES_MAX: usize = 16 * 1024;
+/// Bytes of the log that no index run covers before one is written, however few entries that makes: after a crash so much is read again, a
+/// header every so often. Half of it would have a chunk of 256 KiB cost more than 250 bytes of index and record at a million.
+pub const DELTA_LOG_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// What the reserve holds for each chunk in bytes, above its fixed part: half of what it takes to say that one is gone (80 of log, 46 of index), for when
+/// half of every segment is dead, compaction gives back more than it takes.
+pub const RESERVE_BYTES_PER_CHUNK: u64 = 64;
 /// Stretches of removed segments that the log states: one list is at most a megabyte, and they are fewer than the segments that are there.
 pub const REMOVED_STRETCHES_MAX: usize = 64 * 1024;
 /// How often a scrub saves where it is while it reads everything once, at most: what it reads twice after a restart is a small part.
@@ -25,6 +31,8 @@ pub const SCRUB_SAVES_MAX: usize = 64;
 pub const SCRUB_GAPS_MAX: usize = 1_024;
 /// Runs of one size before they are merged: more means less writing and more reading.
 pub const RUNS_PER_TIER: usize = 4;
+/// Runs with fewer entries than a full map before they are merged.
+pub const SMALL_RUNS_MAX: usize = 8;
 /// Runs merged at once, each with a block in memory.
 pub const MERGE_RUNS_MAX: usize = 16;
 /// Entries merged for each chunk stored: above the number of tiers that 100 million chunks make, so merging keeps up.
@@ -54,5 +62,6 @@ pub const CHECK_PENDING_MAX: usize = 1_000_000;
 
 const _: () = assert!(SEGMENT_BYTES_MAX < OVERLAY_BYTES_MAX);
 const _: () = assert!(GROUP_CHUNKS_MAX <= DELTA_ENTRIES_MAX && PAGE_IDS_MAX <= SET_IDS_IN_MEMORY_MAX);
+const _: () = assert!(DELTA_LOG_BYTES_MAX > SEGMENT_BYTES_MAX && SMALL_RUNS_MAX <= MERGE_RUNS_MAX);
 const _: () = assert!(RUNS_PER_TIER >= 2 && RUNS_PER_TIER <= MERGE_RUNS_MAX);
 const _: () = assert!(FEED_ENTRY_BYTES_MAX <= ENTRIES_PAGE_BYTES_MAX);

@@ -67,7 +67,7 @@ fn settings_are_written_removed_and_listed_by_prefix() {
 fn a_newer_format_is_refused_with_a_sentence() {
     let (disk, feeds) = fresh();
     drop(feeds);
-    let file = RedbFile::open(Arc::new(disk.clone()), STATE_NAME).unwrap();
+    let file = RedbFile::open(Arc::new(disk.clone()), STATE_NAME, Arc::default()).unwrap();
     let database = redb::Database::builder().create_with_backend(file).unwrap();
     let transaction = database.begin_write().unwrap();
     let about = redb::TableDefinition::<&str, u32>::new("about");

@@ -2,12 +2,14 @@
 
 use super::damage::filled;
 use super::tester::{chunk, equals_rebuild, Tester, OPTIONS};
+use crate::base::ids::ChunkId;
 use crate::sim::disk::{Fault, SimDisk};
 use crate::store::disk::Disk;
 use crate::store::segment::{segment_name, Frame};
-use crate::store::service::{Dropped, Reply, Request, Service, StoreError};
+use crate::store::service::{Dropped, Reply, Request, Service, StoreError, StoreOptions};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 #[test]
@@ -195,4 +197,23 @@ fn a_home_of_which_a_part_is_missing_is_no_empty_store() {
         disk.remove(&name).unwrap();
     }
     refused(&disk, "segments");
+}
+
+#[test]
+fn after_a_crash_no_more_of_the_log_is_read_again_than_the_bound() {
+    let disk = SimDisk::new(1 << 24);
+    let options = StoreOptions { delta_entries_max: 10_000, delta_log_bytes_max: 20_000, ..OPTIONS };
+    let (mut service, _) = Service::open(Arc::new(disk.clone()), options).unwrap();
+    let mut replies = Vec::new();
+    for number in 0..100_u64 {
+        let mut bytes = vec![0; 1_000];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        let id = ChunkId::from_bytes(Sha256::digest(&bytes).into());
+        service.execute(Request::Put { op: number, id, bytes }, &mut replies);
+        service.flush(&mut replies);
+        let image = disk.image(&mut ChaCha8Rng::seed_from_u64(number));
+        let (_, report) = Service::open(Arc::new(image), options).unwrap();
+        assert!(report.replayed <= 20_000 / 1_060 + 1, "{report:?}");
+    }
+    assert_eq!(replies.len(), 100);
 }

@@ -16,8 +16,12 @@ use crate::store::disk::Disk;
 use crate::store::service::{Reply, Request, ScanState, Service, StoreError, StoreOptions, StoreStats};
 
 /// Small enough that a short workload rolls segments, writes runs and merges them.
-pub(super) const OPTIONS: StoreOptions =
-    StoreOptions { segment_bytes_max: 8_000, reserve_bytes: 2_000_000, delta_entries_max: 12 };
+pub(super) const OPTIONS: StoreOptions = StoreOptions {
+    segment_bytes_max: 8_000,
+    reserve_bytes: 2_000_000,
+    delta_entries_max: 12,
+    delta_log_bytes_max: 12_000,
+};
 
 /// The feed that workloads append to.
 const FEED: FeedId = FeedId { node: NodeId::from_bytes([5; 32]), random: [6; 8] };
