@@ -200,6 +200,11 @@ pub mod replicate {
     pub mod fetch;
     pub mod ledger;
     pub mod place;
+    #[cfg(test)]
+    mod place_tests;
+    pub mod score;
+    pub mod share;
+    pub mod weigh;
 }
 
 pub mod node {
@@ -234,13 +239,16 @@ pub mod node {
     pub mod keyring;
     pub mod list;
     mod lookup;
+    mod losses;
     pub mod manifest;
     pub mod marking;
     pub mod member;
     pub mod names;
+    mod offer;
     pub mod outcome;
     mod parts;
     mod pending;
+    pub mod placing;
     pub mod ports;
     mod queue;
     pub mod reach;
@@ -284,6 +292,7 @@ pub mod face {
     pub mod exit;
     pub mod job;
     pub mod link;
+    pub mod losses;
     pub mod options;
     pub mod out;
     pub mod place;

@@ -7,10 +7,12 @@ mod content;
 mod node;
 mod outside;
 mod peers;
+mod placement;
 mod store;
 
 pub use self::content::*;
 pub use self::node::*;
 pub use self::outside::*;
 pub use self::peers::*;
+pub use self::placement::*;
 pub use self::store::*;

@@ -76,7 +76,7 @@ pub enum Command {
     Invite(Invite),
     /// The nodes of the vault, where they are and what they hold.
     #[command(after_long_help = "Examples:\n  nuthatch nodes\n  nuthatch nodes --json | jq '.[].name'\n\n\
-        In JSON `capacity_bytes` is null for a node that gives as much as its disk has.")]
+        In JSON `capacity_bytes` is null for a node that has not described itself yet; `full` says that it takes no more.")]
     Nodes,
     /// Remove a lost node from the vault, for good.
     #[command(after_long_help = "Examples:\n  nuthatch remove attic\n  nuthatch remove 3fa4b2 --yes\n\n\

@@ -3,6 +3,7 @@
 //! Takes the JSON of the API and makes lines; prints nothing. What is missing or null in it is shown as `-`, never as zero
 //! and never as good.
 
+use super::losses::losses;
 use super::show::{bytes, count, name, number, span, text, Table};
 use super::upkeep;
 use crate::base::units::Span;
@@ -61,11 +62,14 @@ pub fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
 
-/// "2 of 3", from `{have, wanted}`; `-` when it is unknown.
+/// "2 of 3, in 1 site", from `{have, wanted, sites}`; `-` when it is unknown.
 #[must_use]
 pub fn copies(value: &Value) -> String {
     match (amount(value, "have"), amount(value, "wanted")) {
-        (Some(have), Some(wanted)) => format!("{have} of {wanted}"),
+        (Some(have), Some(wanted)) => match amount(value, "sites") {
+            Some(sites) => format!("{have} of {wanted}, in {}", count(sites, "site")),
+            None => format!("{have} of {wanted}"),
+        },
         _ => "-".to_owned(),
     }
 }
@@ -95,6 +99,9 @@ pub fn status(value: &Value) -> String {
             ]);
         }
         out.push_str(&table.render("  "));
+    }
+    if items(&value["losses"]).next().is_some() {
+        out.push_str(&format!("\nWhat a fire would take\n{}", losses(&value["losses"])));
     }
     let mut attention = items(&value["attention"]).peekable();
     if attention.peek().is_some() {
@@ -204,8 +211,7 @@ pub fn nodes(value: &Value) -> String {
             (false, false) => "not connected",
         };
         let capacity = match amount(node, "capacity_bytes") {
-            // No bound was named by a node that has described itself: as much as there is.
-            None if node["version"].is_string() => "all".to_owned(),
+            Some(_) if node["full"] == true => format!("{}, full", bytes_cell(node, "capacity_bytes")),
             _ => bytes_cell(node, "capacity_bytes"),
         };
         let known = items(&node["addresses"]).next().and_then(Value::as_str).map(text);

@@ -1,8 +1,6 @@
-//! What entries can say: one type a kind, with its bounds. It encodes itself through serde; numbers of kinds, versions
-//! and signatures are [`super::entry`]'s business. It knows no key: sealed texts are opaque bytes here.
-//!
-//! The types are the wire form (postcard, fields in order). A kind's fields never change: what needs others takes a new
-//! kind number. Every text and list is bounded while it is decoded, before anything is allocated for it.
+//! What entries can say: one type a kind, with its bounds. Numbers of kinds, versions and signatures are [`super::entry`]'s
+//! business. It knows no key: sealed texts are opaque bytes here.
+//! The types are the wire form (postcard, in order): what needs other fields takes a new kind number. All is bounded while decoded.
 
 use super::error::FeedError;
 pub use super::groups::GroupSet;
@@ -73,6 +71,8 @@ pub struct Describe {
     pub site: String,
     /// How much it offers to hold, in bytes; zero: it is never a holder.
     pub capacity_bytes: u64,
+    /// It takes no more: placement goes round it until it says otherwise.
+    pub is_full: bool,
     /// Where it may be reached.
     #[serde(deserialize_with = "items::<_, _, ADDRESSES_MAX>")]
     pub addresses: Vec<SocketAddr>,

@@ -69,6 +69,7 @@ fn member_goldens() -> Vec<(u8, Body, String)> {
         name: "attic".into(),
         site: "home".into(),
         capacity_bytes: 1 << 40,
+        is_full: true,
         addresses: vec!["192.168.0.7:7117".parse().unwrap(), "[::1]:7117".parse().unwrap()],
         version: "0.1.0".into(),
     };
@@ -101,6 +102,7 @@ fn member_goldens() -> Vec<(u8, Body, String)> {
                 "056174746963",                           // name
                 "04686f6d65",                             // site: "home"
                 "808080808020",                           // capacity: 2^40
+                "01",                                     // full
                 "02",                                     // two addresses
                 "00c0a80007cd37",                         // IPv4, 192.168.0.7, port 7117
                 "0100000000000000000000000000000001cd37", // IPv6, ::1, port 7117

@@ -43,6 +43,8 @@ pub struct View {
     forks: BTreeMap<FeedId, Fork>,
     /// Content keys of epochs.
     pub(super) keys: KeyFacts,
+    /// Grows when who is a member, or what one says of itself, may have changed.
+    seats: u64,
 }
 
 /// What is kept of one feed.
@@ -71,6 +73,7 @@ impl View {
             newest: BTreeMap::new(),
             forks: BTreeMap::new(),
             keys: KeyFacts::new(),
+            seats: 0,
         }
     }
 
@@ -130,6 +133,12 @@ impl View {
             self.settle();
         }
         self.roster.member(&introduced.node).cloned().ok_or(FeedError::Chain("it contradicts what is known"))
+    }
+
+    /// Another number after every change of who is a member or of what one says of itself.
+    #[must_use]
+    pub const fn seats_version(&self) -> u64 {
+        self.seats
     }
 
     /// Who is a member.
@@ -255,7 +264,10 @@ impl View {
         });
         feed.chain.extend(bytes, entry)?;
         match &entry.body {
-            Body::Describe(describe) => feed.describe = Some(describe.clone()),
+            Body::Describe(describe) => {
+                feed.describe = Some(describe.clone());
+                self.seats += 1;
+            }
             Body::Begin(Begin { predecessor: Some(head) }) if entry.sequence == 0 => {
                 feed.predecessor = Some(head.feed).filter(|feed| feed.node == entry.feed.node);
             }
@@ -282,6 +294,7 @@ impl View {
     fn settle(&mut self) {
         let feeds = &self.feeds;
         self.roster.settle(&|feed, sequence| feeds.get(feed)?.chain.hash_at(sequence));
+        self.seats += 1;
         self.decide_again();
     }
 

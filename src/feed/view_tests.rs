@@ -42,7 +42,14 @@ pub(super) fn receipt(snapshot: SnapshotId, groups: GroupSet) -> Body {
 
 pub(super) fn describe(name: &str) -> Body {
     let (site, version) = (String::new(), String::new());
-    Body::Describe(Describe { name: name.into(), site, capacity_bytes: 0, addresses: vec![], version })
+    Body::Describe(Describe {
+        name: name.into(),
+        site,
+        capacity_bytes: 0,
+        is_full: false,
+        addresses: vec![],
+        version,
+    })
 }
 
 pub(super) fn groups(numbers: &[u16]) -> GroupSet {

@@ -158,7 +158,7 @@ impl Core {
     /// The configuration has changed.
     pub(super) fn configured(&mut self) {
         self.throttle();
-        self.describe_self();
+        self.offer_freely();
         // A share that found no room may find it now.
         self.holding.peer_up(self.now.time);
     }

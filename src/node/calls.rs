@@ -262,7 +262,7 @@ impl Core {
         for (id, folder) in waiting {
             let Some(fact) = self.newest_snapshot(&folder) else { continue };
             let protection = self.protection_of(&fact);
-            let members = self.member.as_ref().map_or(0, |member| member.holders().len());
+            let members = self.member.as_ref().map_or(0, |member| member.view.roster().members().count());
             let reachable = members >= usize::from(protection.wanted);
             let all_have = usize::from(protection.have) >= members.min(usize::from(protection.wanted));
             let folder_name = self.folder_name(&folder);

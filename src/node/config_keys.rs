@@ -73,7 +73,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "node.site",
-        meaning: "The place that could burn down as one: copies are spread over sites.",
+        meaning: "The place that could burn down as one: no site gets a second copy while another one has none.",
         default: "\"home\"",
         range: "a text of 1 to 64 bytes without control characters",
         read: |config, value| {
@@ -88,7 +88,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "node.capacity",
-        meaning: "How much of this node's disk the vault may fill: beyond it no more copies of others' folders are taken.",
+        meaning: "How much of this node's disk the vault may fill: beyond it no more copies of others' folders are taken. Copies are spread in step with it; with 0 there are none here.",
         default: "\"all\"",
         range: "\"all\" (as much as there is), a size such as \"200GB\" or \"1.5TiB\", or a part of the disk such as \"50%\"",
         read: |config, value| Capacity::read(value).map(|capacity| config.capacity = capacity).ok_or(Refused),

@@ -369,6 +369,8 @@ impl Core {
             (Pending::Upkeep, _) => self.pass_begins(None),
             (Pending::Room, Reply::Stats { stats, .. }) => self.room_known(Some(stats)),
             (Pending::Room, _) => self.room_known(None),
+            (Pending::Offer, Reply::Stats { stats, .. }) => self.offer_known(Some(stats)),
+            (Pending::Offer, _) => self.offer_known(None),
             (Pending::Compact, Reply::Compact { result, .. }) => self.compacted(result),
             (Pending::Scrub, Reply::Scrub { result, .. }) => self.scrubbed(result),
             _ => {}

@@ -371,7 +371,6 @@ impl Core {
         let roster = member.view.roster().clone();
         let chain = member.view.admit_chain(&member.node);
         self.endpoint.set_roster(roster, chain);
-        self.holding.roster_changed();
         self.reach.recheck(self.now.time);
         let peers: Vec<NodeId> = self.gossip.peers.keys().copied().collect();
         for node in peers {

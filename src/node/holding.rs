@@ -12,7 +12,7 @@ use super::core::{Core, Duty};
 use super::keep::{Keep, KeepEnd};
 use crate::base::ids::{ChunkId, NodeId, SnapshotId};
 use crate::base::limits::KEEP_RETRY;
-use crate::base::units::{Copies, Span, Time};
+use crate::base::units::{Span, Time};
 use crate::feed::entry::{Body, GroupSet, Receipt};
 use crate::wire::frame::Lane;
 use crate::wire::message::Message;
@@ -26,8 +26,6 @@ pub struct Holding {
     running: Option<Running>,
     /// Shares that could not be had: not before then.
     retry: BTreeMap<SnapshotId, Time>,
-    /// This node's groups for each number of copies, until the roster changes.
-    groups: BTreeMap<Copies, GroupSet>,
 }
 
 /// The share at work.
@@ -52,11 +50,6 @@ impl Holding {
     /// Nothing can be done before then.
     pub fn look_at(&mut self, then: Time) {
         self.due = Some(then);
-    }
-
-    /// The placement changed with the roster.
-    pub fn roster_changed(&mut self) {
-        self.groups.clear();
     }
 
     /// A peer came up: what could not be had may be had now.
@@ -119,9 +112,7 @@ impl Core {
             if best.as_ref().is_some_and(|(newest, ..)| *newest >= taken) {
                 continue;
             }
-            let copies = fact.entry.copies;
-            let groups =
-                self.holding.groups.entry(copies).or_insert_with(|| member.own_groups(copies)).clone();
+            let groups = member.own_groups(fact.entry.copies);
             let mut receipts = member.view.receipts(&fact.id);
             let covered = receipts.any(|(node, held)| node == member.node && covers(held, &groups));
             if !covered && !groups.is_empty() {

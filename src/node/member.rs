@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::{ChunkId, EntryHash, FeedId, Group, NodeId, VaultId};
-use crate::base::units::{Copies, WallTime};
-use crate::feed::entry::{sign, Body, Entry, FeedError, GroupSet, Head, Role, SnapshotText};
+use super::placing::Placing;
+use crate::base::ids::{ChunkId, EntryHash, FeedId, NodeId, VaultId};
+use crate::base::units::WallTime;
+use crate::feed::entry::{sign, Body, Entry, FeedError, Head, Role, SnapshotText};
 use crate::feed::view::{Applied, View};
-use crate::replicate::place;
 use crate::seal::keys::{DoorSecret, FullKeys, NodeSecret, StoreKeys};
 use crate::seal::sealed::Sealer;
 
@@ -83,6 +83,8 @@ pub struct Membership {
     /// The disk did not take an own entry that is believed here already: nothing more is signed before a restart, for
     /// it would stand behind an entry that nobody else will ever see.
     pub stopped: bool,
+    /// Who holds what.
+    pub placing: Placing,
 }
 
 impl Membership {
@@ -105,6 +107,7 @@ impl Membership {
             confirmed: false,
             began_alone: false,
             stopped: false,
+            placing: Placing::default(),
         }
     }
 
@@ -130,26 +133,6 @@ impl Membership {
     #[must_use]
     pub fn next_sequence(&self) -> u64 {
         self.view.head(&self.own).map_or(0, |head| head.length)
-    }
-
-    /// Members that hold chunks, in order.
-    #[must_use]
-    pub fn holders(&self) -> Vec<NodeId> {
-        self.view.roster().members().map(|member| member.node).collect()
-    }
-
-    /// The groups that this node shall hold of what wants `copies`.
-    #[must_use]
-    pub fn own_groups(&self, copies: Copies) -> GroupSet {
-        let nodes = self.holders();
-        if nodes.len() <= usize::from(copies.get()) {
-            return GroupSet::all();
-        }
-        let mut set = GroupSet::default();
-        for group in Group::all().filter(|group| place::holds(&self.node, *group, &nodes, copies)) {
-            set.insert(group);
-        }
-        set
     }
 
     /// Whether this is the only member that is known.

@@ -29,6 +29,8 @@ pub(super) enum Pending {
     Upkeep,
     /// Numbers of the store for a share that is to begin.
     Room,
+    /// Numbers of the store for what is offered to others.
+    Offer,
     /// A step of compaction.
     Compact,
     /// A step of the scrub.

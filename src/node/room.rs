@@ -79,7 +79,7 @@ impl Capacity {
     }
 
     /// How many bytes a store like this may have in all: what the capacity and the disk with its reserve allow.
-    fn limit(self, stats: &StoreStats) -> u64 {
+    pub(super) fn limit(self, stats: &StoreStats) -> u64 {
         let free = stats.free_bytes.saturating_sub(stats.reserve_bytes);
         self.bytes(Some(stats)).unwrap_or(u64::MAX).min(stats.bytes.saturating_add(free))
     }
@@ -99,6 +99,13 @@ impl Capacity {
             0 => Err("the disk has no space left but the reserve".into()),
             room => Ok(room),
         }
+    }
+}
+
+impl Room {
+    /// Whether the node was found full.
+    pub(super) const fn is_full(&self) -> bool {
+        self.full.is_some()
     }
 }
 
@@ -130,6 +137,7 @@ impl Core {
     pub(super) fn room_known(&mut self, stats: Option<StoreStats>) {
         self.upkeep.room.asked = false;
         self.upkeep.room.stats = stats;
+        self.offer_known(stats);
         let due = if stats.is_some() { self.now.time } else { self.now.time + ROOM_LOOK_EVERY };
         self.holding.look_at(due);
     }
@@ -173,6 +181,16 @@ impl Core {
                 let hello = self.hello();
                 self.send(&peer, Lane::Control, &hello);
             }
+            self.describe_self();
+        }
+    }
+
+    /// What others are told now: the node was full before it was started, or is full no more.
+    pub(super) fn full_again_or_not(&mut self, is_full: bool) {
+        match (is_full, self.upkeep.room.is_full()) {
+            (true, false) => self.now_full(Some("it was full before it was started".into())),
+            (false, true) => self.now_full(None),
+            _ => {}
         }
     }
 

@@ -20,23 +20,11 @@ use super::verify::{Verify, VerifyJob, VerifySnapshot};
 use super::wear;
 use crate::feed::entry::{Body, Describe};
 use crate::peer::discovery::{vault_tag, Announcement, State};
-use crate::replicate::ledger::{self, Protection};
+use crate::replicate::ledger::Protection;
 use crate::store::service::{Request, StoreStats};
 use std::net::SocketAddr;
 
 impl Core {
-    /// How well a snapshot is protected, by receipts.
-    pub(super) fn protection_of(&self, fact: &SnapshotFact) -> Protection {
-        match &self.member {
-            Some(member) if !fact.draft => {
-                let is_here = member.view.roster().member(&fact.writer).is_some();
-                let receipts = member.view.receipts(&fact.id);
-                ledger::protection(&fact.writer, is_here, fact.entry.copies, receipts)
-            }
-            _ => Protection { have: 1, wanted: fact.entry.copies.get() },
-        }
-    }
-
     /// `status`: the store's numbers are asked for first.
     pub(super) fn call_status(&mut self, id: CallId) {
         self.ask_store(Pending::Stats(id), |op| Request::Stats { op });
@@ -77,7 +65,7 @@ impl Core {
                 "gro": self.listening.offload.receive_segments > 1,
             },
             "version": env!("CARGO_PKG_VERSION"),
-            "members": member.map_or(0, |member| member.holders().len()),
+            "members": member.map_or(0, |member| member.view.roster().members().count()),
             "peers": self.endpoint.peers().map(|peer| json!({
                 "node": peer.node.hex(),
                 "name": member.map(|member| member.name_of(&peer.node)),
@@ -90,6 +78,7 @@ impl Core {
                 "retransmitted_bytes": peer.retransmitted_bytes,
             })).collect::<Vec<_>>(),
             "folders": folders,
+            "losses": self.losses(),
             "store": stats.map(|stats| json!({
                 "chunks": stats.chunks, "stored_bytes": stats.bytes, "free_bytes": stats.free_bytes,
                 "quarantined": stats.quarantined, "merge_wants_bytes": stats.merge_wants_bytes, "written": wear::written(stats), "life": wear::life(stats),
@@ -215,7 +204,7 @@ impl Core {
                 "draft": newest.as_ref().is_some_and(|fact| fact.draft),
                 "checked": local.and_then(|local| local.checked).map(|wall| wall.to_string()),
                 "scanning": scanning,
-                "protected": protection.map(|protection| json!({"have": protection.have, "wanted": protection.wanted})),
+                "protected": protection.map(|protection| json!({"have": protection.have, "wanted": protection.wanted, "sites": protection.sites})),
                 "pending_bytes": newest.as_ref().map(|fact| if protection.is_some_and(Protection::is_full) { 0 } else { fact.entry.counts.stored_bytes }),
                 "state": state,
                 "failure": failure.map(|failure| failure.message),
@@ -253,7 +242,8 @@ impl Core {
                     "connected": peer.is_some(),
                     "address": address.map(|address| address.to_string()),
                     "addresses": describe.map(|describe| describe.addresses.iter().map(ToString::to_string).collect::<Vec<_>>()),
-                    "capacity_bytes": describe.map(|describe| describe.capacity_bytes).filter(|bytes| *bytes != u64::MAX),
+                    "capacity_bytes": describe.map(|describe| describe.capacity_bytes),
+                    "full": describe.map(|describe| describe.is_full),
                     "version": describe.map(|describe| describe.version.clone()),
                     "held_snapshots": held,
                 })
@@ -289,7 +279,7 @@ impl Core {
                 "snapshot": fact.id.hex(), "folder": folder, "taken": fact.entry.taken.to_string(),
                 "files": counts.files, "directories": counts.directories, "bytes": counts.bytes, "chunks": counts.chunks,
                 "stored_bytes": counts.stored_bytes, "skipped": fact.skipped, "torn": fact.torn, "writer": writer,
-                "protected": {"have": protection.have, "wanted": protection.wanted}, "draft": fact.draft,
+                "protected": {"have": protection.have, "wanted": protection.wanted, "sites": protection.sites}, "draft": fact.draft,
             }));
         }
         self.end_call(id, Ok(Ending::Complete));
@@ -461,11 +451,13 @@ impl Core {
         if self.listening.addresses.is_empty() || !self.may_append() {
             return;
         }
+        let Some((capacity_bytes, is_full)) = self.offered() else { return };
         let Some(member) = &self.member else { return };
         let describe = Describe {
             name: self.own_name(),
             site: self.setup.config.site.clone(),
-            capacity_bytes: self.setup.config.capacity.bytes(None).unwrap_or(u64::MAX),
+            capacity_bytes,
+            is_full,
             addresses: self
                 .listening
                 .addresses
@@ -478,6 +470,7 @@ impl Core {
         if member.view.describe(&member.node) != Some(&describe) {
             self.append(Body::Describe(describe), Vec::new(), AfterAppend::Nothing);
         }
+        self.full_again_or_not(is_full);
     }
 
     /// This node's name.

@@ -13,6 +13,7 @@ use super::collect::{Collect, Settings};
 use super::compacting::Compacting;
 use super::core::{Core, Duty, Pending};
 use super::marking::{Pass, PassCounts, PassOutput, Root, World};
+use super::offer::Offer;
 use super::retire::Retiring;
 use super::room::Room;
 use super::scrubbing::Scrubbing;
@@ -32,6 +33,8 @@ pub struct Upkeep {
     pub(super) retire: Retiring,
     /// How much more is taken.
     pub(super) room: Room,
+    /// What others are told of it.
+    pub(super) offer: Offer,
     /// Giving space back.
     pub(super) compacting: Compacting,
     /// Reading everything again.
@@ -59,7 +62,7 @@ impl Upkeep {
     /// When to look again.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let steps = [self.compacting.deadline(), self.scrubbing.deadline()];
+        let steps = [self.compacting.deadline(), self.scrubbing.deadline(), self.offer.deadline()];
         [self.next, self.rest].into_iter().chain(steps).flatten().min()
     }
 }
@@ -89,6 +92,7 @@ impl Core {
         let now = self.now.time;
         self.compacting_timeout();
         self.scrubbing_timeout();
+        self.offer_timeout();
         self.upkeep.rest = self.upkeep.rest.filter(|rest| *rest > now);
         if self.upkeep.next.is_none_or(|next| next > now) {
             return;

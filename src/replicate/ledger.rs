@@ -1,11 +1,14 @@
-//! The ledger: how many copies of a snapshot there are, counted from receipts and nothing else.
+//! The ledger: where copies of a snapshot are, and what is left of it when some burn; counted from receipts and nothing else.
 //!
-//! A copy counts for a group when another member than the writer has signed a receipt that names the snapshot and the
-//! group. A snapshot is as safe as its least safe group.
+//! A copy counts for a group when a member has signed a receipt that names the snapshot and the group, whatever placement says
+//! today; the writer counts as a copy of everything while it is a member. A snapshot is as safe as its least safe group. What is
+//! not known never makes it safer: a node whose site is unknown adds no site, and burns with every one.
 
 use crate::base::ids::{Group, NodeId};
 use crate::base::units::Copies;
 use crate::feed::entry::GroupSet;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// How well a snapshot is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub struct Protection {
     pub have: u8,
     /// Devices that shall.
     pub wanted: u8,
+    /// Places in which every group is known to be.
+    pub sites: u8,
 }
 
 impl Protection {
@@ -24,35 +29,100 @@ impl Protection {
     }
 }
 
-/// Counts the receipts of a snapshot of `writer`, who counts as one more copy while it is a member (`is_here`): a node
-/// that was lost and removed holds nothing.
-#[must_use]
-pub fn protection<'a>(
-    writer: &NodeId,
-    is_here: bool,
-    copies: Copies,
-    receipts: impl Iterator<Item = (NodeId, &'a GroupSet)>,
-) -> Protection {
-    let mut whole: u32 = 0;
-    let mut parts: Vec<&GroupSet> = Vec::new();
-    for (_, groups) in receipts.filter(|(node, _)| node != writer) {
-        if groups.is_all() {
-            whole += 1;
-        } else {
-            parts.push(groups);
-        }
-    }
-    let least = if parts.is_empty() { 0 } else { least_count(&parts) };
-    let have = u8::try_from(whole + least + u32::from(is_here)).unwrap_or(u8::MAX);
-    Protection { have: have.min(copies.get()), wanted: copies.get() }
+/// What one device holds of a snapshot.
+#[derive(Debug, Clone)]
+pub struct Copy<'a> {
+    /// Which device.
+    pub node: NodeId,
+    /// Where it stands, if that is known.
+    pub site: Option<&'a str>,
+    /// What of it.
+    pub groups: Cow<'a, GroupSet>,
 }
 
-/// The number of sets that hold the group which the fewest hold.
-fn least_count(parts: &[&GroupSet]) -> u32 {
-    Group::all()
-        .map(|group| parts.iter().map(|groups| u32::from(groups.contains(group))).sum())
-        .min()
-        .unwrap_or(0)
+/// What burns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fire<'a> {
+    /// One device.
+    Node(NodeId),
+    /// All devices of a place.
+    Site(&'a str),
+}
+
+impl Fire<'_> {
+    /// Whether the copy may be gone then.
+    fn takes(&self, copy: &Copy<'_>) -> bool {
+        match self {
+            Self::Node(node) => copy.node == *node,
+            Self::Site(site) => copy.site.is_none_or(|other| other == *site),
+        }
+    }
+}
+
+/// All copies of one snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger<'a> {
+    /// At most one a device.
+    copies: Vec<Copy<'a>>,
+}
+
+impl<'a> Ledger<'a> {
+    /// The copies of a snapshot of `writer`, who holds all of it while it is a member (`is_here`): a node that was lost and
+    /// removed holds nothing. `site_of` tells where a member stands.
+    #[must_use]
+    pub fn new(
+        writer: NodeId,
+        is_here: bool,
+        receipts: impl Iterator<Item = (NodeId, &'a GroupSet)>,
+        site_of: impl Fn(&NodeId) -> Option<&'a str>,
+    ) -> Self {
+        let own = Copy { node: writer, site: site_of(&writer), groups: Cow::Owned(GroupSet::all()) };
+        let others = receipts.filter(|(node, _)| *node != writer).map(|(node, groups)| Copy {
+            node,
+            site: site_of(&node),
+            groups: Cow::Borrowed(groups),
+        });
+        Self { copies: Some(own).filter(|_| is_here).into_iter().chain(others).collect() }
+    }
+
+    /// How well it is protected, when so many copies are wanted.
+    #[must_use]
+    pub fn protection(&self, wanted: Copies) -> Protection {
+        let least = |count: &dyn Fn(Group) -> usize| {
+            let is_whole = self.copies.iter().all(|copy| copy.groups.is_all());
+            let groups = if is_whole { 1 } else { usize::from(Group::COUNT) };
+            u8::try_from(Group::all().take(groups).map(count).min().unwrap_or(0)).unwrap_or(u8::MAX)
+        };
+        let have = least(&|group| self.holding(group).count());
+        let sites = least(&|group| self.sites(group));
+        Protection { have: have.min(wanted.get()), wanted: wanted.get(), sites }
+    }
+
+    /// Whether all of it is still there after the fire (None: before any).
+    #[must_use]
+    pub fn survives(&self, fire: Option<&Fire<'_>>) -> bool {
+        let left: Vec<&Copy<'_>> =
+            self.copies.iter().filter(|copy| fire.is_none_or(|fire| !fire.takes(copy))).collect();
+        left.iter().any(|copy| copy.groups.is_all())
+            || Group::all().all(|group| left.iter().any(|copy| copy.groups.contains(group)))
+    }
+
+    /// Every fire that takes something of it.
+    pub fn fires(&self) -> impl Iterator<Item = Fire<'a>> + '_ {
+        let sites = self.copies.iter().filter_map(|copy| copy.site).map(Fire::Site);
+        self.copies.iter().map(|copy| Fire::Node(copy.node)).chain(sites)
+    }
+
+    /// The copies of a group.
+    fn holding(&self, group: Group) -> impl Iterator<Item = &Copy<'a>> {
+        self.copies.iter().filter(move |copy| copy.groups.contains(group))
+    }
+
+    /// The places in which a group is known to be: one at least, if it is anywhere.
+    fn sites(&self, group: Group) -> usize {
+        let known: BTreeSet<&str> = self.holding(group).filter_map(|copy| copy.site).collect();
+        known.len().max(self.holding(group).count().min(1))
+    }
 }
 
 #[cfg(test)]
@@ -64,38 +134,89 @@ mod tests {
     }
 
     fn half(even: bool) -> GroupSet {
-        let mut set = GroupSet::default();
-        for group in Group::all().filter(|group| (group.number() % 2 == 0) == even) {
-            set.insert(group);
+        Group::all().filter(|group| (group.number() % 2 == 0) == even).collect()
+    }
+
+    /// Devices 0 to 9 stand in site "a", 10 to 19 in site "b", others nobody knows where.
+    fn site_of<'a>(node: &NodeId) -> Option<&'a str> {
+        match node.as_bytes()[0] {
+            0..=9 => Some("a"),
+            10..=19 => Some("b"),
+            _ => None,
         }
-        set
+    }
+
+    fn ledger<'a>(is_here: bool, receipts: &[(u8, &'a GroupSet)]) -> Ledger<'a> {
+        let receipts: Vec<_> = receipts.iter().map(|(number, set)| (node(*number), *set)).collect();
+        Ledger::new(node(0), is_here, receipts.into_iter(), site_of)
+    }
+
+    fn counts(ledger: &Ledger<'_>) -> (u8, u8) {
+        let protection = ledger.protection(Copies::new(3));
+        (protection.have, protection.sites)
     }
 
     #[test]
     fn a_snapshot_is_as_safe_as_its_least_safe_group() {
         let (even, odd, all) = (half(true), half(false), GroupSet::all());
-        let count = |receipts: &[(NodeId, &GroupSet)]| {
-            protection(&node(0), true, Copies::new(3), receipts.iter().map(|(node, set)| (*node, *set))).have
-        };
-        assert_eq!(count(&[]), 1);
-        assert_eq!(count(&[(node(1), &even)]), 1);
-        assert_eq!(count(&[(node(1), &even), (node(2), &odd)]), 2);
-        assert_eq!(count(&[(node(1), &even), (node(2), &odd), (node(3), &all)]), 3);
+        assert_eq!(counts(&ledger(true, &[])), (1, 1));
+        assert_eq!(counts(&ledger(true, &[(1, &even)])), (1, 1));
+        assert_eq!(counts(&ledger(true, &[(1, &even), (12, &odd)])), (2, 1));
+        assert_eq!(counts(&ledger(true, &[(11, &even), (12, &odd)])), (2, 2));
+        assert_eq!(counts(&ledger(true, &[(1, &even), (2, &odd), (13, &all)])), (3, 2));
+        assert_eq!(counts(&ledger(false, &[(1, &even)])), (0, 0));
     }
 
     #[test]
-    fn a_writer_that_was_removed_holds_no_copy() {
+    fn a_writer_that_was_removed_holds_no_copy_and_its_own_receipt_is_no_further_one() {
         let all = GroupSet::all();
-        let receipts = [(node(1), &all), (node(2), &all)];
-        let count = |is_here| protection(&node(0), is_here, Copies::new(3), receipts.into_iter()).have;
-        assert_eq!((count(true), count(false)), (3, 2));
+        let receipts = [(1, &all), (2, &all)];
+        assert_eq!((counts(&ledger(true, &receipts)).0, counts(&ledger(false, &receipts)).0), (3, 2));
+        assert_eq!(counts(&ledger(true, &[(0, &all)])), (1, 1));
+        assert_eq!(counts(&ledger(false, &[(0, &all)])), (0, 0));
     }
 
     #[test]
-    fn the_writers_own_receipt_is_no_further_copy() {
+    fn a_site_that_nobody_knows_is_none_and_burns_with_every_one() {
         let all = GroupSet::all();
-        let protection = protection(&node(0), true, Copies::new(2), [(node(0), &all)].into_iter());
-        assert_eq!(protection, Protection { have: 1, wanted: 2 });
-        assert!(!protection.is_full());
+        let ledger = ledger(false, &[(30, &all), (31, &all)]);
+        assert_eq!(counts(&ledger), (2, 1));
+        assert!(ledger.survives(None) && ledger.survives(Some(&Fire::Node(node(30)))));
+        assert!(!ledger.survives(Some(&Fire::Site("a"))));
+    }
+
+    #[test]
+    fn what_survives_a_fire_is_what_can_be_put_together_again() {
+        // All ways to give 4 devices in 2 sites one of 5 sets of groups, compared group by group.
+        let sets = [
+            GroupSet::default(),
+            half(true),
+            half(false),
+            GroupSet::all(),
+            Group::all().take(2_049).collect(),
+        ];
+        let numbers = [1, 2, 11, 12];
+        for code in 0..625_usize {
+            let mine: Vec<&GroupSet> = (0..4_u32).map(|at| &sets[code / 5_usize.pow(at) % 5]).collect();
+            let receipts: Vec<(u8, &GroupSet)> = numbers.iter().copied().zip(mine.iter().copied()).collect();
+            let ledger = ledger(code % 3 == 0, &receipts);
+            let survives = |gone: &dyn Fn(u8) -> bool| {
+                let writer = code % 3 == 0 && !gone(0);
+                let has = |group| receipts.iter().any(|(number, set)| !gone(*number) && set.contains(group));
+                writer || Group::all().all(has)
+            };
+            assert_eq!(ledger.survives(None), survives(&|_| false));
+            for number in [0, 1, 2, 11, 12, 25] {
+                let fire = Fire::Node(node(number));
+                assert_eq!(
+                    ledger.survives(Some(&fire)),
+                    survives(&|other| other == number),
+                    "{code}: {fire:?}"
+                );
+            }
+            assert_eq!(ledger.survives(Some(&Fire::Site("a"))), survives(&|number| number < 10), "{code}");
+            assert_eq!(ledger.survives(Some(&Fire::Site("b"))), survives(&|number| number >= 10), "{code}");
+            assert!(ledger.survives(Some(&Fire::Site("c"))) == ledger.survives(None));
+        }
     }
 }

@@ -76,6 +76,16 @@ pub const SCRUB_DAYS_MIN: u64 = 1;
 pub const SCRUB_DAYS_MAX: u64 = 365;
 /// A node that is full looks again after this long whether it still is.
 pub const ROOM_LOOK_EVERY: Span = Span::from_secs(600);
+/// What a node offers to hold is compared with its disk so often, and while it is full as often as above.
+pub const OFFER_LOOK_EVERY: Span = Span::from_secs(86_400);
+/// ... and said anew at most so often: a change of capacity moves data everywhere.
+pub const OFFER_EVERY: Span = Span::from_secs(86_400);
+/// ... when it differs by more than one part in so many.
+pub const OFFER_CHANGE_PART: u64 = 8;
+/// A node that was full is full for at least so long, unless a person changes what it may hold,
+pub const OFFER_FULL_MIN: Span = Span::from_secs(6 * 3_600);
+/// and until one part in so many of what it offers is free again.
+pub const OFFER_AGAIN_PART: u64 = 16;
 /// A person is warned when so many hundredths of the room are used.
 pub const ROOM_WARNING_PERCENT: u64 = 90;
 /// A folder's retention policy is applied after a snapshot, at most so often.
