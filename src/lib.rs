@@ -102,6 +102,7 @@ pub mod feed {
     pub mod facts;
     pub mod groups;
     pub mod key;
+    pub mod mark;
     pub mod member;
     #[cfg(test)]
     mod order_tests;
@@ -230,8 +231,11 @@ pub mod node {
     pub mod duty;
     pub mod enter;
     pub mod folders;
+    #[cfg(test)]
+    mod forge;
     pub mod frames;
     pub mod gossip;
+    pub mod hearing;
     pub mod holding;
     mod join;
     mod joining;
@@ -262,6 +266,7 @@ pub mod node {
     mod scanned;
     mod scrubbing;
     mod sighting;
+    pub mod silence;
     mod sink;
     pub mod source;
     pub mod status;
@@ -359,6 +364,8 @@ pub mod sim {
     #[cfg(test)]
     mod duties;
     #[cfg(test)]
+    mod evil_stories;
+    #[cfg(test)]
     mod feed_stories;
     mod file_answers;
     pub mod files;
@@ -370,6 +377,8 @@ pub mod sim {
     pub mod net;
     #[cfg(test)]
     mod restore_tests;
+    #[cfg(test)]
+    mod silence_stories;
     #[cfg(test)]
     mod store;
 }

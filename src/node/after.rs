@@ -71,6 +71,7 @@ impl Core {
     /// Saves settings, then does what follows.
     pub(super) fn save(&mut self, mut settings: Vec<(String, Option<Vec<u8>>)>, then: AfterSave) {
         self.upkeep.collect.ride_along(self.now.time, &mut settings);
+        self.hearing_rides_along(&mut settings);
         self.ask_store(Pending::Save(then), |op| Request::Save { op, settings });
     }
 

@@ -29,6 +29,7 @@ use super::duty::{op_of, Ask, Ops, Told};
 use super::enter::Entering;
 use super::folders::Folders;
 use super::gossip::Gossip;
+use super::hearing::Hearing;
 use super::holding::Holding;
 use super::keep::{Keep, KeepOutput};
 use super::keyring::Keyring;
@@ -110,6 +111,8 @@ pub struct Core {
     pub(super) confirming: Confirming,
     /// Content keys.
     pub(super) keyring: Keyring,
+    /// Which devices are silent.
+    pub(super) hearing: Hearing,
     /// What the node does for its own store.
     pub(super) upkeep: Upkeep,
     /// What happened lately.
@@ -167,6 +170,7 @@ impl Core {
             entering: Entering::default(),
             confirming: Confirming::default(),
             keyring: Keyring::default(),
+            hearing: Hearing::default(),
             upkeep: Upkeep::default(),
             activity: Activity::default(),
             instance_suffix: None,
@@ -228,6 +232,7 @@ impl Core {
             self.throttle.deadline(),
             self.confirming.deadline(),
             self.keyring.deadline(),
+            self.hearing.deadline(),
             self.upkeep.deadline(),
         ]
         .into_iter()
@@ -284,6 +289,7 @@ impl Core {
         self.reach_timeout();
         self.holding_timeout();
         self.keyring_timeout();
+        self.hearing_timeout();
         self.folders_timeout();
         self.upkeep_timeout();
     }
@@ -518,6 +524,7 @@ impl Core {
             Message::Chunk { id, bytes } => self.source.arrived(now, node, id, bytes),
             Message::Missing { ids } => self.source.missing(now, node, &ids),
             Message::Cancel { ids } => self.source.cancelled(node, &ids),
+            Message::Checked(checked) => self.mark_came(node, checked),
             Message::Status { snapshot, held, total } => self.peer_progress(node, snapshot, held, total),
             Message::Hello { version, free_bytes } => self.gossip.hello(node, version, free_bytes),
             Message::Offer { .. }

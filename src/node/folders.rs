@@ -371,6 +371,7 @@ impl Core {
         result: Result<Outcome, BackupError>,
     ) {
         self.duties.remove(&number);
+        self.looked_after(folder, &result);
         let rescan = self.now.time + self.setup.config.rescan;
         let wall = self.now.wall;
         let local = self.local(folder);

@@ -321,6 +321,7 @@ impl Core {
         let roster_changes =
             entries.iter().any(|(applied, _)| matches!(applied.entry.body, Body::Admit(_) | Body::Remove(_)));
         self.keyring_heard(&entries);
+        self.hearing_heard(&entries);
         let bytes = entries.into_iter().map(|(_, bytes)| bytes).collect();
         self.ask_store(Pending::Append(Appended { head, from, then }), |op| Request::Append {
             op,

@@ -47,6 +47,7 @@ impl Core {
         let upkeep = self.upkeep_status(&mut attention);
         let room = self.room_status(stats, &mut attention);
         let keys = self.keyring_status(&mut attention);
+        let silence = self.silence_status(&mut attention);
         let summary = self.summary(&folders);
         let counters = self.endpoint.counters();
         let member = self.member.as_ref();
@@ -87,6 +88,7 @@ impl Core {
             "scrub": self.scrub_status(),
             "collect": upkeep,
             "keys": keys,
+            "silence": silence,
             "attention": attention,
             "bandwidth": self.throttle.status(),
             "counters": {
@@ -142,6 +144,8 @@ impl Core {
             format!("The last backup failed: {}.", failing.join(", "))
         } else if !never.is_empty() {
             format!("Not backed up yet: {}.", never.join(", "))
+        } else if let [device, ..] = self.silent_devices().as_slice() {
+            format!("No backup by {device} was heard of for too long.")
         } else if !partly.is_empty() {
             format!("Partly protected: {}.", partly.join(", "))
         } else {

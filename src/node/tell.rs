@@ -18,6 +18,7 @@ impl Core {
         let hello = self.hello();
         self.send(&node, Lane::Control, &hello);
         self.tell_heads(&node);
+        self.tell_marks(&node);
     }
 
     /// Tells a peer all heads.

@@ -71,6 +71,7 @@ impl Core {
     /// The state is loaded: the books are opened.
     pub(super) fn upkeep_begins(&mut self, settings: &std::collections::BTreeMap<String, Vec<u8>>) {
         self.upkeep.collect = Collect::load(settings, self.now.time);
+        self.hearing_begins(settings);
         self.upkeep.pass_due = Some(self.now.time + COLLECT_AFTER_START);
         self.upkeep.recheck(self.now.time);
         self.compacting_begins();
@@ -85,6 +86,7 @@ impl Core {
             settings.push((super::keep::pin_key(&id), Some(snapshot.manifest.as_bytes().to_vec())));
         }
         self.upkeep.collect.ride_along(self.now.time, settings);
+        self.hearing_rides_along(settings);
     }
 
     /// Looks at what is retired, gives up what has waited long enough, begins a pass that is due.

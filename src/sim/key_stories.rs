@@ -38,7 +38,7 @@ fn held(cluster: &Cluster, number: usize) -> FullKeys {
 }
 
 /// All chunks on a node's disk.
-fn chunks(cluster: &mut Cluster, number: usize) -> Vec<(ChunkId, Vec<u8>)> {
+pub(super) fn chunks(cluster: &mut Cluster, number: usize) -> Vec<(ChunkId, Vec<u8>)> {
     let service = &mut cluster.nodes[number].running.as_mut().expect("it runs").service;
     let mut ids: Vec<ChunkId> = Vec::new();
     loop {

@@ -4,8 +4,10 @@
 //! a decoder holds before it allocates. Refuses: to know what a message means, how it is cut into packets (frame.rs),
 //! or whether it may be sent. Read first: PROTOCOL.md, "Messages".
 
+mod checked;
 mod kind;
 
+pub use self::checked::Checked;
 use crate::base::ids::{ChunkId, EntryHash, FeedId, NodeId, SnapshotId};
 use crate::base::limits::{
     ADDRESSES_PER_MESSAGE_MAX, FEED_ENTRIES_MESSAGE_BYTES_MAX, FEED_ENTRIES_PER_MESSAGE_MAX,
@@ -86,6 +88,8 @@ pub enum Message {
         /// At most [`IDS_PER_MESSAGE_MAX`].
         ids: Vec<ChunkId>,
     },
+    /// A folder was looked after, by the sender or by another whose word it passes on.
+    Checked(Checked),
     /// How far the sender has come with its share of a snapshot; for people and for patience, never a receipt.
     Status {
         /// Which snapshot.
@@ -194,6 +198,7 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
         Message::Chunk { id, bytes } => Ok([&chunk_head(id, bytes)?[..], bytes].concat()),
         Message::Missing { ids } => encode_ids(kind::MISSING, ids),
         Message::Cancel { ids } => encode_ids(kind::CANCEL, ids),
+        Message::Checked(checked) => checked::encode(checked),
         Message::Status { snapshot, held, total } => put(start(kind::STATUS), &(snapshot, held, total)),
         Message::Who { about, forwarded } => put(start(kind::WHO), &(about, forwarded)),
         Message::Known { about, sightings } => {
@@ -249,6 +254,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
         kind::CHUNK => reader.chunk()?,
         kind::MISSING => Message::Missing { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
         kind::CANCEL => Message::Cancel { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
+        kind::CHECKED => checked::read(&mut reader)?,
         kind::STATUS => {
             Message::Status { snapshot: reader.take()?, held: reader.take()?, total: reader.take()? }
         }

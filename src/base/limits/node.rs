@@ -92,6 +92,24 @@ pub const ROOM_WARNING_PERCENT: u64 = 90;
 pub const RETAIN_EVERY: Span = Span::from_secs(86_400);
 /// A share that could not be had is tried again after this long (or when a peer comes up).
 pub const KEEP_RETRY: Span = Span::from_secs(30);
+/// A device is called silent after twice its usual pause, but never before this: a day, and some time for who is late.
+pub const SILENCE_FLOOR: Span = Span::from_secs(26 * 3_600);
+/// ... and after this in any case.
+pub const SILENCE_LIMIT_MAX: Span = Span::from_secs(60 * 86_400);
+/// Pauses older than this are forgotten, in own running time.
+pub const SILENCE_WINDOW: Span = Span::from_secs(30 * 86_400);
+/// A node that has listened for so long goes by what it heard, not by what snapshots say of when they were taken.
+pub const SILENCE_LEARNT_AFTER: Span = Span::from_secs(14 * 86_400);
+/// Pauses that are remembered of one folder: the longest.
+pub const SILENCE_PAUSES_MAX: usize = 16;
+/// Snapshots of one folder whose labels are looked at.
+pub const SILENCE_LABELS_MAX: usize = 32;
+/// What was heard of a folder is saved at most so often, and only when something else is written.
+pub const SILENCE_SAVE_EVERY: Span = Span::from_secs(3_600);
+/// Whether somebody has grown silent is looked at so often at least.
+pub const SILENCE_LOOK_EVERY: Span = Span::from_secs(3_600);
+/// Marks are passed on as they come in vaults of up to so many members; in larger ones only when a session begins.
+pub const MARKS_PASSED_MEMBERS_MAX: usize = 16;
 /// Key entries that a node writes in one turn; the rest follows.
 pub const KEY_ENTRIES_PER_TURN_MAX: usize = 16;
 /// A new epoch or a key for somebody that could not be written is tried again after this long.

@@ -29,3 +29,5 @@ pub const KNOWN: u8 = 13;
 // 14 Digest, 15 Range, 16 Challenge and 17 Proof are kept for reconciliation and audit.
 /// Cancel.
 pub const CANCEL: u8 = 18;
+/// Checked.
+pub const CHECKED: u8 = 21;

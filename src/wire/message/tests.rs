@@ -1,7 +1,7 @@
 //! What messages are, byte for byte, and what is refused.
 
 use super::*;
-use crate::base::ids::hex;
+use crate::base::ids::{hex, FolderId};
 use proptest::prelude::*;
 
 /// A feed that is told from others.
@@ -31,6 +31,14 @@ fn samples() -> Vec<Message> {
             sightings: vec![Sighting { node: NodeId::from_bytes([0x88; 32]), addresses }],
         },
         Message::Cancel { ids },
+        Message::Checked(Checked {
+            writer: NodeId::from_bytes([0x66; 32]),
+            folder: FolderId::from_bytes([0x99; 16]),
+            number: 128,
+            every_us: 1,
+            age_us: 300,
+            signature: [0xaa; 64],
+        }),
     ]
 }
 
@@ -63,6 +71,8 @@ fn messages_are_golden() {
             "00".repeat(14)
         ),
         format!("0112 02 {three} {four}"),
+        // writer, folder, number 128, every 1, age 300, signature
+        format!("0115 {} {} 8001 01 ac02 {}", "66".repeat(32), "99".repeat(16), "aa".repeat(64)),
     ];
     for (message, golden) in samples().iter().zip(golden) {
         let bytes = encode(message).unwrap();

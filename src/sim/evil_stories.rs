@@ -1,0 +1,152 @@
+//! A full member with valid keys that wants everything to be gone. It may sign what it likes: no storer gives a chunk up
+//! before the floor of its own running time, and what was not retired in a way that counts it never gives up.
+
+use std::collections::BTreeSet;
+
+use super::check::{add_folder, assert_protected, back_up, fill, found, join, weather, MINUTE, ROOT};
+use super::cluster::Cluster;
+use super::feed_stories::{good, short_folder};
+use super::key_stories::chunks;
+use crate::base::ids::{ChunkId, SnapshotId};
+use crate::base::units::Span;
+use crate::feed::entry::{Body, Role};
+use crate::node::api::Call;
+use crate::node::ports::{Ending, Input};
+
+/// How long retired snapshots keep their chunks here.
+const FLOOR: Span = Span::from_secs(7_200);
+
+/// The founder is evil; the second has a folder, the third is a store node, the fourth full. All hold everything.
+fn household(seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(seed, 1, weather(0));
+    cluster.retired = FLOOR;
+    cluster.crash(0);
+    cluster.start(0);
+    (1..4).for_each(|_| _ = cluster.add_node());
+    found(&mut cluster);
+    for (number, role) in [(1, Role::Full), (2, Role::Store), (3, Role::Full)] {
+        join(&mut cluster, number, role);
+    }
+    cluster.nodes[1].files.make_root(ROOT);
+    good(&cluster.ask(1, short_folder("family"), MINUTE));
+    for name in [&b"one"[..], b"two", b"three"] {
+        let content: Vec<u8> = (0..120_000_u32)
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0] ^ name[1])
+            .collect();
+        cluster.nodes[1].files.write(ROOT, name, &content);
+        good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
+    }
+    cluster.run_until(MINUTE.times(3), |_| false);
+    cluster
+}
+
+/// The ids of all chunks on a node's disk.
+fn ids(cluster: &mut Cluster, number: usize) -> BTreeSet<ChunkId> {
+    chunks(cluster, number).into_iter().map(|(id, _)| id).collect()
+}
+
+/// The snapshots that a node has pinned.
+fn pinned(cluster: &Cluster, number: usize) -> Vec<SnapshotId> {
+    cluster.nodes[number].running.as_ref().expect("it runs").core.pinned()
+}
+
+/// The first node signs all of these; how many were signed.
+fn sign(cluster: &mut Cluster, bodies: Vec<Body>) -> usize {
+    let core = &mut cluster.nodes[0].running.as_mut().expect("it runs").core;
+    let signed = bodies.into_iter().filter(|body| core.forge(body.clone())).count();
+    cluster.give(0, Input::Tick);
+    signed
+}
+
+/// All that it can do against the others; in this order, or with everybody removed first.
+fn attack(cluster: &mut Cluster, heads: bool, removes_first: bool) {
+    let core = &cluster.nodes[0].running.as_ref().expect("it runs").core;
+    let (retire, folders, remove) =
+        (core.retire_everything(u64::MAX - 1), core.remove_all_folders(), core.remove_everybody(heads));
+    let steps = if removes_first { [remove, retire, folders] } else { [retire, folders, remove] };
+    for bodies in steps {
+        let count = bodies.len();
+        assert_eq!(sign(cluster, bodies), count, "its signatures are valid, and it believes itself");
+        cluster.run_until(MINUTE, |_| false);
+    }
+    // And once more over what it is allowed to speak of now.
+    let core = &cluster.nodes[0].running.as_ref().expect("it runs").core;
+    let again = core.retire_everything(u64::MAX);
+    sign(cluster, again);
+    cluster.run_until(MINUTE, |_| false);
+}
+
+#[test]
+fn no_member_makes_a_chunk_disappear_before_the_floor() {
+    for (seed, heads, removes_first) in
+        [(1, true, true), (2, true, false), (3, false, true), (4, false, false)]
+    {
+        let mut cluster = household(seed);
+        let before: Vec<_> = (1..4).map(|number| ids(&mut cluster, number)).collect();
+        let pins: Vec<_> = (1..4).map(|number| pinned(&cluster, number)).collect();
+        assert!(pins.iter().all(|pins| pins.len() >= 3), "all hold all: {pins:?}");
+        attack(&mut cluster, heads, removes_first);
+        // Clocks on the wall are the attacker's as well.
+        cluster.shift_clocks(315_360_000_000_000);
+        cluster.run_until(MINUTE.times(100), |_| false);
+        for (number, (before, pins)) in (1..4).zip(before.iter().zip(&pins)) {
+            assert!(before.is_subset(&ids(&mut cluster, number)), "seed {seed}: node {number} lost chunks");
+            assert_eq!(&pinned(&cluster, number), pins, "seed {seed}: node {number}");
+        }
+        // A restart is no way round it: the running time goes on where it was.
+        for number in 1..4 {
+            cluster.crash(number);
+            cluster.start(number);
+        }
+        cluster.run_until(MINUTE.times(10), |_| false);
+        for (number, before) in (1..4).zip(&before) {
+            assert!(before.is_subset(&ids(&mut cluster, number)), "seed {seed}: node {number} lost chunks");
+        }
+    }
+}
+
+#[test]
+fn what_another_member_retires_of_a_present_writer_means_nothing_ever() {
+    let mut cluster = household(5);
+    let before: Vec<_> = (1..4).map(|number| ids(&mut cluster, number)).collect();
+    let core = &cluster.nodes[0].running.as_ref().expect("it runs").core;
+    let bodies = core.retire_everything(u64::MAX);
+    sign(&mut cluster, bodies);
+    cluster.run_until(MINUTE.times(60 * 8), |_| false);
+    for (number, before) in (1..4).zip(&before) {
+        assert!(before.is_subset(&ids(&mut cluster, number)), "node {number}, four floors later");
+    }
+    let call = Call::Restore { what: "family".into(), dry_run: false };
+    let answer = cluster.ask(1, call, MINUTE.times(5));
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+}
+
+#[test]
+fn what_the_writer_itself_wants_gone_waits_for_the_floor_too() {
+    let mut cluster = Cluster::new(6, 1, weather(0));
+    cluster.retired = FLOOR;
+    cluster.crash(0);
+    cluster.start(0);
+    (1..3).for_each(|_| _ = cluster.add_node());
+    found(&mut cluster);
+    (1..3).for_each(|number| join(&mut cluster, number, Role::Store));
+    fill(&mut cluster, 5);
+    add_folder(&mut cluster);
+    let passing: Vec<u8> =
+        (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+    cluster.nodes[0].files.write(ROOT, b"passing", &passing);
+    assert_protected(&back_up(&mut cluster).lines);
+    // The next scan finds it gone, so that nothing lists it any more.
+    cluster.nodes[0].files.remove(ROOT, b"passing");
+    let before: Vec<_> = (1..3).map(|number| ids(&mut cluster, number)).collect();
+    let core = &cluster.nodes[0].running.as_ref().expect("it runs").core;
+    let bodies = core.retire_everything(9);
+    sign(&mut cluster, bodies);
+    cluster.run_until(MINUTE.times(115), |_| false);
+    for (number, before) in (1..3).zip(&before) {
+        assert!(before.is_subset(&ids(&mut cluster, number)), "node {number} lost chunks");
+    }
+    cluster.run_until(MINUTE.times(120), |_| false);
+    let gone = |cluster: &mut Cluster, number: usize| !before[number - 1].is_subset(&ids(cluster, number));
+    assert!((1..3).all(|number| gone(&mut cluster, number)), "then it goes");
+}

@@ -1,0 +1,110 @@
+//! Stories of devices that grow silent, and of clocks on walls, which have no say in it.
+
+use serde_json::Value;
+
+use super::check::{household, MINUTE, ROOT};
+use super::cluster::Cluster;
+use super::feed_stories::good;
+use crate::node::api::Call;
+
+/// What a node says of itself.
+fn status(cluster: &mut Cluster, number: usize) -> Value {
+    cluster.ask(number, Call::Status, MINUTE).lines.remove(0)
+}
+
+/// Whether a node says that the first one's folder has been silent for too long.
+fn is_alarmed(cluster: &mut Cluster, number: usize) -> bool {
+    let status = status(cluster, number);
+    let told = status["silence"].as_array().expect("a list");
+    assert_eq!(told.len(), 1, "one folder of others: {told:?}");
+    let alarmed = told[0]["too_long"] == true;
+    assert_eq!(status["attention"].to_string().contains("node0"), alarmed, "{}", status["attention"]);
+    alarmed
+}
+
+/// Runs on for some hours; the clocks on the walls jump meanwhile.
+fn hours(cluster: &mut Cluster, count: u64, jumps: bool) {
+    let ten_years = 315_360_000_000_000;
+    for hour in 0..count {
+        if jumps && hour % 7 == 3 {
+            cluster.shift_clocks(if hour % 2 == 0 { ten_years } else { -ten_years });
+        }
+        cluster.run_until(MINUTE.times(60), |_| false);
+    }
+}
+
+/// What a node has noted of silences.
+fn notes(cluster: &mut Cluster, number: usize) -> Vec<String> {
+    let lines = cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+    let of_silence = lines.iter().filter(|line| line["area"] == "silence");
+    of_silence.map(|line| line["message"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn a_device_that_looks_after_its_folder_is_never_called_silent_and_one_that_is_off_is_whatever_clocks_say() {
+    let mut cluster = household(60);
+    hours(&mut cluster, 30, true);
+    for number in 1..3 {
+        assert!(!is_alarmed(&mut cluster, number), "unchanged scans are signs of life");
+        let told = status(&mut cluster, number)["silence"][0].clone();
+        assert_eq!(told["heard"], true);
+        assert!(told["silent_us"].as_u64().expect("a span") < 2 * 3_600_000_000, "{told}");
+    }
+    assert!(status(&mut cluster, 0)["silence"].as_array().is_some_and(Vec::is_empty), "not of itself");
+    cluster.crash(0);
+    hours(&mut cluster, 24, true);
+    assert!((1..3).all(|number| !is_alarmed(&mut cluster, number)), "a day is nothing");
+    hours(&mut cluster, 4, false);
+    assert!((1..3).all(|number| is_alarmed(&mut cluster, number)), "the others say so");
+    assert_eq!(notes(&mut cluster, 1).len(), 1, "once");
+    cluster.start(0);
+    cluster.run_until(MINUTE.times(2), |_| false);
+    assert!((1..3).all(|number| !is_alarmed(&mut cluster, number)));
+    assert!(notes(&mut cluster, 1)[1].contains("again"), "{:?}", notes(&mut cluster, 1));
+}
+
+#[test]
+fn a_scan_that_fails_is_no_sign_of_life_though_the_device_is_connected() {
+    let mut cluster = household(61);
+    cluster.nodes[0].files.remove_root(ROOT);
+    hours(&mut cluster, 25, false);
+    assert!(!is_alarmed(&mut cluster, 1));
+    hours(&mut cluster, 3, false);
+    assert!(is_alarmed(&mut cluster, 1) && is_alarmed(&mut cluster, 2));
+}
+
+#[test]
+fn what_was_heard_is_remembered_and_nothing_is_written_for_it() {
+    let mut cluster = household(62);
+    hours(&mut cluster, 2, false);
+    let written = |cluster: &mut Cluster| status(cluster, 1)["store"]["written"]["total_bytes"].clone();
+    let before = written(&mut cluster);
+    hours(&mut cluster, 6, false);
+    assert_eq!(written(&mut cluster), before, "an idle node writes nothing");
+    // While a node is off nobody grows silent for it, and a restart is no reason to forget.
+    cluster.crash(0);
+    hours(&mut cluster, 20, false);
+    cluster.stop(1);
+    hours(&mut cluster, 40, false);
+    cluster.start(1);
+    cluster.run_until(MINUTE, |_| false);
+    assert!(!is_alarmed(&mut cluster, 1) && is_alarmed(&mut cluster, 2));
+    hours(&mut cluster, 28, false);
+    assert!(is_alarmed(&mut cluster, 1));
+}
+
+#[test]
+fn folders_and_devices_that_were_removed_are_not_nagged_about() {
+    let mut cluster = household(63);
+    good(&cluster.ask(0, Call::FolderRemove { name: "family".into() }, MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    assert!(status(&mut cluster, 1)["silence"].as_array().is_some_and(Vec::is_empty));
+    let mut cluster = household(64);
+    cluster.crash(1);
+    cluster.run_until(MINUTE, |_| false);
+    cluster.start(1);
+    cluster.crash(2);
+    hours(&mut cluster, 28, false);
+    let told = status(&mut cluster, 0)["silence"].clone();
+    assert_eq!(told, Value::Array(Vec::new()), "a store node has no folder to be silent about");
+}
