@@ -178,13 +178,21 @@ impl View {
         self.newest.get(node).copied()
     }
 
-    /// Each folder as it is wanted, ascending by id. Where several nodes have written it: members before former ones,
-    /// then the later label, then the lower node id.
+    /// Each folder as those members want it that write it, ascending by id: usually one. What another says takes no folder
+    /// away from a member. Where only former members have written it: as [`View::folder`] says.
     pub fn folders(&self) -> impl Iterator<Item = &FolderFact> {
-        self.folders.keys().filter_map(|folder| self.folder(folder))
+        self.folders.keys().flat_map(|folder| {
+            let here = self.folder_facts(folder).filter(|fact| !self.roster.is_removed(&fact.writer));
+            let mut here: Vec<&FolderFact> = here.collect();
+            if here.is_empty() {
+                here.extend(self.folder(folder));
+            }
+            here
+        })
     }
 
-    /// One folder as it is wanted; see [`View::folders`].
+    /// One folder as it is wanted. Where several nodes have written it: members before former ones, then the later label, then
+    /// the lower node id.
     #[must_use]
     pub fn folder(&self, folder: &FolderId) -> Option<&FolderFact> {
         self.folder_facts(folder).max_by_key(|fact| {

@@ -29,7 +29,6 @@ use super::duty::{op_of, Ask, Ops, Told};
 use super::enter::Entering;
 use super::folders::Folders;
 use super::gossip::Gossip;
-use super::hearing::Hearing;
 use super::holding::Holding;
 use super::keep::{Keep, KeepOutput};
 use super::keyring::Keyring;
@@ -112,7 +111,7 @@ pub struct Core {
     /// Content keys.
     pub(super) keyring: Keyring,
     /// Which devices are silent.
-    pub(super) hearing: Hearing,
+    pub(super) hearing: super::hearing::Hearing,
     /// What the node does for its own store.
     pub(super) upkeep: Upkeep,
     /// What happened lately.
@@ -170,7 +169,7 @@ impl Core {
             entering: Entering::default(),
             confirming: Confirming::default(),
             keyring: Keyring::default(),
-            hearing: Hearing::default(),
+            hearing: super::hearing::Hearing::default(),
             upkeep: Upkeep::default(),
             activity: Activity::default(),
             instance_suffix: None,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::check::{add_folder, assert_protected, back_up, fill, found, join, weather, MINUTE, ROOT};
+use super::check::{add_folder, assert_protected, back_up, fill, found, join, unpack, weather, MINUTE, ROOT};
 use super::cluster::Cluster;
 use super::feed_stories::{good, short_folder};
 use super::key_stories::chunks;
@@ -110,15 +110,22 @@ fn what_another_member_retires_of_a_present_writer_means_nothing_ever() {
     let mut cluster = household(5);
     let before: Vec<_> = (1..4).map(|number| ids(&mut cluster, number)).collect();
     let core = &cluster.nodes[0].running.as_ref().expect("it runs").core;
-    let bodies = core.retire_everything(u64::MAX);
+    let mut bodies = core.retire_everything(u64::MAX);
+    bodies.extend(core.remove_all_folders());
     sign(&mut cluster, bodies);
     cluster.run_until(MINUTE.times(60 * 8), |_| false);
     for (number, before) in (1..4).zip(&before) {
         assert!(before.is_subset(&ids(&mut cluster, number)), "node {number}, four floors later");
     }
-    let call = Call::Restore { what: "family".into(), dry_run: false };
-    let answer = cluster.ask(1, call, MINUTE.times(5));
-    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    // Its word on the folder takes it from nobody: the owner's backups go on, and everybody finds them.
+    cluster.nodes[1].files.write(ROOT, b"four", &[4; 50_000]);
+    good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
+    for number in [1, 3] {
+        let call = Call::Restore { what: "family".into(), dry_run: false };
+        let answer = cluster.ask(number, call, MINUTE.times(5));
+        assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+        assert_eq!(unpack(&answer.bytes).len(), 4, "node {number}");
+    }
 }
 
 #[test]
