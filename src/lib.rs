@@ -376,6 +376,8 @@ pub mod sim {
     mod meeting_stories;
     pub mod net;
     #[cfg(test)]
+    mod place_stories;
+    #[cfg(test)]
     mod restore_tests;
     #[cfg(test)]
     mod silence_stories;

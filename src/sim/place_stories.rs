@@ -1,0 +1,130 @@
+//! Placement and its truth among whole nodes: sites come before nodes, full nodes are gone round, and what `status` says of a fire
+//! is what a restore finds.
+
+use serde_json::Value;
+
+use super::check::{fill, found, text, weather, MINUTE, ROOT};
+use super::cluster::{Answer, Cluster};
+use crate::feed::entry::Role;
+use crate::node::api::{Call, FolderAdd};
+use crate::node::ports::Ending;
+
+/// Five nodes: two at home, two at the parents', one in the office.
+const SITES: [&str; 5] = ["home", "home", "parents", "parents", "office"];
+
+/// That household, all able to read, before its first backup.
+fn household(seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(seed, SITES.len(), weather(0));
+    found(&mut cluster);
+    for (number, site) in SITES.iter().enumerate().skip(1) {
+        let invitation = cluster.call(0, Call::Invite { role: Role::Full, wait: true });
+        assert!(cluster.run_until(MINUTE, |cluster| !cluster.answer(0, invitation).lines.is_empty()));
+        let code = text(&cluster.answer(0, invitation).lines[0], "code");
+        let peer = Some(cluster.nodes[0].address);
+        let call = Call::Join { code, peer, name: None, site: Some((*site).to_owned()) };
+        let answer = cluster.ask(number, call, MINUTE.times(2));
+        assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    }
+    fill(&mut cluster, 12);
+    cluster.run_until(MINUTE, |_| false);
+    cluster
+}
+
+/// A folder with so many copies is added and backed up.
+fn back_up(cluster: &mut Cluster, copies: u8) -> Answer {
+    let add = FolderAdd {
+        name: "family".into(),
+        directory: ROOT.to_vec(),
+        kind: "backup".into(),
+        copies: Some(copies),
+        keep: None,
+        ignore: Vec::new(),
+        one_file_system: false,
+    };
+    cluster.ask(0, Call::FolderAdd(add), MINUTE);
+    let answer = cluster.ask(0, Call::Backup { name: None, wait: true }, MINUTE.times(10));
+    cluster.run_until(MINUTE.times(5), |_| false);
+    answer
+}
+
+/// What a node says of itself.
+fn status(cluster: &mut Cluster, number: usize) -> Value {
+    cluster.ask(number, Call::Status, MINUTE).lines.remove(0)
+}
+
+/// Whether the folder comes back on this node.
+fn comes_back(cluster: &mut Cluster, number: usize) -> bool {
+    let call = Call::Restore { what: "family".into(), dry_run: false };
+    cluster.ask(number, call, MINUTE.times(20)).end == Some(Ok(Ending::Complete))
+}
+
+/// Whether `status` says that a fire takes the folder.
+fn is_said_to_be_lost(status: &Value, fire: &Value) -> bool {
+    let losses = status["losses"].as_array().expect("losses are told");
+    losses.iter().any(|loss| &loss["node"] == fire || &loss["site"] == fire)
+}
+
+/// Lets these burn, asks a node that is left for the folder, and starts them again.
+fn survives(cluster: &mut Cluster, burnt: &[usize]) -> bool {
+    burnt.iter().for_each(|number| cluster.crash(*number));
+    let left = (0..SITES.len()).find(|number| !burnt.contains(number)).expect("somebody is left");
+    cluster.run_until(MINUTE, |_| false);
+    let comes_back = comes_back(cluster, left);
+    burnt.iter().for_each(|number| cluster.start(*number));
+    cluster.run_until(MINUTE.times(2), |_| false);
+    comes_back
+}
+
+/// Compares what is said of every fire with what a restore finds; how many take the folder.
+fn compare(cluster: &mut Cluster) -> usize {
+    let said = status(cluster, 1);
+    let ids: Vec<Value> = (0..SITES.len()).map(|number| status(cluster, number)["node"].clone()).collect();
+    let mut lost = 0;
+    for (number, id) in ids.iter().enumerate() {
+        let survived = survives(cluster, &[number]);
+        assert_eq!(survived, !is_said_to_be_lost(&said, id), "node {number}: {}", said["losses"]);
+        lost += usize::from(!survived);
+    }
+    for site in ["home", "parents", "office"] {
+        let burnt: Vec<usize> = (0..SITES.len()).filter(|number| SITES[*number] == site).collect();
+        let survived = survives(cluster, &burnt);
+        assert_eq!(survived, !is_said_to_be_lost(&said, &site.into()), "{site}: {}", said["losses"]);
+        lost += usize::from(!survived);
+    }
+    lost
+}
+
+#[test]
+fn three_copies_are_in_three_sites_and_no_fire_takes_anything() {
+    let mut cluster = household(51);
+    assert_eq!(back_up(&mut cluster, 3).end, Some(Ok(Ending::Complete)));
+    let said = status(&mut cluster, 0);
+    let protected = &said["folders"][0]["protected"];
+    assert_eq!((&protected["have"], &protected["sites"]), (&3.into(), &3.into()), "{protected}");
+    assert_eq!(compare(&mut cluster), 0);
+}
+
+#[test]
+fn what_is_said_of_a_fire_is_what_a_restore_finds() {
+    let mut cluster = household(52);
+    back_up(&mut cluster, 1);
+    assert!(compare(&mut cluster) > 0, "with one copy the writer's fire takes something");
+}
+
+#[test]
+fn placement_goes_round_a_node_that_holds_nothing_for_others() {
+    let mut cluster = household(53);
+    let none = Call::ConfigSet { key: "node.capacity".into(), value: "0".into() };
+    assert_eq!(cluster.ask(4, none, MINUTE).end, Some(Ok(Ending::Complete)));
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(back_up(&mut cluster, 3).end, Some(Ok(Ending::Complete)));
+    let nodes = cluster.ask(0, Call::Nodes, MINUTE).lines.remove(0);
+    let held = |site: &str| -> Vec<Value> {
+        let here = nodes.as_array().into_iter().flatten().filter(|node| node["site"] == site);
+        here.map(|node| node["held_snapshots"].clone()).collect()
+    };
+    assert_eq!(held("office"), [Value::from(0)], "{nodes}");
+    assert_eq!(held("parents"), [Value::from(1), Value::from(1)]);
+    let said = status(&mut cluster, 0);
+    assert_eq!(said["folders"][0]["protected"]["sites"], 2);
+}
