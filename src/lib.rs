@@ -43,6 +43,7 @@ pub mod base {
     //! Floor 0: words that everyone shares.
     pub mod ids;
     pub mod limits;
+    pub mod ranges;
     pub mod units;
 }
 
@@ -151,6 +152,7 @@ pub mod store {
     pub mod service;
     pub mod sets;
     mod soundness;
+    mod tallies;
     pub mod usage;
     pub mod walk;
 }
@@ -198,11 +200,13 @@ pub mod peer {
 
 pub mod replicate {
     //! Floor 2: which nodes hold which chunks.
+    pub mod audit;
     pub mod fetch;
     pub mod ledger;
     pub mod place;
     #[cfg(test)]
     mod place_tests;
+    pub mod reconcile;
     pub mod score;
     pub mod share;
     pub mod weigh;
@@ -213,13 +217,17 @@ pub mod node {
     pub mod activity;
     mod admit;
     pub mod after;
+    pub mod answering;
     pub mod api;
+    mod auditing;
     pub mod backup;
     pub mod bandwidth;
     pub mod boot;
     mod build;
     pub mod calls;
+    pub mod challenge;
     pub mod collect;
+    mod common;
     mod compacting;
     mod compare;
     pub mod config;
@@ -242,6 +250,7 @@ pub mod node {
     pub mod keep;
     pub mod keyring;
     pub mod list;
+    pub mod listed;
     mod lookup;
     mod losses;
     pub mod manifest;
@@ -254,9 +263,12 @@ pub mod node {
     mod pending;
     pub mod placing;
     pub mod ports;
+    pub mod proving;
     mod queue;
     pub mod reach;
     mod reader;
+    pub mod reconcile;
+    mod reconciling;
     mod recover;
     pub mod restore;
     pub mod retire;
@@ -360,6 +372,8 @@ pub mod sim {
     mod collect_samples;
     #[cfg(test)]
     mod collect_stories;
+    #[cfg(test)]
+    mod compare_stories;
     pub mod disk;
     #[cfg(test)]
     mod duties;

@@ -3,6 +3,7 @@
 //! A number that limits a queue, a map, a retry, a wait or a length from outside stands in one of these files and nowhere else;
 //! all are used from here.
 
+mod compare;
 mod content;
 mod node;
 mod outside;
@@ -10,6 +11,7 @@ mod peers;
 mod placement;
 mod store;
 
+pub use self::compare::*;
 pub use self::content::*;
 pub use self::node::*;
 pub use self::outside::*;

@@ -19,6 +19,7 @@ use rand_core::{RngCore, SeedableRng};
 
 use super::activity::{Activity, Level};
 use super::api::Piece;
+use super::auditing::PROVE_DUTY;
 use super::backup::{Backup, BackupOutput};
 use super::bandwidth::Throttle;
 use super::boot::Loading;
@@ -38,8 +39,9 @@ use super::member::Membership;
 pub(super) use super::pending::Pending;
 use super::ports::{CallId, FileReply, Input, Listening, Output};
 use super::reach::Reach;
+use super::reconciling::{Reconciling, RECONCILE_DUTY};
 use super::restore::{Restore, RestoreOutput};
-use super::source::{Source, SourceOutput, SOURCE_DUTY};
+use super::source::{Source, SOURCE_DUTY};
 use super::upkeep::Upkeep;
 use super::verify::{Verify, VerifyOutput};
 use crate::base::ids::{FolderId, NodeId};
@@ -102,6 +104,8 @@ pub struct Core {
     pub(super) reach: Reach,
     /// This node's shares of snapshots.
     pub(super) holding: Holding,
+    /// Comparing with peers what both hold.
+    pub(super) reconciling: Reconciling,
     /// This node's folders.
     pub(super) folders: Folders,
     /// Init, join, recover and invite while they run.
@@ -159,12 +163,13 @@ impl Core {
             pending: BTreeMap::new(),
             source: Source::default(),
             duties: BTreeMap::new(),
-            next_duty: SOURCE_DUTY + 1,
+            next_duty: PROVE_DUTY + 1,
             last_duty: 0,
             calls: Calls::default(),
             gossip: Gossip::default(),
             reach: Reach::default(),
             holding: Holding::default(),
+            reconciling: Reconciling::default(),
             folders: Folders::default(),
             entering: Entering::default(),
             confirming: Confirming::default(),
@@ -233,6 +238,7 @@ impl Core {
             self.keyring.deadline(),
             self.hearing.deadline(),
             self.upkeep.deadline(),
+            self.reconciling.deadline(self.now.time),
         ]
         .into_iter()
         .flatten()
@@ -261,7 +267,7 @@ impl Core {
             self.source_wants(output);
             return true;
         }
-        self.poll_duties()
+        self.reconciling_turn() || self.poll_duties()
     }
 
     /// What is due by the clock.
@@ -291,6 +297,7 @@ impl Core {
         self.hearing_timeout();
         self.folders_timeout();
         self.upkeep_timeout();
+        self.reconciling_timeout();
     }
 
     /// Asks the storage thread for something of the core's own.
@@ -383,7 +390,10 @@ impl Core {
     }
 
     /// Hands an answer to a duty.
-    fn tell(&mut self, number: u64, told: Told) {
+    pub(super) fn tell(&mut self, number: u64, told: Told) {
+        if (RECONCILE_DUTY..=PROVE_DUTY).contains(&number) {
+            return self.reconciling_told(number, told);
+        }
         let Some(duty) = self.duties.get_mut(&number) else { return };
         let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
         match (duty, sealer) {
@@ -394,22 +404,6 @@ impl Core {
             (Duty::Restore(restore, _), Some(sealer)) => restore.told(told, sealer),
             (Duty::List(list, _), Some(sealer)) => list.told(told, sealer),
             (_, None) => {}
-        }
-    }
-
-    /// What the source wants.
-    fn source_wants(&mut self, output: SourceOutput) {
-        match output {
-            SourceOutput::Store(request) => self.outputs.push_back(Output::Store(request)),
-            SourceOutput::Tell(told) => {
-                let op = match &told {
-                    Told::Chunk { op, .. } | Told::Kept { op, .. } => *op,
-                    Told::Store(reply) => op_of(reply),
-                    Told::File(_) => return,
-                };
-                self.tell(Ops::duty(op), told);
-            }
-            for_peers => self.tell_of_chunks(for_peers),
         }
     }
 
@@ -525,6 +519,8 @@ impl Core {
             Message::Cancel { ids } => self.source.cancelled(node, &ids),
             Message::Checked(checked) => self.mark_came(node, checked),
             Message::Status { snapshot, held, total } => self.peer_progress(node, snapshot, held, total),
+            comparing @ (Message::Digest { .. } | Message::Range { .. }) => self.compare(node, comparing),
+            auditing @ (Message::Challenge { .. } | Message::Proof { .. }) => self.audit(node, auditing),
             Message::Hello { version, free_bytes } => self.gossip.hello(node, version, free_bytes),
             Message::Offer { .. }
             | Message::Want { .. }

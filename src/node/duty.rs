@@ -114,6 +114,7 @@ pub const fn op_of(reply: &Reply) -> Op {
         | Reply::Load { op, .. }
         | Reply::Scan { op, .. }
         | Reply::Stats { op, .. }
+        | Reply::Tally { op, .. }
         | Reply::Failed { op, .. } => *op,
     }
 }

@@ -24,7 +24,8 @@ impl Core {
             member.view.describe(node).map(|said| said.site.as_str()).filter(|site| !site.is_empty())
         };
         let is_here = member.view.roster().member(&fact.writer).is_some();
-        let receipts = member.view.receipts(&fact.id).filter(|_| !fact.draft);
+        let is_believed = |node: &NodeId| !self.reconciling.auditing.is_marked(node);
+        let receipts = member.view.receipts(&fact.id).filter(|(node, _)| !fact.draft && is_believed(node));
         Ledger::new(fact.writer, is_here || fact.draft, receipts, site_of)
     }
 

@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use rand_core::RngCore;
+
 use super::activity::Level;
 use super::after::AfterSave;
 use super::core::Core;
@@ -305,6 +307,8 @@ impl Core {
         self.greet(node);
         self.source.peer_up(now, node);
         self.holding.peer_up(now);
+        let chance = self.rng.next_u64();
+        self.reconciling.peer_up(now, node, chance);
         self.entered_up(node);
         if self.reach.seen.insert(node, address) != Some(address) {
             let seen: Vec<(NodeId, SocketAddr)> =
@@ -345,6 +349,7 @@ impl Core {
         self.note(Level::Info, "peers", format!("lost {name}: {reason}"));
         self.forget_feeds_of(node);
         self.source.peer_down(now, node);
+        self.reconciling.peer_down(now, node);
         for candidate in self.reach.candidates.values_mut().filter(|candidate| candidate.node == Some(*node))
         {
             candidate.begin_anew(now, now + CONNECT_PAUSE_MIN);

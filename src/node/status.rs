@@ -45,6 +45,8 @@ impl Core {
             attention.push(json!({"message": message, "hint": HINT}));
         }
         let upkeep = self.upkeep_status(&mut attention);
+        let compared = self.reconciling_status(&mut attention);
+        let audited = self.auditing_status(&mut attention);
         let room = self.room_status(stats, &mut attention);
         let keys = self.keyring_status(&mut attention);
         let silence = self.silence_status(&mut attention);
@@ -89,6 +91,8 @@ impl Core {
             "collect": upkeep,
             "keys": keys,
             "silence": silence,
+            "compare": compared,
+            "audit": audited,
             "attention": attention,
             "bandwidth": self.throttle.status(),
             "counters": {

@@ -1,8 +1,10 @@
 //! Telling: what peers are shown of the feeds. Nothing that is not durable here; a bounded number of reads for each peer;
-//! what found no room in a session's queue is told when there is some. Read `node/gossip.rs` first.
+//! what found no room in a session's queue is told when there is some. And what chunks need: of the store, duties and peers. Read `node/gossip.rs` first.
 
 use super::core::{Core, Pending};
+use super::duty::{op_of, Ops, Told};
 use super::gossip::{PeerFeeds, FEEDS_ASKED_MAX};
+use super::ports::Output;
 use super::source::SourceOutput;
 use crate::base::ids::{ChunkId, FeedId, NodeId};
 use crate::base::limits::{FEED_ENTRIES_MESSAGE_BYTES_MAX, HEADS_PER_MESSAGE_MAX};
@@ -12,6 +14,22 @@ use crate::wire::frame::Lane;
 use crate::wire::message::{chunk_head, FeedHead, Message};
 
 impl Core {
+    /// What the source wants.
+    pub(super) fn source_wants(&mut self, output: SourceOutput) {
+        match output {
+            SourceOutput::Store(request) => self.outputs.push_back(Output::Store(request)),
+            SourceOutput::Tell(told) => {
+                let op = match &told {
+                    Told::Chunk { op, .. } | Told::Kept { op, .. } => *op,
+                    Told::Store(reply) => op_of(reply),
+                    Told::File(_) => return,
+                };
+                self.tell(Ops::duty(op), told);
+            }
+            for_peers => self.tell_of_chunks(for_peers),
+        }
+    }
+
     /// A session stands: greet, and tell all heads.
     pub(super) fn greet(&mut self, node: NodeId) {
         self.gossip.peers.insert(node, PeerFeeds::default());

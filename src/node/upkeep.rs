@@ -76,6 +76,7 @@ impl Core {
         self.upkeep.recheck(self.now.time);
         self.compacting_begins();
         self.scrubbing_begins(settings);
+        self.reconciling.auditing.load(settings);
     }
 
     /// What is written together with an own entry: the running time, and the pin of a new snapshot.

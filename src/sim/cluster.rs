@@ -26,6 +26,8 @@ use crate::peer::discovery::Announcement;
 use crate::store::disk::Disk;
 use crate::store::service::{Reply, Request, Service, StoreOptions};
 
+#[cfg(test)]
+mod hostile;
 /// A household of simulated nodes.
 pub struct Cluster {
     /// The only source of chance.
@@ -103,12 +105,10 @@ impl Cluster {
     /// `count` empty nodes that run.
     #[must_use]
     pub fn new(seed: u64, count: usize, weather: Weather) -> Self {
-        let rng = ChaCha20Rng::seed_from_u64(seed);
-        let wall = 1_800_000_000_000_000;
         let mut cluster = Self {
-            rng,
+            rng: ChaCha20Rng::seed_from_u64(seed),
             now: Time::ZERO,
-            wall,
+            wall: 1_800_000_000_000_000,
             nodes: Vec::new(),
             net: Net::new(weather),
             retired: RETIRED_MIN,
@@ -264,7 +264,7 @@ impl Cluster {
             .chain(self.net.deadline())
             .min();
         let Some(due) = due else { return false };
-        self.now = self.now.max(due.min(end));
+        self.now = due.min(end).max(self.now);
         while let Some((to, from, mut bytes)) = self.net.arrived(self.now) {
             let is_at = |node: &SimNode| node.address == to || node.second_address == Some(to);
             if let Some(number) = self.nodes.iter().position(is_at) {

@@ -14,5 +14,6 @@ mod runs;
 mod scrub;
 mod sets;
 mod strangers;
+mod tallies;
 mod tester;
 mod walks;

@@ -17,8 +17,10 @@ use super::run::{Cover, Entry, Run, INDEX_DIRECTORY};
 use super::run_writer::RunWriter;
 use super::runs::IndexReport;
 use super::segment::{bytes, Location, Position};
+use super::tallies::Tallies;
 use super::usage::Usage;
 use crate::base::ids::ChunkId;
+use crate::base::ranges::GroupTallies;
 
 /// The index of one log.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Index {
     pub(super) merge: Option<Merge>,
     /// Bytes that the next merge waits for.
     pub(super) merge_wants_bytes: u64,
+    /// What all ids add up to, if somebody has asked.
+    pub(super) tallies: Option<Tallies>,
 }
 
 impl Index {
@@ -53,6 +57,7 @@ impl Index {
             next_number,
             merge: None,
             merge_wants_bytes: 0,
+            tallies: None,
         }
     }
 
@@ -101,15 +106,39 @@ impl Index {
         }
     }
 
+    /// What all ids add up to, by placement group; None while that is still being counted, `limit` ids more each time.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn tally(
+        &mut self,
+        log: &Log,
+        limit: usize,
+        report: &mut IndexReport,
+    ) -> Result<Option<GroupTallies>, StoreError> {
+        let after = self.tallies.get_or_insert_default().after().copied();
+        if self.tallies.as_ref().is_some_and(|tallies| tallies.whole().is_none()) {
+            let page = self.page(log, after.as_ref(), limit, report)?;
+            let more = page.len() >= limit;
+            let tallies = self.tallies.get_or_insert_default();
+            tallies.count(page.into_iter().map(|(id, _)| id), more);
+        }
+        Ok(self.tallies.as_ref().and_then(Tallies::whole).cloned())
+    }
+
     /// Takes in one fact of the log; gives what the map said before, for [`undo`](Self::undo).
     pub fn apply(&mut self, id: ChunkId, change: Change) -> Option<Entry> {
         self.usage.apply(change);
+        if let Some(tallies) = &mut self.tallies {
+            tallies.apply(&id, change);
+        }
         self.delta.apply(id, change)
     }
 
     /// Takes back the latest fact about `id`, which was `change`: it did not reach the disk.
     pub fn undo(&mut self, id: ChunkId, change: Change, before: Option<Entry>) {
         self.usage.undo(change);
+        self.tallies = None;
         match before {
             Some(entry) => self.delta.entries.insert(id, entry),
             None => self.delta.entries.remove(&id),

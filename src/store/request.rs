@@ -7,6 +7,7 @@ pub use super::figures::{
     CompactState, Compacted, Dropped, OpenReport, ScanState, Scrubbed, StoreOptions, StoreStats,
 };
 use crate::base::ids::{ChunkId, FeedId};
+use crate::base::ranges::GroupTallies;
 
 /// Chosen by the caller; the reply repeats it.
 pub type Op = u64;
@@ -152,6 +153,13 @@ pub enum Request {
         /// Repeated in the reply.
         op: Op,
     },
+    /// What the ids of all chunks add up to. The first time they are counted, a step each time this is asked.
+    Tally {
+        /// Repeated in the reply.
+        op: Op,
+        /// Ids that are counted in a step.
+        limit: usize,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -263,7 +271,14 @@ pub enum Reply {
         /// The figures.
         stats: StoreStats,
     },
-    /// To a `Has`, `SetPage`, `Entries`, `Load`, `Scan` or `Stats` that could not be carried out.
+    /// To [`Request::Tally`].
+    Tally {
+        /// Of the request.
+        op: Op,
+        /// By placement group; None: it is to be asked again.
+        groups: Option<GroupTallies>,
+    },
+    /// To a `Has`, `SetPage`, `Entries`, `Load`, `Scan`, `Stats` or `Tally` that could not be carried out.
     Failed {
         /// Of the request.
         op: Op,

@@ -179,6 +179,7 @@ impl Service {
                 let page = self.chunks.scan(after.as_ref(), limit, read);
                 Some(or_failed(op, page, |(found, more)| Reply::Scan { op, found, more }))
             }
+            Request::Tally { op, limit } => Some(self.tally(op, limit)),
             Request::Stats { op } => {
                 let (written, written_ever) = (self.written(), self.written_ever());
                 let stats = self.chunks.stats().map(|stats| StoreStats { written, written_ever, ..stats });
@@ -203,6 +204,11 @@ impl Service {
             self.chunks.scrub_from(u32::from_le_bytes(segment));
         }
         Ok(())
+    }
+
+    /// Counts a step, or tells what all ids add up to.
+    fn tally(&mut self, op: Op, limit: usize) -> Reply {
+        or_failed(op, self.chunks.tally(limit), |groups| Reply::Tally { op, groups })
     }
 
     /// Which of these are here.

@@ -5,16 +5,19 @@
 //! or whether it may be sent. Read first: PROTOCOL.md, "Messages".
 
 mod checked;
+mod error;
 mod kind;
+pub mod range;
 
 pub use self::checked::Checked;
+pub use self::error::WireError;
 use crate::base::ids::{ChunkId, EntryHash, FeedId, NodeId, SnapshotId};
 use crate::base::limits::{
     ADDRESSES_PER_MESSAGE_MAX, FEED_ENTRIES_MESSAGE_BYTES_MAX, FEED_ENTRIES_PER_MESSAGE_MAX,
     FEED_ENTRY_BYTES_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
     SEALED_BYTES_MAX, SIGHTINGS_PER_MESSAGE_MAX,
 };
-use core::fmt;
+use range::{ExchangeId, Part, Short, Standing};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -113,6 +116,44 @@ pub enum Message {
         /// At most [`SIGHTINGS_PER_MESSAGE_MAX`].
         sightings: Vec<Sighting>,
     },
+    /// Opens a comparison of what both hold; answered by Range.
+    Digest {
+        /// Names it.
+        exchange: ExchangeId,
+        /// Which placement groups are compared, as a bitmap; empty: all.
+        groups: Vec<u8>,
+        /// Chunks that the sender has in them.
+        count: u64,
+        /// Their fingerprint.
+        fingerprint: Short,
+    },
+    /// Asks for proof that the receiver has a range of a chunk; answered by Proof.
+    Challenge {
+        /// Drawn at random.
+        nonce: [u8; 32],
+        /// Which chunk.
+        id: ChunkId,
+        /// The first byte of the range.
+        offset: u32,
+        /// Its length in bytes.
+        length: u32,
+    },
+    /// Answers a Challenge.
+    Proof {
+        /// Of the Challenge.
+        nonce: [u8; 32],
+        /// The proof; None: the chunk, or the range, is not here.
+        answer: Option<[u8; 32]>,
+    },
+    /// Goes on with a comparison, in both directions.
+    Range {
+        /// Which.
+        exchange: ExchangeId,
+        /// What is still to be said.
+        standing: Standing,
+        /// At most [`RANGE_PARTS_MAX`](crate::base::limits::RANGE_PARTS_MAX).
+        parts: Vec<Part>,
+    },
 }
 
 /// How far a feed goes as its sender has it. (feed/ has its own type; floors do not look sideways.)
@@ -143,37 +184,6 @@ pub struct Sighting {
     /// Where, newest first; at most [`ADDRESSES_PER_MESSAGE_MAX`].
     pub addresses: Vec<SocketAddr>,
 }
-
-/// Why bytes are no message, or a message cannot be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WireError {
-    /// The encoding ends before the message does, or a number in it cannot be read.
-    Malformed,
-    /// A version that this program does not speak.
-    Version(u8),
-    /// A kind that this program does not know; a newer peer may send it, it is ignored.
-    Kind(u8),
-    /// A list, a text or the whole is longer than limits.rs allows.
-    TooLong,
-    /// Bytes follow the end of the message.
-    Trailing,
-}
-
-impl fmt::Display for WireError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed => formatter.write_str("a message is cut short or malformed"),
-            Self::Version(version) => {
-                write!(formatter, "message version {version} is unknown; update nuthatch")
-            }
-            Self::Kind(kind) => write!(formatter, "message kind {kind} is unknown; update nuthatch"),
-            Self::TooLong => formatter.write_str("a message is longer than allowed"),
-            Self::Trailing => formatter.write_str("bytes follow the end of a message"),
-        }
-    }
-}
-
-impl std::error::Error for WireError {}
 
 /// The bytes of `message`: what `Endpoint::send` takes.
 ///
@@ -210,6 +220,14 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
             }
             Ok(bytes)
         }
+        Message::Digest { exchange, groups, count, fingerprint } => {
+            range::encode_digest(exchange, groups, *count, fingerprint)
+        }
+        Message::Challenge { nonce, id, offset, length } => {
+            put(start(kind::CHALLENGE), &(nonce, id, offset, length))
+        }
+        Message::Proof { nonce, answer } => put(start(kind::PROOF), &(nonce, answer)),
+        Message::Range { exchange, standing, parts } => range::encode_range(exchange, *standing, parts),
     }
 }
 
@@ -260,6 +278,10 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
         }
         kind::WHO => Message::Who { about: reader.take()?, forwarded: reader.take()? },
         kind::KNOWN => Message::Known { about: reader.take()?, sightings: reader.sightings()? },
+        kind::DIGEST => reader.digest()?,
+        kind::RANGE => reader.range()?,
+        kind::CHALLENGE => reader.challenge()?,
+        kind::PROOF => Message::Proof { nonce: reader.take()?, answer: reader.take()? },
         unknown => return Err(WireError::Kind(unknown)),
     };
     if reader.0.is_empty() {

@@ -26,7 +26,14 @@ pub const STATUS: u8 = 11;
 pub const WHO: u8 = 12;
 /// Known.
 pub const KNOWN: u8 = 13;
-// 14 Digest, 15 Range, 16 Challenge and 17 Proof are kept for reconciliation and audit.
+/// Digest.
+pub const DIGEST: u8 = 14;
+/// Range.
+pub const RANGE: u8 = 15;
+/// Challenge.
+pub const CHALLENGE: u8 = 16;
+/// Proof.
+pub const PROOF: u8 = 17;
 /// Cancel.
 pub const CANCEL: u8 = 18;
 /// Checked.

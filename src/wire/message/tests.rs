@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::base::ids::{hex, FolderId};
+use crate::base::limits::{RANGE_IDS_MAX, RANGE_PARTS_MAX};
+use crate::base::ranges::IdRange;
 use proptest::prelude::*;
+use range::Says;
 
 /// A feed that is told from others.
 const FEED: FeedId = FeedId { node: NodeId::from_bytes([0x11; 32]), random: [0x22; 8] };
@@ -30,7 +33,7 @@ fn samples() -> Vec<Message> {
             about,
             sightings: vec![Sighting { node: NodeId::from_bytes([0x88; 32]), addresses }],
         },
-        Message::Cancel { ids },
+        Message::Cancel { ids: ids.clone() },
         Message::Checked(Checked {
             writer: NodeId::from_bytes([0x66; 32]),
             folder: FolderId::from_bytes([0x99; 16]),
@@ -39,6 +42,21 @@ fn samples() -> Vec<Message> {
             age_us: 300,
             signature: [0xaa; 64],
         }),
+        Message::Digest { exchange: [0x99; 16], groups: Vec::new(), count: 300, fingerprint: [0xaa; 8] },
+        Message::Range { exchange: [0x99; 16], standing: Standing::Cut, parts: parts(&ids) },
+        Message::Challenge { nonce: [0xdd; 32], id: ids[0], offset: 300, length: 16_384 },
+        Message::Proof { nonce: [0xdd; 32], answer: Some([0xee; 32]) },
+        Message::Proof { nonce: [0xdd; 32], answer: None },
+    ]
+}
+
+/// One of each kind of part.
+fn parts(ids: &[ChunkId]) -> Vec<Part> {
+    let range = |level, number| IdRange::new(level, number).unwrap();
+    vec![
+        Part { range: IdRange::ALL, says: Says::Children(Box::new([[0xbb; 8]; 64])) },
+        Part { range: range(2, 0xabc), says: Says::Shorts(vec![[0xcc; 8]]) },
+        Part { range: range(10, 5), says: Says::Ids(ids.to_vec()) },
     ]
 }
 
@@ -73,6 +91,17 @@ fn messages_are_golden() {
         format!("0112 02 {three} {four}"),
         // writer, folder, number 128, every 1, age 300, signature
         format!("0115 {} {} 8001 01 ac02 {}", "66".repeat(32), "99".repeat(16), "aa".repeat(64)),
+        // exchange, all groups (no bitmap), 300 chunks, fingerprint
+        format!("010e {} 00 ac02 {}", "99".repeat(16), "aa".repeat(8)),
+        // exchange, cut (1), three parts: level, number, form; 64 fingerprints, one short id, two ids
+        format!("010f {} 01 03", "99".repeat(16))
+            + &format!("00 00 00 {} 02 bc15 01 01 {}", "bb".repeat(512), "cc".repeat(8))
+            + &format!("0a 05 02 02 {three} {four}"),
+        // nonce, chunk, offset 300, length 16,384
+        format!("0110 {} {three} ac02 808001", "dd".repeat(32)),
+        // nonce, a proof (1), or none (0)
+        format!("0111 {} 01 {}", "dd".repeat(32), "ee".repeat(32)),
+        format!("0111 {} 00", "dd".repeat(32)),
     ];
     for (message, golden) in samples().iter().zip(golden) {
         let bytes = encode(message).unwrap();
@@ -127,6 +156,37 @@ fn what_no_peer_of_ours_would_send_is_refused_when_it_is_read() {
 }
 
 #[test]
+fn ranges_are_bounded_in_both_directions() {
+    let (exchange, standing) = ([9; 16], Standing::Whole);
+    let range = |says, count| Message::Range {
+        exchange,
+        standing,
+        parts: vec![Part { range: IdRange::ALL, says }; count],
+    };
+    let full = Says::Ids(vec![ChunkId::from_bytes([1; 32]); RANGE_IDS_MAX]);
+    let bytes = encode(&range(full.clone(), RANGE_PARTS_MAX)).unwrap();
+    assert!(bytes.len() < MESSAGE_BYTES_MAX && decode(&bytes).is_ok());
+    assert_eq!(encode(&range(full, RANGE_PARTS_MAX + 1)), Err(WireError::TooLong));
+    let long = Says::Shorts(vec![[1; 8]; RANGE_IDS_MAX + 1]);
+    assert_eq!(encode(&range(long, 1)), Err(WireError::TooLong));
+    let groups =
+        |length| Message::Digest { exchange, groups: vec![1; length], count: 0, fingerprint: [0; 8] };
+    assert!(encode(&groups(512)).is_ok_and(|bytes| decode(&bytes) == Ok(groups(512))));
+    assert_eq!(
+        (encode(&groups(511)), encode(&groups(513))),
+        (Err(WireError::Malformed), Err(WireError::Malformed))
+    );
+    let start = |rest: &[u8]| decode(&[&[1, kind::RANGE][..], &[9; 16], rest].concat());
+    assert_eq!(start(&[0, 65]), Err(WireError::TooLong));
+    assert_eq!(start(&[3, 0]), Err(WireError::Malformed), "there is no such standing");
+    assert_eq!(start(&[0, 1, 11, 0, 1, 0]), Err(WireError::Malformed), "no prefix is so long");
+    assert_eq!(start(&[0, 1, 1, 64, 1, 0]), Err(WireError::Malformed), "no such prefix at this level");
+    assert_eq!(start(&[0, 1, 1, 0, 3]), Err(WireError::Malformed), "there is no such form");
+    assert_eq!(start(&[0, 1, 1, 0, 1, 129]), Err(WireError::Malformed), "a length of two bytes is cut short");
+    assert_eq!(start(&[0, 1, 1, 0, 1, 0x81, 1]), Err(WireError::TooLong));
+}
+
+#[test]
 fn a_chunk_behind_its_head_is_the_message() {
     let (id, bytes) = (ChunkId::from_bytes([1; 32]), vec![5; 1_000]);
     let head = chunk_head(&id, &bytes).unwrap();
@@ -137,7 +197,7 @@ fn a_chunk_behind_its_head_is_the_message() {
 #[test]
 fn other_versions_and_kinds_are_named() {
     assert_eq!(decode(&[2, 1]), Err(WireError::Version(2)));
-    assert_eq!(decode(&[1, 14, 1, 2, 3]), Err(WireError::Kind(14)));
+    assert_eq!(decode(&[1, 99, 1, 2, 3]), Err(WireError::Kind(99)));
     assert_eq!((decode(&[]), decode(&[1])), (Err(WireError::Malformed), Err(WireError::Malformed)));
 }
 
@@ -155,7 +215,7 @@ fn every_cut_and_every_appended_byte_is_noticed() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_decoded_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), kind in 0_u8..16) {
+    fn any_bytes_are_decoded_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), kind in 0_u8..20) {
         let _ = decode(&bytes);
         bytes.splice(0..0, [MESSAGE_VERSION, kind]);
         if let Ok(message) = decode(&bytes) {

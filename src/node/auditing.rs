@@ -1,0 +1,300 @@
+//! Which holder is asked for proof when, and what follows from it.
+//!
+//! Every connected member that has receipted something which this node has too is asked a few times a day for a random range of a
+//! random chunk, one holder at a time. A holder that fails is asked more; one that goes on failing is *marked*: its receipts
+//! no longer count as copies here, people are told, and the mark is lifted when it proves again. Marks survive a restart. The judgement
+//! is `replicate/audit.rs`'s, one challenge is `node/challenge.rs`, others' challenges are met by `node/proving.rs`.
+
+use std::collections::BTreeMap;
+
+use rand_core::RngCore;
+use serde_json::{json, Value};
+
+use super::activity::Level;
+use super::after::AfterSave;
+use super::challenge::{Challenge, ChallengeOutput, Outcome};
+use super::core::Core;
+use super::duty::Told;
+use super::proving::{Proving, ProvingOutput};
+use crate::base::ids::{ChunkId, NodeId};
+use crate::base::limits::{AUDIT_AFTER_UP, COMPARE_RETRY};
+use crate::base::ranges::IdRange;
+use crate::base::units::{Span, Time};
+use crate::feed::entry::GroupSet;
+use crate::replicate::audit::{Belief, ChunkRange, Nonce, Verdict};
+use crate::wire::frame::Lane;
+use crate::wire::message::Message;
+
+/// The duty number of challenges that this node makes.
+pub(super) const CHALLENGE_DUTY: u64 = 4;
+/// The duty number of those that it meets.
+pub(super) const PROVE_DUTY: u64 = 5;
+
+/// What is known of audits.
+#[derive(Debug)]
+pub(super) struct Auditing {
+    /// Every holder that was connected, or is marked.
+    holders: BTreeMap<NodeId, Holder>,
+    /// The challenge that is being made.
+    running: Option<Box<Challenge>>,
+    /// Those that are being met.
+    proving: Proving,
+}
+
+/// What is known of a holder.
+#[derive(Debug, Default)]
+struct Holder {
+    /// When it is asked next; None while it is not connected.
+    due: Option<Time>,
+    /// What is thought of it.
+    belief: Belief,
+    /// Challenges that it met, since the start.
+    proven: u64,
+    /// Challenges that it failed.
+    failed: u64,
+}
+
+impl Default for Auditing {
+    fn default() -> Self {
+        Self { holders: BTreeMap::new(), running: None, proving: Proving::new(PROVE_DUTY) }
+    }
+}
+
+impl Auditing {
+    /// Marks that were made before.
+    pub(super) fn load(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
+        let bytes = settings.get(MARKED_KEY).map_or(&[][..], Vec::as_slice);
+        if let Ok((marked, [])) = postcard::take_from_bytes::<Vec<NodeId>>(bytes) {
+            for node in marked {
+                let belief = Belief::Marked { proven: 0 };
+                self.holders.insert(node, Holder { belief, ..Holder::default() });
+            }
+        }
+    }
+
+    /// Whether a node claims what it cannot prove: its receipts do not count.
+    pub(super) fn is_marked(&self, node: &NodeId) -> bool {
+        self.holders.get(node).is_some_and(|holder| holder.belief.is_marked())
+    }
+
+    /// A holder came up.
+    pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, chance: u64) {
+        let holder = self.holders.entry(peer).or_default();
+        let pause = if holder.belief == Belief::Believed { AUDIT_AFTER_UP } else { holder.belief.pause() };
+        holder.due = Some(now + pause + fraction(pause, chance));
+    }
+
+    /// A holder is gone.
+    pub(super) fn peer_down(&mut self, peer: &NodeId) {
+        if let Some(holder) = self.holders.get_mut(peer) {
+            holder.due = None;
+        }
+        if let Some(running) = self.running.as_mut().filter(|running| running.holder() == *peer) {
+            running.give_up();
+        }
+    }
+
+    /// When something is to be done if nothing happens.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        match &self.running {
+            Some(running) => running.deadline(),
+            None => self.holders.values().filter_map(|holder| holder.due).min(),
+        }
+    }
+
+    /// Tests: this node has nothing of what it is asked to prove, and says otherwise.
+    #[cfg(test)]
+    pub(super) fn claim_falsely(&mut self, lies: bool) {
+        self.proving.lies = lies;
+    }
+
+    /// The setting that remembers the marks.
+    fn marks(&self) -> (String, Option<Vec<u8>>) {
+        let marked = self.holders.iter().filter(|(_, holder)| holder.belief.is_marked());
+        let marked: Vec<NodeId> = marked.map(|(node, _)| *node).collect();
+        (MARKED_KEY.to_owned(), postcard::to_stdvec(&marked).ok())
+    }
+}
+
+impl Core {
+    /// Begins a challenge that is due.
+    pub(super) fn auditing_timeout(&mut self) {
+        let now = self.now.time;
+        if let Some(running) = &mut self.reconciling.auditing.running {
+            return running.handle_timeout(now);
+        }
+        let due = self.reconciling.auditing.holders.iter().filter_map(|(node, one)| Some((one.due?, *node)));
+        let Some((_, holder)) = due.min().filter(|(due, _)| *due <= now) else { return };
+        let groups = self.common_groups(&holder).filter(|_| self.is_disk_idle());
+        let chance = self.rng.next_u64();
+        let Some(groups) = groups else {
+            if let Some(one) = self.reconciling.auditing.holders.get_mut(&holder) {
+                one.due = Some(now + COMPARE_RETRY + fraction(COMPARE_RETRY, chance));
+            }
+            return;
+        };
+        let mut nonce = Nonce::default();
+        self.rng.fill_bytes(&mut nonce);
+        let after = self.random_id(&groups);
+        let challenge = Challenge::new(holder, groups, after, nonce, chance, CHALLENGE_DUTY);
+        self.reconciling.auditing.running = Some(Box::new(challenge));
+    }
+
+    /// A random id in one of these groups.
+    fn random_id(&mut self, groups: &GroupSet) -> ChunkId {
+        let mut id = [0; ChunkId::SIZE];
+        self.rng.fill_bytes(&mut id);
+        let nth = self.rng.next_u64() % u64::from(groups.len().max(1));
+        let group = groups.iter().nth(usize::try_from(nth).unwrap_or(0));
+        let prefix = group.map_or(0, |group| IdRange::of_group(group).number());
+        let first = u64::from_be_bytes([id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]]);
+        id[..8].copy_from_slice(&(prefix << 52 | first >> 12).to_be_bytes());
+        ChunkId::from_bytes(id)
+    }
+
+    /// One step of a challenge. False when there is nothing to do.
+    pub(super) fn auditing_turn(&mut self) -> bool {
+        let now = self.now.time;
+        if let Some(output) = self.reconciling.auditing.proving.poll() {
+            self.proving_wants(output);
+            return true;
+        }
+        let Some(running) = &mut self.reconciling.auditing.running else { return false };
+        let holder = running.holder();
+        match running.poll(now) {
+            None => return false,
+            Some(ChallengeOutput::Ask(ask)) => self.ask(ask),
+            Some(ChallengeOutput::Roots) => {
+                let roots = self.receipted_by(&holder);
+                if let Some(running) = &mut self.reconciling.auditing.running {
+                    running.receipted(roots);
+                }
+            }
+            Some(ChallengeOutput::Say(message)) => {
+                if !self.send(&holder, Lane::Background, &message) {
+                    if let Some(running) = &mut self.reconciling.auditing.running {
+                        running.give_up();
+                    }
+                }
+            }
+            Some(ChallengeOutput::Finished(outcome)) => {
+                self.reconciling.auditing.running = None;
+                self.audited(&holder, outcome);
+            }
+        }
+        true
+    }
+
+    /// An answer to an operation of an audit.
+    pub(super) fn auditing_told(&mut self, number: u64, told: Told) {
+        let Some(own) = self.member.as_ref().map(|member| member.node) else { return };
+        match (number, &mut self.reconciling.auditing.running) {
+            (PROVE_DUTY, _) => {
+                let outputs = self.reconciling.auditing.proving.told(&own, told);
+                outputs.into_iter().for_each(|output| self.proving_wants(output));
+            }
+            (_, Some(running)) => running.told(told),
+            (_, None) => {}
+        }
+    }
+
+    /// A peer asks for a proof, or gives one, or says that it cannot.
+    pub(super) fn audit(&mut self, peer: &NodeId, message: Message) {
+        let now = self.now.time;
+        let Auditing { running, proving, .. } = &mut self.reconciling.auditing;
+        match message {
+            Message::Challenge { nonce, id, offset, length } => {
+                proving.challenged(now, peer, nonce, id, ChunkRange { offset, length });
+            }
+            Message::Proof { nonce, answer } => {
+                if let Some(running) = running.as_mut().filter(|running| running.holder() == *peer) {
+                    running.proved(&nonce, answer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What proving wants.
+    fn proving_wants(&mut self, output: ProvingOutput) {
+        match output {
+            ProvingOutput::Ask(ask) => self.ask(ask),
+            ProvingOutput::Say(peer, message) => drop(self.send(&peer, Lane::Background, &message)),
+            // What was promised is found by comparing with whoever has it.
+            ProvingOutput::Lacking(peer) => self.compare_soon(&peer),
+        }
+    }
+
+    /// The manifests of all snapshots that a holder has receipted and that stand.
+    fn receipted_by(&self, holder: &NodeId) -> Vec<ChunkId> {
+        let Some(member) = &self.member else { return Vec::new() };
+        let has = |id| member.view.receipts(id).any(|(node, _)| node == *holder);
+        let receipted = member.view.snapshots().filter(|fact| has(&fact.id));
+        receipted.map(|fact| fact.entry.manifest).collect()
+    }
+
+    /// A challenge is over.
+    fn audited(&mut self, peer: &NodeId, outcome: Outcome) {
+        let (now, chance) = (self.now.time, self.rng.next_u64());
+        let Some(holder) = self.reconciling.auditing.holders.get_mut(peer) else { return };
+        let verdict = match outcome {
+            Outcome::Skipped => Verdict::Same,
+            Outcome::Proven | Outcome::Failed(_) => {
+                let is_proven = outcome == Outcome::Proven;
+                holder.proven += u64::from(is_proven);
+                holder.failed += u64::from(!is_proven);
+                holder.belief.sample(is_proven)
+            }
+        };
+        let pause = if outcome == Outcome::Skipped { AUDIT_AFTER_UP } else { holder.belief.pause() };
+        holder.due = holder.due.map(|_| now + pause + fraction(pause.part(4), chance));
+        let name = self.member.as_ref().map_or_else(|| peer.short(), |member| member.name_of(peer));
+        if let Outcome::Failed(id) = outcome {
+            let message =
+                format!("{name} could not prove that it has chunk {}; it is asked for others", id.short());
+            self.note(Level::Warn, "audit", message);
+        }
+        if verdict == Verdict::Same {
+            return;
+        }
+        let message = if verdict == Verdict::Marked {
+            format!("{name} claims chunks that it cannot prove to have: its copies no longer count")
+        } else {
+            format!("{name} proves again what it claims: its copies count")
+        };
+        let level = if verdict == Verdict::Marked { Level::Error } else { Level::Info };
+        self.note(level, "audit", message);
+        let marks = self.reconciling.auditing.marks();
+        self.save(vec![marks], AfterSave::Nothing);
+        self.check_waiting_backups();
+    }
+
+    /// For `status`.
+    pub(super) fn auditing_status(&self, attention: &mut Vec<Value>) -> Value {
+        let Auditing { holders, running, proving } = &self.reconciling.auditing;
+        let marked = holders.iter().filter(|(_, holder)| holder.belief.is_marked());
+        for (node, _) in marked {
+            let name = self.member.as_ref().map_or_else(|| node.short(), |member| member.name_of(node));
+            let message =
+                format!("{name} claims chunks that it cannot prove to have; its copies do not count");
+            attention.push(json!({"message": message, "hint": format!("look at the disk of {name}; if it does not recover, `nuthatch remove {name}`")}));
+        }
+        let (proven, missing, refused) = proving.counts();
+        json!({
+            "running": running.as_ref().map(|running| running.holder().hex()),
+            "proven_here": proven, "missing_here": missing, "refused_here": refused,
+            "holders": holders.iter().map(|(node, holder)| json!({
+                "node": node.hex(), "proven": holder.proven, "failed": holder.failed,
+                "believed": !holder.belief.is_marked(),
+            })).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A part of a span, by chance.
+fn fraction(span: Span, chance: u64) -> Span {
+    span.part(1_024).times(chance % 1_024)
+}
+
+/// Under which name marked holders are remembered.
+const MARKED_KEY: &str = "audit:marked";

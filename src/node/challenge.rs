@@ -1,0 +1,213 @@
+//! One challenge, from choosing a chunk to the holder's proof.
+//!
+//! ```text
+//!   Choosing --an id--> Rooting --> Listing --listed--> Reading --its bytes--> Waiting --> Finished
+//!       \-- nothing there       \-- no snapshot that the holder has receipted lists it: Skipped
+//! ```
+//!
+//! Only such chunks are asked for as this node has on its own disk, whole, and as a snapshot lists that the holder has receipted: what
+//! nobody promised proves nothing. Of the chunk only the expected proof is kept. When holders are asked, and what is
+//! thought of them, is `node/auditing.rs`'s.
+
+use super::duty::{Ask, Ops, Told};
+use super::listed::Listed;
+use crate::base::ids::{ChunkId, Group, NodeId};
+use crate::base::limits::AUDIT_PATIENCE;
+use crate::base::units::Time;
+use crate::feed::entry::GroupSet;
+use crate::replicate::audit::{proof, ChunkRange, Nonce};
+use crate::store::service::{Op, Reply, Request};
+use crate::wire::message::Message;
+
+/// The machine.
+#[derive(Debug)]
+pub struct Challenge {
+    /// Who is asked.
+    holder: NodeId,
+    /// Drawn at random: the nonce, and what else is left to chance.
+    nonce: Nonce,
+    /// Places the range.
+    chance: u64,
+    /// The chunk is one of these groups.
+    groups: GroupSet,
+    /// Numbers of what is asked.
+    ops: Ops,
+    /// Where it stands.
+    state: State,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The holder has it.
+    Proven,
+    /// It has not, or did not say.
+    Failed(ChunkId),
+    /// Nothing was asked.
+    Skipped,
+}
+
+/// What it wants.
+#[derive(Debug)]
+pub enum ChallengeOutput {
+    /// Of the core.
+    Ask(Ask),
+    /// The roots of the manifests of all snapshots that the holder has receipted: [`Challenge::receipted`].
+    Roots,
+    /// To be sent to the holder.
+    Say(Message),
+    /// It is over.
+    Finished(Outcome),
+}
+
+/// The states of a [`Challenge`].
+#[derive(Debug)]
+enum State {
+    /// The first id behind this one; then, the question to the store.
+    Choosing(ChunkId, Option<Op>),
+    /// Which snapshots has the holder receipted?
+    Rooting(ChunkId),
+    /// Do they list it? None: the next node is to be asked for.
+    Listing(ChunkId, Listed, Option<Op>),
+    /// The chunk is read. None: the store is to be asked.
+    Reading(ChunkId, Option<Op>),
+    /// It is to be sent.
+    Sending(ChunkId, ChunkRange, [u8; 32]),
+    /// The proof is awaited.
+    Waiting(ChunkId, [u8; 32], Time),
+    /// To be told.
+    Ending(Outcome),
+    /// It was told.
+    Over,
+}
+
+impl Challenge {
+    /// Asks `holder` for the first chunk here behind `after`, a random id in `groups`.
+    #[must_use]
+    pub fn new(
+        holder: NodeId,
+        groups: GroupSet,
+        after: ChunkId,
+        nonce: Nonce,
+        chance: u64,
+        duty: u64,
+    ) -> Self {
+        let (ops, state) = (Ops::new(duty), State::Choosing(after, None));
+        Self { holder, nonce, chance, groups, ops, state }
+    }
+
+    /// Who is asked.
+    #[must_use]
+    pub const fn holder(&self) -> NodeId {
+        self.holder
+    }
+
+    /// Until when it waits.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Waiting(_, _, until) => Some(until),
+            _ => None,
+        }
+    }
+
+    /// What is due by the clock.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if let State::Waiting(id, _, until) = self.state {
+            if until <= now {
+                self.state = State::Ending(Outcome::Failed(id));
+            }
+        }
+    }
+
+    /// The session has ended, or has no room: that is nobody's fault.
+    pub fn give_up(&mut self) {
+        self.state = State::Ending(Outcome::Skipped);
+    }
+
+    /// The roots of the manifests that the holder has receipted.
+    pub fn receipted(&mut self, roots: Vec<ChunkId>) {
+        if let State::Rooting(id) = self.state {
+            self.state = State::Listing(id, Listed::new([id], roots), None);
+        }
+    }
+
+    /// The holder answered; None: it has not got it.
+    pub fn proved(&mut self, nonce: &Nonce, answer: Option<[u8; 32]>) {
+        if let State::Waiting(id, expected, _) = self.state {
+            if *nonce == self.nonce {
+                let is_right = answer == Some(expected);
+                self.state = State::Ending(if is_right { Outcome::Proven } else { Outcome::Failed(id) });
+            }
+        }
+    }
+
+    /// The next thing it wants; None while it waits.
+    pub fn poll(&mut self, now: Time) -> Option<ChallengeOutput> {
+        let ask = |request| Some(ChallengeOutput::Ask(Ask::Store(request)));
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Choosing(after, None) => {
+                let op = self.ops.draw();
+                self.state = State::Choosing(after, Some(op));
+                ask(Request::Scan { op, after: Some(after), limit: 1, read: false })
+            }
+            State::Rooting(id) => {
+                self.state = State::Rooting(id);
+                Some(ChallengeOutput::Roots)
+            }
+            State::Listing(id, mut listed, None) => {
+                if let Some(node) = listed.poll() {
+                    let op = self.ops.draw();
+                    self.state = State::Listing(id, listed, Some(op));
+                    return Some(ChallengeOutput::Ask(Ask::Chunk { op, id: node }));
+                }
+                if listed.into_found().is_empty() {
+                    return Some(ChallengeOutput::Finished(Outcome::Skipped));
+                }
+                let op = self.ops.draw();
+                self.state = State::Reading(id, Some(op));
+                ask(Request::Get { op, id })
+            }
+            State::Sending(id, range, expected) => {
+                self.state = State::Waiting(id, expected, now + AUDIT_PATIENCE);
+                let ChunkRange { offset, length } = range;
+                Some(ChallengeOutput::Say(Message::Challenge { nonce: self.nonce, id, offset, length }))
+            }
+            State::Ending(outcome) => Some(ChallengeOutput::Finished(outcome)),
+            waiting => {
+                self.state = waiting;
+                None
+            }
+        }
+    }
+
+    /// Takes an answer.
+    pub fn told(&mut self, told: Told) {
+        self.state = match (std::mem::replace(&mut self.state, State::Over), told) {
+            (State::Choosing(_, Some(op)), Told::Store(Reply::Scan { op: of, found, .. })) if op == of => {
+                let chosen = found.first().map(|(id, _)| *id);
+                match chosen.filter(|id| self.groups.contains(Group::of(id))) {
+                    Some(id) => State::Rooting(id),
+                    None => State::Ending(Outcome::Skipped),
+                }
+            }
+            (State::Listing(id, mut listed, Some(op)), Told::Chunk { op: of, result, .. }) if op == of => {
+                listed.came(result.ok());
+                State::Listing(id, listed, None)
+            }
+            (State::Reading(id, Some(op)), Told::Store(Reply::Get { op: of, result, .. })) if op == of => {
+                let sealed = result.ok().flatten();
+                let range = ChunkRange::random(sealed.as_ref().map_or(0, Vec::len), self.chance);
+                let expected =
+                    sealed.and_then(|sealed| proof(&self.nonce, &self.holder, &id, range, &sealed));
+                match expected {
+                    Some(expected) => State::Sending(id, range, expected),
+                    None => State::Ending(Outcome::Skipped),
+                }
+            }
+            (State::Over, _) => State::Over,
+            (_, Told::Store(Reply::Failed { .. })) => State::Ending(Outcome::Skipped),
+            (state, _) => state,
+        };
+    }
+}

@@ -1,0 +1,227 @@
+//! Comparing what nodes hold, among whole nodes: what a disk has lost comes back without anybody reading everything.
+
+use serde_json::Value;
+
+use super::check::{add_folder, assert_protected, back_up, fill, found, join, weather, MINUTE};
+use super::cluster::Cluster;
+use crate::base::ids::{ChunkId, NodeId};
+use crate::base::limits::{ANSWERS_PER_PEER_MAX, COMPARE_EVERY};
+use crate::base::ranges::IdRange;
+use crate::feed::entry::Role;
+use crate::node::api::Call;
+use crate::seal::sealed::chunk_id;
+use crate::store::disk::Disk;
+use crate::wire::message::range::{Part, Says, Standing};
+use crate::wire::message::Message;
+
+/// Nodes with a folder that is protected.
+fn household(seed: u64, nodes: usize) -> Cluster {
+    let mut cluster = Cluster::new(seed, nodes, weather(0));
+    found(&mut cluster);
+    for number in 1..nodes {
+        join(&mut cluster, number, Role::Store);
+    }
+    fill(&mut cluster, 60);
+    add_folder(&mut cluster);
+    assert_protected(&back_up(&mut cluster).lines);
+    cluster
+}
+
+/// What a node says of itself.
+fn status(cluster: &mut Cluster, number: usize) -> Value {
+    cluster.ask(number, Call::Status, MINUTE).lines.remove(0)
+}
+
+/// A count in what a node says of its comparisons.
+fn compared(cluster: &mut Cluster, number: usize, what: &str) -> u64 {
+    status(cluster, number)["compare"][what].as_u64().expect("it is counted")
+}
+
+/// A chunk that nobody lists.
+fn stranger() -> (ChunkId, Vec<u8>) {
+    let bytes = b"a chunk that nobody lists".to_vec();
+    (chunk_id(&bytes), bytes)
+}
+
+/// The id of a node.
+fn id(cluster: &mut Cluster, number: usize) -> NodeId {
+    status(cluster, number)["node"].as_str().expect("it is a member").parse().expect("ids are hexadecimal")
+}
+
+#[test]
+fn ten_chunks_that_a_holder_has_lost_come_back_within_minutes_and_only_they_are_sent() {
+    for seed in 0..2 {
+        let mut cluster = household(seed, 3);
+        cluster.run_until(MINUTE.times(30), |_| false);
+        cluster.stop(2);
+        let before = cluster.chunks_of(2);
+        let lost: Vec<_> = before.iter().step_by(before.len() / 10).copied().take(10).collect();
+        cluster.lose_chunks(2, &lost);
+        assert_eq!(cluster.chunks_of(2).len(), before.len() - lost.len());
+        cluster.run_until(MINUTE.times(5), |_| false);
+        cluster.start(2);
+        cluster.run_until(MINUTE.times(20), |_| false);
+        assert_eq!(compared(&mut cluster, 2, "healed_chunks"), 10, "{}", status(&mut cluster, 2)["compare"]);
+        assert_eq!(compared(&mut cluster, 2, "lacking_chunks"), 10);
+        let log = cluster.ask(2, Call::Log { follow: false }, MINUTE).lines;
+        assert!(log.iter().any(|line| line["message"].as_str().unwrap().contains("were fetched again")));
+        cluster.stop(2);
+        assert_eq!(cluster.chunks_of(2), before);
+    }
+}
+
+#[test]
+fn what_was_in_a_segment_that_somebody_removed_comes_back() {
+    let mut cluster = household(7, 3);
+    cluster.stop(1);
+    let (id, stranger) = stranger();
+    cluster.put_chunk(1, id, stranger);
+    let before = cluster.chunks_of(1);
+    let disk = std::sync::Arc::clone(&cluster.nodes[1].disk);
+    let mut segments = disk.files();
+    segments.retain(|(name, _)| name.starts_with("segments/"));
+    assert_eq!(segments.len(), 2, "what was put last is in a segment of its own");
+    disk.remove(&segments[0].0).unwrap();
+    cluster.start(1);
+    cluster.run_until(MINUTE.times(40), |_| false);
+    let healed = compared(&mut cluster, 1, "healed_chunks");
+    assert!(healed > 10, "{healed} chunks are healed");
+    cluster.stop(1);
+    // What nobody lists may be collected by now.
+    let listed = |ids: Vec<ChunkId>| ids.into_iter().filter(|one| *one != id).collect::<Vec<_>>();
+    assert_eq!(listed(cluster.chunks_of(1)), listed(before));
+}
+
+#[test]
+fn equal_nodes_are_compared_once_a_day() {
+    let mut cluster = household(4, 3);
+    cluster.run_until(MINUTE.times(30), |_| false);
+    for number in 0..3 {
+        assert_eq!(compared(&mut cluster, number, "exchanges"), 2, "one with each peer");
+        assert_eq!(compared(&mut cluster, number, "lacking_chunks"), 0);
+    }
+    cluster.run_until(COMPARE_EVERY + COMPARE_EVERY.part(6), |_| false);
+    assert_eq!(compared(&mut cluster, 0, "exchanges"), 4);
+    assert_eq!(compared(&mut cluster, 0, "cut"), 0);
+}
+
+#[test]
+fn chunks_that_no_manifest_lists_are_not_fetched() {
+    let mut cluster = household(5, 3);
+    cluster.stop(2);
+    let (id, stranger) = stranger();
+    cluster.put_chunk(2, id, stranger);
+    cluster.start(2);
+    cluster.run_until(MINUTE.times(30), |_| false);
+    for number in 0..2 {
+        assert_eq!(compared(&mut cluster, number, "lacking_chunks"), 0);
+        cluster.stop(number);
+        assert!(!cluster.chunks_of(number).contains(&id));
+    }
+}
+
+#[test]
+fn a_peer_that_asks_without_end_is_answered_so_often_and_told_off() {
+    let mut cluster = household(6, 3);
+    cluster.run_until(MINUTE.times(30), |_| false);
+    let (target, before) = (id(&mut cluster, 0), compared(&mut cluster, 0, "answered"));
+    let exchange = [9; 16];
+    let everything = |place: u8| Says::Children(Box::new([[place; 8]; IdRange::CHILDREN]));
+    for turn in 0..400_u16 {
+        let place = turn.to_le_bytes()[0];
+        let message = if turn % 8 == 0 {
+            Message::Digest { exchange, groups: Vec::new(), count: u64::MAX, fingerprint: [place; 8] }
+        } else {
+            let parts = (0..64).filter_map(|number| IdRange::new(1, number));
+            let parts = parts.map(|range| Part { range, says: everything(place) }).collect();
+            Message::Range { exchange, standing: Standing::Whole, parts }
+        };
+        cluster.say(1, &target, &message);
+        cluster.run_until(crate::base::units::Span::from_secs(2), |_| false);
+    }
+    let status = status(&mut cluster, 0);
+    let (answered, refused) = (&status["compare"]["answered"], &status["compare"]["refused"]);
+    assert!(answered.as_u64().unwrap() - before <= u64::from(ANSWERS_PER_PEER_MAX), "{answered}");
+    assert!(refused.as_u64().unwrap() >= 200, "{refused}");
+    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let told = log.iter().filter(|line| line["message"].as_str().unwrap().contains("without end")).count();
+    assert_eq!(told, 1, "it is told once");
+    cluster.nodes[0].files.write(super::check::ROOT, b"new", &[7; 90_000]);
+    assert_protected(&back_up(&mut cluster).lines);
+}
+
+/// What a node says of the holders that it asks for proof: node, believed.
+fn believed(cluster: &mut Cluster, number: usize) -> Vec<(String, bool)> {
+    let status = status(cluster, number);
+    let holders = status["audit"]["holders"].as_array().expect("holders are listed");
+    let text = |value: &Value| value.as_str().expect("ids are texts").to_owned();
+    holders.iter().map(|one| (text(&one["node"]), one["believed"] == true)).collect()
+}
+
+/// Copies of the newest snapshot, as its writer counts them.
+fn copies(cluster: &mut Cluster) -> u64 {
+    let snapshots = cluster.ask(0, Call::Snapshots { name: None }, MINUTE).lines;
+    snapshots[0]["protected"]["have"].as_u64().expect("copies are counted")
+}
+
+#[test]
+fn honest_holders_prove_what_they_have_and_are_believed() {
+    let mut cluster = household(8, 3);
+    cluster.run_until(MINUTE.times(60 * 20), |_| false);
+    for number in 0..3 {
+        let status = status(&mut cluster, number);
+        let holders = status["audit"]["holders"].as_array().unwrap();
+        assert_eq!(holders.len(), 2, "{}", status["audit"]);
+        for holder in holders {
+            // The writer has receipted nothing of its own, so nobody asks it.
+            let is_writer = holder["node"] == self::status(&mut cluster, 0)["node"];
+            assert_eq!((&holder["failed"], &holder["believed"]), (&Value::from(0), &Value::from(true)));
+            assert_eq!(holder["proven"].as_u64().unwrap() >= 3, !is_writer, "{}", status["audit"]);
+        }
+        assert_eq!(status["audit"]["missing_here"], 0);
+    }
+    assert_eq!(copies(&mut cluster), 3);
+}
+
+#[test]
+fn a_holder_that_claims_what_it_cannot_prove_is_found_and_counts_no_more_until_it_proves_again() {
+    let mut cluster = household(9, 3);
+    assert_eq!(copies(&mut cluster), 3);
+    cluster.claim_falsely(2, true);
+    cluster.run_until(MINUTE.times(90), |_| false);
+    let liar = id(&mut cluster, 2).hex();
+    let marked = |cluster: &mut Cluster, number| {
+        believed(cluster, number)
+            .iter()
+            .filter(|(_, believed)| !believed)
+            .map(|(node, _)| node.clone())
+            .collect()
+    };
+    let found: Vec<String> = marked(&mut cluster, 0);
+    assert_eq!(found, std::slice::from_ref(&liar), "{:?}", status(&mut cluster, 0)["audit"]);
+    assert_eq!(copies(&mut cluster), 2, "its copies do not count");
+    let attention = status(&mut cluster, 0)["attention"].to_string();
+    assert!(attention.contains("cannot prove"), "{attention}");
+    // The mark survives a restart of who made it.
+    cluster.stop(0);
+    cluster.start(0);
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(marked(&mut cluster, 0), [liar]);
+    cluster.claim_falsely(2, false);
+    cluster.run_until(MINUTE.times(60 * 14), |_| false);
+    assert_eq!(marked(&mut cluster, 0), Vec::<String>::new(), "{:?}", status(&mut cluster, 0)["audit"]);
+    assert_eq!(copies(&mut cluster), 3);
+}
+
+#[test]
+fn a_holder_with_one_rotten_chunk_heals_it_and_is_no_liar() {
+    let mut cluster = household(10, 3);
+    cluster.stop(2);
+    let chunks = cluster.chunks_of(2);
+    cluster.lose_chunks(2, &chunks[..1]);
+    cluster.start(2);
+    cluster.run_until(MINUTE.times(60 * 24), |_| false);
+    assert!(believed(&mut cluster, 0).iter().all(|(_, believed)| *believed));
+    cluster.stop(2);
+    assert_eq!(cluster.chunks_of(2), chunks);
+}
