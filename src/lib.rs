@@ -1,32 +1,27 @@
 //! # The house
 //!
-//! nuthatch keeps a household's files safe on the machines it already owns. This page is the map; `docs/DESIGN.md`
-//! is the contract between the parts, and says why.
+//! nuthatch keeps a household's files safe on its own machines. This is the map; `docs/DESIGN.md` is the contract, and why.
 //!
 //! ## A file's journey
 //!
 //! ```text
 //!  a file on disk
 //!     |  io/walk      lists directories, reads blocks            (the file thread)
-//!     v
 //!  node/backup        compares with the last snapshot; asks for what changed
 //!     |  file/cut     finds where the stream of bytes is cut
 //!     |  seal/sealed  compresses, pads, seals; the id is SHA-256 of what comes out
 //!     |  file/map     collects path -> entry, and the set of ids (tree and manifest)
-//!     v
 //!  store/service      appends to a segment, syncs in groups       (the storage thread)
 //!     |  feed/entry   a signed Snapshot entry says: this tree, this manifest
-//!     v
 //!  peer/table         carries feeds and chunks to other nodes     (Noise over UDP, io/udp)
 //!     |  node/keep    a holder fetches what the manifest lists, syncs, signs a Receipt
-//!     v
 //!  replicate/ledger   counts receipts: protected, or not yet
 //! ```
 //!
 //! And back: `node/restore` walks a tree, takes chunks from the store or, where they are missing, from holders
 //! (`replicate/fetch`), opens them and streams files to the command line, which writes them.
 //!
-//! ## Floors
+//! ## Floors, as `tests/tidy.rs` holds them
 //!
 //! | floor | modules | may use |
 //! |---|---|---|
@@ -36,8 +31,6 @@
 //! | 3 | [`node`] | floors 0-2; the same |
 //! | 4 | [`face`], [`io`] | all below; `face` may use `io` |
 //! | - | [`sim`] | floors 0-3: many nodes, one seed, virtual time |
-//!
-//! `tests/tidy.rs` holds this table against the code.
 
 pub mod base {
     //! Floor 0: words that everyone shares.
@@ -203,6 +196,7 @@ pub mod replicate {
     pub mod audit;
     pub mod fetch;
     pub mod ledger;
+    pub mod mesh;
     pub mod place;
     #[cfg(test)]
     mod place_tests;
@@ -238,6 +232,7 @@ pub mod node {
     pub mod drafts;
     pub mod duty;
     pub mod enter;
+    pub mod finding;
     pub mod folders;
     #[cfg(test)]
     mod forge;
@@ -249,6 +244,7 @@ pub mod node {
     mod joining;
     pub mod keep;
     pub mod keyring;
+    pub mod linking;
     pub mod list;
     pub mod listed;
     mod lookup;
@@ -277,6 +273,7 @@ pub mod node {
     mod scan;
     mod scanned;
     mod scrubbing;
+    pub mod seeking;
     mod sighting;
     pub mod silence;
     mod sink;
@@ -286,6 +283,7 @@ pub mod node {
     mod tell;
     pub mod upkeep;
     pub mod verify;
+    mod wanting;
     mod wear;
     mod writer;
 }
@@ -374,6 +372,8 @@ pub mod sim {
     mod collect_stories;
     #[cfg(test)]
     mod compare_stories;
+    #[cfg(test)]
+    mod crowd;
     pub mod disk;
     #[cfg(test)]
     mod duties;

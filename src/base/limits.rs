@@ -5,6 +5,7 @@
 
 mod compare;
 mod content;
+mod lookup;
 mod node;
 mod outside;
 mod peers;
@@ -13,6 +14,7 @@ mod store;
 
 pub use self::compare::*;
 pub use self::content::*;
+pub use self::lookup::*;
 pub use self::node::*;
 pub use self::outside::*;
 pub use self::peers::*;

@@ -9,7 +9,8 @@
 //! write itself a second past.
 //!
 //! Since only nodes of lower rank can void what a node wrote, one pass in the order of rank settles everything
-//! (`Roster::settle`); it is repeated whenever a fact is added.
+//! (`Roster::settle`); it is repeated whenever a fact is added, unless that can change nothing but to let one node in
+//! (`grow.rs`): a vault of a thousand would be settled a thousand times while it is read.
 
 use super::entry::{author_of, verify, Admit, Body, Entry, FeedError, Head, Remove, Role};
 use super::member::{limits_of, HashAt};
@@ -19,6 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use super::member::Member;
+
+pub(super) use grow::Noted;
+
+mod grow;
 
 /// The members of a vault, from the facts that are known.
 #[derive(Debug, Clone)]
@@ -31,6 +36,8 @@ pub struct Roster {
     facts: BTreeMap<FeedId, Vec<Fact>>,
     /// Last entries that some Remove names, valid or not, by feed and sequence.
     awaited: BTreeSet<(FeedId, u64)>,
+    /// Nodes that some Remove names, valid or not.
+    named: BTreeSet<NodeId>,
     /// Members.
     members: BTreeMap<NodeId, Standing>,
     /// Nodes that were members.
@@ -64,8 +71,8 @@ enum What {
 struct Standing {
     /// The node.
     member: Member,
-    /// The Admit that counts: its feed and its index among that feed's facts.
-    admitted: (FeedId, usize),
+    /// The Admit that counts: its feed and its place.
+    admitted: (FeedId, u64),
     /// For a removed node: how many entries of each of its feeds count; none of a feed that is not named.
     limits: BTreeMap<FeedId, u64>,
 }
@@ -82,6 +89,7 @@ impl Roster {
             root: author_of(&root_public),
             facts: BTreeMap::new(),
             awaited: BTreeSet::new(),
+            named: BTreeSet::new(),
             members: BTreeMap::new(),
             former: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -103,7 +111,7 @@ impl Roster {
     /// Takes an entry whose signature was checked: an Admit or Remove becomes a fact. Without the feeds' hashes, of
     /// nodes that are removed nothing counts (see `Roster::settle`).
     pub fn add(&mut self, bytes: &[u8], entry: &Entry) {
-        if self.note(bytes, entry) {
+        if self.note(bytes, entry) != Noted::Nothing {
             self.settle(&|_, _| None);
         }
     }
@@ -111,38 +119,48 @@ impl Roster {
     /// Takes what stands at a place of a feed without drawing conclusions; returns whether there is something to
     /// settle. It replaces another fact that was thought to stand there: one that came with an introduction, when its
     /// author has written two histories. Of each feed the first facts are kept, as many as may be.
-    pub(super) fn note(&mut self, bytes: &[u8], entry: &Entry) -> bool {
+    pub(super) fn note(&mut self, bytes: &[u8], entry: &Entry) -> Noted {
         let what = match &entry.body {
             Body::Admit(admit) => Some(What::Admit(admit.clone())),
             Body::Remove(remove) => Some(What::Remove(remove.clone())),
             _ => None,
         };
         if what.is_none() && !self.facts.contains_key(&entry.feed) {
-            return false;
+            return Noted::Nothing;
         }
         if let Some(What::Remove(remove)) = &what {
+            self.named.insert(remove.node);
             self.awaited.extend(remove.heads.iter().map(|head| (head.feed, head.length.saturating_sub(1))));
         }
         let facts = self.facts.entry(entry.feed).or_default();
         let fact = what.map(|what| Fact { sequence: entry.sequence, bytes: Arc::from(bytes), what });
         match (facts.binary_search_by_key(&entry.sequence, |fact| fact.sequence), fact) {
-            (Ok(index), _) if *facts[index].bytes == *bytes => return false,
+            (Ok(index), _) if *facts[index].bytes == *bytes => return Noted::Nothing,
             (Ok(index), Some(fact)) => facts[index] = fact,
             (Ok(index), None) => drop(facts.remove(index)),
-            (Err(index), Some(fact)) => facts.insert(index, fact),
-            (Err(_), None) => return false,
+            (Err(index), Some(fact)) => {
+                facts.insert(index, fact);
+                if facts.len() <= ROSTER_FACTS_PER_FEED_MAX {
+                    return Noted::Added;
+                }
+            }
+            (Err(_), None) => return Noted::Nothing,
         }
         facts.truncate(ROSTER_FACTS_PER_FEED_MAX);
-        true
+        Noted::Changed
     }
 
     /// Takes a fact ahead of its feed, unless something is known of its place already (or too many feeds are).
-    pub(super) fn introduce(&mut self, bytes: &[u8], entry: &Entry) -> bool {
+    pub(super) fn introduce(&mut self, bytes: &[u8], entry: &Entry) -> Noted {
         let is_known = match self.facts.get(&entry.feed) {
             Some(facts) => facts.binary_search_by_key(&entry.sequence, |fact| fact.sequence).is_ok(),
             None => self.facts.len() >= FEEDS_MAX,
         };
-        !is_known && self.note(bytes, entry)
+        if is_known {
+            Noted::Nothing
+        } else {
+            self.note(bytes, entry)
+        }
     }
 
     /// Whether some Remove names this entry as the last one that counts, so that its arrival settles something.
@@ -166,7 +184,9 @@ impl Roster {
             if members.len() + former.len() >= MEMBERS_MAX {
                 break;
             }
-            let What::Admit(admit) = &self.facts[&feed][index].what else { continue };
+            let fact = &self.facts[&feed][index];
+            let What::Admit(admit) = &fact.what else { continue };
+            let admitted = (feed, fact.sequence);
             let member = Member {
                 node,
                 signing: admit.signing,
@@ -182,11 +202,10 @@ impl Roster {
             match limits {
                 None => {
                     channels.entry(member.channel).or_insert(node);
-                    members
-                        .insert(node, Standing { member, admitted: (feed, index), limits: BTreeMap::new() });
+                    members.insert(node, Standing { member, admitted, limits: BTreeMap::new() });
                 }
                 Some(limits) => {
-                    former.insert(node, Standing { member, admitted: (feed, index), limits });
+                    former.insert(node, Standing { member, admitted, limits });
                 }
             }
         }
@@ -295,8 +314,9 @@ impl Roster {
         let mut chain = Vec::new();
         let mut next = self.members.get(node);
         while let Some(standing) = next {
-            let (feed, index) = &standing.admitted;
-            chain.push(self.facts[feed][*index].bytes.to_vec());
+            let (feed, sequence) = &standing.admitted;
+            let Some(fact) = self.fact(feed, *sequence) else { return Vec::new() };
+            chain.push(fact.bytes.to_vec());
             next = self.known(&feed.node);
         }
         chain.reverse();
@@ -351,11 +371,13 @@ impl Roster {
 
     /// Whether exactly this entry is here and within its author's time.
     fn is_counted(&self, feed: &FeedId, sequence: u64, bytes: &[u8]) -> bool {
-        let fact = self.facts.get(feed).and_then(|facts| {
-            let index = facts.binary_search_by_key(&sequence, |fact| fact.sequence).ok()?;
-            facts.get(index)
-        });
-        self.is_within(feed, sequence) && fact.is_some_and(|fact| *fact.bytes == *bytes)
+        self.is_within(feed, sequence) && self.fact(feed, sequence).is_some_and(|fact| *fact.bytes == *bytes)
+    }
+
+    /// The fact at a place.
+    fn fact(&self, feed: &FeedId, sequence: u64) -> Option<&Fact> {
+        let facts = self.facts.get(feed)?;
+        facts.get(facts.binary_search_by_key(&sequence, |fact| fact.sequence).ok()?)
     }
 
     /// A present or former member.

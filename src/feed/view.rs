@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use super::facts::{Applied, FolderFact, Fork, SnapshotFact};
 
+mod conclude;
+
 /// The state of a vault as its feeds tell it.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -125,12 +127,9 @@ impl View {
             }
             entries.push((bytes, entry));
         }
-        let mut is_new = false;
         for (bytes, entry) in &entries {
-            is_new |= self.roster.introduce(bytes, entry);
-        }
-        if is_new {
-            self.settle();
+            let noted = self.roster.introduce(bytes, entry);
+            self.conclude(noted, &entry.feed, entry.sequence);
         }
         self.roster.member(&introduced.node).cloned().ok_or(FeedError::Chain("it contradicts what is known"))
     }
@@ -290,20 +289,10 @@ impl View {
         if is_new {
             self.find_newest(&entry.feed.node);
         }
-        let is_fact = self.roster.note(bytes, entry);
-        if is_fact || self.roster.is_awaited(&entry.feed, entry.sequence) {
-            self.settle();
-        }
+        let noted = self.roster.note(bytes, entry);
+        self.conclude(noted, &entry.feed, entry.sequence);
         self.entry_stands(&entry.feed, entry.sequence);
         Ok(())
-    }
-
-    /// Draws all conclusions on who is a member anew.
-    fn settle(&mut self) {
-        let feeds = &self.feeds;
-        self.roster.settle(&|feed, sequence| feeds.get(feed)?.chain.hash_at(sequence));
-        self.seats += 1;
-        self.decide_again();
     }
 
     /// Keeps a Folder entry.

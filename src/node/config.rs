@@ -10,7 +10,7 @@ use super::api::ApiError;
 use super::bandwidth::Schedule;
 use super::config_keys::{key_named, nearest_key, Key, KEYS};
 use super::room::Capacity;
-use crate::base::limits::{CONFIG_BYTES_MAX, RETIRED_MIN, SESSION_KEEPALIVE};
+use crate::base::limits::{CONFIG_BYTES_MAX, RETIRED_MIN, SESSIONS_MAX, SESSION_KEEPALIVE};
 use crate::base::units::{Copies, Span};
 use crate::file::retain::Policy;
 use serde_json::{Map, Value as Json};
@@ -38,6 +38,8 @@ pub struct Config {
     pub down: Schedule,
     /// `peers.keepalive`; None: off.
     pub keepalive: Option<Span>,
+    /// `peers.sessions`: how many there may be at once.
+    pub sessions: usize,
     /// `mdns.enabled`.
     pub mdns: bool,
     /// `mdns.interfaces`; empty: all but loopback, container and bridge interfaces.
@@ -120,6 +122,7 @@ impl Default for Config {
             capacity: Capacity::All,
             peers: Vec::new(),
             keepalive: Some(SESSION_KEEPALIVE),
+            sessions: SESSIONS_MAX,
             listen: None,
             up: Schedule::default(),
             down: Schedule::default(),
@@ -325,7 +328,7 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\n\
+        let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\nsessions = 16\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
                     [backup]\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n";
         let config = Config::parse(text).unwrap();
@@ -333,7 +336,7 @@ mod tests {
         assert_eq!(config.site, "parents");
         assert_eq!(config.capacity, Capacity::Bytes(200_000_000_000));
         assert_eq!(config.peers, ["10.0.0.7:7117".parse().unwrap()]);
-        assert_eq!(config.keepalive, None);
+        assert_eq!((config.keepalive, config.sessions), (None, 16));
         assert_eq!(config.listen, Some("127.0.0.1:0".parse().unwrap()));
         assert!(!config.mdns);
         assert_eq!(config.mdns_interfaces, ["eth0"]);
@@ -373,6 +376,7 @@ mod tests {
             ("[peers]\naddresses = \"10.0.0.7:7117\"\n", "peers.addresses"),
             ("[peers]\nkeepalive = \"9s\"\n", "peers.keepalive"),
             ("[peers]\nkeepalive = 50\n", "peers.keepalive"),
+            ("[peers]\nsessions = 65\n", "peers.sessions"),
         ] {
             let error = Config::parse(text).unwrap_err();
             assert_eq!((error.key.as_deref(), error.line), (Some(key), Some(2)), "{text}");

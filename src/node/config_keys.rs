@@ -10,12 +10,16 @@ use super::config::Config;
 use super::room::Capacity;
 use crate::base::limits::{
     COPIES_MAX, KEEPALIVE_MAX, KEEPALIVE_MIN, NAME_BYTES_MAX, PEER_ADDRESSES_MAX, RESCAN_MAX, RESCAN_MIN,
-    RETIRED_MAX, RETIRED_MIN, SCRUB_DAYS_MAX, SCRUB_DAYS_MIN,
+    RETIRED_MAX, RETIRED_MIN, SCRUB_DAYS_MAX, SCRUB_DAYS_MIN, SESSIONS_MAX, SESSIONS_MIN,
 };
 use crate::base::units::{Copies, Span};
 use crate::file::retain::Policy;
 use serde_json::Value as Json;
 use toml_edit::Value;
+use units::span_text;
+pub use units::{bytes_of, span_of};
+
+mod units;
 
 /// A key that can be set.
 pub struct Key {
@@ -128,6 +132,21 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
         show: |config| config.keepalive.map_or_else(|| Json::from("off"), |span| Json::from(span_text(span))),
+    },
+    Key {
+        name: "peers.sessions",
+        meaning: "How many other nodes this one is connected with at most. In a vault with more members a part of the others is chosen, and the rest is connected with when needed.",
+        default: "64",
+        range: "a whole number from 8 to 64",
+        read: |config, value| {
+            let count = value.as_integer().and_then(|count| usize::try_from(count).ok()).ok_or(Refused)?;
+            if !(SESSIONS_MIN..=SESSIONS_MAX).contains(&count) {
+                return Err(Refused);
+            }
+            config.sessions = count;
+            Ok(())
+        },
+        show: |config| Json::from(config.sessions),
     },
     Key {
         name: "network.listen",
@@ -309,79 +328,10 @@ pub fn edit_distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-/// A size: a number, then B, kB, MB, GB, TB (powers of 1,000) or KiB, MiB, GiB, TiB.
-#[must_use]
-pub fn bytes_of(text: &str) -> Option<u64> {
-    let (number, unit) = split_unit(text)?;
-    let scale: u64 = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" | "k" => 1_000,
-        "mb" | "m" => 1_000_000,
-        "gb" | "g" => 1_000_000_000,
-        "tb" | "t" => 1_000_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        "tib" => 1 << 40,
-        _ => return None,
-    };
-    scaled(number, scale)
-}
-
-/// A span: a number, then s, m, h or d.
-#[must_use]
-pub fn span_of(text: &str) -> Option<Span> {
-    let (number, unit) = split_unit(text)?;
-    let seconds: u64 = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    scaled(number, seconds * 1_000_000).map(Span::from_micros)
-}
-
 /// A span within these bounds.
 fn span_within(value: &Value, min: Span, max: Span) -> Result<Span, Refused> {
     let span = value.as_str().and_then(span_of).ok_or(Refused)?;
     (min..=max).contains(&span).then_some(span).ok_or(Refused)
-}
-
-/// A span as [`span_of`] reads it.
-fn span_text(span: Span) -> String {
-    let seconds = span.as_micros() / 1_000_000;
-    match seconds {
-        _ if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
-        _ if seconds % 3_600 == 0 => format!("{}h", seconds / 3_600),
-        _ if seconds % 60 == 0 => format!("{}m", seconds / 60),
-        _ => format!("{seconds}s"),
-    }
-}
-
-/// The digits (with at most one point) and what follows them.
-fn split_unit(text: &str) -> Option<(&str, &str)> {
-    let text = text.trim();
-    let end =
-        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    (!number.is_empty()).then(|| (number, unit.trim()))
-}
-
-/// `number` (digits, perhaps a point and up to six more) times `scale`; None on overflow.
-fn scaled(number: &str, scale: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let mut total = whole.parse::<u64>().ok()?.checked_mul(scale)?;
-    if !fraction.is_empty() {
-        if fraction.len() > 6 {
-            return None;
-        }
-        let digits = u32::try_from(fraction.len()).ok()?;
-        let part =
-            u128::from(fraction.parse::<u64>().ok()?) * u128::from(scale) / u128::from(10_u64.pow(digits));
-        total = total.checked_add(u64::try_from(part).ok()?)?;
-    }
-    Some(total)
 }
 
 /// A name of a node or a site.

@@ -229,6 +229,7 @@ impl Core {
             self.endpoint.deadline(),
             self.source.deadline(),
             self.reach.deadline(),
+            self.links_deadline(),
             self.holding.deadline(),
             self.folders.deadline(),
             self.calls.deadline(),
@@ -291,6 +292,7 @@ impl Core {
         self.entering_timeout();
         self.confirming_timeout();
         self.announce_daily();
+        self.links_timeout();
         self.reach_timeout();
         self.holding_timeout();
         self.keyring_timeout();
@@ -509,6 +511,7 @@ impl Core {
             }
         };
         let now = self.now.time;
+        self.reach.linking.used(now, node, &message);
         match message {
             Message::FeedHave { heads, more } => self.peer_has(node, &heads, more),
             Message::FeedWant { feed, from } => self.peer_wants(node, feed, from),
@@ -522,11 +525,8 @@ impl Core {
             comparing @ (Message::Digest { .. } | Message::Range { .. }) => self.compare(node, comparing),
             auditing @ (Message::Challenge { .. } | Message::Proof { .. }) => self.audit(node, auditing),
             Message::Hello { version, free_bytes } => self.gossip.hello(node, version, free_bytes),
-            Message::Offer { .. }
-            | Message::Want { .. }
-            | Message::Stored { .. }
-            | Message::Who { .. }
-            | Message::Known { .. } => {}
+            Message::Offer { .. } | Message::Want { .. } | Message::Stored { .. } => {}
+            lookup @ (Message::Who { .. } | Message::Known { .. }) => self.lookup_came(node, lookup),
         }
     }
 }

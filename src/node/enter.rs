@@ -199,8 +199,10 @@ impl Core {
             root_public: member.keys.root_public(),
         };
         self.endpoint.set_keepalive(self.setup.config.keepalive);
+        self.endpoint.set_sessions_max(self.setup.config.sessions);
         self.endpoint.open(identity, door);
         self.endpoint.set_roster(member.view.roster().clone(), chain);
+        self.choose_links();
     }
 
     /// Remembers an own chain that came with pairing or recovery, for the time before the feeds are here.
@@ -260,7 +262,7 @@ impl Core {
 }
 
 /// What a member must never lose.
-pub(super) fn member_settings(member: &Membership, chain: &[Vec<u8>]) -> Vec<(String, Option<Vec<u8>>)> {
+pub fn member_settings(member: &Membership, chain: &[Vec<u8>]) -> Vec<(String, Option<Vec<u8>>)> {
     vec![
         (setting::IDENTITY.to_owned(), Some(member.secret.encode().to_vec())),
         (setting::KEYS.to_owned(), Some(encode_keys(&member.keys))),

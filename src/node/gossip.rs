@@ -1,8 +1,8 @@
 //! Feed exchange: what each peer has of every feed, asking for what is missing, and keeping what comes.
 //!
 //! There is no order between feeds and no leader: each side tells its heads, each side asks for what it lacks. An entry
-//! is shown only when it is durable here. An entry whose author is not known yet is dropped and asked for again when
-//! the roster has changed.
+//! is shown only when it is durable here. Feeds whose authors are not known yet are asked for when the roster has changed.
+//! What is asked of whom stands in `wanting.rs`, what is told to whom in `tell.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,28 +12,35 @@ use super::core::{Core, Pending};
 use super::tell::wire_head;
 use crate::base::ids::{FeedId, NodeId, SnapshotId};
 use crate::base::limits::FEEDS_MAX;
+use crate::base::units::Time;
 use crate::feed::entry::{decode, Begin, Body, FeedError, Head};
 use crate::feed::view::{Applied, View};
 use crate::store::service::{Request, StoreError};
-use crate::wire::frame::Lane;
-use crate::wire::message::{FeedHead, Message};
+use crate::wire::message::FeedHead;
 
 /// What is known of the peers' feeds.
 #[derive(Debug, Default)]
 pub struct Gossip {
     /// Connected peers.
     pub(super) peers: BTreeMap<NodeId, PeerFeeds>,
+    /// Who was asked for a feed last, and when: others are asked for it only when that has led to nothing.
+    pub(super) asking: BTreeMap<FeedId, (NodeId, Time)>,
+    /// Heads that peers are told of next.
+    pub(super) telling: BTreeMap<FeedId, FeedHead>,
+    /// When.
+    pub(super) tell_due: Option<Time>,
 }
 
 /// What one peer has.
 #[derive(Debug, Default)]
 pub(super) struct PeerFeeds {
-    /// Entries it has of each feed.
-    lengths: BTreeMap<FeedId, u64>,
+    /// Entries it has of each feed of which it had more than this node when it said so, as far as this node's own were not
+    /// told of since.
+    pub(super) lengths: BTreeMap<FeedId, u64>,
     /// Feeds that it was asked for and has not answered.
-    asked: BTreeSet<FeedId>,
+    pub(super) asked: BTreeSet<FeedId>,
     /// Feeds of which an answer brought nothing that could be used yet.
-    stuck: BTreeSet<FeedId>,
+    pub(super) stuck: BTreeSet<FeedId>,
     /// It has told all its heads.
     told: bool,
     /// It says that it knows more of this node's own feed than is known here. Until it shows that, it confirms nothing.
@@ -144,6 +151,8 @@ impl Core {
     /// The session ended.
     pub(super) fn forget_feeds_of(&mut self, node: &NodeId) {
         self.gossip.peers.remove(node);
+        self.gossip.asking.retain(|_, (asked, _)| asked != node);
+        self.want_from_all();
     }
 
     /// A peer says what it has.
@@ -153,12 +162,13 @@ impl Core {
         let own = member.own;
         let mut forked = false;
         for head in heads {
-            if peer.lengths.len() >= FEEDS_MAX && !peer.lengths.contains_key(&head.feed) {
-                continue;
-            }
-            peer.lengths.insert(head.feed, head.length);
-            peer.stuck.remove(&head.feed);
             let mine = member.view.head(&head.feed);
+            peer.stuck.remove(&head.feed);
+            if head.length <= mine.map_or(0, |mine| mine.length) {
+                peer.lengths.remove(&head.feed);
+            } else if peer.lengths.len() < FEEDS_MAX || peer.lengths.contains_key(&head.feed) {
+                peer.lengths.insert(head.feed, head.length);
+            }
             peer.ahead |= head.feed == own && head.length > mine.map_or(0, |mine| mine.length);
             forked |= mine.is_some_and(|mine| mine.length == head.length && mine.hash != head.hash);
         }
@@ -216,28 +226,6 @@ impl Core {
         self.confirming_timeout();
     }
 
-    /// Asks a peer for what it has and this node lacks.
-    pub(super) fn want_from(&mut self, node: &NodeId) {
-        let Some(member) = &self.member else { return };
-        let Some(peer) = self.gossip.peers.get_mut(node) else { return };
-        let mut wanted = Vec::new();
-        for (feed, length) in &peer.lengths {
-            let from = member.view.head(feed).map_or(0, |head| head.length);
-            let open = peer.asked.len() + wanted.len() < FEEDS_ASKED_MAX;
-            if *length > from && open && !peer.asked.contains(feed) && !peer.stuck.contains(feed) {
-                wanted.push((*feed, from));
-            }
-        }
-        peer.asked.extend(wanted.iter().map(|(feed, _)| *feed));
-        for (feed, from) in wanted {
-            if !self.send(node, Lane::Control, &Message::FeedWant { feed, from }) {
-                if let Some(peer) = self.gossip.peers.get_mut(node) {
-                    peer.asked.remove(&feed);
-                }
-            }
-        }
-    }
-
     /// A peer sent entries of a feed. What is of another feed is not taken: all go to the disk under this one.
     pub(super) fn entries_came(&mut self, node: &NodeId, feed: FeedId, entries: Vec<Vec<u8>>) {
         let mut fresh: Vec<(Applied, Vec<u8>)> = Vec::new();
@@ -282,7 +270,7 @@ impl Core {
         if confirmed {
             self.head_confirmed();
         }
-        self.want_from(node);
+        self.want_after(node, &feed);
     }
 
     /// Signs an entry of the own feed and makes it durable; then `then` happens. None (and a note) when it is refused.
@@ -318,8 +306,10 @@ impl Core {
         let (Some((first, _)), Some((last, _))) = (entries.first(), entries.last()) else { return };
         let head = Head { feed: last.feed, length: last.sequence + 1, hash: last.hash };
         let (feed, sequence) = (first.feed, first.sequence);
-        let roster_changes =
-            entries.iter().any(|(applied, _)| matches!(applied.entry.body, Body::Admit(_) | Body::Remove(_)));
+        let any =
+            |is_meant: fn(&Body) -> bool| entries.iter().any(|(applied, _)| is_meant(&applied.entry.body));
+        let roster_changes = any(|body| matches!(body, Body::Admit(_) | Body::Remove(_)));
+        let addresses_change = roster_changes || any(|body| matches!(body, Body::Describe(_)));
         self.keyring_heard(&entries);
         self.hearing_heard(&entries);
         let bytes = entries.into_iter().map(|(_, bytes)| bytes).collect();
@@ -333,8 +323,9 @@ impl Core {
         if roster_changes {
             self.roster_changed();
         }
-        // A description may bring an address where a member can be reached.
-        self.reach.recheck(self.now.time);
+        if addresses_change {
+            self.reach.recheck(self.now.time);
+        }
         self.holding.recheck(self.now.time);
         self.upkeep.recheck(self.now.time);
     }
@@ -356,12 +347,7 @@ impl Core {
         if let Some(member) = &mut self.member {
             member.durable.insert(appended.head.feed, appended.head);
         }
-        let head = wire_head(&appended.head);
-        let peers: Vec<NodeId> =
-            self.gossip.peers.keys().filter(|peer| Some(**peer) != appended.from).copied().collect();
-        for peer in peers {
-            self.tell_some(&peer, vec![head], false);
-        }
+        self.tell_head(wire_head(&appended.head));
         self.after_append(appended.then);
         self.check_waiting_backups();
     }
@@ -372,14 +358,12 @@ impl Core {
         let roster = member.view.roster().clone();
         let chain = member.view.admit_chain(&member.node);
         self.endpoint.set_roster(roster, chain);
+        self.choose_links();
         self.reach.recheck(self.now.time);
-        let peers: Vec<NodeId> = self.gossip.peers.keys().copied().collect();
-        for node in peers {
-            if let Some(peer) = self.gossip.peers.get_mut(&node) {
-                peer.stuck.clear();
-            }
-            self.want_from(&node);
+        for peer in self.gossip.peers.values_mut() {
+            peer.stuck.clear();
         }
+        self.want_from_all();
     }
 
     /// A holder says how far it is with its share.

@@ -91,7 +91,7 @@ impl Core {
             return;
         }
         let connected = self.gossip.peers().any(|peer| *peer == writer);
-        self.source.prefer(connected.then_some(writer));
+        self.source.prefer((connected || self.reach.linking.is_choosing()).then_some(writer));
         self.upkeep.collect.pin(snapshot, manifest);
         let duty = self.begin_duty(|duty| Duty::Keep(Box::new(Keep::new(snapshot, manifest, groups, duty))));
         self.holding.running = Some(Running { duty, writer, told_held: 0, told_at: self.now.time });

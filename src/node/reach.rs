@@ -14,13 +14,15 @@ use rand_core::RngCore;
 use super::activity::Level;
 use super::after::AfterSave;
 use super::core::Core;
+use super::linking::Linking;
 use crate::base::ids::NodeId;
 use crate::base::limits::{
     ADDRESSES_PER_MESSAGE_MAX, CONNECT_EAGER_TIME, CONNECT_HINT_EVERY, CONNECT_PAUSE_EAGER_MAX,
-    CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, CONNECT_STAGGER, REACH_ADDRESSES_MAX, SIGHTINGS_MAX,
+    CONNECT_PAUSE_MAX, CONNECT_PAUSE_MIN, CONNECT_STAGGER, LINKS_FEW, REACH_ADDRESSES_MAX, RECHECK_PAUSE,
+    SIGHTINGS_MAX,
 };
 use crate::base::units::{Span, Time};
-use crate::peer::discovery::{in_order, Announcement, Search, State};
+use crate::peer::discovery::{in_order, Announcement};
 use crate::peer::event::Event;
 
 /// The setting that remembers where peers were seen last.
@@ -31,8 +33,12 @@ const SEEN_KEY: &str = "seen";
 pub struct Reach {
     /// By address.
     candidates: BTreeMap<SocketAddr, Candidate>,
+    /// When it was done last.
+    rechecked: Option<Time>,
     /// Where members were met last; saved.
     seen: BTreeMap<NodeId, SocketAddr>,
+    /// Whom to reach at all.
+    pub(super) linking: Linking,
     /// Look at the roster's addresses again.
     recheck: Option<Time>,
     /// What was last announced on the network, by instance: mDNS tells a change once, and perhaps before it matters.
@@ -51,7 +57,7 @@ pub(super) struct Heard {
     /// Where it is.
     pub(super) addresses: Vec<SocketAddr>,
     /// What it says.
-    announcement: Announcement,
+    pub(super) announcement: Announcement,
     /// When it did.
     pub(super) last: Time,
 }
@@ -117,7 +123,7 @@ impl Candidate {
 
 impl Reach {
     /// Remembers an announcement; the oldest is forgotten where there are too many.
-    fn hear(&mut self, now: Time, addresses: &[SocketAddr], announcement: &Announcement) {
+    pub(super) fn hear(&mut self, now: Time, addresses: &[SocketAddr], announcement: &Announcement) {
         if !self.heard.contains_key(&announcement.instance) && self.heard.len() >= SIGHTINGS_MAX {
             let oldest = self.heard.iter().min_by_key(|(_, one)| one.last).map(|(name, _)| name.clone());
             oldest.map(|name| self.heard.remove(&name));
@@ -153,7 +159,7 @@ impl Reach {
 
     /// An address that an announcer of this name has: it is there, so it is tried now. A name that is new is a node that
     /// was started just now.
-    fn add_announced(&mut self, now: Time, address: SocketAddr, announcer: &str) {
+    pub(super) fn add_announced(&mut self, now: Time, address: SocketAddr, announcer: &str) {
         self.add(now, address, None);
         if let Some(candidate) = self.candidates.get_mut(&address) {
             if candidate.announcer.as_deref() == Some(announcer) {
@@ -197,10 +203,12 @@ impl Reach {
         }
     }
 
-    /// What is tried now, likeliest first and one address of each node; its other addresses follow a little later.
+    /// What is tried now, likeliest first and one address of each node; its other addresses follow a little later. What is
+    /// not to be tried is looked at again in a minute, or sooner by a node that has hardly any sessions.
     fn take_due(
         &mut self,
         now: Time,
+        is_lonely: bool,
         is_idle: impl Fn(&SocketAddr, &Whose) -> bool,
     ) -> Vec<(Option<NodeId>, SocketAddr)> {
         let mut due: BTreeMap<Whose, Vec<SocketAddr>> = BTreeMap::new();
@@ -210,7 +218,7 @@ impl Reach {
             }
             let whose = candidate.whose(*address);
             if is_idle(address, &whose) {
-                candidate.due = now + CONNECT_PAUSE_MAX;
+                candidate.due = now + CONNECT_PAUSE_EAGER_MAX.times(if is_lonely { 1 } else { 4 });
             } else {
                 due.entry(whose).or_default().push(*address);
             }
@@ -239,9 +247,15 @@ impl Reach {
         }
     }
 
-    /// The roster or a description changed.
+    /// The roster or a description changed. In a large vault that is often: it is looked at once in a while.
     pub fn recheck(&mut self, now: Time) {
-        self.recheck = Some(now);
+        let then = self.rechecked.map_or(now, |last| now.max(last + RECHECK_PAUSE));
+        self.recheck = Some(self.recheck.map_or(then, |due| due.min(then)));
+    }
+
+    /// Where a member was met last.
+    pub(super) fn seen_at(&self, node: &NodeId) -> Option<&SocketAddr> {
+        self.seen.get(node)
     }
 
     /// When something is to be tried.
@@ -256,6 +270,9 @@ impl Core {
     pub(super) fn reach_timeout(&mut self) {
         let now = self.now.time;
         self.note_multicast();
+        if self.reach.deadline().is_none_or(|due| due > now) {
+            return;
+        }
         if self.member.is_none() {
             for candidate in self.reach.candidates.values_mut() {
                 candidate.due = candidate.due.max(now + CONNECT_PAUSE_MAX);
@@ -263,16 +280,25 @@ impl Core {
             return;
         }
         if self.reach.recheck.is_some_and(|due| due <= now) {
-            self.reach.recheck = None;
+            (self.reach.recheck, self.reach.rechecked) = (None, Some(now));
             self.collect_addresses();
+            self.note_missed();
         }
         let connected: BTreeMap<NodeId, SocketAddr> =
             self.endpoint.peers().map(|peer| (peer.node, peer.address)).collect();
         let at: BTreeSet<SocketAddr> = connected.values().copied().collect();
         let listening = &self.listening.addresses;
-        let attempts = self.reach.take_due(now, |address, whose| {
-            let is_there = matches!(whose, Whose::Node(node) if connected.contains_key(node));
-            is_there || at.contains(address) || listening.contains(address)
+        let (sessions, is_enough) = (connected.len(), self.has_links_enough(connected.len()));
+        let is_lonely = self.reach.linking.is_choosing() && sessions < LINKS_FEW;
+        let known = self.reach.candidates.values().filter_map(|candidate| candidate.node);
+        let open: BTreeSet<NodeId> =
+            known.filter(|node| self.reach.linking.may_try(now, node, sessions)).collect();
+        let attempts = self.reach.take_due(now, is_lonely, |address, whose| {
+            let is_needless = match whose {
+                Whose::Node(node) => connected.contains_key(node) || !open.contains(node),
+                Whose::Announcer(_) | Whose::Unknown(_) => is_enough,
+            };
+            is_needless || at.contains(address) || listening.contains(address)
         });
         for (node, address) in attempts {
             let member = node.filter(|node| {
@@ -286,11 +312,20 @@ impl Core {
     fn collect_addresses(&mut self) {
         let Some(member) = &self.member else { return };
         let mut found: Vec<(SocketAddr, Option<NodeId>)> = Vec::new();
-        for other in member.view.roster().members().filter(|other| other.node != member.node) {
-            if let Some(describe) = member.view.describe(&other.node) {
-                found.extend(describe.addresses.iter().map(|address| (*address, Some(other.node))));
+        for other in self.reach.linking.wanted(member) {
+            if let Some(describe) = member.view.describe(&other) {
+                found.extend(describe.addresses.iter().map(|address| (*address, Some(other))));
             }
-            found.extend(self.reach.seen.get(&other.node).map(|address| (*address, Some(other.node))));
+            found.extend(self.reach.seen.get(&other).map(|address| (*address, Some(other))));
+        }
+        if self.reach.linking.is_choosing() {
+            // Whom it was linked with before is not tried any more. What was configured or announced would come again.
+            let (linking, configured) = (&self.reach.linking, &self.setup.config.peers);
+            self.reach.candidates.retain(|address, one| {
+                one.node.is_none_or(|node| linking.wants(&node))
+                    || one.announcer.is_some()
+                    || configured.contains(address)
+            });
         }
         found.extend(self.setup.config.peers.iter().map(|address| (*address, None)));
         for (address, node) in found {
@@ -304,8 +339,11 @@ impl Core {
         self.peer_met(node, address);
         let name = self.member.as_ref().map_or_else(|| node.short(), |member| member.name_of(&node));
         self.note(Level::Info, "peers", format!("connected to {name} at {address}"));
+        self.reach.linking.up(now, node);
+        self.reach.linking.finding.up(now, &node);
         self.greet(node);
         self.source.peer_up(now, node);
+        self.seeking_up(&node);
         self.holding.peer_up(now);
         let chance = self.rng.next_u64();
         self.reconciling.peer_up(now, node, chance);
@@ -324,6 +362,7 @@ impl Core {
             Event::ConnectFailed { peer: _, address } => self.connect_failed(*address),
             Event::Reached { node, address } => self.peer_met(*node, *address),
             Event::Unclaimed { from } => self.unclaimed(*from),
+            Event::Crowded { node } => self.reach.linking.crowded(self.now.time, *node),
             other => log::debug!("{other:?} is none of reaching's"),
         }
     }
@@ -348,6 +387,7 @@ impl Core {
         let name = self.member.as_ref().map_or_else(|| node.short(), |member| member.name_of(node));
         self.note(Level::Info, "peers", format!("lost {name}: {reason}"));
         self.forget_feeds_of(node);
+        self.reach.linking.down(node);
         self.source.peer_down(now, node);
         self.reconciling.peer_down(now, node);
         for candidate in self.reach.candidates.values_mut().filter(|candidate| candidate.node == Some(*node))
@@ -357,49 +397,12 @@ impl Core {
         self.reach.recheck(now);
         self.check_waiting_backups();
     }
-
-    /// Somebody announced itself on the network.
-    pub(super) fn sighted(&mut self, addresses: &[SocketAddr], announcement: &Announcement) {
-        if self.instance() == announcement.instance {
-            self.reach.own_heard = Some(self.now.time);
-            return;
-        }
-        self.reach.hear(self.now.time, addresses, announcement);
-        self.heed(addresses, announcement);
-    }
-
-    /// A way into a vault has begun: what was announced before is news again.
-    pub(super) fn heed_all(&mut self) {
-        let heard: Vec<_> =
-            self.reach.heard.values().map(|one| (one.addresses.clone(), one.announcement.clone())).collect();
-        for (addresses, announcement) in heard {
-            self.heed(&addresses, &announcement);
-        }
-    }
-
-    /// Does what an announcement calls for.
-    fn heed(&mut self, addresses: &[SocketAddr], announcement: &Announcement) {
-        let now = self.now.time;
-        if announcement.state == State::Inviting {
-            self.entering_sighted(addresses);
-        }
-        let day = self.day();
-        let ours = self
-            .member
-            .as_ref()
-            .is_some_and(|member| announcement.matches(Search::Vault(member.keys.door().as_bytes(), day)));
-        if ours {
-            for address in addresses {
-                self.reach.add_announced(now, *address, &announcement.instance);
-            }
-            self.entering_vault_sighted(addresses);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::discovery::State;
 
     #[test]
     fn an_announcement_is_remembered_as_it_was_said_last_and_the_oldest_is_forgotten() {
@@ -430,7 +433,7 @@ mod tests {
         let (mut last, mut attempts) = (Time::ZERO, 0);
         while last < Time::ZERO + CONNECT_EAGER_TIME.times(2) {
             let now = reach.deadline().unwrap();
-            assert_eq!(reach.take_due(now, |_, _| false).len(), 1);
+            assert_eq!(reach.take_due(now, false, |_, _| false).len(), 1);
             let is_eager = now < Time::ZERO + CONNECT_EAGER_TIME;
             assert!(now.since(last) <= if is_eager { CONNECT_PAUSE_EAGER_MAX } else { CONNECT_PAUSE_MAX });
             (last, attempts) = (now, attempts + 1);
@@ -446,17 +449,17 @@ mod tests {
             "only addresses that are known"
         );
         reach.hint(now, known);
-        assert_eq!(reach.take_due(now, |_, _| false), [(None, known)]);
+        assert_eq!(reach.take_due(now, false, |_, _| false), [(None, known)]);
         let soon = now + Span::from_micros(900_000);
         reach.hint(soon, known);
-        assert_eq!(reach.take_due(soon, |_, _| false), []);
+        assert_eq!(reach.take_due(soon, false, |_, _| false), []);
     }
 
     #[test]
     fn an_announcement_ends_the_pause_at_once() {
         let mut reach = Reach::default();
         let place = addresses(&["10.0.0.1:1"])[0];
-        let tries = |reach: &mut Reach, now| reach.take_due(now, |_, _| false).len();
+        let tries = |reach: &mut Reach, now| reach.take_due(now, false, |_, _| false).len();
         reach.add_announced(Time::ZERO, place, "a");
         for _ in 0..8 {
             let now = reach.deadline().unwrap();
@@ -486,7 +489,7 @@ mod tests {
         let mut tried = Vec::new();
         for _ in 0..3 {
             let now = reach.deadline().unwrap();
-            tried.extend(reach.take_due(now, |_, _| false).iter().map(|(_, address)| (*address, now)));
+            tried.extend(reach.take_due(now, false, |_, _| false).iter().map(|(_, address)| (*address, now)));
         }
         let after = |steps: u64| Time::ZERO + CONNECT_STAGGER.times(steps);
         let expected = [("192.168.1.5:1", 0), ("10.0.0.9:1", 0), ("[fe80::1%2]:1", 1), ("192.168.1.6:1", 2)];
@@ -499,6 +502,6 @@ mod tests {
         assert_eq!(others, addresses(&["8.8.8.8:1", "192.168.1.5:1", "192.168.1.6:1"]));
         let is_idle = |_: &SocketAddr, whose: &Whose| *whose == Whose::Node(node);
         let later = Time::ZERO + CONNECT_PAUSE_MAX;
-        assert_eq!(reach.take_due(later, is_idle), [(None, "10.0.0.9:1".parse().unwrap())]);
+        assert_eq!(reach.take_due(later, false, is_idle), [(None, "10.0.0.9:1".parse().unwrap())]);
     }
 }

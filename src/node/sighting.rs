@@ -2,19 +2,59 @@
 //!
 //! mDNS that does not get through is silent. Two things show it: this node does not hear its own announcement, or a
 //! neighbour on the same network has been connected for long and was never sighted. Then new devices do not find this one
-//! by themselves, and a person is told what to do. Owns that judgement; what is sighted lies in `node/reach.rs`.
+//! by themselves, and a person is told what to do. Owns that judgement, and what an announcement calls for; what was sighted
+//! lies in `node/reach.rs`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::activity::Level;
 use super::core::Core;
 use crate::base::limits::SIGHTING_OVERDUE;
+use crate::peer::discovery::{Announcement, Search, State};
 
 /// What to do about it.
 pub(super) const HINT: &str = "name addresses with --peer or peers.addresses; let the router or access point pass multicast (no client isolation), \
      and see mdns.enabled and mdns.interfaces on both devices";
 
 impl Core {
+    /// Somebody announced itself on the network.
+    pub(super) fn sighted(&mut self, addresses: &[SocketAddr], announcement: &Announcement) {
+        if self.instance() == announcement.instance {
+            self.reach.own_heard = Some(self.now.time);
+            return;
+        }
+        self.reach.hear(self.now.time, addresses, announcement);
+        self.heed(addresses, announcement);
+    }
+
+    /// A way into a vault has begun: what was announced before is news again.
+    pub(super) fn heed_all(&mut self) {
+        let heard: Vec<_> =
+            self.reach.heard.values().map(|one| (one.addresses.clone(), one.announcement.clone())).collect();
+        for (addresses, announcement) in heard {
+            self.heed(&addresses, &announcement);
+        }
+    }
+
+    /// Does what an announcement calls for.
+    fn heed(&mut self, addresses: &[SocketAddr], announcement: &Announcement) {
+        let now = self.now.time;
+        if announcement.state == State::Inviting {
+            self.entering_sighted(addresses);
+        }
+        let day = self.day();
+        let ours = self
+            .member
+            .as_ref()
+            .is_some_and(|member| announcement.matches(Search::Vault(member.keys.door().as_bytes(), day)));
+        if ours {
+            for address in addresses {
+                self.reach.add_announced(now, *address, &announcement.instance);
+            }
+            self.entering_vault_sighted(addresses);
+        }
+    }
+
     /// What a person should know of discovery on the local network; None: it works, is off, or cannot be judged yet.
     pub(super) fn multicast_doubt(&self) -> Option<String> {
         let since = self.reach.listening_since.filter(|_| self.setup.discovery)?;

@@ -14,6 +14,8 @@ use crate::replicate::fetch::{Fetch, Order};
 use crate::store::service::{Op, Reply, Request};
 use sha2::{Digest, Sha256};
 
+mod sought;
+
 /// The duty number of the source's own operations.
 pub const SOURCE_DUTY: u64 = 1;
 
@@ -40,6 +42,8 @@ pub struct Source {
     outputs: VecDeque<SourceOutput>,
     /// Whom to ask first for chunks, if somebody is known to have what is wanted at present.
     preferred: Option<NodeId>,
+    /// Not everybody is connected who could be: who has a chunk is looked up before anybody is asked.
+    pub(super) looks_up: bool,
 }
 
 /// A duty that waits for a chunk.
@@ -89,6 +93,13 @@ pub enum SourceOutput {
         /// Which.
         ids: Vec<ChunkId>,
     },
+    /// Find out who may have a chunk; to be answered with [`Source::found`] or [`Source::lost`].
+    Seek {
+        /// Which.
+        id: ChunkId,
+        /// Those that were found before lack it.
+        again: bool,
+    },
     /// Withdraw a chunk from a session's queue, if it has not gone.
     Withdraw {
         /// Whose.
@@ -127,6 +138,7 @@ impl Default for Source {
             serve_reads: BTreeMap::new(),
             outputs: VecDeque::new(),
             preferred: None,
+            looks_up: false,
         }
     }
 }
@@ -320,8 +332,13 @@ impl Source {
 
     /// Lets a duty wait for a chunk that is not here.
     fn fetch_for(&mut self, waiter: Waiter) {
-        self.waiting.entry(waiter.id).or_default().push(waiter);
-        self.fetch.want(waiter.id, self.preferred, waiter.bytes);
+        let waiters = self.waiting.entry(waiter.id).or_default();
+        waiters.push(waiter);
+        if !self.looks_up || self.fetch.is_wanted(&waiter.id) {
+            self.fetch.want(waiter.id, self.preferred, waiter.bytes);
+        } else if waiters.len() == 1 {
+            self.outputs.push_back(SourceOutput::Seek { id: waiter.id, again: false });
+        }
     }
 
     /// Turns the fetch machine's orders into outputs, as far as the disk keeps up.
@@ -332,14 +349,17 @@ impl Source {
                 Some(Order::Cancel { peer, ids }) => {
                     self.outputs.push_back(SourceOutput::Cancel { peer, ids });
                 }
+                Some(Order::Failed { id }) if self.looks_up => {
+                    self.outputs.push_back(SourceOutput::Seek { id, again: true });
+                }
                 Some(Order::Failed { id }) => self.lost(id),
                 None => break,
             }
         }
     }
 
-    /// Nobody who is connected has it.
-    fn lost(&mut self, id: ChunkId) {
+    /// Nobody who can be reached has it.
+    pub fn lost(&mut self, id: ChunkId) {
         for waiter in self.waiting.remove(&id).unwrap_or_default() {
             let lost = ChunkLost { reason: "no connected device holds it".into() };
             let told = if waiter.bytes {

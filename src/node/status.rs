@@ -94,7 +94,7 @@ impl Core {
             "compare": compared,
             "audit": audited,
             "attention": attention,
-            "bandwidth": self.throttle.status(),
+            "bandwidth": self.throttle.status(), "links": self.links_status(), "lookup": self.lookup_status(),
             "counters": {
                 "strangers": counters.strangers, "garbage": counters.garbage, "replayed": counters.replayed,
                 "forged": counters.forged, "refused": counters.refused, "cookies": counters.cookies,
@@ -423,10 +423,11 @@ impl Core {
         self.announce();
     }
 
-    /// The tag changes daily.
+    /// The tag changes daily; and so often it is looked at whether what this node says of itself is still true.
     pub(super) fn announce_daily(&mut self) {
         if self.announced_day != self.day() {
             self.announce();
+            self.describe_self();
         }
     }
 

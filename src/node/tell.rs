@@ -7,7 +7,8 @@ use super::gossip::{PeerFeeds, FEEDS_ASKED_MAX};
 use super::ports::Output;
 use super::source::SourceOutput;
 use crate::base::ids::{ChunkId, FeedId, NodeId};
-use crate::base::limits::{FEED_ENTRIES_MESSAGE_BYTES_MAX, HEADS_PER_MESSAGE_MAX};
+use crate::base::limits::{FEED_ENTRIES_MESSAGE_BYTES_MAX, HEADS_PER_MESSAGE_MAX, LINKS_FEW};
+use crate::base::units::Span;
 use crate::feed::entry::Head;
 use crate::store::service::{Reply, Request};
 use crate::wire::frame::Lane;
@@ -41,8 +42,9 @@ impl Core {
 
     /// Tells a peer all heads.
     fn tell_heads(&mut self, node: &NodeId) {
+        let durable = self.member.iter().flat_map(|member| member.durable.values());
         let heads: Vec<FeedHead> =
-            self.member.iter().flat_map(|member| member.durable.values()).map(wire_head).collect();
+            durable.filter(|head| self.is_for(node, &head.feed)).map(wire_head).collect();
         let mut pages = heads.chunks(HEADS_PER_MESSAGE_MAX).peekable();
         if pages.peek().is_none() {
             self.tell_some(node, Vec::new(), false);
@@ -50,6 +52,53 @@ impl Core {
         while let Some(page) = pages.next() {
             let more = pages.peek().is_some();
             self.tell_some(node, page.to_vec(), more);
+        }
+    }
+
+    /// Whether a peer is told of a feed. In a large vault feeds travel over the mesh; with who is connected for a transfer, only
+    /// what the two have written is exchanged, which is all that it takes to confirm a node's own feed. A node that has
+    /// written nothing yet, or is met by one that has hardly anybody else, is told everything.
+    fn is_for(&self, peer: &NodeId, feed: &FeedId) -> bool {
+        let Some(member) = &self.member else { return true };
+        self.reach.linking.is_meshed(peer)
+            || feed.node == *peer
+            || feed.node == member.node
+            || self.gossip.peers.len() < LINKS_FEW
+            || member.view.newest_feed(peer).is_none()
+    }
+
+    /// A feed is longer here than it was: tells all who do not have it, at once, or in a large vault with others a little later.
+    pub(super) fn tell_head(&mut self, head: FeedHead) {
+        self.gossip.telling.insert(head.feed, head);
+        if self.reach.linking.is_choosing() {
+            self.gossip.tell_due.get_or_insert(self.now.time + TELL_PAUSE);
+        } else {
+            self.tell_collected();
+        }
+    }
+
+    /// Tells each peer of the collected heads, but for those that it has itself.
+    pub(super) fn tell_collected(&mut self) {
+        self.gossip.tell_due = None;
+        let telling = std::mem::take(&mut self.gossip.telling);
+        let peers: Vec<NodeId> = self.gossip.peers.keys().copied().collect();
+        for node in peers {
+            let Some(peer) = self.gossip.peers.get_mut(&node) else { continue };
+            let mut news = Vec::new();
+            for head in telling.values() {
+                match peer.lengths.get(&head.feed) {
+                    Some(length) if *length > head.length => {}
+                    Some(length) if *length == head.length => drop(peer.lengths.remove(&head.feed)),
+                    _ => {
+                        peer.lengths.remove(&head.feed);
+                        news.push(*head);
+                    }
+                }
+            }
+            news.retain(|head| self.is_for(&node, &head.feed));
+            for page in news.chunks(HEADS_PER_MESSAGE_MAX) {
+                self.tell_some(&node, page.to_vec(), false);
+            }
         }
     }
 
@@ -136,6 +185,7 @@ impl Core {
                 self.endpoint.cancel(&peer, message);
             }
             SourceOutput::Send { peer, id, bytes } => self.send_chunk(&peer, id, bytes),
+            SourceOutput::Seek { id, again } => self.seek(id, again),
             SourceOutput::Store(_) | SourceOutput::Tell(_) => {}
         }
     }
@@ -158,3 +208,6 @@ impl Core {
 pub(super) fn wire_head(head: &Head) -> FeedHead {
     FeedHead { feed: head.feed, length: head.length, hash: head.hash }
 }
+
+/// In a large vault, heads are collected for this long before peers are told: a few hops are still a second or two.
+const TELL_PAUSE: Span = Span::from_millis(200);

@@ -48,6 +48,11 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+    /// The peer has ended the session, or not begun it, for it holds as many as it may. Down comes before, if Up did.
+    Crowded {
+        /// Who.
+        node: NodeId,
+    },
     /// A whole message has arrived.
     Message {
         /// From whom.

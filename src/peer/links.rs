@@ -11,9 +11,7 @@ use super::pool::Pool;
 use super::send::MessageId;
 use super::session::{CloseCode, SendError as SessionSendError, Session, SessionError};
 use crate::base::ids::NodeId;
-use crate::base::limits::{
-    DATAGRAM_BYTES_MAX, FAREWELL_TIME, LANE_SHARE_PACKETS, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX,
-};
+use crate::base::limits::{DATAGRAM_BYTES_MAX, LANE_SHARE_PACKETS, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX};
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
 use crate::wire::frame::Lane;
@@ -42,6 +40,8 @@ pub struct Links {
     held_up: bool,
     /// Batches that went, so that not every one is an urgent one.
     batches: u32,
+    /// How many sessions there may be; None: as many as ever.
+    sessions_max: Option<usize>,
 }
 
 /// A session that was closed.
@@ -98,9 +98,8 @@ impl Links {
                 return;
             }
             self.drop_link(desk, &node, "a newer session took its place");
-        } else if self.links.len() >= SESSIONS_MAX {
-            desk.counters.refused += 1;
-            return;
+        } else if self.is_crowded() {
+            return self.turn_away(desk, now, opened.local, opened.address, session);
         }
         let chain = opened.introduced.map(|(member, chain)| {
             desk.event(Event::Introduced { member, chain: chain.clone() });
@@ -166,10 +165,10 @@ impl Links {
         self.settle(now, header.receiver);
     }
 
-    /// Ends the session with a node and tells it so.
-    pub fn disconnect(&mut self, desk: &mut Desk, now: Time, node: &NodeId) {
+    /// Ends the session with a node and tells it so, and why.
+    pub fn disconnect(&mut self, desk: &mut Desk, now: Time, node: &NodeId, code: CloseCode) {
         if let Some(link) = self.nodes.get(node).and_then(|index| self.links.get_mut(index)) {
-            link.session.close(CloseCode::Done);
+            link.session.close(code);
             self.leave(desk, now, node);
         }
     }
@@ -357,10 +356,10 @@ impl Links {
             self.serve(now);
             let reason = session.is_closed().map_or_else(String::new, ToString::to_string);
             desk.event(Event::Down { node: *node, reason });
-            if self.leaving.len() >= SESSIONS_MAX {
-                self.leaving.remove(0);
+            if crowd::is_crowded(&session) {
+                desk.event(Event::Crowded { node: *node });
             }
-            self.leaving.push(Leaving { index, address, session, until: now + FAREWELL_TIME });
+            self.remember(now, index, address, session);
         }
     }
 
@@ -391,6 +390,7 @@ impl fmt::Debug for Links {
 }
 
 mod credit;
+mod crowd;
 mod moves;
 #[cfg(test)]
 mod tests;

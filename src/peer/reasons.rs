@@ -27,6 +27,8 @@ pub enum CloseCode {
     Exhausted,
     /// Credit was asked for and given, others waited for it, and it was not used.
     Sitting,
+    /// The node holds as many sessions as it may, and others need theirs more.
+    Crowded,
 }
 
 /// How a session ended.
@@ -118,6 +120,7 @@ impl CloseCode {
             Self::BadMessage => 6,
             Self::Exhausted => 7,
             Self::Sitting => 8,
+            Self::Crowded => 9,
         }
     }
 }
@@ -134,6 +137,7 @@ impl fmt::Display for CloseCode {
             Self::BadMessage => "a message made no sense",
             Self::Exhausted => "the key has done all it may",
             Self::Sitting => "credit that others waited for was not used",
+            Self::Crowded => "there are as many sessions as may be",
         })
     }
 }
@@ -144,6 +148,9 @@ impl fmt::Display for CloseReason {
             Self::Local(code) => write!(formatter, "closed here: {code}"),
             Self::Peer { code: 0, .. } => {
                 formatter.write_str("it has stopped, or needs the connection no more")
+            }
+            Self::Peer { code: 9, .. } => {
+                formatter.write_str("it holds as many connections as it may, and will be asked again later")
             }
             Self::Peer { code, text } => write!(formatter, "closed by the peer ({code}): {text:?}"),
             Self::Idle => formatter.write_str("silent for too long"),

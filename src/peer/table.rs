@@ -9,6 +9,7 @@ use super::invite::Invitation;
 use super::joins::Joins;
 use super::links::Links;
 use super::opening::Openings;
+use super::reasons::CloseCode;
 pub use super::send::MessageId;
 use crate::base::ids::NodeId;
 use crate::base::limits::SESSION_KEEPALIVE;
@@ -109,7 +110,19 @@ impl Endpoint {
     pub fn disconnect(&mut self, now: Time, node: NodeId) {
         self.see(now);
         self.openings.abandon(&node);
-        self.links.disconnect(&mut self.desk, now, &node);
+        self.links.disconnect(&mut self.desk, now, &node, CloseCode::Done);
+    }
+
+    /// Ends the session with `node` to make room for others, and says so: it does not begin another one for a while.
+    pub fn make_room(&mut self, now: Time, node: NodeId) {
+        self.see(now);
+        self.links.disconnect(&mut self.desk, now, &node, CloseCode::Crowded);
+    }
+
+    /// How many sessions there may be, at most [`SESSIONS_MAX`](crate::base::limits::SESSIONS_MAX). Who comes beyond is
+    /// told so.
+    pub fn set_sessions_max(&mut self, count: usize) {
+        self.links.set_sessions_max(count);
     }
 
     /// This node stops: all sessions end, and each peer is told so by one datagram. Then drain `poll_transmit` once more.
@@ -118,7 +131,7 @@ impl Endpoint {
         self.openings.clear();
         let peers: Vec<NodeId> = self.links.peers().map(|peer| peer.node).collect();
         for node in peers {
-            self.links.disconnect(&mut self.desk, now, &node);
+            self.links.disconnect(&mut self.desk, now, &node, CloseCode::Done);
         }
     }
 

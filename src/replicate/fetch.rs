@@ -78,6 +78,8 @@ struct Want {
     urgent: bool,
     /// Who is to be asked first.
     preferred: Option<NodeId>,
+    /// Who may be asked; None: everybody.
+    only: Option<BTreeSet<NodeId>>,
     /// Who said that it lacks it, or let it time out.
     tried: BTreeSet<NodeId>,
     /// Whom it was asked of.
@@ -115,7 +117,8 @@ impl Fetch {
     pub fn want(&mut self, id: ChunkId, preferred: Option<NodeId>, urgent: bool) {
         match self.wants.get_mut(&id) {
             None => {
-                self.wants.insert(id, Want { urgent, preferred, tried: BTreeSet::new(), asked: None });
+                let want = Want { urgent, preferred, only: None, tried: BTreeSet::new(), asked: None };
+                self.wants.insert(id, want);
                 self.line(urgent).push_back(id);
             }
             Some(want) if urgent && !want.urgent => {
@@ -126,6 +129,14 @@ impl Fetch {
                 }
             }
             Some(_) => {}
+        }
+    }
+
+    /// Wants a chunk that these may have, and nobody else.
+    pub fn want_of(&mut self, id: ChunkId, only: BTreeSet<NodeId>, preferred: Option<NodeId>, urgent: bool) {
+        self.want(id, preferred, urgent);
+        if let Some(want) = self.wants.get_mut(&id) {
+            want.only = Some(only);
         }
     }
 
@@ -313,9 +324,12 @@ impl Fetch {
     /// filled (`only`), other peers wait for the next one.
     fn choose(&self, id: &ChunkId, only: Option<NodeId>, now: Time) -> Choice {
         let Some(want) = self.wants.get(id) else { return Choice::Nobody };
-        let mut candidates = self.peers.iter().filter(|(node, _)| !want.tried.contains(*node)).peekable();
+        let may = |node: &NodeId| {
+            !want.tried.contains(node) && want.only.as_ref().is_none_or(|only| only.contains(node))
+        };
+        let mut candidates = self.peers.iter().filter(|(node, _)| may(node)).peekable();
         if candidates.peek().is_none() {
-            let away = self.away.iter().any(|(node, until)| *until > now && !want.tried.contains(node));
+            let away = self.away.iter().any(|(node, until)| *until > now && may(node));
             return if away { Choice::Later } else { Choice::Nobody };
         }
         let best = candidates.filter(|(_, load)| load.asked_count < FETCH_CHUNKS_PER_PEER_MAX).min_by_key(

@@ -168,7 +168,7 @@ pub struct FeedHead {
 }
 
 /// What a Who asks about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum About {
     /// Where this node was seen.
     Node(NodeId),

@@ -139,7 +139,7 @@ pub const CONNECT_PAUSE_EAGER_MAX: Span = Span::from_secs(15);
 /// That hour.
 pub const CONNECT_EAGER_TIME: Span = Span::from_secs(3_600);
 /// Addresses remembered for unconnected announcers.
-pub const REACH_ADDRESSES_MAX: usize = 256;
+pub const REACH_ADDRESSES_MAX: usize = 512;
 /// Pieces of an answer that wait for a slow client.
 pub const CALL_PIECES_MAX: usize = 4;
 /// Entries of the activity log kept in memory.

@@ -1,0 +1,193 @@
+//! Seeking: chunks in a vault in which this node has sessions with a part of the others only.
+//!
+//! ```text
+//!   sought --a holder is connected--> asked for --came--> gone
+//!      ^                                  |
+//!      |                                  all that were asked lack it
+//!      '----------------------------------'
+//!      |--nobody is: holders are reached (node/linking.rs), peers are asked who holds it (node/finding.rs)--> a session --> ..
+//!      '--SEEK_TIME_MAX, or nobody left--> lost
+//! ```
+//!
+//! Receipts say who holds a group, and snapshots who wrote what: both stand in the feeds, so a chunk's holders are known
+//! without asking, and only they are asked for it. Peers are asked when those do not have it or cannot be reached: they may
+//! have heard of newer receipts. Where everybody is linked with everybody nothing of this happens, and every peer is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::core::Core;
+use crate::base::ids::{ChunkId, Group, NodeId};
+use crate::base::limits::{SEEKS_MAX, SEEK_NODES_MAX, SEEK_SNAPSHOTS_MAX, SEEK_TIME_MAX};
+use crate::base::units::Time;
+use crate::wire::message::About;
+
+/// Chunks that are sought.
+#[derive(Debug, Default)]
+pub struct Seeking {
+    /// By id.
+    seeks: BTreeMap<ChunkId, Seek>,
+    /// Members that could not be reached for a chunk: until when that is believed.
+    unreachable: BTreeMap<NodeId, Time>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Seek {
+    /// When it is given up.
+    until: Time,
+    /// It waits for a session or an answer; else it is being asked for.
+    waits: bool,
+    /// Who was asked for it.
+    tried: BTreeSet<NodeId>,
+    /// Who was named by a peer.
+    named: BTreeSet<NodeId>,
+    /// Peers were asked who holds it.
+    asked: bool,
+}
+
+impl Seeking {
+    /// When something is given up.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.seeks.values().filter(|seek| seek.waits).map(|seek| seek.until).min()
+    }
+}
+
+impl Core {
+    /// Members that hold a group, as far as receipts tell, those with most of them first; then the writers. The newest
+    /// snapshots are looked at.
+    pub(super) fn holders_of(&self, group: Group) -> Vec<NodeId> {
+        let Some(member) = &self.member else { return Vec::new() };
+        let mut newest: Vec<_> =
+            member.view.snapshots().map(|fact| (fact.entry.taken, fact.id, fact.writer)).collect();
+        newest.sort_unstable_by(|one, other| other.cmp(one));
+        newest.truncate(SEEK_SNAPSHOTS_MAX);
+        let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
+        for (_, id, writer) in &newest {
+            for (node, held) in member.view.receipts(id) {
+                if held.contains(group) {
+                    *counts.entry(node).or_default() += 1;
+                }
+            }
+            if member.view.roster().member(writer).is_some() {
+                counts.entry(*writer).or_default();
+            }
+        }
+        counts.remove(&member.node);
+        let mut holders: Vec<(u32, NodeId)> = counts.into_iter().map(|(node, count)| (count, node)).collect();
+        holders.sort_unstable_by_key(|(count, node)| (u32::MAX - count, *node));
+        holders.into_iter().map(|(_, node)| node).collect()
+    }
+
+    /// A chunk is wanted, or (`again`) those who were asked for it lack it, or somebody has come who may have it.
+    pub(super) fn seek(&mut self, id: ChunkId, again: bool) {
+        let now = self.now.time;
+        if !again {
+            self.reach.linking.finding.seeking.seeks.remove(&id);
+        }
+        if !self.reach.linking.finding.seeking.seeks.contains_key(&id) {
+            let source = &self.source;
+            self.reach.linking.finding.seeking.seeks.retain(|id, _| source.is_waited_for(id));
+            if self.reach.linking.finding.seeking.seeks.len() >= SEEKS_MAX {
+                return self.source.lost(id);
+            }
+        }
+        let mut holders = self.holders_of(Group::of(&id));
+        holders.extend(self.source.preferred());
+        let seek = self.reach.linking.finding.seeking.seeks.entry(id).or_insert_with(|| Seek {
+            until: now + SEEK_TIME_MAX,
+            waits: false,
+            tried: BTreeSet::new(),
+            named: BTreeSet::new(),
+            asked: false,
+        });
+        holders.splice(0..0, seek.named.iter().copied());
+        holders.retain(|node| !seek.tried.contains(node));
+        let gossip = &self.gossip;
+        let (here, away): (Vec<NodeId>, Vec<NodeId>) =
+            holders.into_iter().partition(|node| gossip.is_connected(node));
+        if !here.is_empty() {
+            seek.waits = false;
+            seek.tried.extend(&here);
+            return self.source.found(now, id, here);
+        }
+        seek.waits = true;
+        let is_first = !std::mem::replace(&mut seek.asked, true);
+        self.reach.linking.finding.seeking.unreachable.retain(|_, until| *until > now);
+        let mut needed = 0;
+        for node in away {
+            let is_hopeless = self.reach.linking.finding.seeking.unreachable.contains_key(&node);
+            if !is_hopeless && needed < SEEK_NODES_MAX && self.reach.linking.need(now, node) {
+                needed += 1;
+            }
+        }
+        if needed > 0 {
+            self.reach.recheck(now);
+        }
+        let is_asking = is_first && self.look_for(About::Chunk(id));
+        if needed == 0 && !is_asking {
+            self.reach.linking.finding.seeking.seeks.remove(&id);
+            self.source.lost(id);
+        }
+    }
+
+    /// A peer says that this member holds a chunk. Whether it is to be reached.
+    pub(super) fn found_holder(&mut self, id: &ChunkId, node: NodeId) -> bool {
+        let now = self.now.time;
+        let Some(seek) = self.reach.linking.finding.seeking.seeks.get_mut(id).filter(|seek| seek.waits)
+        else {
+            return false;
+        };
+        let is_new =
+            seek.named.len() < SEEK_NODES_MAX && !seek.tried.contains(&node) && seek.named.insert(node);
+        let is_wanted = is_new && self.reach.linking.need(now, node);
+        if is_wanted {
+            self.reach.recheck(now);
+        }
+        is_wanted
+    }
+
+    /// A session stands: it may be with whom a chunk waits for.
+    pub(super) fn seeking_up(&mut self, node: &NodeId) {
+        self.reach.linking.finding.seeking.unreachable.remove(node);
+        let waiting: Vec<ChunkId> = self
+            .reach
+            .linking
+            .finding
+            .seeking
+            .seeks
+            .iter()
+            .filter(|(_, seek)| seek.waits)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waiting {
+            self.seek(id, true);
+        }
+    }
+
+    /// Gives up what was sought for long enough.
+    pub(super) fn seeking_timeout(&mut self) {
+        let now = self.now.time;
+        if self.reach.linking.finding.seeking.deadline().is_none_or(|due| due > now) {
+            return;
+        }
+        let late = self
+            .reach
+            .linking
+            .finding
+            .seeking
+            .seeks
+            .iter()
+            .filter(|(_, seek)| seek.waits && seek.until <= now);
+        let late: Vec<ChunkId> = late.map(|(id, _)| *id).collect();
+        for id in late {
+            let Some(seek) = self.reach.linking.finding.seeking.seeks.remove(&id) else { continue };
+            let holders = self.holders_of(Group::of(&id)).into_iter().chain(seek.named);
+            let away: Vec<NodeId> = holders.filter(|node| !self.gossip.is_connected(node)).collect();
+            for node in away.into_iter().take(SEEK_NODES_MAX) {
+                self.reach.linking.finding.seeking.unreachable.insert(node, now + SEEK_TIME_MAX.times(4));
+            }
+            self.source.lost(id);
+        }
+    }
+}

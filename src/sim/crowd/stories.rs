@@ -1,0 +1,256 @@
+//! Stories of vaults with more members than a node has sessions: everybody learns everything over the mesh, who has moved is
+//! found by asking, and a member gone bad gets little out of questions and answers.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use super::Crowd;
+use crate::base::limits::{
+    HINT_ATTEMPTS_MAX, HINT_PAUSE, LOOKUP_AFTER, SESSIONS_MIN, WHO_BURST, WHO_DROPPED_MAX,
+};
+use crate::base::units::Span;
+use crate::node::api::Call;
+use crate::sim::check::{text, weather, MINUTE};
+use crate::wire::message::{About, Message, Sighting};
+
+/// So many nodes, each of which knew one other, after a while.
+fn crowd(seed: u64, count: usize, sessions: usize) -> Crowd {
+    let mut crowd = Crowd::forge(seed, count, 2, sessions, weather(0));
+    crowd.acquaint();
+    (0..count).for_each(|number| crowd.start(number));
+    assert!(settles(&mut crowd, count, 40), "everybody learns of everybody: {:?}", members(&mut crowd));
+    crowd
+}
+
+/// A node's status.
+fn status(crowd: &mut Crowd, number: usize) -> Value {
+    crowd.ask(number, Call::Status).0.swap_remove(0)
+}
+
+/// How many members each node that is on knows.
+fn members(crowd: &mut Crowd) -> BTreeSet<u64> {
+    let on: Vec<usize> = (0..crowd.nodes.len()).filter(|number| crowd.is_running(*number)).collect();
+    on.into_iter().map(|number| status(crowd, number)["members"].as_u64().expect("a number")).collect()
+}
+
+/// How many other members' addresses a node knows.
+fn addressed(crowd: &mut Crowd, number: usize) -> usize {
+    let (lines, _) = crowd.ask(number, Call::Nodes);
+    let nodes = lines[0].as_array().expect("a list");
+    nodes.iter().filter(|node| node["addresses"].as_array().is_some_and(|list| !list.is_empty())).count()
+}
+
+/// Goes on until every node that is on knows so many members, and the first one their addresses; at most so many times 5 s.
+fn settles(crowd: &mut Crowd, count: usize, steps: usize) -> bool {
+    (0..steps).any(|_| {
+        crowd.run(Span::from_secs(5));
+        let wanted = u64::try_from(count).expect("a small number");
+        members(crowd) == BTreeSet::from([wanted]) && addressed(crowd, 0) == count
+    })
+}
+
+#[test]
+fn everybody_learns_everything_from_one_other_with_few_sessions_each() {
+    let mut crowd = crowd(1, 24, SESSIONS_MIN);
+    for number in 0..24 {
+        let status = status(&mut crowd, number);
+        let sessions = status["peers"].as_array().expect("a list").len();
+        assert!((2..=SESSIONS_MIN).contains(&sessions), "{sessions} sessions");
+        assert!(status["links"]["mesh"].as_u64().is_some_and(|mesh| mesh >= 4), "{}", status["links"]);
+    }
+    // What one of them does is known to all soon, over those between.
+    let lost = crowd.nodes[20].node.hex();
+    let (_, end) = crowd.ask(0, Call::Remove { node: lost.clone(), alone: false });
+    assert!(end.is_ok(), "{end:?}");
+    crowd.crash(20);
+    assert!(settles(&mut crowd, 23, 6), "{:?}", members(&mut crowd));
+    // Nobody keeps at nobody: a quiet vault is quiet.
+    crowd.run(MINUTE.times(3));
+    let before: u64 = crowd.nodes.iter().map(|node| node.sent_bytes).sum();
+    crowd.run(MINUTE.times(5));
+    let quiet = crowd.nodes.iter().map(|node| node.sent_bytes).sum::<u64>() - before;
+    assert!(quiet < 23 * 5 * 12_000, "{} bytes a node and minute", quiet / 23 / 5);
+}
+
+#[test]
+fn a_node_that_has_moved_finds_those_that_have_moved_by_asking_the_one_that_has_not() {
+    let mut crowd = crowd(2, 24, SESSIONS_MIN);
+    crowd.crash(23);
+    // All but one move while it is away, and so does it: nobody knows where the other is.
+    for number in 0..22 {
+        crowd.crash(number);
+        crowd.move_to(number, 1);
+        crowd.nodes[number].config.peers = vec![crowd.nodes[22].address];
+        crowd.start(number);
+    }
+    crowd.run(MINUTE.times(4));
+    crowd.move_to(23, 1);
+    crowd.nodes[23].config.peers = vec![crowd.nodes[22].address];
+    crowd.start(23);
+    crowd.run(LOOKUP_AFTER.times(4));
+    let status = status(&mut crowd, 23);
+    let sessions = status["peers"].as_array().expect("a list").len();
+    assert!(sessions >= 4, "{} {}", status["links"], status["lookup"]);
+    assert_eq!(addressed(&mut crowd, 23), 24);
+    let records = crowd.ask(23, Call::Nodes).0;
+    let moved = records[0]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|node| node["addresses"][0].as_str().is_some_and(|address| address.starts_with("10.1.")));
+    assert_eq!(moved.count(), 23, "all records are fresh again");
+}
+
+#[test]
+fn questions_beyond_measure_are_not_answered_and_answers_nobody_asked_for_lead_nowhere() {
+    let mut crowd = crowd(3, 4, SESSIONS_MIN);
+    let victim: SocketAddr = "203.0.113.9:53".parse().expect("an address");
+    let (about, absent) = (About::Node(crowd.nodes[3].node), crowd.nodes[3].node);
+    let sightings = vec![Sighting { node: absent, addresses: vec![victim] }];
+    let unasked = Message::Known { about, sightings: sightings.clone() };
+    for _ in 0..100 {
+        assert!(crowd.say(1, 0, &unasked));
+    }
+    crowd.run(Span::from_secs(5));
+    let lookup = status(&mut crowd, 0)["lookup"].clone();
+    assert_eq!(lookup["unasked"], 100, "{lookup}");
+    assert!(crowd.nodes[0].stray_count.is_empty(), "nobody was sent anything");
+    let asked = u64::from(WHO_DROPPED_MAX) + 500;
+    for _ in 0..asked {
+        crowd.say(1, 0, &Message::Who { about, forwarded: false });
+        crowd.run(Span::from_millis(1));
+    }
+    crowd.run(Span::from_secs(5));
+    let status = status(&mut crowd, 0);
+    let lookup = &status["lookup"];
+    let answered = lookup["answered"].as_u64().expect("a number");
+    assert!(answered <= u64::from(WHO_BURST) + 10, "{lookup}");
+    assert!(lookup["dropped"].as_u64().is_some_and(|dropped| dropped + answered == asked), "{lookup}");
+    let log = crowd.ask(0, Call::Log { follow: false }).0;
+    assert_eq!(log.iter().filter(|line| text(line, "message").contains("asks too often")).count(), 1);
+}
+
+#[test]
+fn a_false_answer_leads_to_a_few_attempts_at_a_place_and_no_more() {
+    let mut crowd = crowd(4, 5, SESSIONS_MIN);
+    let absent = crowd.nodes[4].node;
+    crowd.crash(4);
+    // Slow lines: the honest answers, which are passed on, come later than the false ones.
+    crowd.net.weather.delay = Span::from_millis(250);
+    let victim = |port: u16| SocketAddr::from(([203, 0, 113, 9], port));
+    let mut port = 1_000;
+    // Whenever the node asks, all others have their false answers ready; every one names another port of the victim.
+    for _ in 0..HINT_PAUSE.as_millis() / 250 {
+        for number in 1..4 {
+            let addresses = (0..8).map(|step| victim(port + step)).collect();
+            port += 8;
+            let sightings = vec![Sighting { node: absent, addresses }];
+            crowd.say(number, 0, &Message::Known { about: About::Node(absent), sightings });
+        }
+        crowd.run(Span::from_millis(250));
+    }
+    let strays = &crowd.nodes[0].stray_count;
+    let at_victim: u64 =
+        strays.iter().filter(|(address, _)| address.ip() == victim(1).ip()).map(|(_, count)| *count).sum();
+    assert!(at_victim > 0, "it was asked, so some of it was believed");
+    assert!(at_victim <= u64::from(HINT_ATTEMPTS_MAX) * 5, "{at_victim} datagrams in five minutes");
+    let status = status(&mut crowd, 0);
+    assert!(
+        status["lookup"]["hints_refused"].as_u64().is_some_and(|count| count > 0),
+        "{}",
+        status["lookup"]
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number from the environment.
+    fn number(name: &str, usual: u64) -> u64 {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    }
+
+    /// Tells mean and most of what each node that is on has.
+    fn told(name: &str, crowd: &Crowd, of: impl Fn(usize) -> u64) {
+        let all: Vec<u64> = (0..crowd.nodes.len()).filter(|node| crowd.is_running(*node)).map(of).collect();
+        let count = u64::try_from(all.len()).expect("a small number").max(1);
+        let (sum, most) = (all.iter().sum::<u64>(), all.iter().max().copied().unwrap_or(0));
+        println!("{name}: {} a node in the mean, {most} at most", sum / count);
+    }
+
+    /// Bytes sent by each node since `before`, which becomes now.
+    fn told_bytes(name: &str, crowd: &Crowd, before: &mut Vec<u64>) {
+        let now: Vec<u64> = crowd.nodes.iter().map(|node| node.sent_bytes).collect();
+        told(name, crowd, |node| now[node] - before[node]);
+        *before = now;
+    }
+
+    #[test]
+    #[ignore = "minutes of processor time; NUTHATCH_CROWD_NODES says how many nodes (1000), NUTHATCH_CROWD_SEED plays another run"]
+    fn scale() {
+        let count = usize::try_from(number("NUTHATCH_CROWD_NODES", 1_000)).expect("a small number");
+        let seed = number("NUTHATCH_CROWD_SEED", 1);
+        println!("seed {seed}, {count} nodes");
+        let mut crowd = Crowd::forge(seed, count, 2, 64, weather(0));
+        crowd.acquaint();
+        let mut sent = vec![0; count];
+        for number in 0..count {
+            crowd.start(number);
+            crowd.run(Span::from_millis(10));
+        }
+        let begun = crowd.now;
+        assert!(settles(&mut crowd, count, 240), "everybody learns of everybody: {:?}", members(&mut crowd));
+        println!("all know all: {} s after the last start", crowd.now.since(begun).as_millis() / 1_000);
+        told_bytes("bytes sent until then", &crowd, &mut sent);
+        crowd.run(MINUTE.times(2));
+        told_bytes("bytes sent in two minutes more", &crowd, &mut sent);
+        let sessions: Vec<u64> = (0..count)
+            .map(|number| status(&mut crowd, number)["peers"].as_array().map_or(0, Vec::len))
+            .map(|count| u64::try_from(count).expect("a small number"))
+            .collect();
+        told("sessions", &crowd, |node| sessions[node]);
+        told_bytes("bytes sent meanwhile", &crowd, &mut sent);
+        crowd.run(MINUTE.times(10));
+        told_bytes("bytes sent in ten quiet minutes", &crowd, &mut sent);
+        let begun = crowd.now;
+        let (node, last) = (crowd.nodes[count - 1].node.hex(), count - 1);
+        assert!(crowd.ask(0, Call::Remove { node, alone: false }).1.is_ok());
+        crowd.crash(last);
+        assert!(settles(&mut crowd, count - 1, 24), "{:?}", members(&mut crowd));
+        println!("a removal is known to all: within {} s", crowd.now.since(begun).as_millis() / 1_000);
+        told_bytes("bytes sent meanwhile", &crowd, &mut sent);
+        let lost: Vec<usize> = (2..last).step_by(20).collect();
+        lost.iter().for_each(|number| crowd.crash(*number));
+        crowd.run(MINUTE.times(5));
+        told_bytes(
+            &format!("bytes sent in five minutes after the loss of {} nodes", lost.len()),
+            &crowd,
+            &mut sent,
+        );
+        let begun = crowd.now;
+        let node = crowd.nodes[last - 1].node.hex();
+        assert!(crowd.ask(0, Call::Remove { node, alone: false }).1.is_ok());
+        crowd.crash(last - 1);
+        assert!(settles(&mut crowd, count - 2, 24), "{:?}", members(&mut crowd));
+        println!("another removal is known to all: within {} s", crowd.now.since(begun).as_millis() / 1_000);
+        let mut lookups = [0; 3];
+        for number in (0..count).filter(|number| number % 10 == 0) {
+            if crowd.is_running(number) {
+                let lookup = status(&mut crowd, number)["lookup"].clone();
+                for (sum, key) in lookups.iter_mut().zip(["asked", "found", "forwarded"]) {
+                    *sum += lookup[key].as_u64().unwrap_or(0);
+                }
+            }
+        }
+        println!(
+            "lookups of a tenth of the nodes: {} asked, {} found, {} passed on",
+            lookups[0], lookups[1], lookups[2]
+        );
+        let program = crowd.take(1);
+        let freed = allocation_counter::measure(|| drop(program));
+        println!("memory of one node: {} bytes", freed.bytes_current.unsigned_abs());
+    }
+}
