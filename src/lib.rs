@@ -1,9 +1,7 @@
 //! # The house
-//!
 //! nuthatch keeps a household's files safe on its own machines. This is the map; `docs/DESIGN.md` is the contract, and why.
 //!
 //! ## A file's journey
-//!
 //! ```text
 //!  a file on disk
 //!     |  io/walk      lists directories, reads blocks            (the file thread)
@@ -17,12 +15,9 @@
 //!     |  node/keep    a holder fetches what the manifest lists, syncs, signs a Receipt
 //!  replicate/ledger   counts receipts: protected, or not yet
 //! ```
-//!
 //! And back: `node/restore` walks a tree, takes chunks from the store or, where they are missing, from holders
 //! (`replicate/fetch`), opens them and streams files to the command line, which writes them.
-//!
 //! ## Floors, as `tests/tidy.rs` holds them
-//!
 //! | floor | modules | may use |
 //! |---|---|---|
 //! | 0 | [`base`] | nothing |
@@ -200,6 +195,7 @@ pub mod replicate {
     pub mod place;
     #[cfg(test)]
     mod place_tests;
+    pub mod push;
     pub mod reconcile;
     pub mod score;
     pub mod share;
@@ -260,6 +256,7 @@ pub mod node {
     pub mod placing;
     pub mod ports;
     pub mod proving;
+    mod pushing;
     mod queue;
     pub mod reach;
     mod reader;
@@ -270,6 +267,7 @@ pub mod node {
     pub mod retire;
     pub mod room;
     mod root;
+    mod said;
     mod scan;
     mod scanned;
     mod scrubbing;
@@ -391,6 +389,8 @@ pub mod sim {
     pub mod net;
     #[cfg(test)]
     mod place_stories;
+    #[cfg(test)]
+    mod push_stories;
     #[cfg(test)]
     mod restore_tests;
     #[cfg(test)]

@@ -10,6 +10,7 @@ mod node;
 mod outside;
 mod peers;
 mod placement;
+mod replicate;
 mod store;
 
 pub use self::compare::*;
@@ -19,4 +20,5 @@ pub use self::node::*;
 pub use self::outside::*;
 pub use self::peers::*;
 pub use self::placement::*;
+pub use self::replicate::*;
 pub use self::store::*;

@@ -21,7 +21,7 @@ use super::content::Tools;
 use super::duty::{Ask, Ops, Told};
 use super::join::Join;
 use super::manifest::{Merge, Merged};
-pub use super::outcome::{BackupError, BackupJob, Outcome, Parent, Progress, Report};
+pub use super::outcome::{BackupError, BackupJob, BackupOutput, Outcome, Parent, Progress, Report};
 use super::ports::{FileError, FileReply, RootFacts};
 use super::reader::{Form, Reader};
 use super::root::{self, Marker};
@@ -33,17 +33,6 @@ use crate::file::cut::Gear;
 use crate::file::entry::InlineCodec;
 use crate::seal::sealed::Sealer;
 use crate::store::service::{Op, Reply, Request};
-
-/// What a backup wants, or tells.
-#[derive(Debug)]
-pub enum BackupOutput {
-    /// Of the core.
-    Ask(Ask),
-    /// How far it is.
-    Progress(Progress),
-    /// It is over.
-    Finished(Result<Outcome, BackupError>),
-}
 
 /// A backup.
 #[derive(Debug)]
@@ -115,6 +104,12 @@ impl Backup {
     #[must_use]
     pub fn busy(&self) -> bool {
         !self.idle && !matches!(self.state, State::Over)
+    }
+
+    /// What it puts now are nodes of a manifest.
+    #[must_use]
+    pub const fn is_listing(&self) -> bool {
+        matches!(self.state, State::Manifest(..) | State::Flush(..))
     }
 
     /// Takes an answer.

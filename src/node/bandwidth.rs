@@ -33,6 +33,16 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// As it stands in the configuration: one text, or a list of them.
+    #[must_use]
+    pub fn read(value: &toml_edit::Value) -> Option<Self> {
+        let texts: Option<Vec<String>> = match (value.as_str(), value.as_array()) {
+            (Some(text), _) => Some(vec![text.to_owned()]),
+            (None, list) => list?.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+        };
+        Self::parse(&texts?)
+    }
+
     /// Reads `"unlimited"`, `"20Mbit"`, `"08:00-23:00 20Mbit"`, or several of the last two.
     #[must_use]
     pub fn parse(texts: &[String]) -> Option<Self> {

@@ -50,6 +50,8 @@ pub struct Config {
     pub rescan: Span,
     /// `backup.keep`, for folders that do not say how many snapshots they keep.
     pub keep: Policy,
+    /// `backup.push`: new chunks go to other nodes while a backup runs.
+    pub push: bool,
     /// `store.retired`: how long a retired snapshot keeps its chunks, in own running time.
     pub retired: Span,
     /// `scrub.days`.
@@ -131,6 +133,7 @@ impl Default for Config {
             copies: Copies::new(3),
             rescan: Span::from_secs(3_600),
             keep: Policy::default(),
+            push: true,
             retired: RETIRED_MIN,
             scrub_days: 30,
             log_level: log::LevelFilter::Info,

@@ -168,7 +168,7 @@ pub const KEYS: &[Key] = &[
         default: "\"unlimited\"",
         range: RATES,
         read: |config, value| {
-            config.up = schedule_of(value)?;
+            config.up = Schedule::read(value).ok_or(Refused)?;
             Ok(())
         },
         show: |config| config.up.show(),
@@ -179,7 +179,7 @@ pub const KEYS: &[Key] = &[
         default: "\"unlimited\"",
         range: RATES,
         read: |config, value| {
-            config.down = schedule_of(value)?;
+            config.down = Schedule::read(value).ok_or(Refused)?;
             Ok(())
         },
         show: |config| config.down.show(),
@@ -239,6 +239,14 @@ pub const KEYS: &[Key] = &[
         show: |config| Json::from(config.keep.to_string()),
     },
     Key {
+        name: "backup.push",
+        meaning: "Whether new chunks are sent to the other devices while a backup runs; if not, they fetch them when it is done.",
+        default: "true",
+        range: "true or false",
+        read: |config, value| value.as_bool().map(|on| config.push = on).ok_or(Refused),
+        show: |config| Json::from(config.push),
+    },
+    Key {
         name: "store.retired",
         meaning: "How long a retired snapshot can be taken back before this node gives its chunks up, counted in the time that the node itself has run.",
         default: "\"37d\"",
@@ -280,15 +288,6 @@ pub const KEYS: &[Key] = &[
 
 /// What a limit of bandwidth may be.
 const RATES: &str = "\"unlimited\", a rate from \"64kbit\" (kbit, Mbit or Gbit), or a list such as [\"08:00-23:00 20Mbit\", \"23:00-08:00 100Mbit\"]";
-
-/// A limit of bandwidth.
-fn schedule_of(value: &Value) -> Result<Schedule, Refused> {
-    let texts = match value.as_str() {
-        Some(text) => vec![text.to_owned()],
-        None => strings_of(value)?,
-    };
-    Schedule::parse(&texts).ok_or(Refused)
-}
 
 /// The key with this name.
 #[must_use]

@@ -38,6 +38,7 @@ use super::marking::Pass;
 use super::member::Membership;
 pub(super) use super::pending::Pending;
 use super::ports::{CallId, FileReply, Input, Listening, Output};
+use super::pushing::{conduct::Conduct, Pushing, PUSH_DUTY};
 use super::reach::Reach;
 use super::reconciling::{Reconciling, RECONCILE_DUTY};
 use super::restore::{Restore, RestoreOutput};
@@ -90,6 +91,10 @@ pub struct Core {
     pub(super) pending: BTreeMap<Op, Pending>,
     /// Chunks in both directions.
     pub(super) source: Source,
+    /// Chunks that go out and come in before a snapshot lists them.
+    pub(super) pushing: Pushing,
+    /// How peers behave.
+    pub(super) conduct: Conduct,
     /// Jobs of many turns, by their number.
     pub(super) duties: BTreeMap<u64, Duty>,
     /// The next duty's number.
@@ -162,8 +167,10 @@ impl Core {
             ops: Ops::new(0),
             pending: BTreeMap::new(),
             source: Source::default(),
+            pushing: Pushing::default(),
+            conduct: Conduct::default(),
             duties: BTreeMap::new(),
-            next_duty: PROVE_DUTY + 1,
+            next_duty: PUSH_DUTY + 1,
             last_duty: 0,
             calls: Calls::default(),
             gossip: Gossip::default(),
@@ -228,6 +235,7 @@ impl Core {
         [
             self.endpoint.deadline(),
             self.source.deadline(),
+            self.pushing.deadline(),
             self.reach.deadline(),
             self.links_deadline(),
             self.holding.deadline(),
@@ -294,6 +302,7 @@ impl Core {
         self.announce_daily();
         self.links_timeout();
         self.reach_timeout();
+        self.pushing_timeout();
         self.holding_timeout();
         self.keyring_timeout();
         self.hearing_timeout();
@@ -343,10 +352,12 @@ impl Core {
         if let Reply::Put { result: Err(error), .. } = &reply {
             self.put_failed(&error.to_string());
         }
+        self.push_synced(&reply);
         let op = op_of(&reply);
         match Ops::duty(op) {
             0 => self.own_reply(op, reply),
             SOURCE_DUTY => self.source.stored(self.now.time, reply),
+            PUSH_DUTY => self.push_replied(op, reply),
             duty => self.tell(duty, Told::Store(reply)),
         }
     }
@@ -434,7 +445,10 @@ impl Core {
             (Duty::Backup(backup, folder), Some(sealer)) => {
                 let folder = *folder;
                 match backup.poll(sealer) {
-                    Some(BackupOutput::Ask(ask)) => self.ask(ask),
+                    Some(BackupOutput::Ask(ask)) => {
+                        self.push_sees(number, folder, &ask);
+                        self.ask(ask);
+                    }
                     Some(BackupOutput::Progress(progress)) => self.backup_progress(folder, &progress),
                     Some(BackupOutput::Finished(result)) => self.backup_finished(number, folder, result),
                     None => return false,
@@ -479,7 +493,7 @@ impl Core {
             Ask::File(request) => self.outputs.push_back(Output::File(request)),
             Ask::Chunk { op, id } => self.source.chunk(op, id),
             Ask::Keep { op, id } => {
-                self.source.keep(op, id);
+                self.source.keep(self.now.time, op, id, self.pushing.take_over(&id));
                 self.source.pump(self.now.time);
             }
         }
@@ -498,35 +512,6 @@ impl Core {
             Event::InvitationClosed { reason } => self.invitation_closed(reason),
             Event::Room { node } => self.room(&node),
             attempt => self.reach_event(&attempt),
-        }
-    }
-
-    /// A peer said something.
-    fn message_came(&mut self, node: &NodeId, bytes: &[u8]) {
-        let message = match message::decode(bytes) {
-            Ok(message) => message,
-            Err(error) => {
-                log::debug!("a message of {} was not understood: {error}", node.short());
-                return;
-            }
-        };
-        let now = self.now.time;
-        self.reach.linking.used(now, node, &message);
-        match message {
-            Message::FeedHave { heads, more } => self.peer_has(node, &heads, more),
-            Message::FeedWant { feed, from } => self.peer_wants(node, feed, from),
-            Message::FeedEntries { feed, entries, .. } => self.entries_came(node, feed, entries),
-            Message::Get { ids } => self.source.asked(node, ids),
-            Message::Chunk { id, bytes } => self.source.arrived(now, node, id, bytes),
-            Message::Missing { ids } => self.source.missing(now, node, &ids),
-            Message::Cancel { ids } => self.source.cancelled(node, &ids),
-            Message::Checked(checked) => self.mark_came(node, checked),
-            Message::Status { snapshot, held, total } => self.peer_progress(node, snapshot, held, total),
-            comparing @ (Message::Digest { .. } | Message::Range { .. }) => self.compare(node, comparing),
-            auditing @ (Message::Challenge { .. } | Message::Proof { .. }) => self.audit(node, auditing),
-            Message::Hello { version, free_bytes } => self.gossip.hello(node, version, free_bytes),
-            Message::Offer { .. } | Message::Want { .. } | Message::Stored { .. } => {}
-            lookup @ (Message::Who { .. } | Message::Known { .. }) => self.lookup_came(node, lookup),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::duty::Ask;
 use crate::base::ids::{ChunkId, FolderId};
 use crate::base::limits::REPORTED_PATHS_MAX;
 use crate::base::units::WallTime;
@@ -43,6 +44,17 @@ pub struct Parent {
     pub manifest: ChunkId,
     /// What it counted.
     pub counts: Counts,
+}
+
+/// What a backup wants, or tells.
+#[derive(Debug)]
+pub enum BackupOutput {
+    /// Of the core.
+    Ask(Ask),
+    /// How far it is.
+    Progress(Progress),
+    /// It is over.
+    Finished(Result<Outcome, BackupError>),
 }
 
 /// How far a backup is.

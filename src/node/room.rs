@@ -91,7 +91,7 @@ impl Capacity {
     }
 
     /// What more fits; None: none, and why.
-    fn room(self, stats: &StoreStats) -> Result<u64, String> {
+    pub(super) fn room(self, stats: &StoreStats) -> Result<u64, String> {
         let free = stats.free_bytes.saturating_sub(stats.reserve_bytes);
         let quota = self.bytes(Some(stats)).map_or(u64::MAX, |limit| limit.saturating_sub(stats.bytes));
         match free.min(quota) {

@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::duty::{ChunkLost, Ops, Told};
+use super::pushing::conduct::is_right;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{SERVE_CHUNKS_PER_PEER_MAX, SERVE_QUEUE_PER_PEER_MAX, UNSYNCED_BYTES_MAX};
 use crate::base::units::Time;
 use crate::peer::table::MessageId;
 use crate::replicate::fetch::{Fetch, Order};
 use crate::store::service::{Op, Reply, Request};
-use sha2::{Digest, Sha256};
 
+mod asked;
 mod sought;
 
 /// The duty number of the source's own operations.
@@ -62,6 +63,8 @@ struct Waiter {
 struct Serving {
     /// Asked for, not yet read.
     queue: VecDeque<ChunkId>,
+    /// Wanted of what was offered, not yet read: after what was asked for by name.
+    pushed: VecDeque<ChunkId>,
     /// Being read from the disk.
     reading: usize,
     /// Read, but the session's queue was full.
@@ -151,9 +154,18 @@ impl Source {
         self.outputs.push_back(SourceOutput::Store(Request::Get { op: read, id }));
     }
 
-    /// A duty wants a chunk of a holder to be here.
-    pub fn keep(&mut self, op: Op, id: ChunkId) {
+    /// A duty wants a chunk of a holder to be here; `on_way`: it comes from this peer already.
+    pub fn keep(&mut self, now: Time, op: Op, id: ChunkId, on_way: Option<NodeId>) {
         self.fetch_for(Waiter { op, id, bytes: false });
+        if let Some(peer) = on_way {
+            self.fetch.is_asked_of(now, &id, peer);
+        }
+    }
+
+    /// Whether a chunk is being fetched for a duty.
+    #[must_use]
+    pub fn is_wanted(&self, id: &ChunkId) -> bool {
+        self.fetch.is_wanted(id)
     }
 
     /// Who should be asked first from now on.
@@ -189,45 +201,15 @@ impl Source {
         self.pump(now);
     }
 
-    /// A peer asks for chunks. What goes beyond its queue is not served; a peer of ours never asks for so many.
-    pub fn asked(&mut self, peer: &NodeId, ids: Vec<ChunkId>) {
-        let Some(serving) = self.serving.get_mut(peer) else { return };
-        for id in ids {
-            if serving.queue.len() < SERVE_QUEUE_PER_PEER_MAX {
-                serving.queue.push_back(id);
-            }
-        }
-        self.serve(peer);
-    }
-
-    /// A peer no longer wants what it asked for.
-    pub fn cancelled(&mut self, peer: &NodeId, ids: &[ChunkId]) {
-        let Some(serving) = self.serving.get_mut(peer) else { return };
-        serving.queue.retain(|id| !ids.contains(id));
-        serving.held.retain(|(id, _)| !ids.contains(id));
-        let unread = self.serve_reads.len();
-        self.serve_reads.retain(|_, (asker, id)| asker != peer || !ids.contains(id));
-        serving.reading = serving.reading.saturating_sub(unread - self.serve_reads.len());
-        for (_, message) in serving.taken.iter().filter(|(id, _)| ids.contains(id)) {
-            self.outputs.push_back(SourceOutput::Withdraw { peer: *peer, message: *message });
-        }
-        serving.taken.retain(|(id, _)| !ids.contains(id));
-        self.serve(peer);
-    }
-
-    /// A peer sent a chunk. Wrong bytes are as good as none.
-    pub fn arrived(&mut self, now: Time, peer: &NodeId, id: ChunkId, bytes: Vec<u8>) {
-        if !self.fetch.is_wanted(&id) {
-            return;
-        }
-        let hash: [u8; 32] = Sha256::digest(&bytes).into();
-        if ChunkId::from_bytes(hash) != id {
+    /// A peer sent a chunk that is wanted. False: its bytes are wrong, which is as good as none.
+    pub fn arrived(&mut self, now: Time, peer: &NodeId, id: ChunkId, bytes: Vec<u8>) -> bool {
+        if !is_right(&id, &bytes) {
             self.fetch.missing(peer, &[id]);
             self.pump(now);
-            return;
+            return false;
         }
-        self.fetch.arrived(now, peer, &id);
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.fetch.arrived(now, peer, &id, length);
         for waiter in self.waiting.remove(&id).unwrap_or_default() {
             let told = if waiter.bytes {
                 Told::Chunk { op: waiter.op, id, result: Ok(bytes.clone()) }
@@ -241,6 +223,7 @@ impl Source {
         self.unsynced_bytes += length;
         self.outputs.push_back(SourceOutput::Store(Request::Put { op, id, bytes }));
         self.pump(now);
+        true
     }
 
     /// A peer says that it lacks chunks.
@@ -375,7 +358,7 @@ impl Source {
     fn serve(&mut self, peer: &NodeId) {
         let Some(serving) = self.serving.get_mut(peer) else { return };
         while serving.reading + serving.held.len() < SERVE_CHUNKS_PER_PEER_MAX {
-            let Some(id) = serving.queue.pop_front() else { break };
+            let Some(id) = serving.queue.pop_front().or_else(|| serving.pushed.pop_front()) else { break };
             serving.reading += 1;
             let op = self.ops.draw();
             self.serve_reads.insert(op, (*peer, id));

@@ -88,7 +88,7 @@ impl Core {
             })),
             "room": room,
             "scrub": self.scrub_status(),
-            "collect": upkeep,
+            "collect": upkeep, "push": self.push_status(),
             "keys": keys,
             "silence": silence,
             "compare": compared,

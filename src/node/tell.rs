@@ -34,6 +34,7 @@ impl Core {
     /// A session stands: greet, and tell all heads.
     pub(super) fn greet(&mut self, node: NodeId) {
         self.gossip.peers.insert(node, PeerFeeds::default());
+        self.push_peer_up(node);
         let hello = self.hello();
         self.send(&node, Lane::Control, &hello);
         self.tell_heads(&node);
@@ -171,14 +172,20 @@ impl Core {
         let lane = Lane::Interactive;
         match output {
             SourceOutput::Ask { peer, ids } => {
+                let ids = self.pushing.not_coming(&peer, ids);
+                if ids.is_empty() {
+                    return;
+                }
                 if !self.send(&peer, lane, &Message::Get { ids: ids.clone() }) {
                     self.source.missing(self.now.time, &peer, &ids);
                 }
             }
             SourceOutput::Missing { peer, ids } => {
+                self.push_vanished(&peer, &ids);
                 self.send(&peer, lane, &Message::Missing { ids });
             }
             SourceOutput::Cancel { peer, ids } => {
+                self.conduct.cancelled(&peer, ids.len());
                 self.send(&peer, lane, &Message::Cancel { ids });
             }
             SourceOutput::Withdraw { peer, message } => {

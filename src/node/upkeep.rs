@@ -29,6 +29,8 @@ use crate::store::service::{Request, StoreStats};
 pub struct Upkeep {
     /// The books of collection.
     pub(super) collect: Collect,
+    /// Chunks were pushed here that a backup of another node may still list.
+    pub(super) pushed_here: bool,
     /// Retirement.
     pub(super) retire: Retiring,
     /// How much more is taken.
@@ -122,6 +124,7 @@ impl Core {
         let floor = self.setup.config.retired;
         let expired = self.upkeep.collect.expired(now, floor);
         let is_pass_due = self.upkeep.pass.is_none() && self.upkeep.pass_due.is_some_and(|due| due <= now);
+        self.upkeep.pushed_here = self.pushing.holds(now);
         self.upkeep.waits = self.may_collect().err();
         if !expired.is_empty() || is_pass_due {
             if self.upkeep.waits.is_some() {
@@ -137,8 +140,9 @@ impl Core {
         }
         let pass = self.upkeep.pass_due.filter(|_| self.upkeep.pass.is_none());
         let save = self.upkeep.collect.waiting().next().map(|_| now + RUNNING_SAVE_EVERY);
+        let pushed = self.upkeep.pushed_here.then_some(now + COLLECT_RETRY);
         self.upkeep.next =
-            [pass, save, self.upkeep.collect.next_expiry(now, floor)].into_iter().flatten().min();
+            [pass, save, pushed, self.upkeep.collect.next_expiry(now, floor)].into_iter().flatten().min();
     }
 
     /// Whether anything may be given up now; if not, why.
@@ -157,6 +161,9 @@ impl Core {
             return Err("a device has written two histories; nothing is given up until it is removed");
         }
         self.upkeep.collect.may_drop(self.now.time)?;
+        if self.upkeep.pushed_here {
+            return Err("another device has pushed chunks here that its backup may still list");
+        }
         if self.world().is_calm {
             Ok(())
         } else {
@@ -176,7 +183,7 @@ impl Core {
         self.note(Level::Error, "store", message);
         for id in damaged {
             let op = self.ops.draw();
-            self.source.keep(op, *id);
+            self.source.keep(self.now.time, op, *id, None);
         }
         self.source.pump(self.now.time);
     }
@@ -237,7 +244,8 @@ impl Core {
 
     /// One turn of a pass. False when it waits.
     pub(super) fn poll_pass(&mut self, number: u64) -> bool {
-        let (now, world) = (self.now.time, self.world());
+        let (now, mut world) = (self.now.time, self.world());
+        world.is_calm &= !self.upkeep.pushed_here;
         let Some(Duty::Collect(pass)) = self.duties.get_mut(&number) else { return false };
         let output = pass.poll(now, world);
         let (counts, rests) = (pass.counts(), pass.rests_until());

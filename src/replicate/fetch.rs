@@ -10,21 +10,28 @@
 //!
 //! What somebody waits for goes before what is only to be here some day.
 //!
+//! **Who is asked.** Whoever will have sent it first, by the bytes a second that came from each ([`Pace`]): peers are drawn from in
+//! parallel, each in proportion to its speed. A peer that would need longer for one chunk than all others for everything that is
+//! wanted is not asked at all: at the end of a restore everybody would wait for it, and it carries less than a sixteenth of
+//! the whole ([`FETCH_CHUNKS_MAX`]). A chunk that somebody waits for, and that is late by what another peer would need for it, is
+//! asked of that one too; the loser is told that it need not come. A peer whose speed is not known is tried with a chunk or two.
+//!
 //! How long a chunk may take depends on the line, so no chunk has a time of its own: a peer may take as long as it needs while
 //! bytes of it go on arriving, and is given up when it has been silent for [`FETCH_TIMEOUT`].
 //!
-//! Knows no peer's address and no disk: it emits [`Order`]s. A slow peer has its window full and gets less; a peer
-//! that lacks a chunk costs one round trip. Bounded by [`FETCH_CHUNKS_MAX`] and [`FETCH_CHUNKS_PER_PEER_MAX`];
-//! the queue of wants is bounded by who calls [`Fetch::want`] (duties keep windows).
+//! Knows no peer's address and no disk: it emits [`Order`]s. A peer that lacks a chunk costs one round trip. Bounded by
+//! [`FETCH_CHUNKS_MAX`] and [`FETCH_CHUNKS_PER_PEER_MAX`](crate::base::limits::FETCH_CHUNKS_PER_PEER_MAX); the queue of wants is bounded by who calls [`Fetch::want`] (duties keep windows).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
-    FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_PASSED_CHUNKS_MAX, FETCH_PROGRESS_BYTES_MIN,
-    FETCH_TIMEOUT, HOLDER_PATIENCE, IDS_PER_MESSAGE_MAX,
+    CUT_BYTES_MEAN, FETCH_CHUNKS_MAX, FETCH_PROGRESS_BYTES_MIN, FETCH_TIMEOUT, HOLDER_PATIENCE,
+    IDS_PER_MESSAGE_MAX,
 };
-use crate::base::units::{Span, Time};
+use crate::base::units::Time;
+use choose::Choice;
+use pace::Pace;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +58,7 @@ pub enum Order {
 }
 
 /// All wanted chunks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fetch {
     /// By id.
     wants: BTreeMap<ChunkId, Want>,
@@ -67,8 +74,14 @@ pub struct Fetch {
     failed: VecDeque<ChunkId>,
     /// What was asked of a peer and need not come from it any more, not yet told.
     cancelled: BTreeMap<NodeId, Vec<ChunkId>>,
-    /// Chunks that are on their way.
+    /// Requests that are on their way.
     asked_count: usize,
+    /// What they are for.
+    on_way: BTreeSet<ChunkId>,
+    /// When the next of it counts as late, if that is still to come.
+    late_at: Option<Time>,
+    /// Smoothed length of the chunks that came, in bytes.
+    mean_bytes: u64,
 }
 
 /// One wanted chunk.
@@ -82,8 +95,8 @@ struct Want {
     only: Option<BTreeSet<NodeId>>,
     /// Who said that it lacks it, or let it time out.
     tried: BTreeSet<NodeId>,
-    /// Whom it was asked of.
-    asked: Option<Asked>,
+    /// Whom it was asked of: one, or a second one too when the first was late.
+    asked: Vec<Asked>,
 }
 
 /// One request on its way.
@@ -102,8 +115,8 @@ struct Asked {
 struct Load {
     /// Chunks on their way from it.
     asked_count: usize,
-    /// Smoothed time from asking to having, for choosing the faster one.
-    smoothed: Span,
+    /// How fast chunks come from it.
+    pace: Pace,
     /// When something of what was asked last came, or was first asked for.
     heard: Time,
     /// Bytes that had come from it in all by then, as far as is known.
@@ -112,18 +125,36 @@ struct Load {
     arrived_count: usize,
 }
 
+impl Default for Fetch {
+    fn default() -> Self {
+        Self {
+            wants: BTreeMap::new(),
+            urgent: VecDeque::new(),
+            queue: VecDeque::new(),
+            peers: BTreeMap::new(),
+            away: BTreeMap::new(),
+            failed: VecDeque::new(),
+            cancelled: BTreeMap::new(),
+            asked_count: 0,
+            on_way: BTreeSet::new(),
+            late_at: None,
+            mean_bytes: u64::try_from(CUT_BYTES_MEAN).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 impl Fetch {
     /// Wants a chunk; `urgent`: somebody waits for it. Wanting it again can only make it urgent.
     pub fn want(&mut self, id: ChunkId, preferred: Option<NodeId>, urgent: bool) {
         match self.wants.get_mut(&id) {
             None => {
-                let want = Want { urgent, preferred, only: None, tried: BTreeSet::new(), asked: None };
+                let want = Want { urgent, preferred, only: None, tried: BTreeSet::new(), asked: Vec::new() };
                 self.wants.insert(id, want);
                 self.line(urgent).push_back(id);
             }
             Some(want) if urgent && !want.urgent => {
                 want.urgent = true;
-                if want.asked.is_none() {
+                if want.asked.is_empty() {
                     self.queue.retain(|queued| *queued != id);
                     self.urgent.push_back(id);
                 }
@@ -169,14 +200,8 @@ impl Fetch {
         }
         self.cancelled.remove(peer);
         self.away.insert(*peer, now + HOLDER_PATIENCE);
-        let lost: Vec<ChunkId> = self
-            .wants
-            .iter()
-            .filter(|(_, want)| want.asked.is_some_and(|asked| asked.peer == *peer))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in lost {
-            self.requeue(&id, false);
+        for id in self.asked_of(|asked| asked.peer == *peer) {
+            self.requeue(&id, peer, false);
         }
     }
 
@@ -188,66 +213,65 @@ impl Fetch {
         }
     }
 
-    /// A chunk came from a peer and is right. True if it was wanted (by whomever it was asked).
-    pub fn arrived(&mut self, now: Time, peer: &NodeId, id: &ChunkId) -> bool {
+    /// What was asked like that.
+    fn asked_of(&self, is_it: impl Fn(&Asked) -> bool) -> Vec<ChunkId> {
+        let wants = self.on_way.iter().filter_map(|id| Some((id, self.wants.get(id)?)));
+        wants.filter(|(_, want)| want.asked.iter().any(&is_it)).map(|(id, _)| *id).collect()
+    }
+
+    /// A chunk of so many bytes came from a peer and is right. True if it was wanted (by whomever it was asked).
+    pub fn arrived(&mut self, now: Time, peer: &NodeId, id: &ChunkId, bytes: u64) -> bool {
         let Some(want) = self.wants.remove(id) else { return false };
+        self.on_way.remove(id);
+        self.mean_bytes = (self.mean_bytes * 7 + bytes) / 8;
+        let was_asked = want.asked_of(peer).is_some();
         if let Some(load) = self.peers.get_mut(peer) {
             load.heard = now;
             load.arrived_count = load.arrived_count.wrapping_add(1);
-            if let Some(asked) = want.asked.filter(|asked| asked.peer == *peer) {
-                load.smoothed = (load.smoothed.times(7) + now.since(asked.at)).part(8);
+            if was_asked {
+                load.pace.came(now, bytes);
             }
         }
-        match want.asked {
-            Some(asked) => {
-                if asked.peer != *peer {
-                    self.cancel(&asked.peer, *id);
+        if want.asked.is_empty() {
+            self.line(want.urgent).retain(|queued| queued != id);
+        }
+        let mean = self.mean_bytes;
+        for asked in &want.asked {
+            if asked.peer != *peer {
+                // Another one was faster, though it was asked later or not at all.
+                if let Some(load) = self.peers.get_mut(&asked.peer).filter(|_| want.asked.len() > 1) {
+                    load.pace.was_late(now, asked.at, mean);
                 }
-                self.release(&asked.peer);
+                self.cancel(&asked.peer, *id);
             }
-            None => self.line(want.urgent).retain(|queued| queued != id),
+            self.release(&asked.peer);
         }
         self.pass_over(peer);
         true
     }
 
-    /// What a peer has left out, while it sent much that was asked of it later, is asked of others.
-    fn pass_over(&mut self, peer: &NodeId) {
-        let Some(count) = self.peers.get(peer).map(|load| load.arrived_count) else { return };
-        let is_left_out =
-            |asked: &Asked| asked.peer == *peer && count.wrapping_sub(asked.after) > FETCH_PASSED_CHUNKS_MAX;
-        let left_out: Vec<ChunkId> = self
-            .wants
-            .iter()
-            .filter(|(_, want)| want.asked.as_ref().is_some_and(is_left_out))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in left_out {
-            self.cancel(peer, id);
-            self.requeue(&id, true);
-        }
-    }
-
     /// A peer said that it has none of these.
     pub fn missing(&mut self, peer: &NodeId, ids: &[ChunkId]) {
         for id in ids {
-            let asked = self.wants.get(id).and_then(|want| want.asked);
-            if asked.is_some_and(|asked| asked.peer == *peer) {
-                self.requeue(id, true);
+            if self.wants.get(id).is_some_and(|want| want.asked_of(peer).is_some()) {
+                self.requeue(id, peer, true);
             }
         }
     }
 
     /// What was asked of a peer that has become silent is asked of others. Tell [`Fetch::heard`] first.
     pub fn handle_timeout(&mut self, now: Time) {
-        let asked = |(id, want): (&ChunkId, &Want)| want.asked.map(|asked| (*id, asked.peer));
-        let late: Vec<(ChunkId, NodeId)> =
-            self.wants.iter().filter_map(asked).filter(|(_, peer)| self.is_silent(peer, now)).collect();
-        for (id, peer) in late {
-            self.cancel(&peer, id);
-            self.requeue(&id, true);
+        let silent: Vec<NodeId> =
+            self.peers.keys().filter(|peer| self.is_silent(peer, now)).copied().collect();
+        for peer in silent {
+            for id in self.asked_of(|asked| asked.peer == peer) {
+                self.cancel(&peer, id);
+                self.requeue(&id, &peer, true);
+            }
         }
         self.away.retain(|_, until| *until > now);
+        // Whatever is late by now is seen to by the next poll, if there is room for it.
+        self.late_at = self.late_at.filter(|late| *late > now);
     }
 
     /// When [`Fetch::handle_timeout`] is due.
@@ -256,7 +280,8 @@ impl Fetch {
         let busy = self.peers.values().filter(|load| load.asked_count > 0);
         let silent = busy.map(|load| load.heard + FETCH_TIMEOUT).min();
         let waits = !(self.urgent.is_empty() && self.queue.is_empty());
-        silent.into_iter().chain(self.away.values().copied().filter(|_| waits)).min()
+        let away = self.away.values().copied().filter(|_| waits);
+        silent.into_iter().chain(self.late_at).chain(away).min()
     }
 
     /// Whether nothing has come from a peer for too long.
@@ -278,7 +303,7 @@ impl Fetch {
         }
         match order {
             Some((peer, ids)) => Some(Order::Ask { peer, ids }),
-            None => self.failed.pop_front().map(|id| Order::Failed { id }),
+            None => self.failed.pop_front().map(|id| Order::Failed { id }).or_else(|| self.rescue(now)),
         }
     }
 
@@ -310,50 +335,33 @@ impl Fetch {
         if let Some(load) = self.peers.get_mut(&peer) {
             if load.asked_count == 0 {
                 load.heard = now;
+                load.pace.begins(now);
             }
             load.asked_count += 1;
             after = load.arrived_count;
         }
         if let Some(want) = self.wants.get_mut(id) {
-            want.asked = Some(Asked { peer, at: now, after });
+            want.asked.push(Asked { peer, at: now, after });
         }
+        self.on_way.insert(*id);
         self.asked_count += 1;
     }
 
-    /// Whom to ask: the preferred peer if it has room, else the one that will have it soonest. While an order is being
-    /// filled (`only`), other peers wait for the next one.
-    fn choose(&self, id: &ChunkId, only: Option<NodeId>, now: Time) -> Choice {
-        let Some(want) = self.wants.get(id) else { return Choice::Nobody };
-        let may = |node: &NodeId| {
-            !want.tried.contains(node) && want.only.as_ref().is_none_or(|only| only.contains(node))
-        };
-        let mut candidates = self.peers.iter().filter(|(node, _)| may(node)).peekable();
-        if candidates.peek().is_none() {
-            let away = self.away.iter().any(|(node, until)| *until > now && may(node));
-            return if away { Choice::Later } else { Choice::Nobody };
-        }
-        let best = candidates.filter(|(_, load)| load.asked_count < FETCH_CHUNKS_PER_PEER_MAX).min_by_key(
-            |(node, load)| {
-                let waiting = u64::try_from(load.asked_count + 1).unwrap_or(u64::MAX);
-                (want.preferred != Some(**node), load.smoothed.times(waiting), load.asked_count, **node)
-            },
-        );
-        match best {
-            Some((node, _)) if only.is_none_or(|only| only == *node) => Choice::Peer(*node),
-            _ => Choice::Later,
-        }
-    }
-
-    /// Back into the queue, in front; with `tried` the peer it was asked of is not asked again.
-    fn requeue(&mut self, id: &ChunkId, tried: bool) {
+    /// A chunk does not come from a peer that it was asked of; with `tried` it is not asked of it again. If it comes from nobody
+    /// else, it is queued again, in front.
+    fn requeue(&mut self, id: &ChunkId, peer: &NodeId, tried: bool) {
         let Some(want) = self.wants.get_mut(id) else { return };
-        let Some(Asked { peer, .. }) = want.asked.take() else { return };
+        let Some(place) = want.asked.iter().position(|asked| asked.peer == *peer) else { return };
+        want.asked.remove(place);
         if tried {
-            want.tried.insert(peer);
+            want.tried.insert(*peer);
         }
-        let urgent = want.urgent;
-        self.release(&peer);
-        self.line(urgent).push_front(*id);
+        let (urgent, is_queued) = (want.urgent, want.asked.is_empty());
+        self.release(peer);
+        if is_queued {
+            self.on_way.remove(id);
+            self.line(urgent).push_front(*id);
+        }
     }
 
     /// A chunk need not come from `peer` any more.
@@ -376,177 +384,8 @@ impl Fetch {
     }
 }
 
-/// What [`Fetch::choose`] found.
-enum Choice {
-    /// This one.
-    Peer(NodeId),
-    /// Somebody, but not now.
-    Later,
-    /// All have been tried, or nobody is there.
-    Nobody,
-}
+mod choose;
+pub mod pace;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(number: u8) -> NodeId {
-        NodeId::from_bytes([number; 32])
-    }
-
-    fn chunk(number: u8) -> ChunkId {
-        ChunkId::from_bytes([number; 32])
-    }
-
-    fn drain(fetch: &mut Fetch, now: Time) -> Vec<Order> {
-        std::iter::from_fn(|| fetch.poll(now)).collect()
-    }
-
-    #[test]
-    fn a_chunk_that_one_peer_lacks_is_asked_of_the_next_and_then_fails() {
-        let mut fetch = Fetch::default();
-        fetch.peer_up(Time::ZERO, node(1));
-        fetch.peer_up(Time::ZERO, node(2));
-        fetch.want(chunk(9), Some(node(2)), false);
-        assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(2), ids: vec![chunk(9)] }]);
-        fetch.missing(&node(1), &[chunk(9)]);
-        assert_eq!(drain(&mut fetch, Time::ZERO), [], "only the asked peer can say that it lacks it");
-        fetch.missing(&node(2), &[chunk(9)]);
-        assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(1), ids: vec![chunk(9)] }]);
-        fetch.missing(&node(1), &[chunk(9)]);
-        assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Failed { id: chunk(9) }]);
-        assert!(!fetch.is_wanted(&chunk(9)));
-    }
-
-    #[test]
-    fn the_only_holder_may_restart() {
-        let mut fetch = Fetch::default();
-        fetch.peer_up(Time::ZERO, node(1));
-        fetch.want(chunk(9), None, true);
-        let asked = [Order::Ask { peer: node(1), ids: vec![chunk(9)] }];
-        assert_eq!(drain(&mut fetch, Time::ZERO), asked);
-        fetch.peer_down(Time::ZERO, &node(1));
-        assert_eq!(drain(&mut fetch, Time::ZERO), []);
-        let later = Time::ZERO + Span::from_secs(5);
-        fetch.handle_timeout(later);
-        fetch.peer_up(later, node(1));
-        assert_eq!(drain(&mut fetch, later), asked);
-        fetch.peer_down(later, &node(1));
-        let due = fetch.deadline().unwrap();
-        assert_eq!(due, later + HOLDER_PATIENCE);
-        fetch.handle_timeout(due);
-        assert_eq!(drain(&mut fetch, due), [Order::Failed { id: chunk(9) }]);
-        assert_eq!(fetch.deadline(), None);
-    }
-
-    #[test]
-    fn what_somebody_waits_for_goes_first() {
-        let mut fetch = Fetch::default();
-        for number in 0..50 {
-            fetch.want(chunk(number), None, false);
-        }
-        fetch.want(chunk(40), None, true);
-        fetch.want(chunk(60), None, true);
-        fetch.peer_up(Time::ZERO, node(1));
-        let orders = drain(&mut fetch, Time::ZERO);
-        let [Order::Ask { ids, .. }] = &orders[..] else { panic!("{orders:?}") };
-        assert_eq!(ids[..3], [chunk(40), chunk(60), chunk(0)]);
-        assert_eq!(ids.len(), FETCH_CHUNKS_PER_PEER_MAX);
-    }
-
-    #[test]
-    fn windows_bound_what_is_on_its_way_and_every_chunk_comes_in_the_end() {
-        let mut fetch = Fetch::default();
-        fetch.peer_up(Time::ZERO, node(1));
-        fetch.peer_up(Time::ZERO, node(2));
-        for number in 0..100 {
-            fetch.want(chunk(number), None, false);
-        }
-        let mut on_the_way: VecDeque<(NodeId, ChunkId)> = VecDeque::new();
-        let mut got = 0;
-        loop {
-            for order in drain(&mut fetch, Time::ZERO) {
-                let Order::Ask { peer, ids } = order else { panic!("nobody may fail here") };
-                on_the_way.extend(ids.into_iter().map(|id| (peer, id)));
-            }
-            assert!(on_the_way.len() <= FETCH_CHUNKS_MAX);
-            for peer in [node(1), node(2)] {
-                assert!(
-                    on_the_way.iter().filter(|(asked, _)| *asked == peer).count()
-                        <= FETCH_CHUNKS_PER_PEER_MAX
-                );
-            }
-            let Some((peer, id)) = on_the_way.pop_front() else { break };
-            assert!(fetch.arrived(Time::from_micros(5), &peer, &id));
-            got += 1;
-        }
-        assert_eq!(got, 100);
-    }
-
-    #[test]
-    fn silence_is_a_no_after_the_timeout() {
-        let mut fetch = Fetch::default();
-        fetch.peer_up(Time::ZERO, node(1));
-        fetch.want(chunk(1), None, false);
-        assert_eq!(drain(&mut fetch, Time::ZERO).len(), 1);
-        let due = fetch.deadline().unwrap();
-        fetch.handle_timeout(due);
-        let cancelled = Order::Cancel { peer: node(1), ids: vec![chunk(1)] };
-        assert_eq!(drain(&mut fetch, due), [cancelled, Order::Failed { id: chunk(1) }]);
-        assert_eq!(fetch.deadline(), None);
-    }
-
-    #[test]
-    fn a_slow_peer_may_take_as_long_as_its_bytes_go_on_arriving() {
-        let mut fetch = Fetch::default();
-        fetch.peer_up(Time::ZERO, node(1));
-        for number in 0..8 {
-            fetch.want(chunk(number), None, false);
-        }
-        let mut now = Time::ZERO;
-        assert_eq!(drain(&mut fetch, now).len(), 1);
-        // A line of 100 kbit/s: the eight chunks take three minutes.
-        for (number, bytes) in (0..8).zip((1..).map(|chunks| chunks * 256 * 1024)) {
-            now = now + Span::from_secs(19);
-            fetch.heard(now, &node(1), bytes);
-            fetch.handle_timeout(now);
-            assert_eq!(drain(&mut fetch, now), [], "nothing is given up");
-            now = now + Span::from_secs(2);
-            assert!(fetch.arrived(now, &node(1), &chunk(number)));
-        }
-        assert_eq!(fetch.deadline(), None);
-    }
-
-    #[test]
-    fn signs_of_life_are_no_chunks() {
-        let mut fetch = Fetch::default();
-        fetch.peer_up(Time::ZERO, node(1));
-        fetch.want(chunk(1), None, false);
-        drain(&mut fetch, Time::ZERO);
-        let due = fetch.deadline().unwrap();
-        fetch.heard(due, &node(1), FETCH_PROGRESS_BYTES_MIN - 1);
-        fetch.handle_timeout(due);
-        assert_eq!(drain(&mut fetch, due).last(), Some(&Order::Failed { id: chunk(1) }));
-    }
-
-    #[test]
-    fn a_chunk_that_a_busy_peer_passes_over_is_asked_of_another() {
-        let mut fetch = Fetch::default();
-        fetch.peer_up(Time::ZERO, node(1));
-        fetch.want(chunk(255), None, false);
-        drain(&mut fetch, Time::ZERO);
-        fetch.peer_up(Time::ZERO, node(2));
-        for number in 0..=u8::try_from(FETCH_PASSED_CHUNKS_MAX).unwrap() {
-            fetch.want(chunk(number), Some(node(1)), false);
-            let asked = drain(&mut fetch, Time::ZERO);
-            assert_eq!(asked, [Order::Ask { peer: node(1), ids: vec![chunk(number)] }]);
-            assert!(fetch.arrived(Time::ZERO, &node(1), &chunk(number)));
-        }
-        let cancelled = Order::Cancel { peer: node(1), ids: vec![chunk(255)] };
-        let asked = Order::Ask { peer: node(2), ids: vec![chunk(255)] };
-        assert_eq!(drain(&mut fetch, Time::ZERO), [cancelled, asked]);
-        assert!(fetch.arrived(Time::ZERO, &node(1), &chunk(255)), "it came all the same");
-        let cancelled = Order::Cancel { peer: node(2), ids: vec![chunk(255)] };
-        assert_eq!(drain(&mut fetch, Time::ZERO), [cancelled], "and need not come twice");
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! part of `io/`: it carries requests to the store and replies back after a while, so that a crash can fall between
 //! the two. Nothing here knows what is right: `check.rs` does.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -20,14 +20,17 @@ use crate::base::units::{Moment, Span, Time, WallTime};
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
 use crate::node::core::{Core, Setup};
-use crate::node::ports::{CallId, Ending, FileReply, Input, Listening, Output};
+use crate::node::ports::{CallId, Ending, Input, Listening, Output};
 use crate::node::room::Capacity;
 use crate::peer::discovery::Announcement;
 use crate::store::disk::Disk;
 use crate::store::service::{Reply, Request, Service, StoreOptions};
+use surroundings::SourceDisk;
 
 #[cfg(test)]
 mod hostile;
+mod surroundings;
+
 /// A household of simulated nodes.
 pub struct Cluster {
     /// The only source of chance.
@@ -44,6 +47,10 @@ pub struct Cluster {
     pub retired: Span,
     /// How much nodes that are started from now on may hold.
     pub capacity: Capacity,
+    /// Whether nodes that are started from now on push.
+    pub push: bool,
+    /// What the owners' disks read in a second; None: as much as is asked for.
+    pub source_bytes_per_second: Option<u64>,
     /// Draws the numbers of calls.
     call_count: u64,
 }
@@ -76,6 +83,8 @@ pub(super) struct Running {
     pub(super) service: Service,
     /// Replies on their way to the core.
     replies: VecDeque<(Time, Arriving)>,
+    /// Answers of the file thread on their way.
+    source: SourceDisk,
     /// When the unsynced group is flushed.
     flush_due: Option<Time>,
 }
@@ -84,8 +93,6 @@ pub(super) struct Running {
 enum Arriving {
     /// Of the store.
     Store(Reply),
-    /// Of the file thread.
-    File(FileReply),
     /// A client took a piece.
     Taken(CallId),
 }
@@ -113,6 +120,8 @@ impl Cluster {
             net: Net::new(weather),
             retired: RETIRED_MIN,
             capacity: Capacity::All,
+            push: true,
+            source_bytes_per_second: None,
             call_count: 0,
         };
         for _ in 0..count {
@@ -166,7 +175,7 @@ impl Cluster {
         let options = StoreOptions { reserve_bytes: 0, ..StoreOptions::default() };
         let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
         let mut config = Config::parse("").expect("an empty configuration is the default");
-        (config.retired, config.capacity) = (self.retired, self.capacity);
+        (config.retired, config.capacity, config.push) = (self.retired, self.capacity, self.push);
         let setup = Setup {
             config,
             config_text: String::new(),
@@ -174,7 +183,8 @@ impl Cluster {
             discovery: false,
         };
         let core = Core::new(seed, setup);
-        node.running = Some(Running { core, service, replies: VecDeque::new(), flush_due: None });
+        let source = SourceDisk::default();
+        node.running = Some(Running { core, service, replies: VecDeque::new(), source, flush_due: None });
         let listening = Input::Listening(Listening { addresses: vec![node.address], ..Listening::default() });
         self.give(number, listening);
     }
@@ -193,22 +203,6 @@ impl Cluster {
     pub fn stop(&mut self, number: usize) {
         self.give(number, Input::Stop);
         let _ = self.nodes[number].running.take().map(|running| running.service.close());
-    }
-
-    /// Cuts these nodes off from the others; none heals the network.
-    pub fn cut(&mut self, far: &[usize]) {
-        let far: BTreeSet<SocketAddr> = far.iter().map(|number| self.nodes[*number].address).collect();
-        self.net.cut(far);
-    }
-
-    /// One node sees what another announces, at all of its addresses.
-    pub fn sight(&mut self, number: usize, other: usize) {
-        let seen = &self.nodes[other];
-        let addresses: Vec<SocketAddr> =
-            [Some(seen.address), seen.second_address].into_iter().flatten().collect();
-        if let Some(announcement) = seen.announced.clone() {
-            self.give(number, Input::Sighted { addresses, announcement });
-        }
     }
 
     /// Calls a node's API.
@@ -258,7 +252,7 @@ impl Cluster {
             .filter_map(|node| node.running.as_ref())
             .flat_map(|running| {
                 let reply = running.replies.front().map(|(due, _)| *due);
-                [running.core.deadline(), reply, running.flush_due]
+                [running.core.deadline(), reply, running.source.deadline(), running.flush_due]
             })
             .flatten()
             .chain(self.net.deadline())
@@ -289,9 +283,11 @@ impl Cluster {
             let Some((_, reply)) = running.replies.pop_front() else { break };
             match reply {
                 Arriving::Store(reply) => self.give(number, Input::Store(reply)),
-                Arriving::File(reply) => self.give(number, Input::File(reply)),
                 Arriving::Taken(id) => self.give(number, Input::Taken(id)),
             }
+        }
+        while let Some(reply) = self.nodes[number].running.as_mut().and_then(|at| at.source.arrived(now)) {
+            self.give(number, Input::File(reply));
         }
         let Some(running) = &mut self.nodes[number].running else { return };
         if running.flush_due.is_some_and(|due| due <= now) {
@@ -351,8 +347,10 @@ impl Cluster {
         match output {
             Output::Store(request) => running.store(now, latency, request),
             Output::File(request) => {
+                let before = node.files.asked().data_bytes;
                 let reply = node.files.answer(request);
-                running.later(now + latency, Arriving::File(reply));
+                let bytes = node.files.asked().data_bytes - before;
+                running.source.answer(now, latency, bytes, self.source_bytes_per_second, reply);
             }
             Output::Piece { id, piece } => {
                 if let Some(answer) = node.answers.get_mut(&id) {

@@ -51,6 +51,8 @@ pub struct Net {
     pub weather: Weather,
     /// What each direction between two addresses carries, in bytes a second; None: as much as is sent.
     pub line_bytes_per_second: Option<u64>,
+    /// What single nodes send, in bytes a second, where that is less.
+    pub uplinks: BTreeMap<SocketAddr, u64>,
     /// When each direction has carried what waits for it.
     lines: BTreeMap<(SocketAddr, SocketAddr), Time>,
     /// Addresses on the far side of a cut: they hear only each other.
@@ -69,6 +71,7 @@ impl Net {
             flying: BinaryHeap::new(),
             weather,
             line_bytes_per_second: None,
+            uplinks: BTreeMap::new(),
             lines: BTreeMap::new(),
             far: BTreeSet::new(),
             sent_count: 0,
@@ -106,7 +109,8 @@ impl Net {
 
     /// When a line has carried a datagram behind those that wait already; None when too many wait.
     fn carry(&mut self, now: Time, line: (SocketAddr, SocketAddr), bytes: usize) -> Option<Time> {
-        let Some(rate) = self.line_bytes_per_second else { return Some(now) };
+        let rate = self.uplinks.get(&line.0).copied().or(self.line_bytes_per_second);
+        let Some(rate) = rate else { return Some(now) };
         let free = self.lines.get(&line).copied().unwrap_or(now).max(now);
         if free.since(now) > LINE_QUEUE_MAX {
             return None;

@@ -8,10 +8,12 @@ mod checked;
 mod error;
 mod kind;
 pub mod range;
+mod words;
 
 pub use self::checked::Checked;
 pub use self::error::WireError;
-use crate::base::ids::{ChunkId, EntryHash, FeedId, NodeId, SnapshotId};
+pub use self::words::{About, FeedHead, Offered, Sighting};
+use crate::base::ids::{ChunkId, FeedId, SnapshotId};
 use crate::base::limits::{
     ADDRESSES_PER_MESSAGE_MAX, FEED_ENTRIES_MESSAGE_BYTES_MAX, FEED_ENTRIES_PER_MESSAGE_MAX,
     FEED_ENTRY_BYTES_MAX, HEADS_PER_MESSAGE_MAX, IDS_PER_MESSAGE_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
@@ -19,7 +21,6 @@ use crate::base::limits::{
 };
 use range::{ExchangeId, Part, Short, Standing};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 
 /// One message between two members.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,17 +55,17 @@ pub enum Message {
         /// Together at most [`FEED_ENTRIES_MESSAGE_BYTES_MAX`] bytes; none is empty.
         entries: Vec<Vec<u8>>,
     },
-    /// The sender has these chunks for the receiver to store.
+    /// The sender has these chunks for the receiver to store. Each of them is answered: by Want and then Stored, or by Decline.
     Offer {
         /// At most [`IDS_PER_MESSAGE_MAX`].
-        ids: Vec<ChunkId>,
+        chunks: Vec<Offered>,
     },
-    /// Of what was offered, what the receiver lacks.
+    /// Of what was offered, what is to come now.
     Want {
         /// At most [`IDS_PER_MESSAGE_MAX`].
         ids: Vec<ChunkId>,
     },
-    /// The sender holds these chunks, synced.
+    /// Of what was wanted of an Offer, what the sender holds now, synced.
     Stored {
         /// At most [`IDS_PER_MESSAGE_MAX`].
         ids: Vec<ChunkId>,
@@ -93,6 +94,12 @@ pub enum Message {
     },
     /// A folder was looked after, by the sender or by another whose word it passes on.
     Checked(Checked),
+    /// Of what was offered (or wanted of that), what need not come as an offer: it is here already, on its way from elsewhere, or
+    /// not taken now. No word on whether it will be asked for another time.
+    Decline {
+        /// At most [`IDS_PER_MESSAGE_MAX`].
+        ids: Vec<ChunkId>,
+    },
     /// How far the sender has come with its share of a snapshot; for people and for patience, never a receipt.
     Status {
         /// Which snapshot.
@@ -156,35 +163,6 @@ pub enum Message {
     },
 }
 
-/// How far a feed goes as its sender has it. (feed/ has its own type; floors do not look sideways.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FeedHead {
-    /// Which feed.
-    pub feed: FeedId,
-    /// How many entries.
-    pub length: u64,
-    /// The last entry's hash.
-    pub hash: EntryHash,
-}
-
-/// What a Who asks about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum About {
-    /// Where this node was seen.
-    Node(NodeId),
-    /// Who holds this chunk.
-    Chunk(ChunkId),
-}
-
-/// A node and where it was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
-    /// Who.
-    pub node: NodeId,
-    /// Where, newest first; at most [`ADDRESSES_PER_MESSAGE_MAX`].
-    pub addresses: Vec<SocketAddr>,
-}
-
 /// The bytes of `message`: what `Endpoint::send` takes.
 ///
 /// # Errors
@@ -201,7 +179,10 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
         }
         Message::FeedWant { feed, from } => put(start(kind::FEED_WANT), &(feed, from)),
         Message::FeedEntries { feed, from, entries } => encode_entries(feed, *from, entries),
-        Message::Offer { ids } => encode_ids(kind::OFFER, ids),
+        Message::Offer { chunks } => {
+            bounded(chunks.len(), IDS_PER_MESSAGE_MAX)?;
+            put(start(kind::OFFER), &chunks)
+        }
         Message::Want { ids } => encode_ids(kind::WANT, ids),
         Message::Stored { ids } => encode_ids(kind::STORED, ids),
         Message::Get { ids } => encode_ids(kind::GET, ids),
@@ -209,6 +190,7 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
         Message::Missing { ids } => encode_ids(kind::MISSING, ids),
         Message::Cancel { ids } => encode_ids(kind::CANCEL, ids),
         Message::Checked(checked) => checked::encode(checked),
+        Message::Decline { ids } => encode_ids(kind::DECLINE, ids),
         Message::Status { snapshot, held, total } => put(start(kind::STATUS), &(snapshot, held, total)),
         Message::Who { about, forwarded } => put(start(kind::WHO), &(about, forwarded)),
         Message::Known { about, sightings } => {
@@ -265,7 +247,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
             let (feed, from) = reader.take()?;
             Message::FeedEntries { feed, from, entries: reader.entries()? }
         }
-        kind::OFFER => Message::Offer { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
+        kind::OFFER => Message::Offer { chunks: reader.list(IDS_PER_MESSAGE_MAX)? },
         kind::WANT => Message::Want { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
         kind::STORED => Message::Stored { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
         kind::GET => Message::Get { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
@@ -273,6 +255,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
         kind::MISSING => Message::Missing { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
         kind::CANCEL => Message::Cancel { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
         kind::CHECKED => checked::read(&mut reader)?,
+        kind::DECLINE => Message::Decline { ids: reader.list(IDS_PER_MESSAGE_MAX)? },
         kind::STATUS => {
             Message::Status { snapshot: reader.take()?, held: reader.take()?, total: reader.take()? }
         }

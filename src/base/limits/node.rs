@@ -18,6 +18,14 @@ pub const FETCH_TIMEOUT: Span = Span::from_secs(20);
 pub const FETCH_PROGRESS_BYTES_MIN: u64 = 16 * 1024;
 /// A peer that has sent this many chunks which were asked of it later has passed one over: it is asked of the next one.
 pub const FETCH_PASSED_CHUNKS_MAX: usize = 32;
+/// Chunks that a peer whose speed is not known is asked for at once, if others have them too.
+pub const FETCH_TRIAL_CHUNKS: usize = 2;
+/// A chunk that somebody waits for is late after this long...
+pub const FETCH_LATE_MIN: Span = Span::from_millis(250);
+/// ... and so many times as long as another peer would need for it; then it is asked of that one too.
+pub const FETCH_LATE_TIMES: u64 = 3;
+/// What was measured of a peer's speed counts for so long: a slow one may have become faster.
+pub const FETCH_PACE_TIME: Span = Span::from_secs(30);
 /// A holder that went down may come back for so long before a chunk that only it may have counts as out of reach: it restarts, or
 /// its cable was pulled.
 pub const HOLDER_PATIENCE: Span = Span::from_secs(60);
@@ -150,6 +158,7 @@ pub const LIST_BYTES_MAX: usize = 1024 * 1024;
 pub const READ_AHEAD_FILES: usize = 16;
 
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= FETCH_CHUNKS_MAX);
+const _: () = assert!(FETCH_TRIAL_CHUNKS < FETCH_CHUNKS_PER_PEER_MAX);
 const _: () = assert!(FETCH_PASSED_CHUNKS_MAX >= 2 * FETCH_CHUNKS_PER_PEER_MAX);
 const _: () = assert!(
     HANDSHAKE_TIME_MAX.as_micros() < CONNECT_PAUSE_EAGER_MAX.as_micros(),

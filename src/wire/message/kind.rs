@@ -36,5 +36,7 @@ pub const CHALLENGE: u8 = 16;
 pub const PROOF: u8 = 17;
 /// Cancel.
 pub const CANCEL: u8 = 18;
+/// Decline.
+pub const DECLINE: u8 = 19;
 /// Checked.
 pub const CHECKED: u8 = 21;

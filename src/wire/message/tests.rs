@@ -1,7 +1,7 @@
 //! What messages are, byte for byte, and what is refused.
 
 use super::*;
-use crate::base::ids::{hex, FolderId};
+use crate::base::ids::{hex, EntryHash, FolderId, NodeId};
 use crate::base::limits::{RANGE_IDS_MAX, RANGE_PARTS_MAX};
 use crate::base::ranges::IdRange;
 use proptest::prelude::*;
@@ -21,7 +21,9 @@ fn samples() -> Vec<Message> {
         Message::FeedHave { heads: vec![FeedHead { feed: FEED, length: 200, hash }], more: true },
         Message::FeedWant { feed: FEED, from: 5 },
         Message::FeedEntries { feed: FEED, from: 5, entries: vec![vec![1, 2, 3], vec![4]] },
-        Message::Offer { ids: ids.clone() },
+        Message::Offer {
+            chunks: vec![Offered { id: ids[0], bytes: 9 }, Offered { id: ids[1], bytes: 300_000 }],
+        },
         Message::Want { ids: ids.clone() },
         Message::Stored { ids: ids.clone() },
         Message::Get { ids: ids.clone() },
@@ -47,6 +49,7 @@ fn samples() -> Vec<Message> {
         Message::Challenge { nonce: [0xdd; 32], id: ids[0], offset: 300, length: 16_384 },
         Message::Proof { nonce: [0xdd; 32], answer: Some([0xee; 32]) },
         Message::Proof { nonce: [0xdd; 32], answer: None },
+        Message::Decline { ids: ids.clone() },
     ]
 }
 
@@ -71,7 +74,8 @@ fn messages_are_golden() {
         format!("0103 {one} {two} 05"),
         // two entries of 3 bytes and 1
         format!("0104 {one} {two} 05 02 03010203 0104"),
-        format!("0105 02 {three} {four}"),
+        // two chunks, of 9 and of 300,000 bytes
+        format!("0105 02 {three} 09 {four} e0a712"),
         format!("0106 02 {three} {four}"),
         format!("0107 02 {three} {four}"),
         format!("0108 02 {three} {four}"),
@@ -102,6 +106,7 @@ fn messages_are_golden() {
         // nonce, a proof (1), or none (0)
         format!("0111 {} 01 {}", "dd".repeat(32), "ee".repeat(32)),
         format!("0111 {} 00", "dd".repeat(32)),
+        format!("0113 02 {three} {four}"),
     ];
     for (message, golden) in samples().iter().zip(golden) {
         let bytes = encode(message).unwrap();

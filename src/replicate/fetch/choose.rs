@@ -1,0 +1,141 @@
+//! Whom a chunk is asked of: who will have sent it first; and who else, when it is late or passed over.
+
+use super::{Asked, Fetch, Load, Order, Want};
+use crate::base::ids::{ChunkId, NodeId};
+use crate::base::limits::{
+    FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_LATE_TIMES, FETCH_PASSED_CHUNKS_MAX,
+    FETCH_TRIAL_CHUNKS,
+};
+use crate::base::units::{Span, Time};
+
+/// What [`Fetch::choose`] found.
+pub(super) enum Choice {
+    /// This one.
+    Peer(NodeId),
+    /// Somebody, but not now.
+    Later,
+    /// All have been tried, or nobody is there.
+    Nobody,
+}
+
+impl Want {
+    /// Whether a peer may be asked for it (still).
+    pub(super) fn may(&self, peer: &NodeId) -> bool {
+        !self.tried.contains(peer) && self.only.as_ref().is_none_or(|only| only.contains(peer))
+    }
+
+    /// How it was asked of this peer.
+    pub(super) fn asked_of(&self, peer: &NodeId) -> Option<Asked> {
+        self.asked.iter().find(|asked| asked.peer == *peer).copied()
+    }
+}
+
+impl Fetch {
+    /// A chunk that was wanted just now comes from this peer already, unasked: it need not be asked for.
+    pub fn is_asked_of(&mut self, now: Time, id: &ChunkId, peer: NodeId) {
+        let Some(want) = self.wants.get(id).filter(|want| want.asked.is_empty()) else { return };
+        if self.peers.contains_key(&peer) {
+            let urgent = want.urgent;
+            self.line(urgent).retain(|queued| queued != id);
+            self.mark(id, peer, now);
+        }
+    }
+
+    /// Whom to ask: the preferred peer if it has room, else the one that will have sent it soonest. While an order is being
+    /// filled (`only`), other peers wait for the next one.
+    pub(super) fn choose(&self, id: &ChunkId, only: Option<NodeId>, now: Time) -> Choice {
+        let Some(want) = self.wants.get(id) else { return Choice::Nobody };
+        let candidates: Vec<(&NodeId, &Load)> =
+            self.peers.iter().filter(|(node, _)| want.may(node)).collect();
+        if candidates.is_empty() {
+            let away = self.away.iter().any(|(node, until)| *until > now && want.may(node));
+            return if away { Choice::Later } else { Choice::Nobody };
+        }
+        let is_alone = candidates.len() == 1;
+        let time = |load: &Load| load.pace.time_for(now, self.bytes_for(load.asked_count + 1));
+        let has_room = |load: &Load| {
+            let tried = is_alone || load.pace.is_known(now) || load.asked_count < FETCH_TRIAL_CHUNKS;
+            tried && load.asked_count < FETCH_CHUNKS_PER_PEER_MAX
+        };
+        let best = candidates.iter().filter(|(_, load)| has_room(load)).min_by_key(|(node, load)| {
+            (want.preferred != Some(**node), time(load).unwrap_or_default(), load.asked_count, **node)
+        });
+        let Some((node, load)) = best else { return Choice::Later };
+        // The fastest of all has no room now, or it would be the best: it will have.
+        let is_too_slow = want.preferred != Some(**node)
+            && time(load).is_some_and(|needed| {
+                let faster =
+                    candidates.iter().any(|(_, other)| time(other).is_some_and(|time| time < needed));
+                faster && needed > self.horizon(now)
+            });
+        if is_too_slow || only.is_some_and(|only| only != **node) {
+            Choice::Later
+        } else {
+            Choice::Peer(**node)
+        }
+    }
+
+    /// How long all that is wanted would take if everybody sends.
+    fn horizon(&self, now: Time) -> Span {
+        let chunks = self.asked_count + self.urgent.len() + self.queue.len() + 1;
+        let per_second: u64 = self.peers.values().filter_map(|load| load.pace.per_second(now)).sum();
+        let micros = u128::from(self.bytes_for(chunks)) * 1_000_000 / u128::from(per_second.max(1));
+        Span::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// Asks a second peer for a chunk that is late.
+    pub(super) fn rescue(&mut self, now: Time) -> Option<Order> {
+        self.late_at = None;
+        if self.asked_count >= FETCH_CHUNKS_MAX {
+            return None;
+        }
+        let mut next: Option<(Time, ChunkId, NodeId)> = None;
+        for id in &self.on_way {
+            let Some((peer, late)) = self.rescuer(id, now) else { continue };
+            if next.is_none_or(|(first, ..)| late < first) {
+                next = Some((late, *id, peer));
+            }
+        }
+        let (late, id, peer) = next?;
+        if late > now {
+            self.late_at = Some(late);
+            return None;
+        }
+        self.mark(&id, peer, now);
+        Some(Order::Ask { peer, ids: vec![id] })
+    }
+
+    /// Whom a chunk may be asked of beside the one that it was asked of, and when it counts as late: a few times what that one
+    /// would need. None: nobody waits for it while others are queued, or there is nobody better.
+    fn rescuer(&self, id: &ChunkId, now: Time) -> Option<(NodeId, Time)> {
+        let want = self.wants.get(id)?;
+        let [asked] = want.asked.as_slice() else { return None };
+        if !(want.urgent || (self.urgent.is_empty() && self.queue.is_empty())) {
+            return None;
+        }
+        let others = self.peers.iter().filter(|(node, load)| {
+            **node != asked.peer && want.may(node) && load.asked_count < FETCH_CHUNKS_PER_PEER_MAX
+        });
+        let time = |load: &Load| load.pace.time_for(now, self.bytes_for(load.asked_count + 1));
+        let (node, needed) = others
+            .filter_map(|(node, load)| Some((*node, time(load)?)))
+            .min_by_key(|(node, needed)| (*needed, *node))?;
+        Some((node, asked.at + FETCH_LATE_MIN + needed.times(FETCH_LATE_TIMES)))
+    }
+
+    /// About how long so many chunks are, in bytes.
+    fn bytes_for(&self, chunks: usize) -> u64 {
+        self.mean_bytes.saturating_mul(u64::try_from(chunks).unwrap_or(u64::MAX))
+    }
+
+    /// What a peer has left out, while it sent much that was asked of it later, is asked of others.
+    pub(super) fn pass_over(&mut self, peer: &NodeId) {
+        let Some(count) = self.peers.get(peer).map(|load| load.arrived_count) else { return };
+        let is_left_out =
+            |asked: &Asked| asked.peer == *peer && count.wrapping_sub(asked.after) > FETCH_PASSED_CHUNKS_MAX;
+        for id in self.asked_of(is_left_out) {
+            self.cancel(peer, id);
+            self.requeue(&id, peer, true);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Who is asked for what, and what happens when it does not come.
+
+use super::*;
+use crate::base::limits::{FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_PASSED_CHUNKS_MAX};
+use crate::base::units::Span;
+
+fn node(number: u8) -> NodeId {
+    NodeId::from_bytes([number; 32])
+}
+
+fn chunk(number: u8) -> ChunkId {
+    ChunkId::from_bytes([number; 32])
+}
+
+fn drain(fetch: &mut Fetch, now: Time) -> Vec<Order> {
+    std::iter::from_fn(|| fetch.poll(now)).collect()
+}
+
+#[test]
+fn a_chunk_that_one_peer_lacks_is_asked_of_the_next_and_then_fails() {
+    let mut fetch = Fetch::default();
+    fetch.peer_up(Time::ZERO, node(1));
+    fetch.peer_up(Time::ZERO, node(2));
+    fetch.want(chunk(9), Some(node(2)), false);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(2), ids: vec![chunk(9)] }]);
+    fetch.missing(&node(1), &[chunk(9)]);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [], "only the asked peer can say that it lacks it");
+    fetch.missing(&node(2), &[chunk(9)]);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(1), ids: vec![chunk(9)] }]);
+    fetch.missing(&node(1), &[chunk(9)]);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Failed { id: chunk(9) }]);
+    assert!(!fetch.is_wanted(&chunk(9)));
+}
+
+#[test]
+fn the_only_holder_may_restart() {
+    let mut fetch = Fetch::default();
+    fetch.peer_up(Time::ZERO, node(1));
+    fetch.want(chunk(9), None, true);
+    let asked = [Order::Ask { peer: node(1), ids: vec![chunk(9)] }];
+    assert_eq!(drain(&mut fetch, Time::ZERO), asked);
+    fetch.peer_down(Time::ZERO, &node(1));
+    assert_eq!(drain(&mut fetch, Time::ZERO), []);
+    let later = Time::ZERO + Span::from_secs(5);
+    fetch.handle_timeout(later);
+    fetch.peer_up(later, node(1));
+    assert_eq!(drain(&mut fetch, later), asked);
+    fetch.peer_down(later, &node(1));
+    let due = fetch.deadline().unwrap();
+    assert_eq!(due, later + HOLDER_PATIENCE);
+    fetch.handle_timeout(due);
+    assert_eq!(drain(&mut fetch, due), [Order::Failed { id: chunk(9) }]);
+    assert_eq!(fetch.deadline(), None);
+}
+
+#[test]
+fn what_somebody_waits_for_goes_first() {
+    let mut fetch = Fetch::default();
+    for number in 0..50 {
+        fetch.want(chunk(number), None, false);
+    }
+    fetch.want(chunk(40), None, true);
+    fetch.want(chunk(60), None, true);
+    fetch.peer_up(Time::ZERO, node(1));
+    let orders = drain(&mut fetch, Time::ZERO);
+    let [Order::Ask { ids, .. }] = &orders[..] else { panic!("{orders:?}") };
+    assert_eq!(ids[..3], [chunk(40), chunk(60), chunk(0)]);
+    assert_eq!(ids.len(), FETCH_CHUNKS_PER_PEER_MAX);
+}
+
+#[test]
+fn windows_bound_what_is_on_its_way_and_every_chunk_comes_in_the_end() {
+    let mut fetch = Fetch::default();
+    fetch.peer_up(Time::ZERO, node(1));
+    fetch.peer_up(Time::ZERO, node(2));
+    for number in 0..100 {
+        fetch.want(chunk(number), None, false);
+    }
+    let mut on_the_way: VecDeque<(NodeId, ChunkId)> = VecDeque::new();
+    let mut got = 0;
+    loop {
+        for order in drain(&mut fetch, Time::ZERO) {
+            let Order::Ask { peer, ids } = order else { panic!("nobody may fail here") };
+            on_the_way.extend(ids.into_iter().map(|id| (peer, id)));
+        }
+        assert!(on_the_way.len() <= FETCH_CHUNKS_MAX);
+        for peer in [node(1), node(2)] {
+            assert!(
+                on_the_way.iter().filter(|(asked, _)| *asked == peer).count() <= FETCH_CHUNKS_PER_PEER_MAX
+            );
+        }
+        let Some((peer, id)) = on_the_way.pop_front() else { break };
+        assert!(fetch.arrived(Time::from_micros(5), &peer, &id, 1_000));
+        got += 1;
+    }
+    assert_eq!(got, 100);
+}
+
+#[test]
+fn silence_is_a_no_after_the_timeout() {
+    let mut fetch = Fetch::default();
+    fetch.peer_up(Time::ZERO, node(1));
+    fetch.want(chunk(1), None, false);
+    assert_eq!(drain(&mut fetch, Time::ZERO).len(), 1);
+    let due = fetch.deadline().unwrap();
+    fetch.handle_timeout(due);
+    let cancelled = Order::Cancel { peer: node(1), ids: vec![chunk(1)] };
+    assert_eq!(drain(&mut fetch, due), [cancelled, Order::Failed { id: chunk(1) }]);
+    assert_eq!(fetch.deadline(), None);
+}
+
+#[test]
+fn a_slow_peer_may_take_as_long_as_its_bytes_go_on_arriving() {
+    let mut fetch = Fetch::default();
+    fetch.peer_up(Time::ZERO, node(1));
+    for number in 0..8 {
+        fetch.want(chunk(number), None, false);
+    }
+    let mut now = Time::ZERO;
+    assert_eq!(drain(&mut fetch, now).len(), 1);
+    // A line of 100 kbit/s: the eight chunks take three minutes.
+    for (number, bytes) in (0..8).zip((1..).map(|chunks| chunks * 256 * 1024)) {
+        now = now + Span::from_secs(19);
+        fetch.heard(now, &node(1), bytes);
+        fetch.handle_timeout(now);
+        assert_eq!(drain(&mut fetch, now), [], "nothing is given up");
+        now = now + Span::from_secs(2);
+        assert!(fetch.arrived(now, &node(1), &chunk(number), 1_000));
+    }
+    assert_eq!(fetch.deadline(), None);
+}
+
+#[test]
+fn signs_of_life_are_no_chunks() {
+    let mut fetch = Fetch::default();
+    fetch.peer_up(Time::ZERO, node(1));
+    fetch.want(chunk(1), None, false);
+    drain(&mut fetch, Time::ZERO);
+    let due = fetch.deadline().unwrap();
+    fetch.heard(due, &node(1), FETCH_PROGRESS_BYTES_MIN - 1);
+    fetch.handle_timeout(due);
+    assert_eq!(drain(&mut fetch, due).last(), Some(&Order::Failed { id: chunk(1) }));
+}
+
+#[test]
+fn a_chunk_that_a_busy_peer_passes_over_is_asked_of_another() {
+    let mut fetch = Fetch::default();
+    fetch.peer_up(Time::ZERO, node(1));
+    fetch.want(chunk(255), None, false);
+    drain(&mut fetch, Time::ZERO);
+    fetch.peer_up(Time::ZERO, node(2));
+    for number in 0..=u8::try_from(FETCH_PASSED_CHUNKS_MAX).unwrap() {
+        fetch.want(chunk(number), Some(node(1)), false);
+        let asked = drain(&mut fetch, Time::ZERO);
+        assert_eq!(asked, [Order::Ask { peer: node(1), ids: vec![chunk(number)] }]);
+        assert!(fetch.arrived(Time::ZERO, &node(1), &chunk(number), 1_000));
+    }
+    let cancelled = Order::Cancel { peer: node(1), ids: vec![chunk(255)] };
+    let asked = Order::Ask { peer: node(2), ids: vec![chunk(255)] };
+    assert_eq!(drain(&mut fetch, Time::ZERO), [cancelled, asked]);
+    assert!(fetch.arrived(Time::ZERO, &node(1), &chunk(255), 1_000), "it came all the same");
+    let cancelled = Order::Cancel { peer: node(2), ids: vec![chunk(255)] };
+    assert_eq!(drain(&mut fetch, Time::ZERO), [cancelled], "and need not come twice");
+}
+
+/// Peers that send what they are asked for one after the other, each with its own speed: how long each chunk took to be here
+/// from the beginning, if at most `ahead` are wanted at once, in order.
+struct Line {
+    /// Bytes a second.
+    rate: u64,
+    /// What is to be sent, oldest first.
+    queue: VecDeque<ChunkId>,
+    /// When what is being sent will be there.
+    due: Option<Time>,
+}
+
+/// Plays a fetch of so many chunks; when each came, in the order of the chunks.
+fn play(rates: &[u64], chunks: usize, ahead: usize, urgent: bool) -> Vec<Time> {
+    let trip = Span::from_millis(2);
+    let bytes = |id: &ChunkId| 100_000 + u64::from(id.as_bytes()[1]) * 1_200;
+    let numbered = |number: usize| {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&u16::try_from(number).unwrap().to_be_bytes());
+        ChunkId::from_bytes(id)
+    };
+    let mut fetch = Fetch::default();
+    let mut lines: BTreeMap<NodeId, Line> = BTreeMap::new();
+    for (number, rate) in rates.iter().enumerate() {
+        let peer = node(u8::try_from(number).unwrap());
+        fetch.peer_up(Time::ZERO, peer);
+        lines.insert(peer, Line { rate: *rate, queue: VecDeque::new(), due: None });
+    }
+    let mut came: BTreeMap<ChunkId, Time> = BTreeMap::new();
+    let (mut now, mut next) = (Time::ZERO, 0);
+    while came.len() < chunks {
+        // A window over the order, as a restore has it; or over the number, as a share has it.
+        let first = if urgent {
+            (0..next).take_while(|number| came.contains_key(&numbered(*number))).count()
+        } else {
+            came.len()
+        };
+        while next < chunks && next < first + ahead {
+            fetch.want(numbered(next), None, urgent);
+            next += 1;
+        }
+        while let Some(order) = fetch.poll(now) {
+            match order {
+                Order::Ask { peer, ids } => lines.get_mut(&peer).unwrap().queue.extend(ids),
+                Order::Cancel { peer, ids } => {
+                    let line = lines.get_mut(&peer).unwrap();
+                    if line.queue.front().is_some_and(|first| ids.contains(first)) {
+                        line.due = None;
+                    }
+                    line.queue.retain(|id| !ids.contains(id));
+                }
+                Order::Failed { .. } => panic!("all have it"),
+            }
+        }
+        for line in lines.values_mut() {
+            if let (None, Some(id)) = (line.due, line.queue.front()) {
+                line.due = Some(now + trip + Span::from_micros(bytes(id) * 1_000_000 / line.rate));
+            }
+        }
+        let due = lines
+            .values()
+            .filter_map(|line| line.due)
+            .chain(fetch.deadline().filter(|due| *due > now))
+            .min()
+            .unwrap();
+        now = due.max(now);
+        fetch.handle_timeout(now);
+        let there = lines.iter_mut().filter(|(_, line)| line.due.is_some_and(|due| due <= now));
+        let there: Vec<(NodeId, ChunkId)> = there
+            .map(|(peer, line)| {
+                // What follows is on the line already: only the first waits for a round trip.
+                line.due =
+                    line.queue.get(1).map(|id| now + Span::from_micros(bytes(id) * 1_000_000 / line.rate));
+                (*peer, line.queue.pop_front().unwrap())
+            })
+            .collect();
+        for (peer, id) in there {
+            fetch.arrived(now, &peer, &id, bytes(&id));
+            came.entry(id).or_insert(now);
+        }
+    }
+    (0..chunks).map(|number| came[&numbered(number)]).collect()
+}
+
+/// Holders at 100, 50 and 1 Mbit/s, in bytes a second.
+const UNEVEN: [u64; 3] = [12_500_000, 6_250_000, 125_000];
+
+/// What came, in bytes a second, and how long the last chunk came after nine tenths of all.
+fn speed(came: &[Time]) -> (u64, Span) {
+    let bytes: u64 =
+        (0..came.len()).map(|number| 100_000 + u64::try_from(number % 256).unwrap() * 1_200).sum();
+    let last = *came.iter().max().unwrap();
+    let mut sorted = came.to_vec();
+    sorted.sort();
+    (bytes * 1_000_000 / last.as_micros(), last.since(sorted[sorted.len() * 9 / 10]))
+}
+
+#[test]
+fn three_holders_send_together_what_each_can_and_the_slowest_does_not_hold_up_the_end() {
+    let sum: u64 = UNEVEN.iter().sum();
+    for (urgent, ahead) in [(false, 16), (true, 16), (true, 8)] {
+        let (rate, tail) = speed(&play(&UNEVEN, 400, ahead, urgent));
+        println!(
+            "urgent {urgent}, {ahead} ahead: {rate} bytes a second of {sum}, the last tenth took {tail:?}"
+        );
+        assert!(rate * 10 >= sum * 9, "{rate} of {sum} with {ahead} ahead, urgent: {urgent}");
+        // A tenth of all takes 0.55 s at full speed.
+        assert!(tail < Span::from_millis(900), "{tail:?}");
+    }
+}
+
+#[test]
+fn three_holders_are_faster_than_the_fastest_alone() {
+    let (alone, _) = speed(&play(&UNEVEN[..1], 300, 8, true));
+    let (three, _) = speed(&play(&UNEVEN, 300, 8, true));
+    let (equal, _) = speed(&play(&[6_000_000; 3], 300, 8, true));
+    println!("alone {alone}, uneven three {three}, equal three {equal}");
+    assert!(three * 10 > alone * 13 && equal > 15_000_000);
+}
+
+#[test]
+fn a_holder_that_becomes_slow_is_overtaken_and_told() {
+    let mut fetch = Fetch::default();
+    let mut now = Time::ZERO;
+    fetch.peer_up(now, node(1));
+    fetch.peer_up(now, node(2));
+    // Both are as fast as one another: 1 MB/s.
+    for round in 0..8 {
+        fetch.want(chunk(round), Some(node(1 + round % 2)), true);
+        drain(&mut fetch, now);
+        now = now + Span::from_millis(100);
+        fetch.arrived(now, &node(1 + round % 2), &chunk(round), 100_000);
+    }
+    fetch.want(chunk(100), Some(node(1)), true);
+    assert_eq!(drain(&mut fetch, now), [Order::Ask { peer: node(1), ids: vec![chunk(100)] }]);
+    let late = fetch.deadline().unwrap();
+    assert!(late.since(now) > FETCH_LATE_MIN && late.since(now) < Span::from_secs(2));
+    fetch.handle_timeout(late);
+    assert_eq!(drain(&mut fetch, late), [Order::Ask { peer: node(2), ids: vec![chunk(100)] }]);
+    let there = late + Span::from_millis(100);
+    assert!(fetch.arrived(there, &node(2), &chunk(100), 100_000));
+    assert_eq!(drain(&mut fetch, there), [Order::Cancel { peer: node(1), ids: vec![chunk(100)] }]);
+    assert_eq!((fetch.asked_count, fetch.on_way.len(), fetch.deadline()), (0, 0, None));
+    fetch.want(chunk(101), None, true);
+    assert_eq!(
+        drain(&mut fetch, there),
+        [Order::Ask { peer: node(2), ids: vec![chunk(101)] }],
+        "the faster one"
+    );
+}
+
+#[test]
+fn of_two_that_were_asked_one_may_lack_it_or_go() {
+    for goes in [false, true] {
+        let mut fetch = Fetch::default();
+        let now = Time::ZERO;
+        fetch.peer_up(now, node(1));
+        fetch.peer_up(now, node(2));
+        fetch.want(chunk(1), Some(node(2)), true);
+        drain(&mut fetch, now);
+        let now = now + Span::from_millis(10);
+        fetch.arrived(now, &node(2), &chunk(1), 100_000);
+        fetch.want(chunk(2), Some(node(1)), true);
+        drain(&mut fetch, now);
+        let late = fetch.deadline().unwrap();
+        assert_eq!(drain(&mut fetch, late), [Order::Ask { peer: node(2), ids: vec![chunk(2)] }]);
+        if goes {
+            fetch.peer_down(late, &node(1));
+        } else {
+            fetch.missing(&node(1), &[chunk(2)]);
+        }
+        assert_eq!(drain(&mut fetch, late), [], "it comes from the second");
+        assert!(fetch.arrived(late, &node(2), &chunk(2), 100_000));
+        assert_eq!(fetch.asked_count, 0);
+    }
+}
