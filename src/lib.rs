@@ -279,6 +279,8 @@ pub mod node {
     pub mod status;
     mod stream;
     mod tell;
+    mod unfinished;
+    mod unpublished;
     pub mod upkeep;
     pub mod verify;
     mod wanting;
@@ -395,6 +397,8 @@ pub mod sim {
     mod restore_tests;
     #[cfg(test)]
     mod silence_stories;
+    #[cfg(test)]
+    mod space_stories;
     #[cfg(test)]
     mod store;
 }

@@ -60,6 +60,13 @@ pub enum AfterSave {
         /// The inviter.
         from: SocketAddr,
     },
+    /// A call has done what it should, with this result.
+    Done {
+        /// Which call.
+        call: CallId,
+        /// The result.
+        value: serde_json::Value,
+    },
     /// A snapshot is a draft.
     Drafted {
         /// Of which folder.
@@ -164,6 +171,11 @@ impl Core {
         match (then, failure) {
             (AfterSave::Nothing, None) => {}
             (AfterSave::Nothing, Some(error)) => self.note(Level::Error, "store", error.to_string()),
+            (AfterSave::Done { call, value }, None) => {
+                self.json(call, value);
+                self.end_call(call, Ok(Ending::Complete));
+            }
+            (AfterSave::Done { call, .. }, Some(error)) => self.end_call(call, Err(error)),
             (AfterSave::Joined { .. }, Some(error)) => {
                 self.member = None;
                 self.way_fails(error);

@@ -110,16 +110,32 @@ impl Collect {
         settings.push((RUNNING_KEY.to_owned(), Some(encode(self.running.saved))));
     }
 
-    /// Whether the running time is to be written by itself: only while something waits for it.
+    /// Whether the running time is to be written by itself: only while something waits for it, here or elsewhere.
     #[must_use]
-    pub fn is_save_due(&self, now: Time) -> bool {
-        self.waiting().next().is_some() && self.running.now(now) - self.running.saved >= RUNNING_SAVE_EVERY
+    pub fn is_save_due(&self, now: Time, is_waited_for: bool) -> bool {
+        (is_waited_for || self.waiting().next().is_some())
+            && self.running.now(now) - self.running.saved >= RUNNING_SAVE_EVERY
     }
 
     /// A manifest is pinned, or is about to be: from now on its chunks stay.
     pub fn pin(&mut self, snapshot: SnapshotId, manifest: ChunkId) {
         self.pins.entry(snapshot).or_insert(Pin { manifest, gone: None });
         self.disturbances += 1;
+    }
+
+    /// A draft is forgotten: from now on it is a pin, and waits. What is to be saved is added to `settings`.
+    pub fn forget(&mut self, now: Time, draft: SnapshotId, manifest: ChunkId, settings: &mut Settings) {
+        let running = self.running.now(now);
+        self.pins.insert(draft, Pin { manifest, gone: Some(running) });
+        settings.push((pin_key(&draft), Some(manifest.as_bytes().to_vec())));
+        settings.push((gone_key(&draft), Some(encode(running))));
+    }
+
+    /// A draft that was forgotten is taken back: it holds its chunks itself again.
+    pub fn take_back(&mut self, draft: &SnapshotId, settings: &mut Settings) {
+        self.pins.remove(draft);
+        self.disturbances += 1;
+        settings.extend(Self::giving_up(draft));
     }
 
     /// Something begins that lists chunks or counts on their being here.

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::after::{AfterAppend, AfterSave};
 use super::core::Core;
 use super::member::SnapshotFact;
+use super::unpublished::Meant;
 use crate::base::ids::{ChunkId, FolderId, SnapshotId};
 use crate::feed::entry::{Body, SnapshotEntry, SnapshotText};
 
@@ -48,8 +49,14 @@ impl Draft {
         self.entry.manifest
     }
 
+    /// What is meant by its name.
+    pub(super) fn meant(&self) -> Meant {
+        let SnapshotEntry { folder, taken, manifest, .. } = self.entry;
+        Meant { id: self.id(), folder, taken, manifest, draft: true }
+    }
+
     /// The setting that keeps it: ordered by the time of the scan.
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         format!("{DRAFT_PREFIX}{:020}:{}", self.entry.taken.as_micros().max(0), self.id().short())
     }
 }
@@ -76,9 +83,10 @@ impl Core {
     ) {
         let folder = draft.entry.folder;
         self.calls.put_snapshot_line(folder, line);
+        settings.extend(self.backup_listed(&folder));
         let may_publish = self.member.as_ref().is_some_and(|member| member.confirmed && !member.is_alone())
             && self.keyring.may_seal();
-        if may_publish && self.folders.drafts.is_empty() {
+        if may_publish && self.folders.drafts.iter().all(|draft| self.is_forgotten(draft)) {
             if self.publish(draft, settings, true).is_none() {
                 self.backup_failed(folder, self.refusal());
             }
@@ -95,14 +103,22 @@ impl Core {
         if is_no_time || !self.keyring.may_seal() {
             return;
         }
+        let forgotten = self.forgotten_ids();
         let drafts = std::mem::take(&mut self.folders.drafts);
-        let mut renamed: BTreeMap<SnapshotId, SnapshotId> = BTreeMap::new();
-        for mut draft in drafts {
+        // What took the place of a draft; of one that nobody will ever see, its parent.
+        let mut renamed: BTreeMap<SnapshotId, Option<SnapshotId>> = BTreeMap::new();
+        for draft in drafts {
             let (key, id) = (draft.key(), draft.id());
-            draft.entry.parent =
-                draft.entry.parent.map(|parent| renamed.get(&parent).copied().unwrap_or(parent));
-            match self.publish(draft.clone(), vec![(key, None)], false) {
-                Some(published) => drop(renamed.insert(id, published)),
+            let parent =
+                draft.entry.parent.and_then(|parent| renamed.get(&parent).copied().unwrap_or(Some(parent)));
+            if forgotten.contains(&id) {
+                renamed.insert(id, parent);
+                self.folders.drafts.push(draft);
+                continue;
+            }
+            let entry = SnapshotEntry { parent, ..draft.entry.clone() };
+            match self.publish(Draft { entry, text: draft.text.clone() }, vec![(key, None)], false) {
+                Some(published) => drop(renamed.insert(id, Some(published))),
                 // It is on the disk as a draft, and its chunks stay for it.
                 None => self.folders.drafts.push(draft),
             }
@@ -143,16 +159,15 @@ impl Core {
                 draft: false,
             }
         });
-        let drafts = self.folders.drafts.iter().filter(|draft| wanted(&draft.entry.folder)).map(|draft| {
-            SnapshotFact {
-                id: draft.id(),
-                writer: member.node,
-                tree: Some(draft.text.tree),
-                skipped: draft.text.skipped,
-                torn: draft.text.torn,
-                entry: draft.entry.clone(),
-                draft: true,
-            }
+        let drafts = self.folders.drafts.iter().filter(|draft| wanted(&draft.entry.folder));
+        let drafts = drafts.filter(|draft| !self.is_forgotten(draft)).map(|draft| SnapshotFact {
+            id: draft.id(),
+            writer: member.node,
+            tree: Some(draft.text.tree),
+            skipped: draft.text.skipped,
+            torn: draft.text.torn,
+            entry: draft.entry.clone(),
+            draft: true,
         });
         let mut all: Vec<SnapshotFact> = published.chain(drafts).collect();
         all.sort_by_key(|fact| (fact.entry.folder, fact.entry.taken, fact.draft));

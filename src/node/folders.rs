@@ -350,6 +350,7 @@ impl Core {
 
     /// A scan goes on.
     pub(super) fn backup_progress(&mut self, folder: FolderId, progress: &Progress) {
+        self.backup_stored(folder, progress);
         let name = self.folder_name(&folder);
         let local = self.local(folder);
         local.progress = Some(progress.clone());
@@ -372,6 +373,7 @@ impl Core {
     ) {
         self.duties.remove(&number);
         self.looked_after(folder, &result);
+        self.backup_ended(&folder, &result);
         let rescan = self.now.time + self.setup.config.rescan;
         let wall = self.now.wall;
         let local = self.local(folder);

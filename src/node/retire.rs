@@ -14,10 +14,11 @@ use super::api::{ApiError, FolderAdd};
 use super::core::Core;
 use super::names::{Place, Wanted};
 use super::ports::{CallId, Ending};
+use super::unpublished::Meant;
 use crate::base::ids::{FeedId, FolderId, SnapshotId};
 use crate::base::limits::{CHECKPOINT_STANDING_MAX, MASS_RETIRED_MIN, RETAIN_EVERY};
 use crate::base::units::Time;
-use crate::feed::entry::{Body, Checkpoint, FolderEntry, FolderText, Head, Standing};
+use crate::feed::entry::{Body, Checkpoint, FolderEntry, FolderText, Head, SnapshotEntry, Standing};
 use crate::feed::view::{SnapshotFact, View};
 use crate::file::retain::{Label, Policy};
 
@@ -76,32 +77,34 @@ impl Core {
 
     /// Whether a call would retire or take back something, and so has to wait until this node may write.
     pub(super) fn would_retire(&self, what: &str, undo: bool) -> bool {
-        if undo {
-            self.find_to_undo(what).is_ok()
-        } else {
-            self.find_to_forget(what).is_ok()
-        }
+        let meant = if undo { self.find_to_undo(what) } else { self.find_to_forget(what) };
+        meant.is_ok_and(|meant| !meant.draft)
     }
 
     /// Writes what a person wants of one snapshot.
-    fn call_change(&mut self, id: CallId, fact: &SnapshotFact, stands: Option<bool>) {
-        let name = self.folder_name(&fact.entry.folder);
+    fn call_change(&mut self, id: CallId, meant: &Meant, stands: Option<bool>) {
+        let name = self.folder_name(&meant.folder);
         let floor = self.setup.config.retired.as_micros();
         let value = json!({
-            "snapshot": fact.id.hex(), "folder": name, "taken": fact.entry.taken.to_string(),
+            "snapshot": meant.id.hex(), "folder": name, "taken": meant.taken.to_string(),
             "retired": stands.is_none(), "floor_us": floor,
         });
+        let word = if stands.is_none() { "forgotten" } else { "taken back" };
+        let message = format!("snapshot {} of {name} was {word}", meant.id.short());
+        if meant.draft {
+            self.change_draft(id, meant, stands.is_none(), value);
+            return self.note(Level::Info, "retention", message);
+        }
         let then = AfterAppend::Done { call: id, value };
-        let changes = Changes::from([(fact.id, stands)]);
+        let changes = Changes::from([(meant.id, stands)]);
         if !self.write_checkpoints(&changes, then) {
             return self.end_call(id, Err(self.refusal()));
         }
-        let word = if stands.is_none() { "forgotten" } else { "taken back" };
-        self.note(Level::Info, "retention", format!("snapshot {} of {name} was {word}", fact.id.short()));
+        self.note(Level::Info, "retention", message);
     }
 
     /// The snapshot that may be forgotten from here.
-    fn find_to_forget(&self, what: &str) -> Result<SnapshotFact, ApiError> {
+    fn find_to_forget(&self, what: &str) -> Result<Meant, ApiError> {
         let (fact, path) = self.find_place(what)?;
         if !path.is_empty() {
             return Err(ApiError::new(
@@ -109,10 +112,6 @@ impl Core {
                 "a snapshot is forgotten as a whole",
                 "leave the path away",
             ));
-        }
-        if fact.draft {
-            let hint = "it is published as soon as another device of the vault answers";
-            return Err(ApiError::new("draft", "this snapshot is not published yet", hint));
         }
         let is_backed_up = self
             .all_folders()
@@ -127,21 +126,27 @@ impl Core {
                 hint,
             ));
         }
+        if fact.draft {
+            let SnapshotEntry { folder, taken, manifest, .. } = fact.entry;
+            return Ok(Meant { id: fact.id, folder, taken, manifest, draft: true });
+        }
         self.may_speak_of(&fact.id)
     }
 
     /// The snapshot that may be taken back from here.
-    fn find_to_undo(&self, what: &str) -> Result<SnapshotFact, ApiError> {
+    fn find_to_undo(&self, what: &str) -> Result<Meant, ApiError> {
         let place = Place::parse(what)?;
         let folders = self.all_folders();
         let is_meant = |folder: &FolderId| {
             folders.iter().any(|(_, entry, text)| entry.folder == *folder && text.name == place.folder)
         };
         let retired = self.member.iter().flat_map(|member| member.view.retired());
-        let mut fitting: Vec<&SnapshotFact> = retired
-            .filter(|fact| is_meant(&fact.entry.folder) && place.snapshot.fits(&fact.id, fact.entry.taken))
+        let mut fitting: Vec<Meant> = retired
+            .map(meant)
+            .chain(self.forgotten_drafts())
+            .filter(|meant| is_meant(&meant.folder) && place.snapshot.fits(&meant.id, meant.taken))
             .collect();
-        fitting.sort_by_key(|fact| fact.entry.taken);
+        fitting.sort_by_key(|meant| meant.taken);
         if matches!(place.snapshot, Wanted::Prefix(_)) && fitting.len() > 1 {
             return Err(ApiError::new(
                 "ambiguous",
@@ -149,11 +154,11 @@ impl Core {
                 "write more digits of the id",
             ));
         }
-        let Some(id) = fitting.last().map(|fact| fact.id) else {
+        let Some(found) = fitting.pop() else {
             let message = format!("'{}' has no such forgotten snapshot", place.folder);
             return Err(ApiError::new("no_snapshot", message, "see `nuthatch snapshots`"));
         };
-        if !self.upkeep.collect.pins().contains_key(&id) {
+        if !self.upkeep.collect.pins().contains_key(&found.id) {
             let hint = "another device that still has it may take it back";
             return Err(ApiError::new(
                 "collected",
@@ -161,17 +166,20 @@ impl Core {
                 hint,
             ));
         }
-        self.may_speak_of(&id)
+        if found.draft {
+            return Ok(found);
+        }
+        self.may_speak_of(&found.id)
     }
 
     /// The published snapshot, if this node may retire it or take it back: its own, or that of a removed node.
-    fn may_speak_of(&self, id: &SnapshotId) -> Result<SnapshotFact, ApiError> {
+    fn may_speak_of(&self, id: &SnapshotId) -> Result<Meant, ApiError> {
         let fact = self.member.as_ref().and_then(|member| Some((member, member.view.snapshot(id)?)));
         match fact {
             Some((member, fact))
                 if fact.writer == member.node || member.view.roster().is_removed(&fact.writer) =>
             {
-                Ok(fact.clone())
+                Ok(meant(fact))
             }
             Some((member, fact)) => {
                 let name = member.name_of(&fact.writer);
@@ -270,6 +278,12 @@ impl Core {
             );
         }
     }
+}
+
+/// A published snapshot.
+fn meant(fact: &SnapshotFact) -> Meant {
+    let SnapshotEntry { folder, taken, manifest, .. } = fact.entry;
+    Meant { id: fact.id, folder, taken, manifest, draft: false }
 }
 
 /// In which feeds, at which places, the snapshots stand.

@@ -74,17 +74,20 @@ pub(super) struct Meter {
     files: u64,
     /// Bytes then.
     bytes: u64,
+    /// Sealed bytes that were new, then: of one large file these alone move.
+    new_bytes: u64,
 }
 
 impl Meter {
     /// The progress, if there was enough of it since it was last told.
     pub(super) fn due(&mut self, progress: Progress) -> Option<Progress> {
-        let enough =
-            progress.files >= self.files + PROGRESS_FILES || progress.bytes >= self.bytes + PROGRESS_BYTES;
+        let enough = progress.files >= self.files + PROGRESS_FILES
+            || progress.bytes >= self.bytes + PROGRESS_BYTES
+            || progress.new_bytes >= self.new_bytes + PROGRESS_BYTES;
         if !enough {
             return None;
         }
-        (self.files, self.bytes) = (progress.files, progress.bytes);
+        (self.files, self.bytes, self.new_bytes) = (progress.files, progress.bytes, progress.new_bytes);
         Some(progress)
     }
 }

@@ -17,6 +17,7 @@ use super::offer::Offer;
 use super::retire::Retiring;
 use super::room::Room;
 use super::scrubbing::Scrubbing;
+use super::unfinished::Unfinished;
 use crate::base::ids::{ChunkId, SnapshotId};
 use crate::base::limits::{COLLECT_AFTER_START, COLLECT_EVERY, COLLECT_RETRY, RUNNING_SAVE_EVERY};
 use crate::base::units::{Span, Time, WallTime};
@@ -41,6 +42,8 @@ pub struct Upkeep {
     pub(super) compacting: Compacting,
     /// Reading everything again.
     pub(super) scrubbing: Scrubbing,
+    /// Backups that were interrupted.
+    pub(super) unfinished: Unfinished,
     /// The pass that runs, or is about to.
     pass: Option<Option<u64>>,
     /// When the next pass begins.
@@ -74,6 +77,7 @@ impl Core {
     pub(super) fn upkeep_begins(&mut self, settings: &std::collections::BTreeMap<String, Vec<u8>>) {
         self.upkeep.collect = Collect::load(settings, self.now.time);
         self.hearing_begins(settings);
+        self.upkeep.unfinished = Unfinished::load(settings);
         self.upkeep.pass_due = Some(self.now.time + COLLECT_AFTER_START);
         self.upkeep.recheck(self.now.time);
         self.compacting_begins();
@@ -108,11 +112,15 @@ impl Core {
         };
         let view = &member.view;
         let writer = |id: &SnapshotId| view.snapshot(id).map(|fact| fact.writer);
-        let retired = |id: &SnapshotId| writer(id).filter(|_| !view.stands(id));
+        let (forgotten, own) = (self.forgotten_ids(), member.node);
+        let retired = |id: &SnapshotId| {
+            writer(id).filter(|_| !view.stands(id)).or_else(|| forgotten.contains(id).then_some(own))
+        };
         let mut settings = Settings::new();
         let was_frozen = self.upkeep.collect.frozen();
         self.upkeep.collect.compare(now, retired, writer, &mut settings);
-        if !settings.is_empty() || self.upkeep.collect.is_save_due(now) {
+        let waits_for_backup = self.waits_for_backup();
+        if !settings.is_empty() || self.upkeep.collect.is_save_due(now, waits_for_backup) {
             self.save(settings, AfterSave::Nothing);
         }
         if let Some(count) = self.upkeep.collect.frozen().filter(|_| was_frozen.is_none()) {
@@ -139,7 +147,8 @@ impl Core {
             }
         }
         let pass = self.upkeep.pass_due.filter(|_| self.upkeep.pass.is_none());
-        let save = self.upkeep.collect.waiting().next().map(|_| now + RUNNING_SAVE_EVERY);
+        let is_saved = waits_for_backup || self.upkeep.collect.waiting().next().is_some();
+        let save = is_saved.then_some(now + RUNNING_SAVE_EVERY);
         let pushed = self.upkeep.pushed_here.then_some(now + COLLECT_RETRY);
         self.upkeep.next =
             [pass, save, pushed, self.upkeep.collect.next_expiry(now, floor)].into_iter().flatten().min();
@@ -163,6 +172,9 @@ impl Core {
         self.upkeep.collect.may_drop(self.now.time)?;
         if self.upkeep.pushed_here {
             return Err("another device has pushed chunks here that its backup may still list");
+        }
+        if self.upkeep.unfinished.is_any() && self.world().is_calm {
+            return Err("a backup was interrupted; what it has stored is kept until it is gone on with");
         }
         if self.world().is_calm {
             Ok(())
@@ -221,6 +233,7 @@ impl Core {
                 }
             } else {
                 saved.extend(settings);
+                saved.extend(self.give_up_draft(snapshot));
             }
             self.upkeep.collect.given_up(snapshot);
         }

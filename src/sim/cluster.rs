@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::disk::SimDisk;
 use super::files::FakeFiles;
 use super::net::{Net, Weather};
-use crate::base::limits::{DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX, RETIRED_MIN};
+use crate::base::limits::{DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX, RETIRED_MIN, SEGMENT_BYTES_MAX};
 use crate::base::units::{Moment, Span, Time, WallTime};
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
@@ -51,6 +51,8 @@ pub struct Cluster {
     pub push: bool,
     /// What the owners' disks read in a second; None: as much as is asked for.
     pub source_bytes_per_second: Option<u64>,
+    /// Length of their segments.
+    pub segment_bytes: u64,
     /// Draws the numbers of calls.
     call_count: u64,
 }
@@ -122,6 +124,7 @@ impl Cluster {
             capacity: Capacity::All,
             push: true,
             source_bytes_per_second: None,
+            segment_bytes: SEGMENT_BYTES_MAX,
             call_count: 0,
         };
         for _ in 0..count {
@@ -172,7 +175,8 @@ impl Cluster {
         self.rng.fill_bytes(&mut seed);
         let node = &mut self.nodes[number];
         let disk: Arc<dyn Disk> = Arc::clone(&node.disk) as Arc<dyn Disk>;
-        let options = StoreOptions { reserve_bytes: 0, ..StoreOptions::default() };
+        let segment_bytes_max = self.segment_bytes;
+        let options = StoreOptions { reserve_bytes: 0, segment_bytes_max, ..StoreOptions::default() };
         let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
         let mut config = Config::parse("").expect("an empty configuration is the default");
         (config.retired, config.capacity, config.push) = (self.retired, self.capacity, self.push);
@@ -182,6 +186,9 @@ impl Cluster {
             host_name: format!("node{number}"),
             discovery: false,
         };
+        (config.retired, config.capacity) = (self.retired, self.capacity);
+        let host_name = format!("node{number}");
+        let setup = Setup { config, config_text: String::new(), host_name, discovery: false };
         let core = Core::new(seed, setup);
         let source = SourceDisk::default();
         node.running = Some(Running { core, service, replies: VecDeque::new(), source, flush_due: None });

@@ -13,7 +13,7 @@ use crate::node::ports::Ending;
 use crate::node::room::Capacity;
 
 /// How long retired snapshots keep their chunks here.
-const FLOOR: Span = Span::from_secs(7_200);
+pub(super) const FLOOR: Span = Span::from_secs(7_200);
 
 /// Three nodes, the first with a folder that is protected; what is retired goes after two hours.
 fn household(seed: u64, role: Role) -> (Cluster, Expected) {
@@ -48,39 +48,39 @@ fn come_and_go(cluster: &mut Cluster, seed: u8) -> String {
 }
 
 /// Chunks on each node's disk.
-fn chunks(cluster: &mut Cluster) -> Vec<u64> {
-    (0..3)
+pub(super) fn chunks(cluster: &mut Cluster) -> Vec<u64> {
+    (0..cluster.nodes.len())
         .map(|number| status(cluster, number)["store"]["chunks"].as_u64().expect("chunks are counted"))
         .collect()
 }
 
 /// What a node says of itself.
-fn status(cluster: &mut Cluster, number: usize) -> Value {
+pub(super) fn status(cluster: &mut Cluster, number: usize) -> Value {
     cluster.ask(number, Call::Status, MINUTE).lines.remove(0)
 }
 
 /// Runs on for some hours.
-fn hours(cluster: &mut Cluster, count: u64) {
+pub(super) fn hours(cluster: &mut Cluster, count: u64) {
     cluster.run_until(MINUTE.times(60 * count), |_| false);
 }
 
 /// Forgets or takes back.
-fn forget(cluster: &mut Cluster, snapshot: &str) -> Answer {
+pub(super) fn forget(cluster: &mut Cluster, snapshot: &str) -> Answer {
     cluster.ask(0, Call::Forget { what: format!("family@{snapshot}") }, MINUTE)
 }
 
 /// Takes back.
-fn undo(cluster: &mut Cluster, snapshot: &str) -> Answer {
+pub(super) fn undo(cluster: &mut Cluster, snapshot: &str) -> Answer {
     cluster.ask(0, Call::Undo { what: format!("family@{snapshot}") }, MINUTE)
 }
 
 /// The code of a refusal.
-fn refusal(answer: Answer) -> String {
+pub(super) fn refusal(answer: Answer) -> String {
     answer.end.and_then(Result::err).map_or_else(|| "none".to_owned(), |error| error.code)
 }
 
 /// How many snapshots a node lists.
-fn listed(cluster: &mut Cluster, number: usize) -> usize {
+pub(super) fn listed(cluster: &mut Cluster, number: usize) -> usize {
     cluster.ask(number, Call::Snapshots { name: None }, MINUTE).lines.len()
 }
 

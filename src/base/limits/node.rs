@@ -96,6 +96,8 @@ pub const OFFER_FULL_MIN: Span = Span::from_secs(6 * 3_600);
 pub const OFFER_AGAIN_PART: u64 = 16;
 /// A person is warned when so many hundredths of the room are used.
 pub const ROOM_WARNING_PERCENT: u64 = 90;
+/// Sealed bytes that a backup must have stored before it is noted as unfinished: less is soon read and stored again.
+pub const UNFINISHED_BYTES_MIN: u64 = 8 * 1024 * 1024;
 /// A folder's retention policy is applied after a snapshot, at most so often.
 pub const RETAIN_EVERY: Span = Span::from_secs(86_400);
 /// A share that could not be had is tried again after this long (or when a peer comes up).
