@@ -358,47 +358,4 @@ pub mod io {
     pub mod wear;
 }
 
-pub mod sim {
-    //! Many real nodes, one seed, virtual time.
-    #[cfg(test)]
-    mod backup_tests;
-    pub mod check;
-    pub mod cluster;
-    #[cfg(test)]
-    mod collect_model;
-    #[cfg(test)]
-    mod collect_samples;
-    #[cfg(test)]
-    mod collect_stories;
-    #[cfg(test)]
-    mod compare_stories;
-    #[cfg(test)]
-    mod crowd;
-    pub mod disk;
-    #[cfg(test)]
-    mod duties;
-    #[cfg(test)]
-    mod evil_stories;
-    #[cfg(test)]
-    mod feed_stories;
-    mod file_answers;
-    pub mod files;
-    #[cfg(test)]
-    mod key_stories;
-    mod medium;
-    #[cfg(test)]
-    mod meeting_stories;
-    pub mod net;
-    #[cfg(test)]
-    mod place_stories;
-    #[cfg(test)]
-    mod push_stories;
-    #[cfg(test)]
-    mod restore_tests;
-    #[cfg(test)]
-    mod silence_stories;
-    #[cfg(test)]
-    mod space_stories;
-    #[cfg(test)]
-    mod store;
-}
+pub mod sim;

@@ -374,8 +374,7 @@ impl Core {
         self.duties.remove(&number);
         self.looked_after(folder, &result);
         self.backup_ended(&folder, &result);
-        let rescan = self.now.time + self.setup.config.rescan;
-        let wall = self.now.wall;
+        let (rescan, wall) = (self.now.time + self.setup.config.rescan, self.now.wall);
         let local = self.local(folder);
         local.running = None;
         local.progress = None;

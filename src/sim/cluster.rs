@@ -180,13 +180,6 @@ impl Cluster {
         let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
         let mut config = Config::parse("").expect("an empty configuration is the default");
         (config.retired, config.capacity, config.push) = (self.retired, self.capacity, self.push);
-        let setup = Setup {
-            config,
-            config_text: String::new(),
-            host_name: format!("node{number}"),
-            discovery: false,
-        };
-        (config.retired, config.capacity) = (self.retired, self.capacity);
         let host_name = format!("node{number}");
         let setup = Setup { config, config_text: String::new(), host_name, discovery: false };
         let core = Core::new(seed, setup);
