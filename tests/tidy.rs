@@ -134,8 +134,8 @@ fn test_files(source: &Source) -> Vec<PathBuf> {
             room = PathBuf::from(name);
         }
         if let Some(name) = declared(pair[1]).filter(|_| pair[0] == "#[cfg(test)]") {
-            let directory =
-                if source.room().is_some() { source.path.with_extension("") } else { room.clone() };
+            let is_map = source.path == Path::new("lib.rs");
+            let directory = if is_map { room.clone() } else { source.path.with_extension("") };
             found.push(directory.join(name).with_extension("rs"));
         }
     }

@@ -140,7 +140,7 @@ impl Core {
                 return;
             }
             if expired.is_empty() {
-                self.upkeep.pass = Some(None);
+                (self.upkeep.pass, self.upkeep.pass_due) = (Some(None), None);
                 self.ask_store(Pending::Upkeep, |op| Request::Stats { op });
             } else {
                 self.give_up(&expired);
@@ -303,7 +303,9 @@ impl Core {
     fn pass_ends(&mut self, counts: PassCounts, failure: Option<String>) {
         let (now, wall) = (self.now.time, self.now.wall);
         self.upkeep.pass = None;
-        self.upkeep.pass_due = Some(now + if failure.is_some() { COLLECT_RETRY } else { COLLECT_EVERY });
+        let next = now + if failure.is_some() { COLLECT_RETRY } else { COLLECT_EVERY };
+        // What was given up while this pass ran is for another one.
+        self.upkeep.pass_due = Some(self.upkeep.pass_due.map_or(next, |due| due.min(next)));
         self.upkeep.recheck(now);
         if let Some(reason) = &failure {
             log::warn!("a collection was given up, it is tried again: {reason}");
