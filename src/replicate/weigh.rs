@@ -2,7 +2,7 @@
 //! that assignment. Pure integers; read [`super::place`] first.
 //!
 //! Every round assigns all groups, counts, and makes the handicap of each node that got more than its share (and
-//! [`SLACK_PER_MILLE`]) greater; nodes that got too little are left alone, for they waste nothing that is not
+//! `SLACK_PER_MILLE`) greater; nodes that got too little are left alone, for they waste nothing that is not
 //! wasted anyway, and every change of a handicap moves data. The best of the rounds counts.
 //!
 //! With many nodes most are never near a group: of each group only the nodes that come into question are looked at again

@@ -172,7 +172,7 @@ impl State {
         self.names.values().map(|inode| length(&self.files[inode].bytes)).sum()
     }
 
-    /// See [`SimDisk::crash`].
+    /// See `SimDisk::crash`.
     pub(super) fn crash(&mut self, rng: &mut dyn RngCore) {
         let mood = rng.next_u32() % 4;
         let mut names = std::mem::take(&mut self.durable_names);
