@@ -210,13 +210,14 @@ mod tests {
             CloseCode::BadMessage,
             CloseCode::Exhausted,
             CloseCode::Sitting,
+            CloseCode::Crowded,
         ];
-        assert_eq!(all.map(CloseCode::number), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(all.map(CloseCode::number), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
     #[test]
     fn what_a_peer_says_is_shown_escaped() {
-        let reason = CloseReason::Peer { code: 9, text: "a\nb".to_owned() };
-        assert_eq!(reason.to_string(), "closed by the peer (9): \"a\\nb\"");
+        let reason = CloseReason::Peer { code: 77, text: "a\nb".to_owned() };
+        assert_eq!(reason.to_string(), "closed by the peer (77): \"a\\nb\"");
     }
 }
