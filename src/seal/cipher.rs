@@ -9,13 +9,13 @@
 
 use super::derive::derive;
 use crate::base::ids::EpochId;
-use chacha20poly1305::{AeadInPlace, KeyInit, XChaCha20Poly1305, XNonce};
+use nuthatch_aead::Aead;
 use zeroize::Zeroizing;
 
 /// One purpose's cipher under one content key.
 pub(super) struct Cipher {
     /// The AEAD; it wipes its key.
-    aead: XChaCha20Poly1305,
+    aead: Aead,
     /// The key of the hash that nonces come from.
     nonce_key: Zeroizing<[u8; 32]>,
 }
@@ -49,10 +49,7 @@ impl Cipher {
     /// A cipher of its own, by the two info strings of its derivations.
     fn new(content_key: &[u8; 32], cipher_info: &[u8], nonce_info: &[u8]) -> Self {
         let key = derive(content_key, cipher_info);
-        Self {
-            aead: XChaCha20Poly1305::new(chacha20poly1305::Key::from_slice(key.as_slice())),
-            nonce_key: derive(content_key, nonce_info),
-        }
+        Self { aead: Aead::new(&key), nonce_key: derive(content_key, nonce_info) }
     }
 
     /// Seals `bytes[head..]` in place and appends the tag; the nonce is written into the last 24 bytes of the head.
@@ -61,7 +58,7 @@ impl Cipher {
         bytes[head - NONCE_BYTES..head].copy_from_slice(&nonce);
         let tag = self
             .aead
-            .encrypt_in_place_detached(XNonce::from_slice(&nonce), associated, &mut bytes[head..])
+            .seal(&nonce, associated, &mut bytes[head..])
             .expect("the cipher takes up to 256 GiB, and a chunk has a few MiB at most");
         bytes.extend_from_slice(&tag);
     }
@@ -74,11 +71,10 @@ impl Cipher {
         bytes: &mut Vec<u8>,
     ) -> Result<(), Forged> {
         let length = bytes.len().checked_sub(TAG_BYTES).ok_or(Forged)?;
-        let (text, tag) = bytes.split_at_mut(length);
-        let tag = chacha20poly1305::Tag::clone_from_slice(tag);
-        self.aead
-            .decrypt_in_place_detached(XNonce::from_slice(nonce), associated, text, &tag)
-            .map_err(|_| Forged)?;
+        let (text, tag) = bytes.split_last_chunk_mut::<TAG_BYTES>().ok_or(Forged)?;
+        if !self.aead.open(nonce, associated, text, tag) {
+            return Err(Forged);
+        }
         bytes.truncate(length);
         Ok(())
     }
@@ -99,3 +95,30 @@ pub(super) const NONCE_BYTES: usize = 24;
 
 /// Length of the authentication tag, in bytes.
 pub(super) const TAG_BYTES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Test vector of draft-irtf-cfrg-xchacha-03, appendix A.3.1: the first bytes of the ciphertext, and the tag.
+    #[test]
+    fn the_drafts_vector_holds() {
+        let key: [u8; 32] = core::array::from_fn(|at| 0x80 + u8::try_from(at).unwrap());
+        let nonce: [u8; 24] = core::array::from_fn(|at| 0x40 + u8::try_from(at).unwrap());
+        let associated = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
+        let plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
+        let mut text = plain.to_vec();
+        let aead = Aead::new(&key);
+        let tag = aead.seal(&nonce, &associated, &mut text).unwrap();
+        assert_eq!(text[..8], [0xbd, 0x6d, 0x17, 0x9d, 0x3e, 0x83, 0xd4, 0x3b]);
+        assert_eq!(
+            tag,
+            [0xc0, 0x87, 0x59, 0x24, 0xc1, 0xc7, 0x98, 0x79, 0x47, 0xde, 0xaf, 0xd8, 0x78, 0x0a, 0xcf, 0x49]
+        );
+        let sealed = text.clone();
+        assert!(!aead.open(&nonce, b"other", &mut text, &tag));
+        assert_eq!(text, sealed);
+        assert!(aead.open(&nonce, &associated, &mut text, &tag));
+        assert_eq!(text, plain);
+    }
+}
