@@ -192,6 +192,9 @@ impl Core {
         if self.reach.linking.is_choosing() {
             self.reach.linking.look_at(self.now.time);
         }
+        for other in self.reach.linking.wanted(member) {
+            self.source.expect(self.now.time, other);
+        }
     }
 
     /// When something is due of all that has to do with links: feeds, sessions, lookups.

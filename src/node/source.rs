@@ -192,6 +192,11 @@ impl Source {
         self.pump(now);
     }
 
+    /// A member of which nothing is known yet in this run: what only it has is waited for a while.
+    pub fn expect(&mut self, now: Time, node: NodeId) {
+        self.fetch.expect(now, node);
+    }
+
     /// A session has ended.
     pub fn peer_down(&mut self, now: Time, peer: &NodeId) {
         self.serving.remove(peer);

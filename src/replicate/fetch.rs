@@ -70,6 +70,8 @@ pub struct Fetch {
     peers: BTreeMap<NodeId, Load>,
     /// Those that went down lately: until when they may come back without anybody noticing.
     away: BTreeMap<NodeId, Time>,
+    /// Those that were ever waited for without having been met: each is so once.
+    expected: BTreeSet<NodeId>,
     /// Ids that nobody has, not yet told.
     failed: VecDeque<ChunkId>,
     /// What was asked of a peer and need not come from it any more, not yet told.
@@ -133,6 +135,7 @@ impl Default for Fetch {
             queue: VecDeque::new(),
             peers: BTreeMap::new(),
             away: BTreeMap::new(),
+            expected: BTreeSet::new(),
             failed: VecDeque::new(),
             cancelled: BTreeMap::new(),
             asked_count: 0,

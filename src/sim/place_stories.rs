@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::check::{fill, found, text, weather, MINUTE, ROOT};
 use super::cluster::{Answer, Cluster};
+use crate::base::units::Span;
 use crate::feed::entry::Role;
 use crate::node::api::{Call, FolderAdd};
 use crate::node::ports::Ending;
@@ -127,4 +128,22 @@ fn placement_goes_round_a_node_that_holds_nothing_for_others() {
     assert_eq!(held("parents"), [Value::from(1), Value::from(1)]);
     let said = status(&mut cluster, 0);
     assert_eq!(said["folders"][0]["protected"]["sites"], 2);
+}
+
+#[test]
+fn a_restore_right_after_start_waits_for_the_members_that_are_not_there_yet() {
+    let mut cluster = household(11);
+    back_up(&mut cluster, 2);
+    // The writer has everything: it does not come back.
+    for number in [0, 2, 3, 4] {
+        cluster.crash(number);
+    }
+    cluster.start(4);
+    let restore = cluster.call(4, Call::Restore { what: "family".into(), dry_run: false });
+    cluster.run_until(Span::from_secs(20), |_| false);
+    assert_eq!(cluster.answer(4, restore).end, None, "two of five do not have everything");
+    cluster.start(2);
+    cluster.start(3);
+    cluster.run_until(MINUTE, |cluster| cluster.answer(4, restore).end.is_some());
+    assert_eq!(cluster.answer(4, restore).end, Some(Ok(Ending::Complete)));
 }

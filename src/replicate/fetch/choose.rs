@@ -4,7 +4,7 @@ use super::{Asked, Fetch, Load, Order, Want};
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
     FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_LATE_TIMES, FETCH_PASSED_CHUNKS_MAX,
-    FETCH_TRIAL_CHUNKS,
+    FETCH_TRIAL_CHUNKS, HOLDER_PATIENCE,
 };
 use crate::base::units::{Span, Time};
 
@@ -38,6 +38,13 @@ impl Fetch {
             let urgent = want.urgent;
             self.line(urgent).retain(|queued| queued != id);
             self.mark(id, peer, now);
+        }
+    }
+
+    /// A node that has not been met yet in this run may come within [`HOLDER_PATIENCE`]: what nobody else has waits for it so long.
+    pub fn expect(&mut self, now: Time, node: NodeId) {
+        if !self.peers.contains_key(&node) && self.expected.insert(node) {
+            self.away.entry(node).or_insert(now + HOLDER_PATIENCE);
         }
     }
 

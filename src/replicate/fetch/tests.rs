@@ -54,6 +54,35 @@ fn the_only_holder_may_restart() {
 }
 
 #[test]
+fn what_nobody_has_waits_for_those_who_are_expected() {
+    let mut fetch = Fetch::default();
+    fetch.expect(Time::ZERO, node(2));
+    fetch.peer_up(Time::ZERO, node(1));
+    fetch.want(chunk(9), None, true);
+    drain(&mut fetch, Time::ZERO);
+    fetch.missing(&node(1), &[chunk(9)]);
+    assert_eq!(drain(&mut fetch, Time::ZERO), []);
+    let later = Time::ZERO + Span::from_secs(5);
+    fetch.peer_up(later, node(2));
+    assert_eq!(drain(&mut fetch, later), [Order::Ask { peer: node(2), ids: vec![chunk(9)] }]);
+    fetch.missing(&node(2), &[chunk(9)]);
+    assert_eq!(drain(&mut fetch, later), [Order::Failed { id: chunk(9) }]);
+    // One that does not come is waited for once, and not for ever.
+    fetch.expect(later, node(3));
+    fetch.expect(later + Span::from_secs(30), node(3));
+    fetch.want(chunk(8), None, true);
+    drain(&mut fetch, later);
+    fetch.missing(&node(1), &[chunk(8)]);
+    drain(&mut fetch, later);
+    fetch.missing(&node(2), &[chunk(8)]);
+    assert_eq!(drain(&mut fetch, later), []);
+    let due = fetch.deadline().unwrap();
+    assert_eq!(due, later + HOLDER_PATIENCE);
+    fetch.handle_timeout(due);
+    assert_eq!(drain(&mut fetch, due), [Order::Failed { id: chunk(8) }]);
+}
+
+#[test]
 fn what_somebody_waits_for_goes_first() {
     let mut fetch = Fetch::default();
     for number in 0..50 {
