@@ -73,6 +73,11 @@ impl SimDisk {
         state.off = false;
     }
 
+    /// Whether its power was lost: nothing that it answers says anything of what lies on it.
+    pub fn is_off(&self) -> bool {
+        self.state().off
+    }
+
     /// Changes the size of the disk.
     pub fn set_capacity(&self, capacity: u64) {
         self.state().capacity = capacity;

@@ -328,7 +328,10 @@ impl Chunks {
     /// Appends that a chunk is given up; the length of its sealed bytes, if it was here. Takes no room: the reserve is for this.
     fn drop_one(&mut self, id: ChunkId) -> Result<Option<u32>, StoreError> {
         self.keep_bounded()?;
-        self.make_way(&Frame::drop_of(id, false));
+        if self.log.must_roll(&Frame::drop_of(id, false)) {
+            // If this fails, what the same request gave up before is there again.
+            self.flush()?;
+        }
         let Some(location) = self.index.find(&self.log, &id, &mut self.report)? else { return Ok(None) };
         let at = self.log.append_drop(id, &location, None, false)?;
         self.take_in(None, id, Change::Drop(location, at));
