@@ -173,6 +173,38 @@ fn any_call_that_fails_to_change_the_medium_costs_nothing_acknowledged() {
 }
 
 #[test]
+fn a_sync_that_fails_in_the_midst_of_a_request_takes_back_all_that_it_gave_up() {
+    let mut failed = 0;
+    for earlier in 0..60 {
+        let disk = SimDisk::new(ROOM);
+        let mut shelf = open(&disk, Known::default()).unwrap();
+        (1..=100).filter(|number| number % 5 != 0).for_each(|number| shelf.put(number));
+        shelf.chunks.flush().unwrap();
+        shelf.hear();
+        let all: Vec<u64> = shelf.known.here.iter().copied().collect();
+        let (before, rest) = all.split_at(earlier);
+        for number in before {
+            shelf.give_up(&[*number]);
+            shelf.chunks.flush().unwrap();
+        }
+        shelf.hear();
+        disk.fail_sync_after(0);
+        shelf.give_up(&rest[..8]);
+        let _ = shelf.chunks.flush();
+        shelf.hear();
+        // Only the sync of a last mark may fail without anybody's loss.
+        let expected = if shelf.errors == 0 { earlier + 8 } else { earlier };
+        assert_eq!(shelf.known.gone.len(), expected, "what was not synced is not said to be gone");
+        failed += shelf.errors;
+        shelf.put(1_000_000);
+        shelf.chunks.flush().unwrap();
+        shelf.hear();
+        shelf.check(&disk, OPTIONS);
+    }
+    assert!(failed > 40, "{failed}");
+}
+
+#[test]
 #[ignore = "every call of many workloads takes minutes"]
 fn a_full_or_failing_disk_at_every_call_of_many_workloads_costs_nothing_acknowledged() {
     for seed in 1..=10 {
