@@ -1,6 +1,6 @@
 //! A node of the vault, and how much of a removed one's past counts. [`super::roster`] finds both out.
 
-use super::entry::{Head, Role};
+use super::entry::{Admit, Head, Role};
 use crate::base::ids::{EntryHash, FeedId, NodeId};
 use std::collections::BTreeMap;
 
@@ -19,6 +19,14 @@ pub struct Member {
     pub name: String,
     /// Places of the Admit entries from the root's to its own; lower ranks remove higher ones.
     pub rank: Vec<u64>,
+}
+
+impl Member {
+    /// The node that an Admit lets in, at this rank.
+    pub(super) fn admitted(node: NodeId, admit: &Admit, rank: Vec<u64>) -> Self {
+        let Admit { signing, channel, role, .. } = *admit;
+        Self { node, signing, channel, role, name: admit.name.clone(), rank }
+    }
 }
 
 /// The hash of an entry of a feed, where it is known.

@@ -187,14 +187,7 @@ impl Roster {
             let fact = &self.facts[&feed][index];
             let What::Admit(admit) = &fact.what else { continue };
             let admitted = (feed, fact.sequence);
-            let member = Member {
-                node,
-                signing: admit.signing,
-                channel: admit.channel,
-                role: admit.role,
-                name: admit.name.clone(),
-                rank,
-            };
+            let member = Member::admitted(node, admit, rank);
             let limits = pass.removes.get(&node).map(|removes| limits_of(removes, hash_at));
             if member.role == Role::Full {
                 self.count_facts(&node, &member.rank, limits.as_ref(), &mut pass);

@@ -51,6 +51,11 @@ impl Seeking {
     pub fn deadline(&self) -> Option<Time> {
         self.seeks.values().filter(|seek| seek.waits).map(|seek| seek.until).min()
     }
+
+    /// The chunks that wait for a session or an answer, if `which` is true of them.
+    fn waiting(&self, which: impl Fn(&Seek) -> bool) -> Vec<ChunkId> {
+        self.seeks.iter().filter(|(_, seek)| seek.waits && which(seek)).map(|(id, _)| *id).collect()
+    }
 }
 
 impl Core {
@@ -150,17 +155,7 @@ impl Core {
     /// A session stands: it may be with whom a chunk waits for.
     pub(super) fn seeking_up(&mut self, node: &NodeId) {
         self.reach.linking.finding.seeking.unreachable.remove(node);
-        let waiting: Vec<ChunkId> = self
-            .reach
-            .linking
-            .finding
-            .seeking
-            .seeks
-            .iter()
-            .filter(|(_, seek)| seek.waits)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in waiting {
+        for id in self.reach.linking.finding.seeking.waiting(|_| true) {
             self.seek(id, true);
         }
     }
@@ -171,16 +166,7 @@ impl Core {
         if self.reach.linking.finding.seeking.deadline().is_none_or(|due| due > now) {
             return;
         }
-        let late = self
-            .reach
-            .linking
-            .finding
-            .seeking
-            .seeks
-            .iter()
-            .filter(|(_, seek)| seek.waits && seek.until <= now);
-        let late: Vec<ChunkId> = late.map(|(id, _)| *id).collect();
-        for id in late {
+        for id in self.reach.linking.finding.seeking.waiting(|seek| seek.until <= now) {
             let Some(seek) = self.reach.linking.finding.seeking.seeks.remove(&id) else { continue };
             let holders = self.holders_of(Group::of(&id)).into_iter().chain(seek.named);
             let away: Vec<NodeId> = holders.filter(|node| !self.gossip.is_connected(node)).collect();

@@ -45,14 +45,7 @@ impl Roster {
         if !is_new || !fits || self.is_awaited(feed, sequence) {
             return None;
         }
-        let member = Member {
-            node,
-            signing: admit.signing,
-            channel: admit.channel,
-            role: admit.role,
-            name: admit.name.clone(),
-            rank: [above, &[sequence]].concat(),
-        };
+        let member = Member::admitted(node, admit, [above, &[sequence]].concat());
         self.channels.insert(member.channel, node);
         self.members.insert(node, Standing { member, admitted: (*feed, sequence), limits: BTreeMap::new() });
         Some(node)
