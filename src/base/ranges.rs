@@ -22,8 +22,8 @@ impl IdRange {
     pub const CHILDREN: usize = 64;
     /// The level of the placement groups.
     pub const GROUP_LEVEL: u8 = 2;
-    /// The longest prefix: 60 bits. Two honest ids never share it.
-    pub const LEVEL_MAX: u8 = 10;
+    /// The longest prefix: 54 bits. Two honest ids never share it.
+    pub const LEVEL_MAX: u8 = 9;
 
     /// The range with this prefix, if there is one.
     #[must_use]
@@ -210,8 +210,8 @@ const BITS: u32 = 6;
 
 const _: () = assert!(1 << BITS == IdRange::CHILDREN);
 const _: () = assert!(1 << (BITS * IdRange::GROUP_LEVEL as u32) == Group::COUNT as u32);
-// One level more is looked at than prefixes have, and one bit is left over, so that no shift is as wide as the number.
-const _: () = assert!(BITS * (IdRange::LEVEL_MAX as u32) < u64::BITS - 1);
+// One level more is looked at than prefixes have, and no shift may be wider than the number.
+const _: () = assert!(BITS * (IdRange::LEVEL_MAX as u32 + 1) < u64::BITS);
 
 #[cfg(test)]
 mod tests {
@@ -236,9 +236,10 @@ mod tests {
         assert_eq!(IdRange::ALL.child(64), None);
         assert_eq!(IdRange::new(1, 63).unwrap().groups(), Some(4032..4096));
         assert_eq!((group.groups(), child.groups()), (Some(0xabc..0xabd), None));
-        assert_eq!((IdRange::new(1, 64), IdRange::new(11, 0)), (None, None));
-        let deepest = IdRange::new(10, (1 << 60) - 1).unwrap();
-        assert!(deepest.contains(&ChunkId::from_bytes([255; 32])) && deepest.child(0).is_none());
+        assert_eq!((IdRange::new(1, 64), IdRange::new(10, 0)), (None, None));
+        let (deepest, last) = (IdRange::new(9, (1 << 54) - 1).unwrap(), ChunkId::from_bytes([255; 32]));
+        assert!(deepest.contains(&last) && deepest.child(0).is_none());
+        assert_eq!(deepest.place_of(&last), 63, "what a peer says of the deepest ranges is sorted too");
     }
 
     #[test]

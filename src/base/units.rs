@@ -120,6 +120,12 @@ impl Span {
     pub const fn part(self, parts: u64) -> Self {
         Self(self.0 / parts)
     }
+
+    /// A part of it by chance (any number), in steps of 1/1,024, less than the whole.
+    #[must_use]
+    pub const fn by_chance(self, chance: u64) -> Self {
+        self.part(1_024).times(chance % 1_024)
+    }
 }
 
 impl Add for Span {

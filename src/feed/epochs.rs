@@ -2,8 +2,10 @@
 //! known now. It opens nothing. Read [`super::key`] and [`super::view`] first.
 //!
 //! A Key entry counts if the root wrote it, or a full node within its time as a member. An epoch is there if such an entry
-//! began it (it names whom the epoch keeps out). It is *clean* if a present full node or the root began it and it keeps
-//! out every full node that was removed: only with a clean epoch may new content be sealed. So a Remove by itself puts an
+//! began it (it names whom the epoch keeps out). It is *clean* if a present full node or the root began it, it keeps
+//! out every full node that was removed and no member, and it was wrapped for none of those that were removed: only with a
+//! clean epoch may new content be sealed. Whoever has the Key entry and not yet the Remove behind it wraps the key for
+//! nobody whom it keeps out. So a Remove by itself puts an
 //! end to all epochs that the removed node may know, whatever comes of them; its author writes the Key entry of the next
 //! one before it in the same feed, so whoever knows of the removal has that entry too.
 //!
@@ -44,8 +46,8 @@ pub struct Epochs {
 pub struct EpochFact {
     /// New content may be sealed with it.
     pub is_clean: bool,
-    /// How many it keeps out.
-    kept_out: usize,
+    /// Whom it keeps out, by those who began it and are present.
+    pub without: BTreeSet<NodeId>,
     /// For whom it was wrapped, and who began it.
     pub known_to: BTreeSet<NodeId>,
 }
@@ -70,7 +72,7 @@ impl Epochs {
     /// Of the clean epochs that `is_here`, the one that all seal with: that which keeps out most, of equals the greatest.
     pub fn best(&self, is_here: impl Fn(&EpochId) -> bool) -> Option<EpochId> {
         let here = self.clean().filter(|(epoch, _)| is_here(epoch));
-        here.max_by_key(|(epoch, fact)| (fact.kept_out, **epoch)).map(|(epoch, _)| *epoch)
+        here.max_by_key(|(epoch, fact)| (fact.without.len(), **epoch)).map(|(epoch, _)| *epoch)
     }
 }
 
@@ -103,9 +105,8 @@ impl View {
             own.insert(entry.epoch);
             let epoch = epochs.all.entry(entry.epoch).or_default();
             let is_present = writer == self.roster().root() || self.roster().member(&writer).is_some();
-            if is_present && removed.iter().all(|node| entry.without.contains(node)) {
-                epoch.is_clean = true;
-                epoch.kept_out = epoch.kept_out.max(entry.without.len());
+            if is_present {
+                epoch.without.extend(&entry.without);
             }
             epoch.known_to.insert(writer);
         }
@@ -113,6 +114,11 @@ impl View {
             if let Some(epoch) = epochs.all.get_mut(&fact.entry.epoch) {
                 epoch.known_to.extend(fact.entry.wraps.iter().map(|wrap| wrap.to));
             }
+        }
+        for epoch in epochs.all.values_mut() {
+            let names_no_member = epoch.without.iter().all(|node| self.roster().member(node).is_none());
+            let keeps_out = epoch.without.is_superset(&removed) && epoch.known_to.is_disjoint(&removed);
+            epoch.is_clean = !epoch.without.is_empty() && names_no_member && keeps_out;
         }
         epochs
     }

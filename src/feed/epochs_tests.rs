@@ -4,7 +4,7 @@ use super::entry::{Body, KeyEntry, Role, Wrap};
 use super::view::View;
 use super::writer::Writer;
 use crate::base::ids::{EpochId, NodeId};
-use crate::base::limits::{EPOCHS_BEGUN_MAX, KEY_ENTRIES_PER_FEED_MAX, KEY_WRAPS_MAX};
+use crate::base::limits::{EPOCHS_BEGUN_MAX, KEY_ENTRIES_PER_FEED_MAX, KEY_WRAPS_MAX, REMOVE_HEADS_MAX};
 
 fn epoch(number: u8) -> EpochId {
     EpochId::from_bytes([number; 8])
@@ -41,7 +41,7 @@ fn take(view: &mut View, writer: &mut Writer, body: Body) -> bool {
 
 /// Applies a Remove with all that is known of the removed node.
 fn remove(view: &mut View, by: &mut Writer, who: NodeId) {
-    let heads = view.heads().into_iter().filter(|head| head.feed.node == who).collect();
+    let heads = view.heads_of(&who);
     view.apply(&by.remove(who, heads)).unwrap();
 }
 
@@ -67,6 +67,37 @@ fn an_epoch_that_keeps_out_all_who_were_removed_is_clean_and_others_are_not() {
     assert_eq!((best(&view), view.epochs().iter().count()), (None, 2));
     assert!(take(&mut view, &mut second, key(9, &[&third, &fourth], &[])));
     assert_eq!(best(&view), Some(epoch(9)));
+}
+
+#[test]
+fn an_epoch_counts_only_once_its_removal_is_known_and_if_it_was_wrapped_for_nobody_who_was_removed() {
+    let (mut view, _, full, _) = household();
+    let (mut first, mut second, third) = (full[0].clone(), full[1].clone(), full[2].clone());
+    assert!(take(&mut view, &mut first, key(7, &[&third], &[&full[1]])));
+    assert_eq!(best(&view), None, "the third is a member still");
+    assert!(
+        view.epochs().get(&epoch(7)).unwrap().without.contains(&third.node()),
+        "nobody wraps it for the third"
+    );
+    let mut leaked = view.clone();
+    remove(&mut view, &mut first.clone(), third.node());
+    assert_eq!(best(&view), Some(epoch(7)));
+    // Somebody did: what is sealed with it would not be kept from the third.
+    assert!(take(&mut leaked, &mut second, key(7, &[], &[&third])));
+    remove(&mut leaked, &mut first, third.node());
+    assert_eq!(best(&leaked), None);
+}
+
+#[test]
+fn a_node_with_more_feeds_than_a_removal_may_name_can_be_removed() {
+    let (mut view, _, full, _) = household();
+    let (mut first, third) = (full[0].clone(), full[2].clone());
+    for number in 0..u8::try_from(REMOVE_HEADS_MAX).unwrap() + 6 {
+        view.apply(&third.clone().begin(100 + number)).unwrap();
+    }
+    assert_eq!(view.heads_of(&third.node()).len(), REMOVE_HEADS_MAX);
+    remove(&mut view, &mut first, third.node());
+    assert!(view.roster().is_removed(&third.node()));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::epochs::KeyFacts;
 use super::roster::{Member, Roster};
 use super::standing::Standings;
 use crate::base::ids::{EntryHash, FeedId, FolderId, NodeId, SnapshotId};
-use crate::base::limits::FEEDS_MAX;
+use crate::base::limits::{FEEDS_MAX, REMOVE_HEADS_MAX};
 use crate::base::units::WallTime;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -150,6 +150,15 @@ impl View {
     pub fn heads(&self) -> Vec<Head> {
         let known = self.feeds.iter().filter(|(feed, _)| self.roster.signing_of(&feed.node).is_some());
         known.map(|(_, feed)| feed.chain.head()).collect()
+    }
+
+    /// How far the feeds of a node are known, for a Remove that names them: the longest ones, if there are more than it may name.
+    #[must_use]
+    pub fn heads_of(&self, node: &NodeId) -> Vec<Head> {
+        let mut heads: Vec<Head> = self.heads().into_iter().filter(|head| head.feed.node == *node).collect();
+        heads.sort_unstable_by_key(|head| std::cmp::Reverse(head.length));
+        heads.truncate(REMOVE_HEADS_MAX);
+        heads
     }
 
     /// How far one feed is known; none if no entry of it is here.

@@ -239,7 +239,7 @@ impl Core {
             self.begin_feed_alone();
         }
         let Some(member) = &self.member else { return };
-        let heads = member.view.heads().into_iter().filter(|head| head.feed.node == node).collect();
+        let heads = member.view.heads_of(&node);
         let is_full = member.view.roster().member(&node).is_some_and(|member| member.role == Role::Full);
         let role = role_word(if is_full { Role::Full } else { Role::Store });
         let value = json!({"removed": node.hex(), "name": name, "role": role, "new_key": is_full});

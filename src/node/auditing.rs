@@ -19,7 +19,7 @@ use super::proving::{Proving, ProvingOutput};
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{AUDIT_AFTER_UP, COMPARE_RETRY};
 use crate::base::ranges::IdRange;
-use crate::base::units::{Span, Time};
+use crate::base::units::Time;
 use crate::feed::entry::GroupSet;
 use crate::replicate::audit::{Belief, ChunkRange, Nonce, Verdict};
 use crate::wire::frame::Lane;
@@ -52,6 +52,8 @@ struct Holder {
     proven: u64,
     /// Challenges that it failed.
     failed: u64,
+    /// The last challenge ended with its session, unanswered: once that may be the line, twice in a row it is a failure.
+    broke_off: bool,
 }
 
 impl Default for Auditing {
@@ -81,7 +83,7 @@ impl Auditing {
     pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, chance: u64) {
         let holder = self.holders.entry(peer).or_default();
         let pause = if holder.belief == Belief::Believed { AUDIT_AFTER_UP } else { holder.belief.pause() };
-        holder.due = Some(now + pause + fraction(pause, chance));
+        holder.due = Some(now + pause + pause.by_chance(chance));
     }
 
     /// A holder is gone.
@@ -90,8 +92,13 @@ impl Auditing {
             holder.due = None;
         }
         if let Some(running) = self.running.as_mut().filter(|running| running.holder() == *peer) {
-            running.give_up();
+            running.session_ended();
         }
+    }
+
+    /// Who is no member any more is forgotten.
+    pub(super) fn keep_members(&mut self, is_member: impl Fn(&NodeId) -> bool) {
+        self.holders.retain(|node, _| is_member(node));
     }
 
     /// When something is to be done if nothing happens.
@@ -129,7 +136,7 @@ impl Core {
         let chance = self.rng.next_u64();
         let Some(groups) = groups else {
             if let Some(one) = self.reconciling.auditing.holders.get_mut(&holder) {
-                one.due = Some(now + COMPARE_RETRY + fraction(COMPARE_RETRY, chance));
+                one.due = Some(now + COMPARE_RETRY + COMPARE_RETRY.by_chance(chance));
             }
             return;
         };
@@ -173,7 +180,7 @@ impl Core {
             Some(ChallengeOutput::Say(message)) => {
                 if !self.send(&holder, Lane::Background, &message) {
                     if let Some(running) = &mut self.reconciling.auditing.running {
-                        running.give_up();
+                        running.unsent();
                     }
                 }
             }
@@ -237,9 +244,15 @@ impl Core {
     fn audited(&mut self, peer: &NodeId, outcome: Outcome) {
         let (now, chance) = (self.now.time, self.rng.next_u64());
         let Some(holder) = self.reconciling.auditing.holders.get_mut(peer) else { return };
+        let outcome = match outcome {
+            Outcome::Broken(_) if !std::mem::replace(&mut holder.broke_off, true) => Outcome::Skipped,
+            Outcome::Broken(id) => Outcome::Failed(id),
+            outcome => outcome,
+        };
         let verdict = match outcome {
-            Outcome::Skipped => Verdict::Same,
+            Outcome::Skipped | Outcome::Broken(_) => Verdict::Same,
             Outcome::Proven | Outcome::Failed(_) => {
+                holder.broke_off = false;
                 let is_proven = outcome == Outcome::Proven;
                 holder.proven += u64::from(is_proven);
                 holder.failed += u64::from(!is_proven);
@@ -247,7 +260,7 @@ impl Core {
             }
         };
         let pause = if outcome == Outcome::Skipped { AUDIT_AFTER_UP } else { holder.belief.pause() };
-        holder.due = holder.due.map(|_| now + pause + fraction(pause.part(4), chance));
+        holder.due = holder.due.map(|_| now + pause + pause.part(4).by_chance(chance));
         let name = self.member.as_ref().map_or_else(|| peer.short(), |member| member.name_of(peer));
         if let Outcome::Failed(id) = outcome {
             let message =
@@ -289,11 +302,6 @@ impl Core {
             })).collect::<Vec<_>>(),
         })
     }
-}
-
-/// A part of a span, by chance.
-fn fraction(span: Span, chance: u64) -> Span {
-    span.part(1_024).times(chance % 1_024)
 }
 
 /// Under which name marked holders are remembered.

@@ -43,6 +43,8 @@ pub enum Outcome {
     Proven,
     /// It has not, or did not say.
     Failed(ChunkId),
+    /// The session ended while the proof was awaited.
+    Broken(ChunkId),
     /// Nothing was asked.
     Skipped,
 }
@@ -120,9 +122,18 @@ impl Challenge {
         }
     }
 
-    /// The session has ended, or has no room: that is nobody's fault.
-    pub fn give_up(&mut self) {
+    /// The question could not be sent: that is nobody's fault.
+    pub fn unsent(&mut self) {
         self.state = State::Ending(Outcome::Skipped);
+    }
+
+    /// The session has ended. What was found out before stays so.
+    pub fn session_ended(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Waiting(id, ..) => State::Ending(Outcome::Broken(id)),
+            over @ (State::Ending(_) | State::Over) => over,
+            _ => State::Ending(Outcome::Skipped),
+        };
     }
 
     /// The roots of the manifests that the holder has receipted.
@@ -209,5 +220,68 @@ impl Challenge {
             (_, Told::Store(Reply::Failed { .. })) => State::Ending(Outcome::Skipped),
             (state, _) => state,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::map::{MapBuilder, NodeParts};
+    use crate::node::manifest::MANIFEST_MAP_KEY;
+    use crate::seal::sealed::chunk_id;
+    use crate::store::service::ScanState;
+
+    /// A challenge that was sent, and the chunk that it is about.
+    fn sent() -> (Challenge, ChunkId) {
+        let sealed = vec![7; 5_000];
+        let (id, mut node) = (chunk_id(&sealed), Vec::new());
+        let mut seal = |parts: NodeParts<'_>| {
+            node = [parts.compress, parts.follow].concat();
+            chunk_id(&node)
+        };
+        let mut builder = MapBuilder::new(&MANIFEST_MAP_KEY);
+        builder.push(id.as_bytes(), &[], &[], &mut seal).unwrap();
+        let root = builder.finish(&mut seal).unwrap();
+        let (holder, after) = (NodeId::from_bytes([1; 32]), ChunkId::from_bytes([0; 32]));
+        let mut challenge = Challenge::new(holder, GroupSet::all(), after, [9; 32], 3, 4);
+        loop {
+            match challenge.poll(Time::ZERO).expect("it goes on") {
+                ChallengeOutput::Ask(Ask::Store(Request::Scan { op, .. })) => {
+                    let found = vec![(id, ScanState::Unread)];
+                    challenge.told(Told::Store(Reply::Scan { op, found, more: false }));
+                }
+                ChallengeOutput::Roots => challenge.receipted(vec![root]),
+                ChallengeOutput::Ask(Ask::Chunk { op, id }) => {
+                    challenge.told(Told::Chunk { op, id, result: Ok(node.clone()) });
+                }
+                ChallengeOutput::Ask(Ask::Store(Request::Get { op, id })) => {
+                    challenge.told(Told::Store(Reply::Get { op, id, result: Ok(Some(sealed.clone())) }));
+                }
+                ChallengeOutput::Say(Message::Challenge { .. }) => return (challenge, id),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn end(challenge: &mut Challenge) -> Outcome {
+        match challenge.poll(Time::ZERO) {
+            Some(ChallengeOutput::Finished(outcome)) => outcome,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_session_that_ends_before_the_proof_comes_is_no_excuse_and_after_a_failure_none_at_all() {
+        let (mut challenge, id) = sent();
+        assert!(challenge.poll(Time::ZERO).is_none(), "it waits");
+        challenge.session_ended();
+        assert_eq!(end(&mut challenge), Outcome::Broken(id));
+        let (mut challenge, id) = sent();
+        challenge.proved(&[9; 32], None);
+        challenge.session_ended();
+        assert_eq!(end(&mut challenge), Outcome::Failed(id));
+        let (mut challenge, _) = sent();
+        challenge.unsent();
+        assert_eq!(end(&mut challenge), Outcome::Skipped);
     }
 }

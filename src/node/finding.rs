@@ -298,6 +298,10 @@ impl Core {
             };
             let is_member =
                 self.member.as_ref().is_some_and(|member| member.view.roster().member(&node).is_some());
+            if let (true, About::Chunk(id)) = (self.gossip.is_connected(&node), about) {
+                // It has newer receipts than are known here, and can be asked at once.
+                self.seek(*id, true);
+            }
             if !is_meant || !is_member || self.gossip.is_connected(&node) {
                 continue;
             }

@@ -358,7 +358,8 @@ fn owed(member: &Membership, epochs: &Epochs) -> Vec<(EpochId, Vec<Recipient>)> 
     let all = recipients(member);
     let here = epochs.iter().filter(|(epoch, _)| keys.content_key(epoch).is_some());
     let lacking = here.map(|(epoch, fact)| {
-        let lack = all.iter().filter(|(node, _)| !fact.known_to.contains(node));
+        let lack =
+            all.iter().filter(|(node, _)| !fact.known_to.contains(node) && !fact.without.contains(node));
         (*epoch, lack.take(KEY_WRAPS_MAX).copied().collect::<Vec<_>>())
     });
     lacking.filter(|(_, lacking)| !lacking.is_empty()).collect()

@@ -192,6 +192,7 @@ impl Core {
         if self.reach.linking.is_choosing() {
             self.reach.linking.look_at(self.now.time);
         }
+        self.reconciling.keep_members(|node| roster.member(node).is_some());
         for other in self.reach.linking.wanted(member) {
             self.source.expect(self.now.time, other);
         }

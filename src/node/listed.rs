@@ -5,6 +5,7 @@
 //! storage: it says which node it needs, and takes its bytes. Read `file/map/node.rs` first.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use crate::base::ids::ChunkId;
 use crate::base::limits::COLLECT_VISITED_MAX;
@@ -88,9 +89,8 @@ impl Listed {
             // The key is the last one below the child.
             let child = reader.child();
             self.see(child);
-            let reaches =
-                |wanted: &&ChunkId| before.is_none_or(|before| **wanted > before) && **wanted <= key;
-            let is_near = || self.wanted.iter().any(|wanted| reaches(&wanted));
+            let from = before.map_or(Bound::Unbounded, Bound::Excluded);
+            let is_near = || self.wanted.range((from, Bound::Included(key))).next().is_some();
             if (level > 1 || is_near()) && !self.visited.contains(&child) {
                 self.todo.push(child);
             }

@@ -23,8 +23,8 @@ impl Core {
         let site_of = |node: &NodeId| {
             member.view.describe(node).map(|said| said.site.as_str()).filter(|site| !site.is_empty())
         };
-        let is_here = member.view.roster().member(&fact.writer).is_some();
         let is_believed = |node: &NodeId| !self.reconciling.auditing.is_marked(node);
+        let is_here = member.view.roster().member(&fact.writer).is_some() && is_believed(&fact.writer);
         let receipts = member.view.receipts(&fact.id).filter(|(node, _)| !fact.draft && is_believed(node));
         Ledger::new(fact.writer, is_here || fact.draft, receipts, site_of)
     }
@@ -36,13 +36,13 @@ impl Core {
             let mut facts = self.snapshots(Some(&entry.folder));
             facts.reverse();
             // Newest first; older ones are looked at only as far as something is missing of the newer ones.
-            let ledgers: Vec<Ledger<'_>> = facts.iter().map(|fact| self.ledger_of(fact)).collect();
             let newest_left =
-                |fire: Option<&Fire<'_>>| ledgers.iter().position(|ledger| ledger.survives(fire));
+                |fire: Option<&Fire<'_>>| facts.iter().position(|fact| self.ledger_of(fact).survives(fire));
             let Some(now) = newest_left(None) else { continue };
             // Who stands nowhere known may stand anywhere.
             let everywhere = self.member.iter().flat_map(|member| member.sites()).map(Fire::Site);
-            let fires: BTreeSet<Fire<'_>> = ledgers[now].fires().chain(everywhere).collect();
+            let ledger = self.ledger_of(&facts[now]);
+            let fires: BTreeSet<Fire<'_>> = ledger.fires().chain(everywhere).collect();
             for fire in fires {
                 let left = newest_left(Some(&fire));
                 if left == Some(now) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::duty::{Ask, Ops, Told};
 use crate::base::ids::{ChunkId, NodeId};
-use crate::base::limits::{ANSWERS_WITHIN, PROOFS_PER_PEER_MAX, PROOFS_WAITING_MAX};
+use crate::base::limits::{ANSWERS_WITHIN, PROOFS_PER_PEER_MAX, PROOFS_WAITING_PER_PEER_MAX};
 use crate::base::units::Time;
 use crate::replicate::audit::{proof, ChunkRange, Nonce};
 use crate::store::service::{Op, Reply, Request};
@@ -86,7 +86,8 @@ impl Proving {
     pub fn challenged(&mut self, now: Time, peer: &NodeId, nonce: Nonce, id: ChunkId, range: ChunkRange) {
         self.askers.retain(|_, (_, since)| *since + ANSWERS_WITHIN > now);
         let (count, _) = self.askers.entry(*peer).or_insert((0, now));
-        if *count >= PROOFS_PER_PEER_MAX || self.waiting.len() >= PROOFS_WAITING_MAX {
+        let waiting = self.waiting.iter().filter(|asked| asked.peer == *peer).count();
+        if *count >= PROOFS_PER_PEER_MAX || waiting >= PROOFS_WAITING_PER_PEER_MAX {
             self.refused += 1;
             return;
         }

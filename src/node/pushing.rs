@@ -40,7 +40,7 @@ pub struct Pushing {
     /// What is taken.
     take: Take,
     /// For how many copies each backup at work is made.
-    copies: BTreeMap<u64, Copies>,
+    copies: BTreeMap<u64, Option<Copies>>,
     /// Puts of backups that are not synced.
     puts: BTreeMap<Op, New>,
     /// Looks into the store, and for whom.
@@ -99,7 +99,7 @@ impl Pushing {
     }
 
     /// Whether collection waits for a backup of somebody else that may come to list what it has pushed here.
-    pub fn holds(&mut self, now: Time) -> bool {
+    pub fn holds(&self, now: Time) -> bool {
         self.take.holds(now)
     }
 
@@ -144,13 +144,13 @@ impl Core {
     /// For how many copies a backup is made.
     fn copies_of(&mut self, number: u64, folder: FolderId) -> Option<Copies> {
         if let Some(copies) = self.pushing.copies.get(&number) {
-            return Some(*copies);
+            return *copies;
         }
         let facts = self.member.as_ref()?.view.folders();
-        let copies = facts.filter(|fact| fact.entry.folder == folder).map(|fact| fact.entry.copies).max()?;
+        let copies = facts.filter(|fact| fact.entry.folder == folder).map(|fact| fact.entry.copies).max();
         self.pushing.copies.retain(|number, _| self.duties.contains_key(number));
         self.pushing.copies.insert(number, copies);
-        Some(copies)
+        copies
     }
 
     /// The store answered a put of whomever: a new chunk of a backup is offered to its holders.
@@ -270,7 +270,7 @@ impl Core {
             } else {
                 self.conduct.right(node);
                 // A pass that is at work stops before it can drop this for nothing.
-                self.upkeep.pushed_here = true;
+                self.upkeep.pushed_here = self.pushing.take.holds(now);
                 if let Some((room, _)) = &mut self.pushing.room {
                     *room = room.saturating_sub(length);
                 }

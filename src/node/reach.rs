@@ -274,9 +274,9 @@ impl Core {
             return;
         }
         if self.member.is_none() {
-            for candidate in self.reach.candidates.values_mut() {
-                candidate.due = candidate.due.max(now + CONNECT_PAUSE_MAX);
-            }
+            let later = now + CONNECT_PAUSE_MAX;
+            self.reach.candidates.values_mut().for_each(|one| one.due = one.due.max(later));
+            self.reach.recheck = None;
             return;
         }
         if self.reach.recheck.is_some_and(|due| due <= now) {

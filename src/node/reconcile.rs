@@ -65,6 +65,8 @@ pub struct Report {
     pub lacking: u64,
     /// Of these, such as are here now, durably.
     pub healed: u64,
+    /// Parts of pinned manifests that could not be had: what they list is not known.
+    pub unread: u64,
 }
 
 /// What it wants.
@@ -203,7 +205,10 @@ impl Reconcile {
                         self.state = State::Listing(listed, Some(op));
                         return Some(ReconcileOutput::Ask(Ask::Chunk { op, id }));
                     }
-                    None => self.listed(listed.into_found()),
+                    None => {
+                        self.report.unread += listed.unread();
+                        self.listed(listed.into_found());
+                    }
                 },
                 State::Rooting(ids) => {
                     self.state = State::Rooting(ids);

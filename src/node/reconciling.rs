@@ -21,7 +21,7 @@ use crate::base::limits::{
     COMPARE_ABSENCE_MIN, COMPARE_AFTER_ABSENCE, COMPARE_EVERY, COMPARE_GO_ON, COMPARE_GROUPS_MIN,
     COMPARE_OVERDUE, COMPARE_RETRY,
 };
-use crate::base::units::{Span, Time, WallTime};
+use crate::base::units::{Time, WallTime};
 use crate::feed::entry::GroupSet;
 use crate::replicate::reconcile::Ended;
 use crate::wire::frame::Lane;
@@ -63,6 +63,8 @@ struct Turn {
     width: u16,
     /// The last comparison of all groups that ended.
     last: Option<WallTime>,
+    /// What the last exchange that was answered found missing here and could not fetch.
+    open: u64,
 }
 
 /// What came of all comparisons since the start.
@@ -80,8 +82,6 @@ struct Totals {
     lacking: u64,
     /// Of these, fetched again.
     healed: u64,
-    /// Of the last comparison: missing and not fetched.
-    open: u64,
 }
 
 impl Default for Reconciling {
@@ -100,7 +100,7 @@ impl Reconciling {
     /// A peer came up; `chance` spreads what many nodes would do at once.
     pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, chance: u64) {
         self.auditing.peer_up(now, peer, chance);
-        let soon = now + COMPARE_AFTER_ABSENCE + fraction(COMPARE_AFTER_ABSENCE, chance);
+        let soon = now + COMPARE_AFTER_ABSENCE + COMPARE_AFTER_ABSENCE.by_chance(chance);
         let turn = self.turns.entry(peer).or_insert(Turn {
             due: soon,
             since: soon,
@@ -108,6 +108,7 @@ impl Reconciling {
             first: 0,
             width: Group::COUNT,
             last: None,
+            open: 0,
         });
         if turn.down.take().is_some_and(|down| now.since(down) >= COMPARE_ABSENCE_MIN) {
             (turn.due, turn.since, turn.first) = (soon, soon, 0);
@@ -124,6 +125,12 @@ impl Reconciling {
         }
         self.answering.forget(peer);
         self.auditing.peer_down(peer);
+    }
+
+    /// Who is no member any more is forgotten.
+    pub(super) fn keep_members(&mut self, is_member: impl Fn(&NodeId) -> bool) {
+        self.turns.retain(|node, _| is_member(node));
+        self.auditing.keep_members(is_member);
     }
 
     /// When something is to be done if nothing happens.
@@ -156,7 +163,7 @@ impl Core {
         let chance = self.rng.next_u64();
         let Some(turn) = self.reconciling.turns.get_mut(&peer) else { return };
         let Some(common) = common.filter(|_| may_begin) else {
-            turn.due = now + COMPARE_RETRY + fraction(COMPARE_RETRY, chance);
+            turn.due = now + COMPARE_RETRY + COMPARE_RETRY.by_chance(chance);
             return;
         };
         let slice = turn.first..turn.first.saturating_add(turn.width);
@@ -265,7 +272,7 @@ impl Core {
             // A turn that was had within the last hour is due again in more than the rest of its day.
             let was_lately = turn.last.is_some() && turn.due > now + COMPARE_EVERY.part(8).times(7);
             if !was_lately {
-                turn.due = turn.due.min(now + COMPARE_GO_ON + fraction(COMPARE_GO_ON, chance));
+                turn.due = turn.due.min(now + COMPARE_GO_ON + COMPARE_GO_ON.by_chance(chance));
             }
         }
     }
@@ -276,7 +283,6 @@ impl Core {
         let totals = &mut self.reconciling.totals;
         totals.lacking += report.lacking;
         totals.healed += report.healed;
-        totals.open = report.lacking.saturating_sub(report.healed);
         match report.ended {
             Some(Ended::Whole) => totals.whole += 1,
             Some(Ended::Cut) => totals.cut += 1,
@@ -311,9 +317,10 @@ impl Core {
     /// For `status`.
     pub(super) fn reconciling_status(&self, attention: &mut Vec<Value>) -> Value {
         let Reconciling { turns, running, answering, totals, .. } = &self.reconciling;
-        if totals.open > 0 {
-            let message =
-                format!("{} chunks that this device keeps for the vault are not on its disk", totals.open);
+        // Several peers may miss the same ones here.
+        let open = turns.values().map(|turn| turn.open).max().unwrap_or(0);
+        if open > 0 {
+            let message = format!("{open} chunks that this device keeps for the vault are not on its disk");
             attention.push(json!({"message": message, "hint": "they are fetched again as soon as another device has them; look at the disk and at `nuthatch log`"}));
         }
         let (answered, refused) = answering.counts();
@@ -332,7 +339,15 @@ impl Core {
 impl Turn {
     /// A comparison of a slice has ended: what comes next.
     fn ended(&mut self, now: Time, wall: WallTime, report: &Report, chance: u64) {
-        self.due = now + COMPARE_GO_ON + fraction(COMPARE_GO_ON, chance);
+        self.due = now + COMPARE_GO_ON + COMPARE_GO_ON.by_chance(chance);
+        if matches!(report.ended, Some(Ended::Whole | Ended::Cut)) {
+            self.open = report.lacking.saturating_sub(report.healed);
+            if report.unread > 0 {
+                // What these parts of manifests list is not known: this was no comparison of everything.
+                self.due = now + COMPARE_RETRY + COMPARE_RETRY.by_chance(chance);
+                return;
+            }
+        }
         match report.ended {
             // What was healed differs no more: the same slice again.
             Some(Ended::Cut) if report.healed > 0 => return,
@@ -342,14 +357,14 @@ impl Turn {
             }
             Some(Ended::Whole | Ended::Cut) => {}
             Some(Ended::Refused) | None => {
-                self.due = now + COMPARE_RETRY + fraction(COMPARE_RETRY, chance);
+                self.due = now + COMPARE_RETRY + COMPARE_RETRY.by_chance(chance);
                 return;
             }
             Some(Ended::Nonsense) => self.first = Group::COUNT,
         }
         self.first = self.first.saturating_add(self.width);
         if self.first >= Group::COUNT {
-            let day = COMPARE_EVERY + fraction(COMPARE_EVERY.part(8), chance);
+            let day = COMPARE_EVERY + COMPARE_EVERY.part(8).by_chance(chance);
             (self.first, self.due, self.since) = (0, now + day, now + day);
             self.width = self.width.saturating_mul(4).min(Group::COUNT);
             if report.ended != Some(Ended::Nonsense) {
@@ -357,9 +372,4 @@ impl Turn {
             }
         }
     }
-}
-
-/// A part of a span, by chance.
-fn fraction(span: Span, chance: u64) -> Span {
-    span.part(1_024).times(chance % 1_024)
 }

@@ -247,7 +247,7 @@ impl Core {
         let key = self.begin_epoch(&feed.node, Some(&lost));
         let Some(member) = &mut self.member else { return Ok(Vec::new()) };
         let folders = super::folders::folders_of(member, &lost);
-        let heads = member.view.heads().into_iter().filter(|head| head.feed.node == lost).collect();
+        let heads = member.view.heads_of(&lost);
         let mut signed = Vec::new();
         for body in key.map(Body::Key).into_iter().chain([Body::Remove(Remove { node: lost, heads })]) {
             let entry = member.view.next_entry(&feed, self.now.wall, body);

@@ -116,7 +116,9 @@ impl Core {
             seek.tried.extend(&here);
             return self.source.found(now, id, here);
         }
-        seek.waits = true;
+        if !std::mem::replace(&mut seek.waits, true) {
+            seek.until = now + SEEK_TIME_MAX;
+        }
         let is_first = !std::mem::replace(&mut seek.asked, true);
         self.reach.linking.finding.seeking.unreachable.retain(|_, until| *until > now);
         let mut needed = 0;

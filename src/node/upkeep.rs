@@ -142,8 +142,9 @@ impl Core {
             if expired.is_empty() {
                 (self.upkeep.pass, self.upkeep.pass_due) = (Some(None), None);
                 self.ask_store(Pending::Upkeep, |op| Request::Stats { op });
-            } else {
-                self.give_up(&expired);
+            } else if !self.give_up(&expired) {
+                self.upkeep.next = Some(now + COLLECT_RETRY);
+                return;
             }
         }
         let pass = self.upkeep.pass_due.filter(|_| self.upkeep.pass.is_none());
@@ -217,8 +218,9 @@ impl Core {
     }
 
     /// Gives up snapshots whose time is over: the own receipt is released in the same transaction in which the pin goes.
-    fn give_up(&mut self, expired: &[SnapshotId]) {
-        let mut saved = Settings::new();
+    /// False when an own entry was refused: what is left is tried again later.
+    fn give_up(&mut self, expired: &[SnapshotId]) -> bool {
+        let (mut saved, mut count) = (Settings::new(), 0);
         for snapshot in expired {
             let settings = Collect::giving_up(snapshot);
             let has_receipt = self
@@ -229,20 +231,23 @@ impl Core {
             if has_receipt {
                 let release = Release { snapshot: Some(*snapshot), groups: GroupSet::all() };
                 if self.append(Body::Release(release), settings, AfterAppend::Nothing).is_none() {
-                    return;
+                    break;
                 }
             } else {
                 saved.extend(settings);
                 saved.extend(self.give_up_draft(snapshot));
             }
             self.upkeep.collect.given_up(snapshot);
+            count += 1;
         }
         if !saved.is_empty() {
             self.save(saved, AfterSave::Nothing);
         }
-        let message = format!("{} retired snapshots are given up here", expired.len());
-        self.note(Level::Info, "collect", message);
-        self.upkeep.pass_due = Some(self.now.time);
+        if count > 0 {
+            self.note(Level::Info, "collect", format!("{count} retired snapshots are given up here"));
+            self.upkeep.pass_due = Some(self.now.time);
+        }
+        count == expired.len()
     }
 
     /// The size of the store is known: a pass begins.

@@ -73,8 +73,8 @@ pub const AUDIT_FAILURES_MAX: u8 = 3;
 pub const AUDIT_PATIENCE: Span = Span::from_secs(120);
 /// Challenges of one peer that are answered within [`ANSWERS_WITHIN`].
 pub const PROOFS_PER_PEER_MAX: u32 = 32;
-/// Challenges that wait here for the disk.
-pub const PROOFS_WAITING_MAX: usize = 8;
+/// Challenges of one peer that wait here for the disk: it makes one at a time, and may have begun anew.
+pub const PROOFS_WAITING_PER_PEER_MAX: usize = 2;
 
 const _: () = assert!(AUDIT_FAILURES_MAX > 1 && AUDIT_FAILURES_MAX <= AUDIT_SAMPLES);
 const _: () = assert!(ANSWERS_WITHIN.as_micros() / AUDIT_SOON.as_micros() < PROOFS_PER_PEER_MAX as u64);

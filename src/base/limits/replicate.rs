@@ -29,7 +29,8 @@ pub const PUSH_UNLISTED_BYTES_MAX: u64 = 256 * 1024 * 1024 * 1024;
 /// What was pushed keeps collection waiting for so long after the last of it: a laptop that was closed on its first backup is
 /// opened again.
 pub const PUSH_HOLD: Span = Span::from_secs(2 * 86_400);
-/// ... and for so long after the first of it at the most, so that nobody can stop collection by pushing on and on.
+/// ... and for so long after the first of it at the most, so that nobody can stop collection by pushing on and on: it begins anew
+/// only when a share of what that member wrote was kept.
 pub const PUSH_HOLD_MAX: Span = Span::from_secs(14 * 86_400);
 /// How much room there is, is asked of the store so often while chunks are pushed here.
 pub const PUSH_ROOM_EVERY: Span = Span::from_secs(60);

@@ -11,7 +11,7 @@ use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{FAULTS_MAX, UNASKED_CHUNKS_MAX};
 use crate::node::activity::Level;
 use crate::node::core::Core;
-use sha2::{Digest, Sha256};
+use crate::seal::sealed::chunk_id;
 
 /// How peers behave.
 #[derive(Debug, Default)]
@@ -116,8 +116,7 @@ impl Core {
 
 /// Whether these are the bytes that the id stands for.
 pub fn is_right(id: &ChunkId, bytes: &[u8]) -> bool {
-    let hash: [u8; 32] = Sha256::digest(bytes).into();
-    ChunkId::from_bytes(hash) == *id
+    chunk_id(bytes) == *id
 }
 
 #[cfg(test)]

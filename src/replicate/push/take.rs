@@ -331,17 +331,17 @@ impl Take {
         self.orders.pop_front()
     }
 
-    /// A share of what this member wrote is kept: what it pushed is listed now.
+    /// A share of what this member wrote is kept: what it pushed is listed now. (What belongs to another backup, which still runs,
+    /// is held no longer either: it is pulled again if it is dropped.)
     pub fn listed(&mut self, writer: &NodeId) {
         self.unlisted.remove(writer);
     }
 
     /// Whether something was pushed here that a backup may still come to list: to drop it would be a waste, no more. What has
-    /// waited for too long is left to collection, and does not count against its sender any more.
-    pub fn holds(&mut self, now: Time) -> bool {
-        self.unlisted
-            .retain(|_, unlisted| now < unlisted.last + PUSH_HOLD && now < unlisted.first + PUSH_HOLD_MAX);
-        !self.unlisted.is_empty()
+    /// waited for too long is left to collection, and goes on counting against its sender until a share of that one is kept.
+    #[must_use]
+    pub fn holds(&self, now: Time) -> bool {
+        self.unlisted.values().any(|one| now < one.last + PUSH_HOLD && now < one.first + PUSH_HOLD_MAX)
     }
 
     /// Chunks that were taken, and their bytes.

@@ -59,7 +59,7 @@ fn parts(ids: &[ChunkId]) -> Vec<Part> {
     vec![
         Part { range: IdRange::ALL, says: Says::Children(Box::new([[0xbb; 8]; 64])) },
         Part { range: range(2, 0xabc), says: Says::Shorts(vec![[0xcc; 8]]) },
-        Part { range: range(10, 5), says: Says::Ids(ids.to_vec()) },
+        Part { range: range(9, 5), says: Says::Ids(ids.to_vec()) },
     ]
 }
 
@@ -100,7 +100,7 @@ fn messages_are_golden() {
         // exchange, cut (1), three parts: level, number, form; 64 fingerprints, one short id, two ids
         format!("010f {} 01 03", "99".repeat(16))
             + &format!("00 00 00 {} 02 bc15 01 01 {}", "bb".repeat(512), "cc".repeat(8))
-            + &format!("0a 05 02 02 {three} {four}"),
+            + &format!("09 05 02 02 {three} {four}"),
         // nonce, chunk, offset 300, length 16,384
         format!("0110 {} {three} ac02 808001", "dd".repeat(32)),
         // nonce, a proof (1), or none (0)

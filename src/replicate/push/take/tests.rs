@@ -202,10 +202,11 @@ fn collection_waits_for_what_was_pushed_lately_but_not_for_ever() {
     push(&mut take, now, 1);
     assert!(take.holds(now));
     take.listed(&node(1));
-    assert!(!take.holds(now), "a snapshot lists it now");
+    assert!(!take.holds(now) && take.unlisted_bytes() == 0, "a snapshot lists it now");
     push(&mut take, now, 2);
     now = now + PUSH_HOLD;
-    assert!(!take.holds(now) && take.unlisted_bytes() == 0);
+    assert!(!take.holds(now) && take.unlisted_bytes() == 500, "the quota is not given back for waiting");
+    take.listed(&node(1));
     let begun = now;
     for day in 0.. {
         push(&mut take, now, 10 + day);
@@ -216,4 +217,9 @@ fn collection_waits_for_what_was_pushed_lately_but_not_for_ever() {
         now = now + Span::from_secs(86_400);
     }
     assert!(!take.holds(now));
+    push(&mut take, now, 100);
+    assert!(!take.holds(now), "pushing on does not begin it anew");
+    take.listed(&node(1));
+    push(&mut take, now, 101);
+    assert!(take.holds(now));
 }
