@@ -232,6 +232,7 @@ pub mod node {
     pub mod folders;
     #[cfg(test)]
     mod forge;
+    mod former;
     pub mod frames;
     pub mod gossip;
     pub mod hearing;
@@ -251,6 +252,7 @@ pub mod node {
     pub mod names;
     mod offer;
     pub mod outcome;
+    mod partials;
     mod parts;
     mod pending;
     pub mod placing;

@@ -31,6 +31,10 @@ mod medium;
 mod meeting_stories;
 pub mod net;
 #[cfg(test)]
+mod partial_stories;
+#[cfg(test)]
+mod partial_tests;
+#[cfg(test)]
 mod place_stories;
 #[cfg(test)]
 mod push_stories;

@@ -31,6 +31,11 @@ pub fn backup(link: &Link, out: Out, options: Backup) -> Result<Exit, Fail> {
 fn told(line: &Value) -> String {
     match word(line, "event") {
         "snapshot" => snapshot(line),
+        "partial" => format!(
+            "{}: a partial snapshot lists {} so far; the backup goes on\n",
+            text(word(line, "folder")),
+            count(amount(line, "files").unwrap_or(0), "file")
+        ),
         "protected" => {
             let full = amount(line, "have") >= amount(line, "wanted");
             let state = if full { "protected" } else { "partly protected" };

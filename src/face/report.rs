@@ -183,6 +183,7 @@ pub fn folders(value: &Value) -> String {
             "protected" => "protected".to_owned(),
             "partly_protected" => "partly protected".to_owned(),
             "never" => "not backed up yet".to_owned(),
+            "partial" => format!("in part so far: {} files", number_cell(&folder["partial"], "files")),
             other => text(other),
         };
         let scanning = if folder["scanning"] == true { ", backing up" } else { "" };
@@ -248,6 +249,7 @@ pub fn snapshots(lines: &[Value]) -> String {
     ]);
     for line in lines {
         let draft = if line["draft"] == true { " (draft)" } else { "" };
+        let partial = if line["partial"] == true { " (partial)" } else { "" };
         table.row([
             short(word(line, "snapshot")).to_owned(),
             cell(line, "folder"),
@@ -256,7 +258,7 @@ pub fn snapshots(lines: &[Value]) -> String {
             bytes_cell(line, "bytes"),
             bytes_cell(line, "stored_bytes"),
             cell(line, "writer"),
-            format!("{}{draft}", copies(&line["protected"])),
+            format!("{}{draft}{partial}", copies(&line["protected"])),
         ]);
     }
     table.render("")
@@ -313,6 +315,12 @@ pub fn activity(line: &Value) -> String {
 /// A line of `ls`.
 #[must_use]
 pub fn entry(line: &Value) -> String {
+    if line["partial"] == true {
+        let id = short(word(line, "snapshot"));
+        return format!(
+            "partial snapshot {id}: its backup had not come to its end, the folder may have had more\n"
+        );
+    }
     let kind = match word(line, "kind") {
         "directory" => 'd',
         "symlink" => 'l',

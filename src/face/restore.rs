@@ -46,7 +46,7 @@ pub fn restore(link: &Link, out: Out, options: &Restore) -> Result<Exit, Fail> {
     bar.clear();
     let (report, ending) = result?;
     out.both(&as_json(&report, &wish), |_| as_text(&report, &wish))?;
-    let whole = report.lost_count == 0 && (report.kept == 0 || options.dry_run);
+    let whole = !report.partial && report.lost_count == 0 && (report.kept == 0 || options.dry_run);
     Ok(if whole { ending.into() } else { Exit::Partial })
 }
 
@@ -117,6 +117,7 @@ fn as_json(report: &Report, wish: &Wish<'_>) -> Value {
     json!({
         "to": wish.target.to_string_lossy(),
         "dry_run": wish.dry_run,
+        "partial": report.partial,
         "new": report.new,
         "overwritten": report.overwritten,
         "kept": report.kept,
@@ -148,6 +149,9 @@ fn as_text(report: &Report, wish: &Wish<'_>) -> String {
         number(report.kept),
         number(report.lost_count),
     );
+    if report.partial {
+        out.push_str("This was a partial snapshot: its backup had not come to its end, and the folder may have had more.\n");
+    }
     if report.kept > 0 {
         out.push_str("Kept as they are, since --overwrite was not given:\n");
         list(&mut out, report.kept, report.kept_paths.iter().map(|path| name(path)));

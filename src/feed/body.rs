@@ -140,7 +140,7 @@ pub struct SnapshotEntry {
     pub copies: Copies,
     /// When the scan began: a label.
     pub taken: WallTime,
-    /// Whether the scan reached its end; a partial one only keeps its chunks listed.
+    /// Whether the scan reached its end; a partial one has a beginning of the folder, and lists all that was stored so far.
     pub complete: bool,
     /// How much it is.
     pub counts: Counts,

@@ -38,7 +38,7 @@ use node::{Added, NodeWriter};
 pub type SealNode<'a> = dyn FnMut(NodeParts<'_>) -> ChunkId + 'a;
 
 /// Builds a map from its entries in ascending order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MapBuilder {
     /// What decides over cuts.
     key: [u8; 32],
@@ -49,7 +49,7 @@ pub struct MapBuilder {
 }
 
 /// The open node of one level.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Level {
     /// The map key, bound to this level.
     key: [u8; 32],
@@ -103,6 +103,15 @@ impl MapBuilder {
     #[must_use]
     pub fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// The map of the entries so far, as if it ended here; building goes on as if nothing had happened. What is open, a node
+    /// a level, is copied for it.
+    ///
+    /// # Errors
+    /// As [`MapBuilder::finish`].
+    pub fn so_far(&self, seal: &mut SealNode<'_>) -> Result<ChunkId, MapError> {
+        self.clone().finish(seal)
     }
 
     /// Ends the map: seals what is open and gives the root. An empty map is one empty leaf.

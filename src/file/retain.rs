@@ -29,6 +29,8 @@ pub struct Label {
     pub stands: bool,
     /// A person has said that it shall stay.
     pub held: bool,
+    /// It has the folder whole: the backup that took it was over.
+    pub complete: bool,
 }
 
 /// Why a text is no policy.
@@ -90,8 +92,23 @@ impl Policy {
 
     /// Which of these snapshots of one folder, in the order in which they were written, the policy keeps. The newest
     /// that stands, those that a person holds, and those that do not stand are never among the others.
+    ///
+    /// Partial snapshots take no place in any rule. One stays, whatever the policy, until a complete one was written
+    /// after it; then it is among the others, even if every snapshot is kept.
     #[must_use]
     pub fn kept(&self, labels: &[Label]) -> Vec<bool> {
+        let complete: Vec<Label> = labels.iter().filter(|label| label.complete).copied().collect();
+        let mut complete = self.kept_complete(&complete).into_iter();
+        let last = labels.iter().rposition(|label| label.complete && label.stands);
+        let kept = |(index, label): (usize, &Label)| match label.complete {
+            true => complete.next().unwrap_or(true),
+            false => !label.stands || label.held || last.is_none_or(|last| last < index),
+        };
+        labels.iter().enumerate().map(kept).collect()
+    }
+
+    /// The same where all are complete.
+    fn kept_complete(&self, labels: &[Label]) -> Vec<bool> {
         let mut kept: Vec<bool> = labels.iter().map(|label| !label.stands || label.held).collect();
         if *self == Self::EVERY {
             return vec![true; labels.len()];
@@ -184,7 +201,7 @@ mod tests {
     const NEW_YEAR: i64 = 1_767_225_600_000_000;
 
     fn at(micros: i64) -> Label {
-        Label { taken: WallTime::from_micros(micros), stands: true, held: false }
+        Label { taken: WallTime::from_micros(micros), stands: true, held: false, complete: true }
     }
 
     fn policy(text: &str) -> Policy {
@@ -256,6 +273,24 @@ mod tests {
     }
 
     #[test]
+    fn a_partial_snapshot_stays_until_a_complete_one_follows_and_takes_no_place() {
+        let mut labels: Vec<Label> = (0..6).map(|day| at(NEW_YEAR + day * 24 * HOUR)).collect();
+        for index in [1, 2, 5] {
+            labels[index].complete = false;
+        }
+        for text in ["all", "last=10"] {
+            assert_eq!(kept(text, &labels), [0, 3, 4, 5], "{text}");
+        }
+        assert_eq!(kept("last=1", &labels), [4, 5], "the newest complete one is kept beside it");
+        assert_eq!(kept("daily=2", &labels[..3]), [0, 1, 2]);
+        labels[1].held = true;
+        assert_eq!(kept("last=1", &labels), [1, 4, 5]);
+        // A label right behind that of a partial one tells as much as any other.
+        labels[2].taken = WallTime::from_micros(labels[3].taken.as_micros() - 1);
+        assert_eq!(kept("daily=3", &labels), [0, 1, 3, 4, 5]);
+    }
+
+    #[test]
     fn what_a_person_holds_is_kept_and_takes_no_place_from_others() {
         let mut labels: Vec<Label> = (0..10).map(|day| at(NEW_YEAR + day * 24 * HOUR)).collect();
         labels[2].held = true;
@@ -269,10 +304,11 @@ mod tests {
             2 => NEW_YEAR * 4 + i64::from(some % 100),
             _ => NEW_YEAR + i64::from(some) * 10_000_000,
         });
-        let label = (micros, any::<bool>(), 0..10_u8).prop_map(|(micros, stands, held)| Label {
+        let label = (micros, any::<bool>(), 0..10_u8).prop_map(|(micros, stands, kind)| Label {
             taken: WallTime::from_micros(micros),
             stands,
-            held: held == 0,
+            held: kind == 0,
+            complete: kind < 8,
         });
         prop::collection::vec(label, 0..60)
     }
@@ -285,7 +321,13 @@ mod tests {
         #[test]
         fn no_policy_and_no_clock_retires_too_much(labels in labels(), policy in policies()) {
             let kept = policy.kept(&labels);
-            let standing: Vec<usize> = (0..labels.len()).filter(|index| labels[*index].stands).collect();
+            let is_standing = |index: &usize| labels[*index].stands && labels[*index].complete;
+            let standing: Vec<usize> = (0..labels.len()).filter(is_standing).collect();
+            // Partial ones stay exactly until a complete one follows.
+            let last = standing.last().copied();
+            for (index, label) in labels.iter().enumerate().filter(|(_, label)| label.stands && !label.complete) {
+                prop_assert_eq!(kept[index], label.held || last.is_none_or(|last| last < index));
+            }
             let held = |index: &&usize| kept[**index];
             prop_assert!(standing.last().is_none_or(|newest| kept[*newest]));
             prop_assert!(labels.iter().zip(&kept).all(|(label, kept)| *kept || !label.held));

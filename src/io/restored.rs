@@ -25,6 +25,8 @@ pub struct Options {
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
+    /// The snapshot is a partial one.
+    pub partial: bool,
     /// Files and links that were not there.
     pub new: u64,
     /// Files and links that replaced others.

@@ -98,7 +98,8 @@ impl Tree {
             return Err(TargetError::Stream(FrameError));
         }
         match frame {
-            Frame::Begin { files, bytes, .. } => {
+            Frame::Begin { files, bytes, partial, .. } => {
+                self.report.partial = partial;
                 self.report.files_expected = files;
                 self.report.bytes_expected = bytes;
             }

@@ -12,6 +12,7 @@
 //!
 //! Owns the order of the passes. The root is looked at before the first file and after the last (`node/root.rs`); the
 //! passes themselves are `node/compare.rs`, `node/build.rs` and `node/manifest.rs`. An unchanged folder costs one pass over stats and the parent's tree.
+//! In the midst of the build pass a partial snapshot may be taken (`node/backup/partial.rs`); a backup that begins behind one does not compare, it builds.
 
 use std::rc::Rc;
 
@@ -19,11 +20,13 @@ use super::build::{Build, Built};
 use super::compare::{Compare, Compared};
 use super::content::Tools;
 use super::duty::{Ask, Ops, Told};
+use super::former::Former;
 use super::join::Join;
 use super::manifest::{Merge, Merged};
-pub use super::outcome::{BackupError, BackupJob, BackupOutput, Outcome, Parent, Progress, Report};
+pub use super::outcome::{
+    BackupError, BackupJob, BackupOutput, Outcome, Parent, Partial, Progress, Report, Taken,
+};
 use super::ports::{FileError, FileReply, RootFacts};
-use super::reader::{Form, Reader};
 use super::root::{self, Marker};
 use super::scan::Walker;
 use super::scanned::{Meter, Scanned};
@@ -32,7 +35,11 @@ use crate::base::ids::ChunkId;
 use crate::file::cut::Gear;
 use crate::file::entry::InlineCodec;
 use crate::seal::sealed::Sealer;
-use crate::store::service::{Op, Reply, Request};
+use crate::store::service::{Op, Reply, Request, StoreError};
+use partial::Making;
+
+mod ending;
+mod partial;
 
 /// A backup.
 #[derive(Debug)]
@@ -55,6 +62,12 @@ pub struct Backup {
     worked: bool,
     /// Tells progress now and then.
     meter: Meter,
+    /// A partial snapshot is to be taken as soon as that is possible.
+    wants_partial: bool,
+    /// How far the last one was: entries and listed ids.
+    partial_at: (u64, u64),
+    /// One that was taken and not told yet.
+    taken: Option<Box<Taken>>,
 }
 
 /// The states of a [`Backup`].
@@ -66,6 +79,8 @@ enum State {
     Compare(Box<Compare>),
     /// The tree is built.
     Build(Box<Build>),
+    /// The same stands still while a partial snapshot is taken.
+    Partial(Box<Build>, Box<Making>),
     /// The root is looked at once more.
     Check(Op, Scanned),
     /// What was put is awaited, to see what was new.
@@ -97,6 +112,9 @@ impl Backup {
             idle: false,
             worked: false,
             meter: Meter::default(),
+            wants_partial: false,
+            partial_at: (0, 0),
+            taken: None,
         }
     }
 
@@ -108,8 +126,12 @@ impl Backup {
 
     /// What it puts now are nodes of a manifest.
     #[must_use]
-    pub const fn is_listing(&self) -> bool {
-        matches!(self.state, State::Manifest(..) | State::Flush(..))
+    pub fn is_listing(&self) -> bool {
+        match &self.state {
+            State::Manifest(..) | State::Flush(..) => true,
+            State::Partial(_, making) => making.is_listing(),
+            _ => false,
+        }
     }
 
     /// Takes an answer.
@@ -122,6 +144,7 @@ impl Backup {
                 let reader = match &mut self.state {
                     State::Compare(compare) => compare.join.old(),
                     State::Build(build) => build.reader_of(op),
+                    State::Partial(build, making) => making.reader_of(op).or_else(|| build.reader_of(op)),
                     State::Manifest(_, _, merge) => merge.parent(),
                     _ => None,
                 };
@@ -140,6 +163,9 @@ impl Backup {
             }
             if let Some(ask) = self.sink.asks.pop_front() {
                 return Some(BackupOutput::Ask(ask));
+            }
+            if let Some(taken) = self.taken.take() {
+                return Some(BackupOutput::Partial(taken));
             }
             match std::mem::replace(&mut self.state, State::Over) {
                 State::Ended(result) => return Some(BackupOutput::Finished(result.map(|outcome| *outcome))),
@@ -163,6 +189,7 @@ impl Backup {
             State::Compare(compare) => self.compare(compare),
             State::Build(build) => self.build(build, sealer),
             State::Manifest(scanned, tree, merge) => self.merge(scanned, tree, merge),
+            State::Partial(build, making) => self.go_on_partial(build, making),
             waiting => {
                 self.state = waiting;
                 false
@@ -177,8 +204,16 @@ impl Backup {
             merge.told(reply, &mut self.sink);
             return;
         }
-        let Reply::Flush { op, result } = reply else { return };
-        match std::mem::replace(&mut self.state, State::Over) {
+        match (std::mem::replace(&mut self.state, State::Over), reply) {
+            (State::Partial(build, making), reply) => self.partial_stored(build, making, reply),
+            (state, Reply::Flush { op, result }) => self.flushed(state, op, result),
+            (state, _) => self.state = state,
+        }
+    }
+
+    /// A sync that was asked for is over.
+    fn flushed(&mut self, state: State, op: Op, result: Result<(), StoreError>) {
+        match state {
             State::Settle(asked, scanned, tree) if asked == op => match result {
                 Ok(()) => self.settled(scanned, tree),
                 Err(error) => self.end(Err(BackupError::Store(error))),
@@ -202,6 +237,7 @@ impl Backup {
                 compare.join.walker().listed(op, result);
                 self.state = State::Compare(compare);
             }
+            (State::Partial(build, making), reply) => self.partial_filed(build, making, reply),
             (State::Build(mut build), reply) => {
                 build.file_told(reply);
                 self.state = State::Build(build);
@@ -216,19 +252,21 @@ impl Backup {
             Err(error) => return self.end(Err(error)),
             Ok(marker) => self.marker = marker,
         }
-        match self.job.parent {
-            Some(parent) => {
-                if let Some(join) = self.join(Some(parent.tree)) {
+        match (self.job.base(), self.job.partial) {
+            (Some(base), Some(_)) => self.begin_build(true, base.is_stale()),
+            (Some(_), None) => {
+                if let Some(join) = self.join(true) {
                     self.state = State::Compare(Box::new(Compare::new(join, self.job.trusted_ns())));
                 }
             }
-            None => self.begin_build(None, true),
+            (None, _) => self.begin_build(false, true),
         }
     }
 
-    /// The merge of the directory with a tree.
-    fn join(&mut self, tree: Option<ChunkId>) -> Option<Join> {
-        let old = tree.map(|tree| Reader::new(tree, Form::Tree));
+    /// The merge of the directory with what is known from before, or with nothing.
+    fn join(&mut self, with_old: bool) -> Option<Join> {
+        let partial = self.job.partial.filter(|_| with_old).map(|partial| partial.known.tree);
+        let old = Former::new(partial, self.job.parent.filter(|_| with_old).map(|parent| parent.tree));
         match Walker::new(&self.job.root, &self.job.ignore, self.job.one_file_system) {
             Ok(walker) => Some(Join::new(walker, old)),
             Err(error) => {
@@ -238,10 +276,10 @@ impl Backup {
         }
     }
 
-    /// Begins the build pass.
-    fn begin_build(&mut self, tree: Option<ChunkId>, exact: bool) {
+    /// Begins the build pass, with what is known from before or from nothing.
+    fn begin_build(&mut self, with_old: bool, exact: bool) {
         self.job.exact = exact;
-        let Some(join) = self.join(tree) else { return };
+        let Some(join) = self.join(with_old) else { return };
         let tools = Tools {
             gear: Rc::clone(&self.gear),
             map_key: self.job.map_key,
@@ -249,7 +287,8 @@ impl Backup {
             root: self.job.root.clone(),
         };
         self.meter = Meter::default();
-        self.state = State::Build(Box::new(Build::new(join, tools, self.job.trusted_ns(), exact)));
+        let trusted_ns = (self.job.trusted_ns(), self.job.partial_trusted_ns());
+        self.state = State::Build(Box::new(Build::new(join, tools, trusted_ns, exact)));
     }
 
     /// Compares on. False if it waits.
@@ -266,9 +305,9 @@ impl Backup {
             }
             Compared::Different => {
                 let exact = self.job.exact || self.job.parent.is_some_and(|parent| parent.is_stale());
-                self.begin_build(self.job.parent.map(|parent| parent.tree), exact);
+                self.begin_build(true, exact);
             }
-            Compared::OldLost => self.begin_build(None, true),
+            Compared::OldLost => self.begin_build(false, true),
             Compared::RootFailed(error) => {
                 let error = root::unreadable(&self.job, error);
                 self.end(Err(error));
@@ -279,6 +318,9 @@ impl Backup {
 
     /// Builds on. False if it waits.
     fn build(&mut self, mut build: Box<Build>, sealer: &mut Sealer) -> bool {
+        if self.is_partial_possible(&build) {
+            return self.begin_partial(build, sealer);
+        }
         match build.step(&mut Out { sealer, sink: &mut self.sink }) {
             Built::Wait => {
                 self.state = State::Build(build);
@@ -295,7 +337,7 @@ impl Backup {
             }
             Built::OldLost => {
                 self.sink.drop_set();
-                self.begin_build(None, true);
+                self.begin_build(false, true);
                 true
             }
             Built::RootFailed(error) => {
@@ -304,72 +346,6 @@ impl Backup {
                 true
             }
         }
-    }
-
-    /// Looks at the root once more.
-    fn check(&mut self, scanned: Scanned) {
-        let op = root::ask(&self.job, &mut self.sink);
-        self.state = State::Check(op, scanned);
-    }
-
-    /// The root was looked at once more.
-    fn checked(&mut self, scanned: Scanned, result: Result<RootFacts, FileError>) {
-        match (root::after(&self.job, self.marker, result), scanned.tree) {
-            (Err(error), _) => self.end(Err(error)),
-            (Ok(()), None) => self.unchanged(scanned),
-            (Ok(()), Some(tree)) => {
-                let op = self.flush();
-                self.state = State::Settle(op, scanned, tree);
-            }
-        }
-    }
-
-    /// Asks for a sync of all that was put.
-    fn flush(&mut self) -> Op {
-        let op = self.sink.ops.draw();
-        self.sink.asks.push_back(Ask::Store(Request::Flush { op }));
-        op
-    }
-
-    /// All chunks of the tree are durable.
-    fn settled(&mut self, scanned: Scanned, tree: ChunkId) {
-        let parent = self.job.parent;
-        if parent.is_some_and(|parent| parent.tree == tree) {
-            self.sink.drop_set();
-            self.unchanged(scanned);
-            return;
-        }
-        let base = parent.filter(|_| !self.job.exact).map(|parent| parent.manifest);
-        self.state = State::Manifest(scanned, tree, Box::new(Merge::new(self.duty, base)));
-    }
-
-    /// Merges on. False if it waits.
-    fn merge(&mut self, scanned: Scanned, tree: ChunkId, mut merge: Box<Merge>) -> bool {
-        let merged = merge.step(&mut self.sink);
-        match merged {
-            Merged::Whole(manifest) => {
-                self.sink.drop_set();
-                let outcome = scanned.changed(&self.job, tree, manifest, self.sink.new_bytes(), self.marker);
-                let op = self.flush();
-                self.state = State::Flush(op, Box::new(outcome));
-                true
-            }
-            Merged::ParentLost => {
-                self.sink.drop_set();
-                self.begin_build(self.job.parent.map(|parent| parent.tree), true);
-                true
-            }
-            Merged::Wait | Merged::Worked => {
-                self.state = State::Manifest(scanned, tree, merge);
-                matches!(merged, Merged::Worked)
-            }
-        }
-    }
-
-    /// There is nothing new.
-    fn unchanged(&mut self, scanned: Scanned) {
-        let outcome = scanned.unchanged(self.marker);
-        self.end(Ok(Box::new(outcome)));
     }
 
     /// Progress, if there was enough since it was last told.

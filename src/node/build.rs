@@ -11,6 +11,7 @@ use super::outcome::{Progress, Report};
 use super::ports::{Block, FileError, FileErrorKind, FileReply, FileRequest, Found, FoundKind, Opened};
 use super::queue::{Fresh, Popped, Queue};
 use super::reader::Reader;
+use super::scanned::Scanned;
 use super::sink::{Out, Sink};
 use super::writer::{Listed, Made, Writer};
 use crate::base::ids::ChunkId;
@@ -61,13 +62,14 @@ pub(super) struct Build {
     reading: Option<(Fresh, Opened, Reading)>,
     /// The merge is over.
     joined: bool,
-    /// Changes later than this may hide behind an equal stat, in nanoseconds since 1970.
-    trusted_ns: i64,
+    /// Changes later than this may hide behind an equal stat, in nanoseconds since 1970: of the complete snapshot before,
+    /// and of a partial one.
+    trusted_ns: (i64, i64),
 }
 
 impl Build {
     /// A build pass that has not begun.
-    pub(super) fn new(join: Join, tools: Tools, trusted_ns: i64, exact: bool) -> Self {
+    pub(super) fn new(join: Join, tools: Tools, trusted_ns: (i64, i64), exact: bool) -> Self {
         Self {
             join,
             writer: Writer::new(&tools.map_key, exact),
@@ -87,7 +89,24 @@ impl Build {
     /// Ids that the parent needed and this tree, by all that is known, does not: those of entries that went or changed,
     /// and all nodes of the parent's tree.
     pub(super) fn dropped(&mut self) -> u64 {
-        self.writer.dropped() + self.join.old().map_or(0, |old| old.nodes())
+        self.writer.dropped() + self.join.old_nodes()
+    }
+
+    /// How far it is, if a partial snapshot would go further than one that an earlier backup took: entries so far.
+    pub(super) fn behind_partial(&self) -> Option<u64> {
+        Some(self.writer.entries()).filter(|entries| self.join.is_past_partial() && *entries > 0)
+    }
+
+    /// The tree of the entries so far: its root, and the nodes that only it has.
+    pub(super) fn so_far(&self, out: &mut Out<'_>) -> Option<(ChunkId, Vec<ChunkId>)> {
+        self.writer.so_far(out)
+    }
+
+    /// What was found so far, and became this tree.
+    pub(super) fn scanned(&mut self, tree: ChunkId) -> Scanned {
+        let mut report = self.writer.report.clone();
+        report.special = self.join.walker().special();
+        Scanned { tree: Some(tree), counts: *self.counts(), report, dropped: self.dropped() }
     }
 
     /// What a person should hear of.
@@ -162,7 +181,7 @@ impl Build {
             match self.join.next(&mut sink.ops, &mut sink.asks, &mut self.writer.report) {
                 Joined::New(new) => self.open(new, None, sink),
                 Joined::Both(new, old) => match Entry::decode(&old.value) {
-                    Ok(entry) if is_unchanged(&new.found, &entry, self.trusted_ns) => {
+                    Ok(entry) if is_unchanged(&new.found, &entry, self.trusted_of(&old)) => {
                         self.queue.keep(old, entry)
                     }
                     Ok(entry) if Some(entry.kind) == kind_of(new.found.kind) => {
@@ -190,6 +209,16 @@ impl Build {
             }
         }
         Ok(true)
+    }
+
+    /// From when on changes may hide behind this entry's stat.
+    const fn trusted_of(&self, old: &Old) -> i64 {
+        let (complete, partial) = self.trusted_ns;
+        if old.of_partial {
+            partial
+        } else {
+            complete
+        }
     }
 
     /// Asks for an opening and queues the entry.

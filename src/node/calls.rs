@@ -260,7 +260,7 @@ impl Core {
             .flat_map(|(id, running)| running.protecting.keys().map(|folder| (*id, *folder)))
             .collect();
         for (id, folder) in waiting {
-            let Some(fact) = self.newest_snapshot(&folder) else { continue };
+            let Some(fact) = self.newest_complete(&folder) else { continue };
             let protection = self.protection_of(&fact);
             let members = self.member.as_ref().map_or(0, |member| member.view.roster().members().count());
             let reachable = members >= usize::from(protection.wanted);
@@ -303,7 +303,7 @@ impl Core {
             .filter(|(_, _, heard)| *heard + WAIT_FOR_PEERS_MAX <= now)
             .collect();
         for (id, folder, heard) in late {
-            let Some(fact) = self.newest_snapshot(&folder) else { continue };
+            let Some(fact) = self.newest_complete(&folder) else { continue };
             let owes = |node: &NodeId| {
                 let member = self.member.as_ref();
                 member
@@ -340,7 +340,7 @@ impl Core {
         else {
             return;
         };
-        let Some(fact) = self.newest_snapshot(&folder).filter(|fact| fact.id == *snapshot) else { return };
+        let Some(fact) = self.newest_complete(&folder).filter(|fact| fact.id == *snapshot) else { return };
         let protection = self.protection_of(&fact);
         let progress: Vec<(u64, u64)> =
             self.gossip.peers().filter_map(|peer| self.gossip.progress(peer, snapshot)).collect();

@@ -10,7 +10,7 @@ use super::api::ApiError;
 use super::bandwidth::Schedule;
 use super::config_keys::{key_named, nearest_key, Key, KEYS};
 use super::room::Capacity;
-use crate::base::limits::{CONFIG_BYTES_MAX, RETIRED_MIN, SESSIONS_MAX, SESSION_KEEPALIVE};
+use crate::base::limits::{CONFIG_BYTES_MAX, PARTIAL_BYTES, RETIRED_MIN, SESSIONS_MAX, SESSION_KEEPALIVE};
 use crate::base::units::{Copies, Span};
 use crate::file::retain::Policy;
 use serde_json::{Map, Value as Json};
@@ -52,6 +52,8 @@ pub struct Config {
     pub keep: Policy,
     /// `backup.push`: new chunks go to other nodes while a backup runs.
     pub push: bool,
+    /// `backup.partial`: after how many new bytes a running backup publishes a partial snapshot.
+    pub partial_bytes: u64,
     /// `store.retired`: how long a retired snapshot keeps its chunks, in own running time.
     pub retired: Span,
     /// `scrub.days`.
@@ -134,6 +136,7 @@ impl Default for Config {
             rescan: Span::from_secs(3_600),
             keep: Policy::default(),
             push: true,
+            partial_bytes: PARTIAL_BYTES,
             retired: RETIRED_MIN,
             scrub_days: 30,
             log_level: log::LevelFilter::Info,
@@ -333,7 +336,7 @@ mod tests {
     fn every_key_is_read() {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\nsessions = 16\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
-                    [backup]\npush = false\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n";
+                    [backup]\npush = false\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));
         assert_eq!(config.site, "parents");

@@ -9,15 +9,16 @@ use super::bandwidth::Schedule;
 use super::config::Config;
 use super::room::Capacity;
 use crate::base::limits::{
-    COPIES_MAX, KEEPALIVE_MAX, KEEPALIVE_MIN, NAME_BYTES_MAX, PEER_ADDRESSES_MAX, RESCAN_MAX, RESCAN_MIN,
-    RETIRED_MAX, RETIRED_MIN, SCRUB_DAYS_MAX, SCRUB_DAYS_MIN, SESSIONS_MAX, SESSIONS_MIN,
+    COPIES_MAX, KEEPALIVE_MAX, KEEPALIVE_MIN, NAME_BYTES_MAX, PARTIAL_BYTES_MIN, PEER_ADDRESSES_MAX,
+    RESCAN_MAX, RESCAN_MIN, RETIRED_MAX, RETIRED_MIN, SCRUB_DAYS_MAX, SCRUB_DAYS_MIN, SESSIONS_MAX,
+    SESSIONS_MIN,
 };
 use crate::base::units::{Copies, Span};
 use crate::file::retain::Policy;
 use serde_json::Value as Json;
 use toml_edit::Value;
-use units::span_text;
 pub use units::{bytes_of, span_of};
+use units::{size_text, span_text};
 
 mod units;
 
@@ -245,6 +246,18 @@ pub const KEYS: &[Key] = &[
         range: "true or false",
         read: |config, value| value.as_bool().map(|on| config.push = on).ok_or(Refused),
         show: |config| Json::from(config.push),
+    },
+    Key {
+        name: "backup.partial",
+        meaning: "After how many newly stored bytes a long backup lists what it has so far in a partial snapshot, which others keep; it does so every 6 hours too.",
+        default: "\"64GiB\"",
+        range: "a size of at least \"16MiB\"",
+        read: |config, value| {
+            let bytes = value.as_str().and_then(bytes_of).filter(|bytes| *bytes >= PARTIAL_BYTES_MIN);
+            config.partial_bytes = bytes.ok_or(Refused)?;
+            Ok(())
+        },
+        show: |config| Json::from(size_text(config.partial_bytes)),
     },
     Key {
         name: "store.retired",

@@ -450,6 +450,7 @@ impl Core {
                         self.ask(ask);
                     }
                     Some(BackupOutput::Progress(progress)) => self.backup_progress(folder, &progress),
+                    Some(BackupOutput::Partial(taken)) => self.partial_taken(folder, &taken),
                     Some(BackupOutput::Finished(result)) => self.backup_finished(number, folder, result),
                     None => return false,
                 }

@@ -55,6 +55,11 @@ impl Draft {
         Meant { id: self.id(), folder, taken, manifest, draft: true }
     }
 
+    /// A partial snapshot of this folder.
+    pub(super) fn is_partial_of(&self, folder: &FolderId) -> bool {
+        !self.entry.complete && self.entry.folder == *folder
+    }
+
     /// The setting that keeps it: ordered by the time of the scan.
     pub(super) fn key(&self) -> String {
         format!("{DRAFT_PREFIX}{:020}:{}", self.entry.taken.as_micros().max(0), self.id().short())
@@ -84,17 +89,36 @@ impl Core {
         let folder = draft.entry.folder;
         self.calls.put_snapshot_line(folder, line);
         settings.extend(self.backup_listed(&folder));
-        let may_publish = self.member.as_ref().is_some_and(|member| member.confirmed && !member.is_alone())
-            && self.keyring.may_seal();
-        if may_publish && self.folders.drafts.iter().all(|draft| self.is_forgotten(draft)) {
+        if self.may_publish() {
             if self.publish(draft, settings, true).is_none() {
                 self.backup_failed(folder, self.refusal());
             }
             return;
         }
         settings.push((draft.key(), postcard::to_stdvec(&draft).ok()));
+        self.forget_partial_drafts(&folder, &mut settings);
         self.folders.drafts.push(draft);
         self.save(settings, AfterSave::Drafted { folder });
+    }
+
+    /// Keeps a partial snapshot in the same way; nobody waits for it, and what is stored later is listed by another one.
+    pub(super) fn keep_partial(&mut self, draft: Draft, mut settings: Vec<(String, Option<Vec<u8>>)>) {
+        if self.may_publish() {
+            if self.publish(draft, settings, false).is_none() {
+                log::warn!("a partial snapshot was not published: {}", self.refusal());
+            }
+            return;
+        }
+        settings.push((draft.key(), postcard::to_stdvec(&draft).ok()));
+        self.folders.drafts.push(draft);
+        self.save(settings, AfterSave::Nothing);
+    }
+
+    /// Whether a snapshot may go into the feed now: no draft comes before it.
+    fn may_publish(&self) -> bool {
+        self.member.as_ref().is_some_and(|member| member.confirmed && !member.is_alone())
+            && self.keyring.may_seal()
+            && self.folders.drafts.iter().all(|draft| self.is_forgotten(draft))
     }
 
     /// Publishes what waits, in order.

@@ -16,12 +16,13 @@ use super::core::{Core, Duty};
 use super::drafts::Draft;
 use super::member::Membership;
 use super::names;
-use super::outcome::{BackupError, BackupJob, Outcome, Parent, Progress, Report};
+use super::outcome::{BackupError, BackupJob, Outcome, Progress, Report, Taken};
+use super::partials::Pace;
 use super::ports::{CallId, Ending};
-use crate::base::ids::{ChunkId, FolderId, NodeId, SnapshotId};
+use crate::base::ids::{FolderId, NodeId};
 use crate::base::limits::{FOLDERS_MAX, SCAN_AFTER_START};
-use crate::base::units::{Copies, Time, WallTime};
-use crate::feed::entry::{Body, Counts, FolderEntry, FolderKind, FolderText, SnapshotEntry, SnapshotText};
+use crate::base::units::{Copies, Moment, Time, WallTime};
+use crate::feed::entry::{Body, FolderEntry, FolderKind, FolderText};
 use crate::file::retain::Policy;
 
 /// What this node remembers of its folders.
@@ -39,17 +40,19 @@ pub struct Folders {
 #[derive(Default)]
 pub(super) struct Local {
     /// Where it lies, as it was found.
-    binding: Binding,
+    pub(super) binding: Binding,
     /// The running scan.
     pub(super) running: Option<u64>,
     /// A scan was asked for while one ran.
     again: bool,
     /// Calls that wait for the running scan; true: until protected.
-    waiters: Vec<(CallId, bool)>,
+    pub(super) waiters: Vec<(CallId, bool)>,
     /// When the next scan begins by itself.
     pub(super) next_scan: Option<Time>,
     /// When the running scan began.
-    started: WallTime,
+    pub(super) started: WallTime,
+    /// When it took a partial snapshot last.
+    pub(super) pace: Pace,
     /// Why the last scan failed.
     pub(super) failure: Option<ApiError>,
     /// How far the running scan is.
@@ -62,11 +65,20 @@ pub(super) struct Local {
 
 /// What identifies a folder's place, so that an unplugged disk is not taken for an emptied folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-struct Binding {
+pub(super) struct Binding {
     /// File system and inode of its root.
-    marker: Option<(u64, u64)>,
+    pub(super) marker: Option<(u64, u64)>,
     /// Start of the last scan that was completed.
     trusted_before: WallTime,
+    /// Start of the one that took the newest partial snapshot, if none was completed since.
+    pub(super) partial_from: Option<WallTime>,
+}
+
+impl Binding {
+    /// A scan that began then was completed.
+    const fn complete(marker: (u64, u64), started: WallTime) -> Self {
+        Self { marker: Some(marker), trusted_before: started, partial_from: None }
+    }
 }
 
 /// Prefix of the settings that keep bindings.
@@ -314,10 +326,9 @@ impl Core {
             self.local(folder).next_scan = None;
             return self.backup_failed(folder, self.refusal());
         };
-        let wall = self.now.wall;
-        let parent = self.newest_snapshot(&folder).and_then(|fact| {
-            Some(Parent { tree: fact.tree?, manifest: fact.entry.manifest, counts: fact.entry.counts })
-        });
+        let Moment { time, wall } = self.now;
+        let partial_from = self.local(folder).binding.partial_from;
+        let (parent, partial) = self.scan_begins_behind(&folder, partial_from);
         let Some(keys) = self.member.as_ref().and_then(|member| match &member.keys {
             super::member::Keys::Full(keys) => Some((keys.cut, keys.map)),
             super::member::Keys::Store(_) => None,
@@ -329,7 +340,7 @@ impl Core {
             local.again = true;
             return;
         }
-        local.started = wall;
+        (local.started, local.pace) = (wall, Pace::begin(time));
         local.next_scan = None;
         local.failure = None;
         let job = BackupJob {
@@ -339,6 +350,7 @@ impl Core {
             one_file_system: text.one_file_system,
             marker: local.binding.marker,
             parent,
+            partial,
             trusted_before: local.binding.trusted_before,
             cut_key: keys.0,
             map_key: keys.1,
@@ -351,6 +363,7 @@ impl Core {
     /// A scan goes on.
     pub(super) fn backup_progress(&mut self, folder: FolderId, progress: &Progress) {
         self.backup_stored(folder, progress);
+        self.partial_due(folder, progress);
         let name = self.folder_name(&folder);
         let local = self.local(folder);
         local.progress = Some(progress.clone());
@@ -381,16 +394,16 @@ impl Core {
         local.next_scan = Some(rescan);
         match result {
             Ok(Outcome::Unchanged { files, bytes, report, marker }) => {
-                local.binding = Binding { marker: Some(marker), trusted_before: local.started };
+                local.binding = Binding::complete(marker, local.started);
                 local.checked = Some(wall);
                 local.unreadable = report.unreadable;
                 self.scan_unchanged(folder, (files, bytes), &report);
             }
-            Ok(Outcome::Changed { tree, manifest, counts, report, marker }) => {
-                local.binding = Binding { marker: Some(marker), trusted_before: local.started };
+            Ok(Outcome::Changed(taken)) => {
+                local.binding = Binding::complete(taken.marker, local.started);
                 local.checked = Some(wall);
-                local.unreadable = report.unreadable;
-                self.snapshot_made(folder, (tree, manifest), counts, &report);
+                local.unreadable = taken.report.unreadable;
+                self.snapshot_made(folder, &taken);
             }
             Err(error) => self.backup_failed(folder, backup_error(&error)),
         }
@@ -401,7 +414,7 @@ impl Core {
 
     /// Nothing has changed since the last snapshot.
     fn scan_unchanged(&mut self, folder: FolderId, (files, bytes): (u64, u64), report: &Report) {
-        let Some(fact) = self.newest_snapshot(&folder) else { return };
+        let Some(fact) = self.newest_complete(&folder) else { return };
         let line = json!({
             "event": "snapshot", "folder": self.folder_name(&folder), "snapshot": fact.id.hex(), "draft": fact.draft,
             "files": files, "bytes": bytes, "chunks": fact.entry.counts.chunks, "stored_bytes": 0, "unchanged": true,
@@ -411,45 +424,13 @@ impl Core {
     }
 
     /// A new snapshot: published, or kept as a draft.
-    fn snapshot_made(
-        &mut self,
-        folder: FolderId,
-        (tree, manifest): (ChunkId, ChunkId),
-        counts: Counts,
-        report: &Report,
-    ) {
-        let Some((folder_entry, _)) =
-            self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder)
-        else {
+    fn snapshot_made(&mut self, folder: FolderId, taken: &Taken) {
+        let Some(draft) = self.draft_of(folder, taken, true) else {
             return self.backup_failed(folder, self.refusal());
         };
-        let parent = self.newest_snapshot(&folder).map(|fact| (fact.id, fact.entry.taken));
-        // A clock that was set back must not make a new snapshot older than the one before it.
-        let after_parent =
-            parent.map(|(_, taken)| WallTime::from_micros(taken.as_micros().saturating_add(1)));
-        let taken =
-            after_parent.map_or(self.local(folder).started, |after| after.max(self.local(folder).started));
-        let parent: Option<SnapshotId> = parent.map(|(id, _)| id);
-        let entry = SnapshotEntry {
-            folder,
-            manifest,
-            parent,
-            copies: folder_entry.copies,
-            taken,
-            complete: true,
-            counts,
-            sealed: Vec::new(),
-        };
-        let text = SnapshotText { tree, skipped: report.skipped(), torn: report.torn };
-        let draft = Draft::new(entry, text);
-        let line = json!({
-            "event": "snapshot", "folder": self.folder_name(&folder), "snapshot": draft.id().hex(), "draft": true,
-            "files": counts.files, "bytes": counts.bytes, "chunks": counts.chunks,
-            "stored_bytes": counts.stored_bytes, "unchanged": false, "skipped": report.skipped(),
-            "torn": report.torn, "unreadable": paths(report),
-        });
-        let binding = self.local(folder).binding;
-        let settings = vec![(format!("{BINDING_PREFIX}{folder}"), postcard::to_stdvec(&binding).ok())];
+        let line = self.snapshot_line(&folder, &draft.id(), taken);
+        let settings = self.binding_settings(folder);
+        let counts = taken.counts;
         let message = format!(
             "{}: {} files, {} new bytes",
             self.folder_name(&folder),
@@ -458,6 +439,12 @@ impl Core {
         );
         self.note(Level::Info, "backup", message);
         self.keep_snapshot(draft, line, settings);
+    }
+
+    /// What is to be saved of a folder's place.
+    pub(super) fn binding_settings(&mut self, folder: FolderId) -> Vec<(String, Option<Vec<u8>>)> {
+        let binding = self.local(folder).binding;
+        vec![(format!("{BINDING_PREFIX}{folder}"), postcard::to_stdvec(&binding).ok())]
     }
 
     /// A snapshot is durable, as an entry or as a draft: who waits is told.
@@ -507,7 +494,7 @@ impl Core {
 }
 
 /// What could not be read, as JSON.
-fn paths(report: &Report) -> Vec<serde_json::Value> {
+pub(super) fn paths(report: &Report) -> Vec<serde_json::Value> {
     let path =
         |(path, reason): &(Vec<u8>, String)| json!({"path": String::from_utf8_lossy(path), "reason": reason});
     report.paths.iter().map(path).collect()

@@ -20,6 +20,8 @@ pub enum Frame {
         files: u64,
         /// Their bytes, likewise.
         bytes: u64,
+        /// The backup that took the snapshot had not come to its end: the folder may have had more.
+        partial: bool,
     },
     /// A file, directory or link begins.
     Entry {

@@ -1,12 +1,13 @@
 //! The merge of the walk over a directory with the tree of the last snapshot: what is new, what is in both, what went.
 //!
 //! Owns the rule that what cannot be looked at is not gone: the parent's entries stand in for it. Decides by stat
-//! whether an entry is unchanged. Seals and reads nothing. Read `node/scan.rs` and `node/reader.rs` first.
+//! whether an entry is unchanged. Seals and reads nothing. Read `node/scan.rs` and `node/former.rs` first.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use super::duty::{Ask, Ops};
+use super::former::Former;
 use super::outcome::Report;
 use super::ports::{FileError, Found, FoundKind};
 use super::reader::{Reader, Seen};
@@ -23,6 +24,8 @@ pub(super) struct Old {
     pub(super) value: Vec<u8>,
     /// Its inline content.
     pub(super) tail: Vec<u8>,
+    /// A partial snapshot has it.
+    pub(super) of_partial: bool,
 }
 
 /// What stands at a path now.
@@ -63,7 +66,7 @@ pub(super) struct Join {
     /// What is here.
     walker: Walker,
     /// What the parent has.
-    old: Option<Reader>,
+    old: Former,
     /// The parent's entries at and below this key stand.
     stands: Option<Vec<u8>>,
     /// The last key here that is no directory: nothing of the parent's can stand below it.
@@ -72,7 +75,7 @@ pub(super) struct Join {
 
 impl Join {
     /// A merge that has not begun.
-    pub(super) const fn new(walker: Walker, old: Option<Reader>) -> Self {
+    pub(super) const fn new(walker: Walker, old: Former) -> Self {
         Self { walker, old, stands: None, leaf: Vec::new() }
     }
 
@@ -83,13 +86,23 @@ impl Join {
 
     /// The parent's tree, for nodes that came.
     pub(super) fn old(&mut self) -> Option<&mut Reader> {
-        self.old.as_mut()
+        self.old.reader()
+    }
+
+    /// Nodes of the parent's tree read so far.
+    pub(super) const fn old_nodes(&self) -> u64 {
+        self.old.nodes()
+    }
+
+    /// The merge is behind all that the partial snapshot before this scan has.
+    pub(super) const fn is_past_partial(&self) -> bool {
+        self.old.is_past_partial()
     }
 
     /// The next step; what cannot be looked at goes into `report`.
     pub(super) fn next(&mut self, ops: &mut Ops, asks: &mut VecDeque<Ask>, report: &mut Report) -> Joined {
         loop {
-            let old = self.old.as_mut().map_or(Seen::End, |old| old.look(ops, asks));
+            let old = self.old.look(ops, asks);
             let here = match self.walker.look(ops, asks) {
                 Ok(here) => here,
                 Err(error) => return Joined::Failed(error),
@@ -111,9 +124,9 @@ impl Join {
     /// There is something here, and perhaps an entry of the parent's.
     fn with_new(&mut self, has_old: bool, report: &mut Report) -> Option<Joined> {
         let key = key_of_path(&self.walker.head()?.path);
-        let order = match (&self.old, has_old) {
-            (Some(old), true) => old.key().cmp(&key),
-            _ => Ordering::Greater,
+        let order = match self.old.entry().filter(|_| has_old) {
+            Some(old) => old.key().cmp(&key),
+            None => Ordering::Greater,
         };
         let rest = matches!(self.walker.head()?.what, What::Rest(_));
         if order == Ordering::Less && !rest {
@@ -160,11 +173,11 @@ impl Join {
 
     /// Takes the parent's entry and goes on.
     fn take_old(&mut self) -> Option<Old> {
-        let reader = self.old.as_mut()?;
-        let old =
-            Old { key: reader.key().to_vec(), value: reader.value().to_vec(), tail: reader.tail().to_vec() };
+        let of_partial = !self.old.is_past_partial();
+        let reader = self.old.reader()?;
+        let (key, value, tail) = (reader.key().to_vec(), reader.value().to_vec(), reader.tail().to_vec());
         reader.advance();
-        Some(old)
+        Some(Old { key, value, tail, of_partial })
     }
 }
 

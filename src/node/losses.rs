@@ -34,6 +34,9 @@ impl Core {
         let mut lost: BTreeMap<Fire<'_>, Vec<Value>> = BTreeMap::new();
         for (_, entry, text) in self.all_folders() {
             let mut facts = self.snapshots(Some(&entry.folder));
+            if facts.iter().any(|fact| fact.entry.complete) {
+                facts.retain(|fact| fact.entry.complete);
+            }
             facts.reverse();
             // Newest first; older ones are looked at only as far as something is missing of the newer ones.
             let newest_left =

@@ -47,6 +47,8 @@ pub(super) struct Merge {
     parent: Option<Reader>,
     /// The new one; None once it is finished.
     builder: Option<MapBuilder>,
+    /// Ids that are not in the set, ascending.
+    apart: VecDeque<ChunkId>,
     /// Ids of the set that are here.
     page: VecDeque<ChunkId>,
     /// The last id that was in a page.
@@ -63,10 +65,13 @@ pub(super) struct Merge {
 pub const MANIFEST_MAP_KEY: [u8; 32] = [0; 32];
 
 impl Merge {
-    /// A merge of the set with the manifest of `parent`; None: the set alone.
-    pub(super) fn new(set: u64, parent: Option<ChunkId>) -> Self {
+    /// A merge of the set, and of a few ids `apart` from it, with the manifest of `parent` (None: without one).
+    pub(super) fn new(set: u64, parent: Option<ChunkId>, mut apart: Vec<ChunkId>) -> Self {
+        apart.sort_unstable();
+        apart.dedup();
         Self {
             set,
+            apart: apart.into(),
             parent: parent.map(|root| Reader::new(root, Form::Manifest)),
             builder: Some(MapBuilder::new(&MANIFEST_MAP_KEY)),
             page: VecDeque::new(),
@@ -110,10 +115,10 @@ impl Merge {
                 return waited;
             }
             self.ask_page(sink);
-            let fresh = self.page.front().copied();
-            if fresh.is_none() && !self.ended {
+            if self.page.is_empty() && !self.ended {
                 return waited;
             }
+            let fresh = self.page.front().into_iter().chain(self.apart.front()).min().copied();
             let listed = match self.look(sink) {
                 Ok(Some(listed)) => listed,
                 Ok(None) => return waited,
@@ -125,8 +130,10 @@ impl Merge {
                 (Some(fresh), Some(listed)) => fresh.min(listed),
             };
             self.common += u64::from(fresh == listed);
-            if fresh == Some(next) {
-                self.page.pop_front();
+            for ids in [&mut self.page, &mut self.apart] {
+                if ids.front() == Some(&next) {
+                    ids.pop_front();
+                }
             }
             if listed == Some(next) {
                 if let Some(parent) = &mut self.parent {

@@ -22,8 +22,10 @@ pub struct BackupJob {
     pub one_file_system: bool,
     /// File system and inode that the root had when it was first scanned; None: this is the first time.
     pub marker: Option<(u64, u64)>,
-    /// The newest snapshot of the folder.
+    /// The newest complete snapshot of the folder.
     pub parent: Option<Parent>,
+    /// A partial one that is newer: the backup that took it was interrupted.
+    pub partial: Option<Partial>,
     /// When the last scan that completed began: what changed later than shortly before it is read again, even if its
     /// stat is the same (a file system's clock is coarse).
     pub trusted_before: WallTime,
@@ -46,6 +48,38 @@ pub struct Parent {
     pub counts: Counts,
 }
 
+/// A partial snapshot that a backup goes on behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partial {
+    /// What it has; its manifest lists all that the complete snapshot before it lists, too.
+    pub known: Parent,
+    /// When the backup that took it began, in the manner of [`BackupJob::trusted_before`].
+    pub trusted_before: WallTime,
+}
+
+impl BackupJob {
+    /// The newest snapshot, complete or not: what the manifest of the next one is made from.
+    #[must_use]
+    pub fn base(&self) -> Option<Parent> {
+        self.partial.map(|partial| partial.known).or(self.parent)
+    }
+}
+
+/// A state of the folder, all of it durable in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Root of the tree.
+    pub tree: ChunkId,
+    /// Root of the manifest.
+    pub manifest: ChunkId,
+    /// What was counted.
+    pub counts: Counts,
+    /// What a person should hear of.
+    pub report: Report,
+    /// File system and inode of the root, to be kept as the folder's marker.
+    pub marker: (u64, u64),
+}
+
 /// What a backup wants, or tells.
 #[derive(Debug)]
 pub enum BackupOutput {
@@ -53,6 +87,8 @@ pub enum BackupOutput {
     Ask(Ask),
     /// How far it is.
     Progress(Progress),
+    /// A partial snapshot was taken; the backup goes on.
+    Partial(Box<Taken>),
     /// It is over.
     Finished(Result<Outcome, BackupError>),
 }
@@ -85,18 +121,7 @@ pub enum Outcome {
         marker: (u64, u64),
     },
     /// There is something new; all of it is durable in the store.
-    Changed {
-        /// Root of the tree.
-        tree: ChunkId,
-        /// Root of the manifest.
-        manifest: ChunkId,
-        /// What was counted.
-        counts: Counts,
-        /// What a person should hear of.
-        report: Report,
-        /// File system and inode of the root, to be kept as the folder's marker.
-        marker: (u64, u64),
-    },
+    Changed(Taken),
 }
 
 /// What could not be kept as it is.

@@ -39,6 +39,8 @@ pub struct RestoreJob {
     pub path: Vec<u8>,
     /// Entries only, no content.
     pub dry_run: bool,
+    /// The snapshot is a partial one.
+    pub partial: bool,
     /// Files of the whole snapshot.
     pub files: u64,
     /// Their bytes.
@@ -214,8 +216,8 @@ impl Restore {
                 }
                 Sought::Found => {
                     self.state = State::Walking;
-                    let RestoreJob { snapshot, files, bytes, .. } = self.job;
-                    self.stream.frame(&Frame::Begin { snapshot: snapshot.hex(), files, bytes });
+                    let RestoreJob { snapshot, files, bytes, partial, .. } = self.job;
+                    self.stream.frame(&Frame::Begin { snapshot: snapshot.hex(), files, bytes, partial });
                     true
                 }
             },

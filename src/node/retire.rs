@@ -32,7 +32,7 @@ pub struct Retiring {
 }
 
 /// What becomes of snapshots: None retires; else whether a person holds them.
-type Changes = BTreeMap<SnapshotId, Option<bool>>;
+pub(super) type Changes = BTreeMap<SnapshotId, Option<bool>>;
 
 impl Core {
     /// `forget`.
@@ -117,8 +117,9 @@ impl Core {
             .all_folders()
             .iter()
             .any(|(_, entry, _)| entry.folder == fact.entry.folder && !entry.removed);
-        if is_backed_up && self.newest_snapshot(&fact.entry.folder).is_some_and(|newest| newest.id == fact.id)
-        {
+        let newest = self.newest_complete(&fact.entry.folder);
+        let newest = newest.or_else(|| self.newest_snapshot(&fact.entry.folder));
+        if is_backed_up && newest.is_some_and(|newest| newest.id == fact.id) {
             let hint = "make another backup first, or remove the folder";
             return Err(ApiError::new(
                 "newest",
@@ -213,31 +214,21 @@ impl Core {
         else {
             return;
         };
-        let Some(member) = &self.member else { return };
-        if member.view.forks().next().is_some() {
-            return;
-        }
-        let view = &member.view;
-        let facts: Vec<&SnapshotFact> = view.all_snapshots_of(&folder).collect();
-        let label = |fact: &&SnapshotFact| Label {
-            taken: fact.entry.taken,
-            stands: view.stands(&fact.id),
-            // Of what others wrote nothing is retired from here.
-            held: view.is_held(&fact.id)
-                || !(fact.writer == member.node || view.roster().is_removed(&fact.writer)),
-        };
-        let labels: Vec<Label> = facts.iter().map(label).collect();
-        let kept = Policy::from_counts(keep).kept(&labels);
-        let gone = facts.iter().zip(kept).filter(|(_, kept)| !kept);
-        let changes: Changes = gone.map(|(fact, _)| (fact.id, None)).collect();
-        let standing = labels.iter().filter(|label| label.stands).count();
+        let (changes, standing) = self.retired_by(folder, Policy::from_counts(keep));
         if changes.is_empty() {
             return;
         }
-        if !sure && changes.len() >= MASS_RETIRED_MIN && changes.len() * 2 > standing {
-            let message = format!("{name}: its policy would retire {} of {standing} snapshots; `nuthatch confirm {name}` if that is meant", changes.len());
+        let complete = |id: &&SnapshotId| {
+            self.member
+                .as_ref()
+                .and_then(|member| member.view.snapshot(id))
+                .is_some_and(|fact| fact.entry.complete)
+        };
+        let count = changes.keys().filter(complete).count();
+        if !sure && count >= MASS_RETIRED_MIN && count * 2 > standing {
+            let message = format!("{name}: its policy would retire {count} of {standing} snapshots; `nuthatch confirm {name}` if that is meant");
             self.note(Level::Warn, "retention", message);
-            self.upkeep.retire.asks.insert(folder, (name, changes.len()));
+            self.upkeep.retire.asks.insert(folder, (name, count));
             return;
         }
         if self.write_checkpoints(&changes, AfterAppend::Nothing) {
@@ -246,9 +237,31 @@ impl Core {
         }
     }
 
+    /// What a policy retires of a folder now, and how many complete snapshots of it stand.
+    pub(super) fn retired_by(&self, folder: FolderId, policy: Policy) -> (Changes, usize) {
+        let member = self.member.as_ref().filter(|member| member.view.forks().next().is_none());
+        let Some(member) = member else { return (Changes::new(), 0) };
+        let view = &member.view;
+        let facts: Vec<&SnapshotFact> = view.all_snapshots_of(&folder).collect();
+        let outdone = self.outdone_partials(&folder);
+        let label = |fact: &&SnapshotFact| Label {
+            taken: fact.entry.taken,
+            stands: view.stands(&fact.id),
+            complete: fact.entry.complete,
+            // Of what others wrote nothing is retired from here; and a partial one not before others have what follows it.
+            held: view.is_held(&fact.id)
+                || !(fact.writer == member.node || view.roster().is_removed(&fact.writer))
+                || !(fact.entry.complete || outdone.contains(&fact.id)),
+        };
+        let labels: Vec<Label> = facts.iter().map(label).collect();
+        let gone = facts.iter().zip(policy.kept(&labels)).filter(|(_, kept)| !kept);
+        let changes = gone.map(|(fact, _)| (fact.id, None)).collect();
+        (changes, labels.iter().filter(|label| label.stands && label.complete).count())
+    }
+
     /// Writes Checkpoints that make these changes and leave everything else as it is; `then` follows the last. False when
     /// one was refused.
-    fn write_checkpoints(&mut self, changes: &Changes, then: AfterAppend) -> bool {
+    pub(super) fn write_checkpoints(&mut self, changes: &Changes, then: AfterAppend) -> bool {
         let Some(member) = &self.member else { return false };
         let mut checkpoints = Vec::new();
         for (feed, places) in places_of(&member.view, changes) {

@@ -27,7 +27,7 @@ pub(super) fn before(job: &BackupJob, result: Result<RootFacts, FileError>) -> R
     if job.marker.is_some_and(|known| known != marker) {
         return Err(BackupError::RootChanged { root });
     }
-    let had_entries = job.parent.is_some_and(|parent| parent.counts.files + parent.counts.directories > 0);
+    let had_entries = job.base().is_some_and(|base| base.counts.files + base.counts.directories > 0);
     if facts.empty && had_entries {
         return Err(BackupError::RootEmptied { root });
     }
@@ -76,6 +76,7 @@ mod tests {
             one_file_system: false,
             marker: None,
             parent: None,
+            partial: None,
             trusted_before: WallTime::default(),
             cut_key: [0; 32],
             map_key: [0; 32],

@@ -3,14 +3,15 @@
 //! Owns the estimate of what is stale in a manifest. Read `node/outcome.rs` first.
 
 use super::manifest::Manifest;
-use super::outcome::{BackupJob, Outcome, Parent, Progress, Report};
+use super::outcome::{BackupJob, Outcome, Parent, Progress, Report, Taken};
 use super::root::Marker;
 use crate::base::ids::ChunkId;
 use crate::base::limits::RACY_SPAN;
+use crate::base::units::WallTime;
 use crate::feed::entry::Counts;
 
 /// What a pass over a folder found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Scanned {
     /// Root of the new tree; None: all is as the parent has it.
     pub(super) tree: Option<ChunkId>,
@@ -29,18 +30,18 @@ impl Scanned {
         Outcome::Unchanged { files: counts.files, bytes: counts.bytes, report, marker }
     }
 
-    /// There is something new. How much of the manifest is stale is estimated: what was stale before, and what the
-    /// parent needed and the new tree does not, less what the new tree needs that the parent's manifest has. Ids that
-    /// a changed file shares with an unchanged one are the error, in either direction.
-    pub(super) fn changed(
+    /// There is something new, on top of what the manifest of `base` lists. How much of it is stale is estimated: what was
+    /// stale before, and what the base needed and the new tree does not, less what the new tree needs that the base's
+    /// manifest has. Ids that a changed file shares with an unchanged one are the error, in either direction.
+    pub(super) fn taken(
         self,
-        job: &BackupJob,
+        base: Option<Parent>,
         tree: ChunkId,
         manifest: Manifest,
         new_bytes: u64,
         marker: Marker,
-    ) -> Outcome {
-        let before = job.parent.filter(|_| !job.exact).map(|parent| parent.counts.stale);
+    ) -> Taken {
+        let before = base.map(|base| base.counts.stale);
         let stale = before.map_or(0, |stale| (stale + self.dropped).saturating_sub(manifest.common));
         let counts = Counts {
             chunks: manifest.chunks,
@@ -48,16 +49,26 @@ impl Scanned {
             stale: stale.min(manifest.chunks),
             ..self.counts
         };
-        Outcome::Changed { tree, manifest: manifest.root, counts, report: self.report, marker }
+        Taken { tree, manifest: manifest.root, counts, report: self.report, marker }
     }
 }
 
 impl BackupJob {
     /// Changes later than this may hide behind an equal stat, in nanoseconds since 1970.
     pub(super) fn trusted_ns(&self) -> i64 {
-        let racy = i64::try_from(RACY_SPAN.as_micros()).unwrap_or(i64::MAX);
-        self.trusted_before.as_micros().saturating_sub(racy).saturating_mul(1_000)
+        trusted_ns(self.trusted_before)
     }
+
+    /// The same of what the partial snapshot has.
+    pub(super) fn partial_trusted_ns(&self) -> i64 {
+        self.partial.map_or(i64::MIN, |partial| trusted_ns(partial.trusted_before))
+    }
+}
+
+/// What changed later than this may hide behind a stat that was taken by a scan that began then.
+fn trusted_ns(began: WallTime) -> i64 {
+    let racy = i64::try_from(RACY_SPAN.as_micros()).unwrap_or(i64::MAX);
+    began.as_micros().saturating_sub(racy).saturating_mul(1_000)
 }
 
 impl Parent {

@@ -23,6 +23,8 @@ pub(super) struct Sink {
     pub(super) asks: VecDeque<Ask>,
     /// The temporary set.
     set: u64,
+    /// Ids listed so far.
+    listed: u64,
     /// Ids that will be added next.
     ids: Vec<ChunkId>,
     /// Added pages that the store has not confirmed: an empty question behind each tells when it has come so far.
@@ -51,10 +53,16 @@ pub(super) struct Out<'a> {
 impl Out<'_> {
     /// Seals content, keeps it, and lists it.
     pub(super) fn seal(&mut self, kind: ChunkKind, compress: &[u8], follow: &[u8]) -> ChunkId {
+        let id = self.seal_apart(kind, compress, follow);
+        self.sink.list(id);
+        id
+    }
+
+    /// Seals content and keeps it; whoever asks lists it.
+    pub(super) fn seal_apart(&mut self, kind: ChunkKind, compress: &[u8], follow: &[u8]) -> ChunkId {
         match self.sealer.seal(kind, compress, follow) {
             Ok(sealed) => {
                 self.sink.put(sealed.id, sealed.bytes);
-                self.sink.list(sealed.id);
                 sealed.id
             }
             Err(error) => {
@@ -73,6 +81,7 @@ impl Sink {
             ops,
             asks: VecDeque::new(),
             set,
+            listed: 0,
             ids: Vec::new(),
             barriers: BTreeSet::new(),
             puts: BTreeMap::new(),
@@ -99,6 +108,11 @@ impl Sink {
         self.sealed
     }
 
+    /// Ids listed so far.
+    pub(super) const fn listed(&self) -> u64 {
+        self.listed
+    }
+
     /// What went wrong since the last call.
     pub(super) fn take_failure(&mut self) -> Option<BackupError> {
         self.failed.take()
@@ -121,6 +135,7 @@ impl Sink {
 
     /// Adds an id to the set.
     pub(super) fn list(&mut self, id: ChunkId) {
+        self.listed += 1;
         self.ids.push(id);
         if self.ids.len() >= PAGE_IDS_MAX {
             self.flush_ids();

@@ -122,16 +122,16 @@ impl Core {
         if folders.is_empty() {
             return "No folder is backed up on this vault yet.".into();
         }
-        let failing: Vec<&str> = folders
-            .iter()
-            .filter(|folder| folder["state"] == "failed")
-            .filter_map(|folder| folder["name"].as_str())
-            .collect();
-        let never: Vec<&str> = folders
-            .iter()
-            .filter(|folder| folder["last_snapshot"].is_null())
-            .filter_map(|folder| folder["name"].as_str())
-            .collect();
+        let named = |is_it: fn(&Value) -> bool| -> Vec<&str> {
+            folders
+                .iter()
+                .filter(|folder| is_it(folder))
+                .filter_map(|folder| folder["name"].as_str())
+                .collect()
+        };
+        let failing = named(|folder| folder["state"] == "failed");
+        let never = named(|folder| folder["last_snapshot"].is_null());
+        let in_part = named(|folder| folder["state"] == "partial");
         let partly: Vec<String> = folders
             .iter()
             .filter(|folder| folder["state"] == "partly_protected")
@@ -146,6 +146,8 @@ impl Core {
             .collect();
         if !failing.is_empty() {
             format!("The last backup failed: {}.", failing.join(", "))
+        } else if !in_part.is_empty() && in_part.len() == never.len() {
+            format!("Backed up in part so far: {}.", in_part.join(", "))
         } else if !never.is_empty() {
             format!("Not backed up yet: {}.", never.join(", "))
         } else if let [device, ..] = self.silent_devices().as_slice() {
@@ -164,8 +166,9 @@ impl Core {
         let own = self.member.as_ref().map(|member| member.node);
         let mut states = Vec::new();
         for (writer, entry, text) in self.all_folders() {
-            let newest = self.newest_snapshot(&entry.folder);
-            if entry.removed && newest.is_none() {
+            let newest = self.newest_complete(&entry.folder);
+            let partial = self.newest_partial(&entry.folder);
+            if entry.removed && newest.is_none() && partial.is_none() {
                 continue;
             }
             let protection = newest.as_ref().map(|fact| self.protection_of(fact));
@@ -175,6 +178,7 @@ impl Core {
             let scanning = local.is_some_and(|local| local.progress.is_some());
             let state = match (&failure, protection) {
                 (Some(_), _) => "failed",
+                (None, None) if partial.is_some() => "partial",
                 (None, None) => "never",
                 (None, Some(protection)) if protection.is_full() => "protected",
                 (None, Some(_)) => "partly_protected",
@@ -187,6 +191,11 @@ impl Core {
             if state == "partly_protected" && !entry.removed {
                 let message = format!("{} is partly protected", text.name);
                 attention.push(json!({"message": message, "hint": "let more devices join with `nuthatch invite`, or start those that are off"}));
+            }
+            if state == "partial" && !entry.removed {
+                let message =
+                    format!("{} is backed up in part only, as a partial snapshot lists it", text.name);
+                attention.push(json!({"message": message, "hint": "let the backup come to its end; an interrupted one goes on by itself"}));
             }
             let unreadable = local.map_or(0, |local| local.unreadable);
             if unreadable > 0 {
@@ -214,6 +223,7 @@ impl Core {
                 "scanning": scanning,
                 "protected": protection.map(|protection| json!({"have": protection.have, "wanted": protection.wanted, "sites": protection.sites})),
                 "pending_bytes": newest.as_ref().map(|fact| if protection.is_some_and(Protection::is_full) { 0 } else { fact.entry.counts.stored_bytes }),
+                "partial": self.partial_status(partial.as_ref()),
                 "state": state,
                 "failure": failure.map(|failure| failure.message),
             }));
@@ -288,6 +298,7 @@ impl Core {
                 "files": counts.files, "directories": counts.directories, "bytes": counts.bytes, "chunks": counts.chunks,
                 "stored_bytes": counts.stored_bytes, "skipped": fact.skipped, "torn": fact.torn, "writer": writer,
                 "protected": {"have": protection.have, "wanted": protection.wanted, "sites": protection.sites}, "draft": fact.draft,
+                "partial": !fact.entry.complete,
             }));
         }
         self.end_call(id, Ok(Ending::Complete));
@@ -311,7 +322,11 @@ impl Core {
         let mut fitting: Vec<&SnapshotFact> =
             all.iter().filter(|fact| place.snapshot.fits(&fact.id, fact.entry.taken)).collect();
         fitting.sort_by_key(|fact| fact.entry.taken);
-        if matches!(place.snapshot, Wanted::Prefix(_)) && fitting.len() > 1 {
+        let is_named = matches!(place.snapshot, Wanted::Prefix(_));
+        if !is_named && fitting.iter().any(|fact| fact.entry.complete) {
+            fitting.retain(|fact| fact.entry.complete);
+        }
+        if is_named && fitting.len() > 1 {
             return Err(ApiError::new(
                 "ambiguous",
                 format!("several snapshots of '{}' begin like this", place.folder),
@@ -343,6 +358,12 @@ impl Core {
             Err(error) => return self.end_call(id, Err(error)),
         };
         let Some(tree) = fact.tree else { return self.end_call(id, Err(sealed_elsewhere())) };
+        if !fact.entry.complete {
+            self.json(
+                id,
+                json!({"partial": true, "snapshot": fact.id.hex(), "taken": fact.entry.taken.to_string()}),
+            );
+        }
         let job = ListJob { tree, path: path.into_bytes(), recursive };
         self.fill_call(id, |duty| Duty::List(Box::new(List::new(job, duty)), id));
     }
@@ -359,6 +380,7 @@ impl Core {
             tree,
             path: path.into_bytes(),
             dry_run,
+            partial: !fact.entry.complete,
             files: fact.entry.counts.files,
             bytes: fact.entry.counts.bytes,
         };

@@ -106,19 +106,23 @@ impl Core {
         if self.upkeep.next.is_none_or(|next| next > now) {
             return;
         }
+        self.retire_partials();
         let Some(member) = &self.member else {
             self.upkeep.next = None;
             return;
         };
         let view = &member.view;
         let writer = |id: &SnapshotId| view.snapshot(id).map(|fact| fact.writer);
+        // Partial snapshots all go at once when a backup is complete, which is no mass.
+        let mass_of =
+            |id: &SnapshotId| view.snapshot(id).filter(|fact| fact.entry.complete).map(|fact| fact.writer);
         let (forgotten, own) = (self.forgotten_ids(), member.node);
         let retired = |id: &SnapshotId| {
             writer(id).filter(|_| !view.stands(id)).or_else(|| forgotten.contains(id).then_some(own))
         };
         let mut settings = Settings::new();
         let was_frozen = self.upkeep.collect.frozen();
-        self.upkeep.collect.compare(now, retired, writer, &mut settings);
+        self.upkeep.collect.compare(now, retired, mass_of, &mut settings);
         let waits_for_backup = self.waits_for_backup();
         if !settings.is_empty() || self.upkeep.collect.is_save_due(now, waits_for_backup) {
             self.save(settings, AfterSave::Nothing);

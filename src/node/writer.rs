@@ -180,6 +180,31 @@ impl Writer {
         }
     }
 
+    /// Entries so far.
+    pub(super) fn entries(&self) -> u64 {
+        self.builder.as_ref().map_or(0, MapBuilder::entries)
+    }
+
+    /// The tree as if it ended here: its root, and the nodes that nothing else lists. It goes on as if nothing had happened.
+    pub(super) fn so_far(&self, out: &mut Out<'_>) -> Option<(ChunkId, Vec<ChunkId>)> {
+        let mut apart = Vec::new();
+        let mut seal = |parts: NodeParts<'_>| {
+            let id = out.seal_apart(ChunkKind::Tree, parts.compress, parts.follow);
+            apart.push(id);
+            id
+        };
+        match self.builder.as_ref()?.so_far(&mut seal) {
+            Ok(tree) => {
+                out.sink.flush_ids();
+                Some((tree, apart))
+            }
+            Err(error) => {
+                out.sink.fail(BackupError::Broken { what: error.to_string() });
+                None
+            }
+        }
+    }
+
     /// Attributes as an entry holds them.
     fn attributes(&mut self, new: &New, pairs: Vec<(Vec<u8>, Vec<u8>)>, out: &mut Out<'_>) -> Attributes {
         match encode_attributes(&pairs) {

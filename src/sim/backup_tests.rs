@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::duties::{Bench, ROOT};
 use super::files::Trouble;
 use crate::base::ids::ChunkId;
-use crate::node::backup::{BackupError, Outcome, Parent};
+use crate::node::backup::{BackupError, Outcome, Parent, Taken};
 use crate::node::frames::Frame;
 use crate::node::ports::{Ending, Extent};
 use rand_chacha::ChaCha20Rng;
@@ -278,7 +278,8 @@ fn a_folder_of_which_nothing_but_the_unreadable_differs_is_unchanged() {
 fn a_root_that_is_missing_emptied_or_another_one_is_refused() {
     let mut bench = Bench::new();
     bench.files.write(ROOT, b"file", b"1");
-    let Ok(Outcome::Changed { tree, manifest, counts, marker, .. }) = bench.run(bench.job(None)) else {
+    let Ok(Outcome::Changed(Taken { tree, manifest, counts, marker, .. })) = bench.run(bench.job(None))
+    else {
         panic!("a first backup changes something")
     };
     let parent = Parent { tree, manifest, counts };

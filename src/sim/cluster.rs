@@ -15,7 +15,9 @@ use serde_json::Value;
 use super::disk::SimDisk;
 use super::files::FakeFiles;
 use super::net::{Net, Weather};
-use crate::base::limits::{DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX, RETIRED_MIN, SEGMENT_BYTES_MAX};
+use crate::base::limits::{
+    DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX, PARTIAL_BYTES, RETIRED_MIN, SEGMENT_BYTES_MAX,
+};
 use crate::base::units::{Moment, Span, Time, WallTime};
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
@@ -49,6 +51,8 @@ pub struct Cluster {
     pub capacity: Capacity,
     /// Whether nodes that are started from now on push.
     pub push: bool,
+    /// After how many new bytes nodes that are started from now on take a partial snapshot.
+    pub partial_bytes: u64,
     /// What the owners' disks read in a second; None: as much as is asked for.
     pub source_bytes_per_second: Option<u64>,
     /// Length of their segments.
@@ -123,6 +127,7 @@ impl Cluster {
             retired: RETIRED_MIN,
             capacity: Capacity::All,
             push: true,
+            partial_bytes: PARTIAL_BYTES,
             source_bytes_per_second: None,
             segment_bytes: SEGMENT_BYTES_MAX,
             call_count: 0,
@@ -180,6 +185,7 @@ impl Cluster {
         let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
         let mut config = Config::parse("").expect("an empty configuration is the default");
         (config.retired, config.capacity, config.push) = (self.retired, self.capacity, self.push);
+        config.partial_bytes = self.partial_bytes;
         let host_name = format!("node{number}");
         let setup = Setup { config, config_text: String::new(), host_name, discovery: false };
         let core = Core::new(seed, setup);

@@ -12,7 +12,7 @@ use crate::base::units::WallTime;
 use crate::feed::entry::Counts;
 use crate::file::map::{MapCursor, Step};
 use crate::node::api::ApiError;
-use crate::node::backup::{Backup, BackupError, BackupJob, BackupOutput, Outcome, Parent, Report};
+use crate::node::backup::{Backup, BackupError, BackupJob, BackupOutput, Outcome, Parent, Report, Taken};
 use crate::node::duty::{Ask, ChunkLost, Told};
 use crate::node::frames::Frame;
 use crate::node::list::{List, ListJob, ListOutput};
@@ -108,6 +108,7 @@ impl Bench {
             one_file_system: false,
             marker: None,
             parent,
+            partial: None,
             trusted_before: WallTime::from_micros(1_800_000_000_000_000),
             cut_key: self.keys.cut,
             map_key: self.keys.map,
@@ -117,8 +118,30 @@ impl Bench {
 
     /// Runs a backup to its end.
     pub(super) fn run(&mut self, job: BackupJob) -> Result<Outcome, BackupError> {
+        self.drive(job, None).expect("nobody stops it")
+    }
+
+    /// Runs a backup that takes a partial snapshot whenever it can, until `stops` says so of one (then the power goes: None)
+    /// or it ends.
+    pub(super) fn run_in_parts(
+        &mut self,
+        job: BackupJob,
+        stops: &mut dyn FnMut(&Taken) -> bool,
+    ) -> Option<Result<Outcome, BackupError>> {
+        self.drive(job, Some(stops))
+    }
+
+    /// Runs a backup.
+    fn drive(
+        &mut self,
+        job: BackupJob,
+        mut stops: Option<&mut dyn FnMut(&Taken) -> bool>,
+    ) -> Option<Result<Outcome, BackupError>> {
         self.duties += 1;
         let mut backup = Backup::new(job, self.duties);
+        if stops.is_some() {
+            backup.take_partial();
+        }
         let mut replies = VecDeque::new();
         let mut opens: u64 = 0;
         loop {
@@ -130,10 +153,19 @@ impl Bench {
                         self.serve(ask, &mut replies);
                     }
                     BackupOutput::Progress(_) => {}
+                    BackupOutput::Partial(taken) => {
+                        let stops = stops.as_mut().expect("none is taken unless it is wanted");
+                        if stops(&taken) {
+                            self.sets.clear();
+                            self.confirm(&mut replies);
+                            return None;
+                        }
+                        backup.take_partial();
+                    }
                     BackupOutput::Finished(result) => {
                         assert!(!backup.busy(), "nothing follows the end");
                         assert!(self.sets.is_empty() || result.is_err(), "the set is dropped");
-                        return result;
+                        return Some(result);
                     }
                 }
             }
@@ -156,7 +188,7 @@ impl Bench {
     /// Backs up and expects something new.
     pub(super) fn changed(&mut self, job: BackupJob) -> (Parent, Report) {
         match self.run(job) {
-            Ok(Outcome::Changed { tree, manifest, counts, report, .. }) => {
+            Ok(Outcome::Changed(Taken { tree, manifest, counts, report, .. })) => {
                 (Parent { tree, manifest, counts }, report)
             }
             other => panic!("not changed: {other:?}"),
@@ -181,7 +213,15 @@ impl Bench {
         self.duties += 1;
         let Counts { files, bytes, .. } = parent.counts;
         let snapshot = SnapshotId::from_bytes([3; 32]);
-        let job = RestoreJob { snapshot, tree: parent.tree, path: path.to_vec(), dry_run, files, bytes };
+        let job = RestoreJob {
+            snapshot,
+            tree: parent.tree,
+            path: path.to_vec(),
+            dry_run,
+            partial: false,
+            files,
+            bytes,
+        };
         let mut restore = Restore::new(job, self.duties);
         let (mut replies, mut stream, mut untaken) = (VecDeque::new(), Vec::new(), 0);
         loop {
@@ -214,8 +254,15 @@ impl Bench {
     pub(super) fn ahead(&mut self, parent: &Parent) -> usize {
         self.duties += 1;
         let snapshot = SnapshotId::from_bytes([3; 32]);
-        let job =
-            RestoreJob { snapshot, tree: parent.tree, path: Vec::new(), dry_run: false, files: 0, bytes: 0 };
+        let job = RestoreJob {
+            snapshot,
+            tree: parent.tree,
+            path: Vec::new(),
+            dry_run: false,
+            partial: false,
+            files: 0,
+            bytes: 0,
+        };
         let mut restore = Restore::new(job, self.duties);
         let (mut content, mut replies) = (0, VecDeque::new());
         loop {

@@ -98,6 +98,16 @@ pub const OFFER_AGAIN_PART: u64 = 16;
 pub const ROOM_WARNING_PERCENT: u64 = 90;
 /// Sealed bytes that a backup must have stored before it is noted as unfinished: less is soon read and stored again.
 pub const UNFINISHED_BYTES_MIN: u64 = 8 * 1024 * 1024;
+/// A running backup publishes what it has as a partial snapshot after so many newly stored bytes, unless `backup.partial` says
+/// otherwise: on a home line some hours of work,
+pub const PARTIAL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+/// ... (the least that may be said)
+pub const PARTIAL_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// ... but of a large folder only when they are one part in so many of what was scanned, since a manifest is as long as the
+/// whole (about a part in 8,000): listing costs a thousandth of what is stored;
+pub const PARTIAL_PART: u64 = 8;
+/// and after this long in any case, if at least [`UNFINISHED_BYTES_MIN`] are new.
+pub const PARTIAL_EVERY: Span = Span::from_secs(6 * 3_600);
 /// A folder's retention policy is applied after a snapshot, at most so often.
 pub const RETAIN_EVERY: Span = Span::from_secs(86_400);
 /// A share that could not be had is tried again after this long (or when a peer comes up).
@@ -159,6 +169,7 @@ pub const LIST_BYTES_MAX: usize = 1024 * 1024;
 /// Files whose first block is read ahead of the one being cut.
 pub const READ_AHEAD_FILES: usize = 16;
 
+const _: () = assert!(UNFINISHED_BYTES_MIN < PARTIAL_BYTES_MIN && PARTIAL_BYTES_MIN < PARTIAL_BYTES);
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= FETCH_CHUNKS_MAX);
 const _: () = assert!(FETCH_TRIAL_CHUNKS < FETCH_CHUNKS_PER_PEER_MAX);
 const _: () = assert!(FETCH_PASSED_CHUNKS_MAX >= 2 * FETCH_CHUNKS_PER_PEER_MAX);

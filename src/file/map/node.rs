@@ -44,6 +44,7 @@ pub(super) struct Added<'a> {
 }
 
 /// Encodes one node after the other into the same memory.
+#[derive(Clone)]
 pub(super) struct NodeWriter {
     /// 0 for a leaf.
     level: u8,

@@ -38,7 +38,7 @@ fn link(path: &[u8], target: &[u8]) -> Vec<u8> {
 
 /// The parts with the first and the last frame around them.
 fn stream(parts: &[Vec<u8>]) -> Vec<u8> {
-    let begin = Frame::Begin { snapshot: "ab".into(), files: 3, bytes: 30 }.encode().unwrap();
+    let begin = Frame::Begin { snapshot: "ab".into(), files: 3, bytes: 30, partial: false }.encode().unwrap();
     let end = Frame::End { files: 3, bytes: 30, lost: 0 }.encode().unwrap();
     [begin, parts.concat(), end].concat()
 }

@@ -47,6 +47,13 @@ pub(super) fn span_text(span: Span) -> String {
     }
 }
 
+/// A size as [`bytes_of`] reads it.
+pub(super) fn size_text(bytes: u64) -> String {
+    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")];
+    let fitting = units.iter().find(|(unit, _)| bytes > 0 && bytes % unit == 0);
+    fitting.map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
+}
+
 /// The digits (with at most one point) and what follows them.
 fn split_unit(text: &str) -> Option<(&str, &str)> {
     let text = text.trim();

@@ -1,0 +1,75 @@
+//! The end of a backup: the root is looked at once more, all is synced, the manifest is built and synced too.
+
+use super::{root, Ask, Backup, ChunkId, FileError, Merge, Merged, Op, Outcome, Request, RootFacts};
+use super::{Scanned, State};
+
+impl Backup {
+    /// Looks at the root once more.
+    pub(super) fn check(&mut self, scanned: Scanned) {
+        let op = root::ask(&self.job, &mut self.sink);
+        self.state = State::Check(op, scanned);
+    }
+
+    /// The root was looked at once more.
+    pub(super) fn checked(&mut self, scanned: Scanned, result: Result<RootFacts, FileError>) {
+        match (root::after(&self.job, self.marker, result), scanned.tree) {
+            (Err(error), _) => self.end(Err(error)),
+            (Ok(()), None) => self.unchanged(scanned),
+            (Ok(()), Some(tree)) => {
+                let op = self.flush();
+                self.state = State::Settle(op, scanned, tree);
+            }
+        }
+    }
+
+    /// Asks for a sync of all that was put.
+    pub(super) fn flush(&mut self) -> Op {
+        let op = self.sink.ops.draw();
+        self.sink.asks.push_back(Ask::Store(Request::Flush { op }));
+        op
+    }
+
+    /// All chunks of the tree are durable.
+    pub(super) fn settled(&mut self, scanned: Scanned, tree: ChunkId) {
+        // Behind a partial snapshot a complete one is made in any case.
+        let parent = self.job.parent.filter(|_| self.job.partial.is_none());
+        if parent.is_some_and(|parent| parent.tree == tree) {
+            self.sink.drop_set();
+            self.unchanged(scanned);
+            return;
+        }
+        let base = self.job.base().filter(|_| !self.job.exact).map(|base| base.manifest);
+        self.state = State::Manifest(scanned, tree, Box::new(Merge::new(self.duty, base, Vec::new())));
+    }
+
+    /// Merges on. False if it waits.
+    pub(super) fn merge(&mut self, scanned: Scanned, tree: ChunkId, mut merge: Box<Merge>) -> bool {
+        let merged = merge.step(&mut self.sink);
+        match merged {
+            Merged::Whole(manifest) => {
+                self.sink.drop_set();
+                let base = self.job.base().filter(|_| !self.job.exact);
+                let taken = scanned.taken(base, tree, manifest, self.sink.new_bytes(), self.marker);
+                let outcome = Outcome::Changed(taken);
+                let op = self.flush();
+                self.state = State::Flush(op, Box::new(outcome));
+                true
+            }
+            Merged::ParentLost => {
+                self.sink.drop_set();
+                self.begin_build(true, true);
+                true
+            }
+            Merged::Wait | Merged::Worked => {
+                self.state = State::Manifest(scanned, tree, merge);
+                matches!(merged, Merged::Worked)
+            }
+        }
+    }
+
+    /// There is nothing new.
+    pub(super) fn unchanged(&mut self, scanned: Scanned) {
+        let outcome = scanned.unchanged(self.marker);
+        self.end(Ok(Box::new(outcome)));
+    }
+}
