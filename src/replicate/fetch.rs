@@ -147,7 +147,8 @@ impl Default for Fetch {
 }
 
 impl Fetch {
-    /// Wants a chunk; `urgent`: somebody waits for it. Wanting it again can only make it urgent.
+    /// Wants a chunk; `urgent`: somebody waits for it. Wanting it again can make it urgent, and whoever had it not then may be
+    /// asked once more: it may have come there meanwhile.
     pub fn want(&mut self, id: ChunkId, preferred: Option<NodeId>, urgent: bool) {
         match self.wants.get_mut(&id) {
             None => {
@@ -155,14 +156,15 @@ impl Fetch {
                 self.wants.insert(id, want);
                 self.line(urgent).push_back(id);
             }
-            Some(want) if urgent && !want.urgent => {
-                want.urgent = true;
-                if want.asked.is_empty() {
+            Some(want) => {
+                want.tried.clear();
+                let is_raised = urgent && !want.urgent;
+                want.urgent |= urgent;
+                if is_raised && want.asked.is_empty() {
                     self.queue.retain(|queued| *queued != id);
                     self.urgent.push_back(id);
                 }
             }
-            Some(_) => {}
         }
     }
 

@@ -33,6 +33,21 @@ fn a_chunk_that_one_peer_lacks_is_asked_of_the_next_and_then_fails() {
 }
 
 #[test]
+fn whoever_had_it_not_is_asked_again_when_somebody_else_wants_it() {
+    // A holder kept its share while the writer was killed; a restore began after another holder had got that chunk.
+    let mut fetch = Fetch::default();
+    fetch.peer_up(Time::ZERO, node(1));
+    fetch.peer_up(Time::ZERO, node(2));
+    fetch.want(chunk(9), Some(node(2)), false);
+    drain(&mut fetch, Time::ZERO);
+    fetch.missing(&node(2), &[chunk(9)]);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(1), ids: vec![chunk(9)] }]);
+    fetch.want(chunk(9), None, true);
+    fetch.peer_down(Time::ZERO, &node(1));
+    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(2), ids: vec![chunk(9)] }]);
+}
+
+#[test]
 fn the_only_holder_may_restart() {
     let mut fetch = Fetch::default();
     fetch.peer_up(Time::ZERO, node(1));
