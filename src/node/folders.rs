@@ -329,6 +329,7 @@ impl Core {
         let Moment { time, wall } = self.now;
         let partial_from = self.local(folder).binding.partial_from;
         let (parent, partial) = self.scan_begins_behind(&folder, partial_from);
+        let exact = self.is_taken_over(&folder);
         let Some(keys) = self.member.as_ref().and_then(|member| match &member.keys {
             super::member::Keys::Full(keys) => Some((keys.cut, keys.map)),
             super::member::Keys::Store(_) => None,
@@ -354,7 +355,7 @@ impl Core {
             trusted_before: local.binding.trusted_before,
             cut_key: keys.0,
             map_key: keys.1,
-            exact: false,
+            exact,
         };
         let number = self.begin_duty(|duty| Duty::Backup(Box::new(Backup::new(job, duty)), folder));
         self.local(folder).running = Some(number);

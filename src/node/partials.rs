@@ -87,6 +87,15 @@ impl Core {
         (self.newest_complete(folder).and_then(parent), partial)
     }
 
+    /// Whether the newest snapshot of an own folder is another device's, whose folder this one took over. Of what that lists there may
+    /// be little here, and as whoever writes a snapshot counts as having all that its manifest lists, the next manifest is built
+    /// anew: it lists no more than was stored or found here.
+    pub(super) fn is_taken_over(&self, folder: &FolderId) -> bool {
+        let own = self.member.as_ref().map(|member| member.node);
+        let newest = self.newest_complete(folder).into_iter().chain(self.newest_partial(folder));
+        newest.into_iter().any(|fact| Some(fact.writer) != own)
+    }
+
     /// A scan goes on: has it stored enough for another partial snapshot?
     pub(super) fn partial_due(&mut self, folder: FolderId, progress: &Progress) {
         let (now, every_bytes) = (self.now.time, self.setup.config.partial_bytes);

@@ -1,4 +1,6 @@
-//! Real nodes through the real binary, each with a home of its own, on loopback.
+//! Real nodes through the real binary, each with a home of its own, on loopback or in a network namespace.
+// Each test that plays with them needs a part of this.
+#![allow(dead_code)]
 
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
@@ -14,6 +16,8 @@ pub struct Node {
     pub dir: TempDir,
     /// Where it listens, also after a restart.
     pub address: SocketAddr,
+    /// In which network namespace its process runs; None: where the test does, without mDNS.
+    namespace: Option<String>,
     /// The running process.
     process: Option<Child>,
 }
@@ -24,7 +28,13 @@ impl Node {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("a bound socket has an address");
-        Self { dir, address, process: None }
+        Self { dir, address, namespace: None, process: None }
+    }
+
+    /// An empty home of a node that has a network namespace for itself, and mDNS there; nothing runs yet.
+    pub fn within(namespace: String, address: SocketAddr) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self { dir, address, namespace: Some(namespace), process: None }
     }
 
     /// A node that runs.
@@ -39,10 +49,22 @@ impl Node {
         self.dir.path().join("home")
     }
 
+    /// Writes the configuration of a node that is off.
+    pub fn configure(&self, text: &str) {
+        std::fs::create_dir_all(self.home()).expect("a home can be made");
+        std::fs::write(self.home().join("nuthatch.toml"), text).expect("a configuration can be written");
+    }
+
     /// Starts the process and waits until it answers.
     pub fn start(&mut self) {
-        let child = Command::new(binary())
-            .args(["run", "--mdns", "off", "--web", "off", "--exit-with-stdin", "--listen"])
+        let mut command = Command::new(if self.namespace.is_some() { "ip" } else { binary() });
+        if let Some(namespace) = &self.namespace {
+            // `ip` becomes what it starts: its process is the node's.
+            command.args(["netns", "exec", namespace, binary()]);
+        }
+        let mdns = if self.namespace.is_some() { "on" } else { "off" };
+        let child = command
+            .args(["run", "--mdns", mdns, "--web", "off", "--exit-with-stdin", "--listen"])
             .arg(self.address.to_string())
             .arg("--home")
             .arg(self.home())
