@@ -264,3 +264,34 @@ fn a_node_that_is_seen_at_two_addresses_keeps_its_one_session() {
     assert_eq!(log.matches("lost node0").count(), 1, "when it was off: {log}");
     assert_eq!(log.matches("lost node2").count(), 0, "{log}");
 }
+
+/// The lab of real processes found it: the new writer's manifest had all that the lost one's had listed, also what no tree needed
+/// any more, and of that there was its share on its disk; `verify` called the rest missing.
+#[test]
+fn whoever_goes_on_with_a_lost_nodes_folder_has_all_that_its_snapshots_list() {
+    let mut cluster = Cluster::new(8, 5, weather(0));
+    let phrase = found(&mut cluster);
+    for number in 1..5 {
+        join(&mut cluster, number, if number == 1 { Role::Full } else { Role::Store });
+    }
+    let write = |cluster: &mut Cluster, number: usize, path: &[u8], length: usize| {
+        let mut content = vec![0; length];
+        cluster.rng.fill_bytes(&mut content);
+        cluster.nodes[number].files.write(ROOT, path, &content);
+    };
+    (0..40_u8).for_each(|number| write(&mut cluster, 0, &[b'f', number], 40_000));
+    add_folder(&mut cluster);
+    back_up(&mut cluster);
+    // What one snapshot needed and the next one does not.
+    cluster.nodes[0].files.remove(ROOT, &[b'f', 7]);
+    write(&mut cluster, 0, b"new", 30_000);
+    good(&back_up(&mut cluster));
+    cluster.crash(0);
+    let number = cluster.add_node();
+    // The disk with the owner's files was not lost.
+    cluster.nodes[number].files = std::mem::take(&mut cluster.nodes[0].files);
+    assert_eq!(adopted(&replace(&mut cluster, number, &phrase)), 1);
+    write(&mut cluster, number, b"newer", 30_000);
+    good(&cluster.ask(number, Call::Backup { name: None, wait: false }, MINUTE.times(5)));
+    good(&cluster.ask(number, Call::Verify { all: true }, MINUTE.times(5)));
+}
