@@ -230,8 +230,8 @@ pub mod node {
     pub mod enter;
     pub mod finding;
     pub mod folders;
+    pub mod forge;
     #[cfg(test)]
-    mod forge;
     mod former;
     pub mod frames;
     pub mod gossip;

@@ -46,3 +46,5 @@ mod silence_stories;
 mod space_stories;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod turmoil;

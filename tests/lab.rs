@@ -21,8 +21,6 @@ struct Household {
     root: PathBuf,
     /// Restores so far: each has a directory of its own.
     restores: usize,
-    /// When the story began, for whoever reads it.
-    begun: std::time::Instant,
     /// Where the owner's files are, and what is restored.
     dir: tempfile::TempDir,
     /// The cables.
@@ -98,11 +96,6 @@ impl Household {
             };
             wait_for(&format!("{name} says that all is protected"), &mut is_good);
         }
-    }
-
-    /// Says how far the story is.
-    fn note(&self, what: &str) {
-        println!("after {} s: {what}", self.begun.elapsed().as_secs());
     }
 
     /// The newest snapshot of the folder, as a node knows it.
@@ -188,8 +181,7 @@ fn five() -> Option<(Household, String)> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let root = dir.path().join("docs");
     fill(&root);
-    let mut house =
-        Household { nodes: Vec::new(), root, restores: 0, begun: std::time::Instant::now(), dir, network };
+    let mut house = Household { nodes: Vec::new(), root, restores: 0, dir, network };
     let first = house.empty_node();
     let words = first.json(&["init", "--name", "one", "--site", "home"])[0]["recovery_phrase"].clone();
     house.nodes.push(("one", first));
@@ -210,10 +202,10 @@ fn five_nodes_in_two_places_are_cut_off_lost_recovered_added_and_removed_and_not
     house.node("one").ok(&["backup", "docs", "--wait"]);
     house.wait_protected(&["one", "two"]);
     house.assert_whole(&["one", "two"], &["one", "two", "three", "four", "five"]);
-    house.note("five nodes hold a tree");
+    println!("five nodes hold a tree");
 
     cut_off(&mut house);
-    house.note("one was cut off, and is back");
+    println!("one was cut off, and is back");
 
     house.burn("three");
     house.assert_whole(&["one", "two"], &["one", "two", "four", "five"]);
@@ -223,17 +215,17 @@ fn five_nodes_in_two_places_are_cut_off_lost_recovered_added_and_removed_and_not
     house.wait_protected(&["one", "two"]);
     house.wait_for_peers("four", &["one", "two", "five"]);
     house.assert_whole(&["two"], &["one", "two", "four", "five"]);
-    house.note("a store node was lost and removed");
+    println!("a store node was lost and removed");
 
     recover(&mut house, &words);
-    house.note("the writer was lost, and another node goes on with its folder");
+    println!("the writer was lost, and another node goes on with its folder");
 
     house.join(("six", "full"), "seven", "home", false);
     house.edit(3);
     house.back_up("six");
     house.wait_protected(&["six", "two", "seven"]);
     house.assert_whole(&["seven", "two"], &["two", "four", "five", "six", "seven"]);
-    house.note("a node was added");
+    println!("a node was added");
 
     let seen = house.newest("two");
     house.node("six").ok(&["remove", "two", "--yes"]);
@@ -249,7 +241,7 @@ fn five_nodes_in_two_places_are_cut_off_lost_recovered_added_and_removed_and_not
         told.contains(&seen) && !told.contains(&hidden),
         "a removed node learns of nothing new: {told:?}"
     );
-    house.note("a full node was removed");
+    println!("a full node was removed");
 }
 
 /// A node at the parents' is cut off while the owner changes something and backs up; then its cable is plugged in again.

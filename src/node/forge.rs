@@ -2,8 +2,8 @@
 
 use super::after::AfterAppend;
 use super::core::Core;
-use crate::base::ids::{NodeId, SnapshotId};
-use crate::feed::entry::{Body, Checkpoint, FolderEntry, Head, Remove};
+use crate::base::ids::{ChunkId, NodeId, SnapshotId};
+use crate::feed::entry::{Body, Checkpoint, FolderEntry, GroupSet, Head, Remove};
 
 impl Core {
     /// Appends an entry to the own feed, whether the node would ever write it or not.
@@ -42,4 +42,52 @@ impl Core {
     pub fn pinned(&self) -> Vec<SnapshotId> {
         self.upkeep.collect.pins().keys().copied().collect()
     }
+
+    /// Who this node is, if it belongs to a vault.
+    #[must_use]
+    pub fn own_id(&self) -> Option<NodeId> {
+        self.member.as_ref().map(|member| member.node)
+    }
+
+    /// How far it knows each feed, in words.
+    #[must_use]
+    pub fn told_heads(&self) -> Vec<String> {
+        self.member.iter().flat_map(|member| member.view.heads()).map(|head| format!("{head:?}")).collect()
+    }
+
+    /// Every copy that this node counts on: of snapshots that stand, by their writers and receipts.
+    #[must_use]
+    pub fn claims(&self) -> Vec<Claim> {
+        let Some(member) = &self.member else { return Vec::new() };
+        let mut claims = Vec::new();
+        for fact in member.view.snapshots() {
+            let (snapshot, manifest, copies) = (fact.id, fact.entry.manifest, fact.entry.copies.get());
+            let writer = member.view.roster().member(&fact.writer).map(|_| (fact.writer, GroupSet::all()));
+            let receipts = member.view.receipts(&fact.id).filter(|(node, _)| *node != fact.writer);
+            let holders = writer.into_iter().chain(receipts.map(|(node, groups)| (node, groups.clone())));
+            claims.extend(holders.map(|(holder, groups)| Claim {
+                snapshot,
+                manifest,
+                copies,
+                holder,
+                groups,
+            }));
+        }
+        claims
+    }
+}
+
+/// One copy that somebody counts on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Of this snapshot,
+    pub snapshot: SnapshotId,
+    /// which has this manifest,
+    pub manifest: ChunkId,
+    /// and of which so many copies are wanted,
+    pub copies: u8,
+    /// this node,
+    pub holder: NodeId,
+    /// has these groups.
+    pub groups: GroupSet,
 }

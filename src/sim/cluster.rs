@@ -75,6 +75,10 @@ pub struct SimNode {
     pub disk: Arc<SimDisk>,
     /// The files of its owner.
     pub files: FakeFiles,
+    /// Where it stands, if its configuration says so.
+    pub site: Option<String>,
+    /// Where it may look for others, by its configuration.
+    pub peers: Vec<SocketAddr>,
     /// The running program; None while it is off.
     pub(super) running: Option<Running>,
     /// Answers to calls.
@@ -150,6 +154,8 @@ impl Cluster {
             announced: None,
             disk: Arc::new(SimDisk::new(1 << 40)),
             files: FakeFiles::default(),
+            site: None,
+            peers: Vec::new(),
             running: None,
             answers: BTreeMap::new(),
         });
@@ -186,6 +192,8 @@ impl Cluster {
         let mut config = Config::parse("").expect("an empty configuration is the default");
         (config.retired, config.capacity, config.push) = (self.retired, self.capacity, self.push);
         config.partial_bytes = self.partial_bytes;
+        config.peers.clone_from(&node.peers);
+        config.site = node.site.clone().unwrap_or(config.site);
         let host_name = format!("node{number}");
         let setup = Setup { config, config_text: String::new(), host_name, discovery: false };
         let core = Core::new(seed, setup);

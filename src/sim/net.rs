@@ -55,8 +55,8 @@ pub struct Net {
     pub uplinks: BTreeMap<SocketAddr, u64>,
     /// When each direction has carried what waits for it.
     lines: BTreeMap<(SocketAddr, SocketAddr), Time>,
-    /// Addresses on the far side of a cut: they hear only each other.
-    far: BTreeSet<SocketAddr>,
+    /// On which side of a cut an address is, if not on the first: only those on the same side hear each other.
+    sides: BTreeMap<SocketAddr, usize>,
     /// Datagrams sent so far.
     sent_count: u64,
     /// Their bytes.
@@ -73,7 +73,7 @@ impl Net {
             line_bytes_per_second: None,
             uplinks: BTreeMap::new(),
             lines: BTreeMap::new(),
-            far: BTreeSet::new(),
+            sides: BTreeMap::new(),
             sent_count: 0,
             sent_bytes: 0,
         }
@@ -81,7 +81,14 @@ impl Net {
 
     /// Puts these addresses on the far side of a cut; an empty set heals it.
     pub fn cut(&mut self, far: BTreeSet<SocketAddr>) {
-        self.far = far;
+        self.sides = far.into_iter().map(|address| (address, 1)).collect();
+    }
+
+    /// Puts one address on a side of its own choice, and leaves the others where they are; 0 is the side of all who were never put
+    /// anywhere.
+    pub fn put(&mut self, address: SocketAddr, side: usize) {
+        self.sides.remove(&address);
+        self.sides.extend(Some((address, side)).filter(|_| side > 0));
     }
 
     /// Sends a datagram.
@@ -131,7 +138,7 @@ impl Net {
     pub fn arrived(&mut self, now: Time) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
         while self.deadline().is_some_and(|due| due <= now) {
             let Reverse(flying) = self.flying.pop()?;
-            if self.far.contains(&flying.to) == self.far.contains(&flying.from) {
+            if self.sides.get(&flying.to) == self.sides.get(&flying.from) {
                 return Some((flying.to, flying.from, flying.bytes));
             }
         }

@@ -1,0 +1,290 @@
+//! A household to which everything happens that may happen: one seed draws its size and sites, the weather, and a row of troubles out of
+//! all there are (`turmoil/troubles.rs`). After every step it is looked at whether what anybody counts on is there
+//! (`turmoil/oracles.rs`), and at the end, when all is quiet, whether all is well again.
+//!
+//! The vault is forged as `crowd/forge.rs` does it, for joining is what costs most, and one step joins a node for real. What
+//! no household is promised to survive is not done to it: never more nodes than `copies` - 1 are burnt, lie, rot or are older than what they
+//! signed, at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use serde_json::Value;
+
+use super::check::{text, unpack, weather, Expected, MINUTE, ROOT};
+use super::cluster::Cluster;
+use super::crowd::Crowd;
+use crate::base::ids::{ChunkId, NodeId};
+use crate::base::units::Span;
+use crate::feed::entry::Role;
+use crate::node::api::{Call, FolderAdd};
+use crate::node::ports::{CallId, Ending};
+use crate::seal::keys::RootSecret;
+use crate::seal::phrase;
+
+mod oracles;
+mod seeds;
+mod troubles;
+
+/// What is wrong with a node, for the oracles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    /// Nothing: what it has signed must be on its disk.
+    Sound,
+    /// Its disk has lost what it has signed, or it lies.
+    Doubtful,
+    /// It is gone for good, with its disk.
+    Burnt,
+}
+
+/// The household and what is known of it.
+struct Turmoil {
+    /// The nodes.
+    cluster: Cluster,
+    /// The recovery phrase.
+    words: String,
+    /// Copies that the folder wants.
+    copies: u8,
+    /// By node.
+    health: Vec<Health>,
+    /// The node whose folder is backed up.
+    owner: usize,
+    /// Its files.
+    files: Expected,
+    /// A backup that has not ended, and what was there when it began; None where something was changed since.
+    running: Option<(CallId, Option<Expected>)>,
+    /// The newest snapshot that was said to be protected, and what is in it.
+    promised: Option<(String, Expected)>,
+    /// What each manifest lists.
+    manifests: BTreeMap<ChunkId, std::sync::Arc<BTreeSet<ChunkId>>>,
+    /// Whom each node is, once it is known.
+    ids: BTreeMap<NodeId, usize>,
+    /// An old image of the disk of a node.
+    image: Option<(usize, super::disk::SimDisk)>,
+    /// What has happened, for whoever reads of a failure.
+    story: Vec<String>,
+}
+
+/// How much of everything a household has.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// Nodes.
+    nodes: usize,
+    /// Troubles.
+    steps: u64,
+}
+
+impl Size {
+    /// The usual one of a seed: mostly small, for most of what can go wrong goes wrong among five.
+    fn of(seed: u64) -> Self {
+        let nodes = match seed % 64 {
+            0 => 12,
+            1..=4 => 7 + usize::try_from(seed / 64 % 3).unwrap_or(0),
+            rest => 3 + usize::try_from(rest % 4).unwrap_or(0),
+        };
+        Self { nodes, steps: 5 + seed / 7 % 6 }
+    }
+}
+
+impl Turmoil {
+    /// A household before its first trouble, with a folder that is protected.
+    fn begin(seed: u64, size: Size) -> Self {
+        let crowd = Crowd::forge(seed, size.nodes, 2, 64, weather(seed));
+        let mut root = [0; 32];
+        ChaCha20Rng::seed_from_u64(seed).fill_bytes(&mut root);
+        let words = phrase::to_words(&RootSecret::from_bytes(root)).to_string();
+        let mut cluster = Cluster::new(seed, 0, weather(seed));
+        cluster.segment_bytes = 32 * 1024 << (seed % 6);
+        cluster.push = seed % 5 > 0;
+        let sites = 1 + cluster.draw(3);
+        for (number, person) in crowd.nodes.iter().enumerate() {
+            cluster.add_node();
+            cluster.crash(number);
+            let node = &mut cluster.nodes[number];
+            node.disk = std::sync::Arc::clone(&person.disk);
+            node.site = Some(format!("site{}", u64::try_from(number).unwrap_or(0) % sites));
+            node.peers = vec![std::net::SocketAddr::from(([10, 0, 0, 1], 7117))];
+        }
+        (0..size.nodes).for_each(|number| cluster.start(number));
+        let copies = if size.nodes > 3 && seed % 3 == 0 { 2 } else { 3 };
+        let health = vec![Health::Sound; size.nodes];
+        let mut house = Self {
+            cluster,
+            words,
+            copies,
+            health,
+            owner: 0,
+            files: Expected::new(),
+            running: None,
+            promised: None,
+            manifests: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            image: None,
+            story: vec![format!("seed {seed}: {size:?}, {copies} copies, {sites} sites")],
+        };
+        house.settle_in();
+        house
+    }
+
+    /// All meet, and the folder is protected for the first time.
+    fn settle_in(&mut self) {
+        let nodes = self.cluster.nodes.len();
+        let all_met = |cluster: &mut Cluster| {
+            cluster.ask(0, Call::Nodes, MINUTE).lines[0].as_array().is_some_and(|list| {
+                list.iter().filter(|node| !node["capacity_bytes"].is_null()).count() == nodes
+            })
+        };
+        for _ in 0..60 {
+            self.cluster.run_until(Span::from_secs(5), |_| false);
+            if all_met(&mut self.cluster) {
+                break;
+            }
+        }
+        self.cluster.nodes[0].files.make_root(ROOT);
+        (0..3 + self.cluster.draw(6)).for_each(|_| self.edit());
+        let add = FolderAdd {
+            name: "family".into(),
+            directory: ROOT.to_vec(),
+            kind: "backup".into(),
+            copies: Some(self.copies),
+            keep: None,
+            ignore: Vec::new(),
+            one_file_system: false,
+        };
+        let answer = self.cluster.ask(0, Call::FolderAdd(add), MINUTE);
+        assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+        self.protect();
+    }
+
+    /// The owner writes a file anew, or another one, or deletes one.
+    fn edit(&mut self) {
+        let name = format!("d{}/f{}", self.cluster.draw(3), self.cluster.draw(9)).into_bytes();
+        let length = match self.cluster.draw(10) {
+            0 => 0,
+            1..=5 => self.cluster.draw(3_000),
+            6..=8 => self.cluster.draw(30_000),
+            _ => self.cluster.draw(300_000),
+        };
+        let files = &mut self.cluster.nodes[self.owner].files;
+        if length == 0 && self.files.remove(&name).is_some() {
+            files.remove(ROOT, &name);
+        } else {
+            let mut content = vec![0; usize::try_from(length).unwrap_or(0)];
+            self.cluster.rng.fill_bytes(&mut content);
+            self.cluster.nodes[self.owner].files.write(ROOT, &name, &content);
+            self.files.insert(name, content);
+        }
+        if let Some((_, before)) = &mut self.running {
+            *before = None;
+        }
+    }
+
+    /// A backup begins, if none runs.
+    fn begin_backup(&mut self) {
+        if self.running.is_none() && self.cluster.is_running(self.owner) {
+            let id = self.cluster.call(self.owner, Call::Backup { name: None, wait: true });
+            self.running = Some((id, Some(self.files.clone())));
+        }
+    }
+
+    /// If the backup that runs has ended: what it promised.
+    fn hear_backup(&mut self) {
+        let Some((id, _)) = &self.running else { return };
+        let Some(end) = self.cluster.answer(self.owner, *id).end.clone() else { return };
+        let Some((id, before)) = self.running.take() else { return };
+        let answer = self.cluster.finish(self.owner, id, Span::ZERO);
+        let snapshot = answer.lines.iter().rev().find(|line| line["event"] == "snapshot");
+        if let (Ok(Ending::Complete), Some(line), Some(before)) = (end, snapshot, before) {
+            self.promised = Some((text(line, "snapshot"), before));
+        }
+    }
+
+    /// Backs up until it is protected.
+    fn protect(&mut self) {
+        for _ in 0..30 {
+            self.begin_backup();
+            let Some((id, _)) = &self.running else { break };
+            let (id, owner) = (*id, self.owner);
+            self.cluster.run_until(MINUTE.times(10), |cluster| cluster.answer(owner, id).end.is_some());
+            let end = self.cluster.answer(owner, id).end.clone();
+            self.hear_backup();
+            if end == Some(Ok(Ending::Complete)) {
+                return;
+            }
+            self.cluster.run_until(MINUTE.times(2), |_| false);
+        }
+        let status = self.status(self.owner);
+        self.fail(&format!("the folder is not protected: {} {}", status["folders"], status["attention"]));
+    }
+
+    /// What a node says of itself.
+    fn status(&mut self, number: usize) -> Value {
+        self.cluster.ask(number, Call::Status, MINUTE).lines.remove(0)
+    }
+
+    /// Those that run and are members.
+    fn running(&self) -> Vec<usize> {
+        (0..self.health.len()).filter(|number| self.cluster.is_running(*number)).collect()
+    }
+
+    /// How many nodes are burnt or doubtful.
+    fn hurt(&self) -> usize {
+        self.health.iter().filter(|health| **health != Health::Sound).count()
+    }
+
+    /// Notes what happens.
+    fn note(&mut self, what: String) {
+        let minutes = self.cluster.now().as_micros() / 60_000_000;
+        self.story.push(format!("{minutes} min: {what}"));
+    }
+
+    /// The story has a bad end.
+    fn fail(&self, what: &str) -> ! {
+        panic!("{what}\n{}", self.story.join("\n"))
+    }
+
+    /// A node restores what it is told, and it is what it was.
+    fn assert_restores(&mut self, number: usize, what: &str, expected: &Expected) {
+        let mut end = None;
+        for _ in 0..8 {
+            let call = Call::Restore { what: what.to_owned(), dry_run: false };
+            let answer = self.cluster.ask(number, call, MINUTE.times(20));
+            if answer.end == Some(Ok(Ending::Complete)) {
+                if unpack(&answer.bytes) != *expected {
+                    self.fail(&format!("node {number} restores something else of {what}"));
+                }
+                return;
+            }
+            end = answer.end;
+            self.cluster.run_until(MINUTE.times(2), |_| false);
+        }
+        self.fail(&format!("node {number} cannot restore {what}: {end:?}"));
+    }
+}
+
+impl Cluster {
+    /// A number below `bound`.
+    fn draw(&mut self, bound: u64) -> u64 {
+        self.rng.next_u64() % bound.max(1)
+    }
+
+    /// One of these.
+    fn pick(&mut self, from: &[usize]) -> Option<usize> {
+        let place = usize::try_from(self.draw(u64::try_from(from.len()).ok()?)).ok()?;
+        from.get(place).copied()
+    }
+}
+
+/// Plays a seed to its end.
+fn play(seed: u64, size: Size) {
+    let mut house = Turmoil::begin(seed, size);
+    house.check();
+    for _ in 0..size.steps {
+        house.trouble();
+        house.check();
+    }
+    house.become_quiet();
+    house.assert_well();
+    house.lose_what_may_be_lost();
+}

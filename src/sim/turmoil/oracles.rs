@@ -1,0 +1,234 @@
+//! What must be true of a household, after every step and at the end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Health, Turmoil};
+use crate::base::ids::{ChunkId, Group, NodeId};
+use crate::file::map::{MapCursor, Step};
+use crate::node::api::Call;
+use crate::node::forge::Claim;
+use crate::node::ports::Ending;
+use crate::sim::check::MINUTE;
+use crate::store::service::{Reply, Request};
+
+impl Turmoil {
+    /// Stored means there: every copy that anybody counts on lies on the disk of whoever is counted on, as far as that node can be
+    /// asked and nothing was done to its disk.
+    pub(super) fn check(&mut self) {
+        self.learn_ids();
+        let mut claims: Vec<Claim> = Vec::new();
+        for number in self.running() {
+            for claim in self.core(number).claims() {
+                if !claims.contains(&claim) {
+                    claims.push(claim);
+                }
+            }
+        }
+        let on_disk: Vec<BTreeSet<ChunkId>> =
+            (0..self.health.len()).map(|number| self.chunks(number)).collect();
+        for claim in claims {
+            let Some(holder) = self.ids.get(&claim.holder).copied() else { continue };
+            if self.health[holder] != Health::Sound || !self.cluster.is_running(holder) {
+                continue;
+            }
+            let listed = self.manifest(claim.manifest);
+            let missing = listed
+                .iter()
+                .filter(|id| claim.groups.contains(Group::of(id)) && !on_disk[holder].contains(id))
+                .count();
+            if missing > 0 {
+                let snapshot = claim.snapshot.short();
+                self.fail(&format!(
+                    "node {holder} is counted on for {snapshot} and lacks {missing} of {}",
+                    listed.len()
+                ));
+            }
+        }
+    }
+
+    /// Everything works again; whoever was hurt may show that it is whole.
+    pub(super) fn become_quiet(&mut self) {
+        self.note("all becomes quiet".into());
+        self.cluster.cut(&[]);
+        for number in 0..self.health.len() {
+            self.cluster.nodes[number].disk.set_capacity(1 << 40);
+            self.cluster.nodes[number].disk.heal();
+            if self.health[number] == Health::Burnt {
+                continue;
+            }
+            // A restart, so that whoever lied is honest.
+            if self.health[number] == Health::Doubtful || !self.cluster.is_running(number) {
+                self.cluster.crash(number);
+                self.cluster.start(number);
+            }
+        }
+        self.cluster.run_until(MINUTE.times(20), |_| false);
+        self.hear_backup();
+        for number in 0..self.health.len() {
+            if self.health[number] == Health::Burnt {
+                let node = format!("node{number}");
+                for _ in 0..20 {
+                    let answer = self.cluster.ask(
+                        0,
+                        Call::Remove { node: node.clone(), alone: false },
+                        MINUTE.times(5),
+                    );
+                    if answer.end == Some(Ok(Ending::Complete)) {
+                        break;
+                    }
+                    self.cluster.run_until(MINUTE, |_| false);
+                }
+            }
+        }
+    }
+
+    /// The vault is well: protected anew, one and the same for all, and whole on every disk.
+    pub(super) fn assert_well(&mut self) {
+        self.running = None;
+        self.edit();
+        self.protect();
+        self.learn_ids();
+        let mut worst = String::new();
+        for _ in 0..40 {
+            self.cluster.run_until(MINUTE.times(10), |_| false);
+            worst = self.trouble_left();
+            if worst.is_empty() {
+                break;
+            }
+        }
+        if !worst.is_empty() {
+            self.fail(&worst);
+        }
+        self.health
+            .iter_mut()
+            .filter(|health| **health == Health::Doubtful)
+            .for_each(|health| *health = Health::Sound);
+        self.check();
+    }
+
+    /// What is still wrong; nothing, if nothing is.
+    fn trouble_left(&mut self) -> String {
+        let members = self.members();
+        let heads: BTreeSet<Vec<String>> =
+            members.iter().map(|number| self.core(*number).told_heads()).collect();
+        if heads.len() > 1 {
+            return format!("after hours of quiet the nodes have {} views of the vault", heads.len());
+        }
+        for number in &members {
+            let answer = self.cluster.ask(*number, Call::Verify { all: true }, MINUTE.times(20));
+            if answer.end != Some(Ok(Ending::Complete)) {
+                return format!("after hours of quiet node {number} is not whole: {:?}", answer.lines.last());
+            }
+            let log = self.cluster.ask(*number, Call::Log { follow: false }, MINUTE).lines;
+            if log.iter().any(|line| line.to_string().contains("another history")) {
+                return format!("node {number} has met two histories of a feed");
+            }
+        }
+        String::new()
+    }
+
+    /// As many nodes burn as may, and somebody who is left restores all that was promised.
+    pub(super) fn lose_what_may_be_lost(&mut self) {
+        let Some((snapshot, expected)) = self.promised.clone() else { return };
+        let members = self.members();
+        let mut left = members.clone();
+        let reader_wanted = self.cluster.draw(2) == 0;
+        for _ in 1..self.copies {
+            // One that can read is to be left, or else the words must do.
+            let choice: Vec<usize> =
+                left.iter().copied().filter(|number| *number != 1 || !reader_wanted).collect();
+            let Some(victim) = self.cluster.pick(&choice) else { break };
+            left.retain(|number| *number != victim);
+            self.note(format!("node {victim} burns at the end"));
+            self.cluster.crash(victim);
+            self.health[victim] = Health::Burnt;
+        }
+        let reader = if left.contains(&1) { 1 } else { self.recover(&left) };
+        self.assert_restores(reader, &format!("family@{}", &snapshot[..12]), &expected);
+    }
+
+    /// A new node comes back from the words and what one that is left knows; its number.
+    fn recover(&mut self, left: &[usize]) -> usize {
+        let survivor = self.cluster.pick(left);
+        let peer = survivor.map(|number| self.cluster.nodes[number].address);
+        let number = self.cluster.add_node();
+        self.health.push(Health::Sound);
+        let call = Call::Recover { phrase: self.words.clone(), peer, replace: None, name: None, site: None };
+        let answer = self.cluster.ask(number, call, MINUTE.times(20));
+        if answer.end != Some(Ok(Ending::Complete)) {
+            self.fail(&format!("nobody comes back from the words: {:?}", answer.end));
+        }
+        number
+    }
+
+    /// Those that run and belong to the vault.
+    fn members(&mut self) -> Vec<usize> {
+        self.running().into_iter().filter(|number| self.core(*number).own_id().is_some()).collect()
+    }
+
+    /// The program of a node that runs.
+    fn core(&self, number: usize) -> &crate::node::core::Core {
+        &self.cluster.nodes[number].running.as_ref().expect("it runs").core
+    }
+
+    /// Who is who.
+    fn learn_ids(&mut self) {
+        for number in self.running() {
+            let id: Option<NodeId> = self.core(number).own_id();
+            self.ids.extend(id.map(|id| (id, number)));
+        }
+    }
+
+    /// The chunks in the index of a node that runs.
+    fn chunks(&mut self, number: usize) -> BTreeSet<ChunkId> {
+        let mut ids = BTreeSet::new();
+        let Some(running) = &mut self.cluster.nodes[number].running else { return ids };
+        loop {
+            let mut replies = Vec::new();
+            let request = Request::Scan { op: 1, after: ids.last().copied(), limit: 1_000, read: false };
+            running.service.execute(request, &mut replies);
+            let Some(Reply::Scan { found, more, .. }) = replies.pop() else { return ids };
+            ids.extend(found.into_iter().map(|(id, _)| id));
+            if !more {
+                return ids;
+            }
+        }
+    }
+
+    /// What a manifest lists; nothing, if no node that runs has all of it.
+    fn manifest(&mut self, root: ChunkId) -> Arc<BTreeSet<ChunkId>> {
+        if let Some(known) = self.manifests.get(&root) {
+            return Arc::clone(known);
+        }
+        let (mut cursor, mut ids) = (MapCursor::new(root), BTreeSet::new());
+        loop {
+            let needed = match cursor.step().expect("a manifest is sound") {
+                Step::Need(id) => id,
+                Step::Entry { key, .. } => {
+                    ids.insert(ChunkId::from_bytes(key.try_into().expect("keys of a manifest are ids")));
+                    continue;
+                }
+                Step::End => break,
+            };
+            let Some(bytes) = self.running().into_iter().find_map(|number| self.chunk(number, needed)) else {
+                return Arc::default();
+            };
+            cursor.give(needed, bytes).expect("it was asked for");
+        }
+        let ids = Arc::new(ids);
+        self.manifests.insert(root, Arc::clone(&ids));
+        ids
+    }
+
+    /// A chunk of a node that runs.
+    fn chunk(&mut self, number: usize, id: ChunkId) -> Option<Vec<u8>> {
+        let running = self.cluster.nodes[number].running.as_mut()?;
+        let mut replies = Vec::new();
+        running.service.execute(Request::Get { op: 1, id }, &mut replies);
+        match replies.pop() {
+            Some(Reply::Get { result: Ok(bytes), .. }) => bytes,
+            _ => None,
+        }
+    }
+}
