@@ -279,11 +279,12 @@ fn whoever_goes_on_with_a_lost_nodes_folder_has_all_that_its_snapshots_list() {
         cluster.rng.fill_bytes(&mut content);
         cluster.nodes[number].files.write(ROOT, path, &content);
     };
-    (0..40_u8).for_each(|number| write(&mut cluster, 0, &[b'f', number], 40_000));
+    (b'A'..=b'Z').for_each(|letter| write(&mut cluster, 0, &[b'f', letter], 40_000));
     add_folder(&mut cluster);
     back_up(&mut cluster);
     // What one snapshot needed and the next one does not.
-    cluster.nodes[0].files.remove(ROOT, &[b'f', 7]);
+    cluster.nodes[0].files.remove(ROOT, b"fK");
+    cluster.nodes[0].files.remove(ROOT, b"fQ");
     write(&mut cluster, 0, b"new", 30_000);
     good(&back_up(&mut cluster));
     cluster.crash(0);

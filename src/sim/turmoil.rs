@@ -17,7 +17,6 @@ use super::cluster::Cluster;
 use super::crowd::Crowd;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::units::Span;
-use crate::feed::entry::Role;
 use crate::node::api::{Call, FolderAdd};
 use crate::node::ports::{CallId, Ending};
 use crate::seal::keys::RootSecret;
@@ -36,6 +35,8 @@ enum Health {
     Doubtful,
     /// It is gone for good, with its disk.
     Burnt,
+    /// It wanted to join, and was told of no success: it is off, and may be a member in the others' eyes.
+    Outside,
 }
 
 /// The household and what is known of it.
@@ -95,7 +96,7 @@ impl Turmoil {
         ChaCha20Rng::seed_from_u64(seed).fill_bytes(&mut root);
         let words = phrase::to_words(&RootSecret::from_bytes(root)).to_string();
         let mut cluster = Cluster::new(seed, 0, weather(seed));
-        cluster.segment_bytes = 32 * 1024 << (seed % 6);
+        cluster.segment_bytes = (32 * 1024) << (seed % 6);
         cluster.push = seed % 5 > 0;
         let sites = 1 + cluster.draw(3);
         for (number, person) in crowd.nodes.iter().enumerate() {
@@ -212,7 +213,8 @@ impl Turmoil {
             if end == Some(Ok(Ending::Complete)) {
                 return;
             }
-            self.cluster.run_until(MINUTE.times(2), |_| false);
+            // Whoever was full stays so for hours.
+            self.cluster.run_until(MINUTE.times(15), |_| false);
         }
         let status = self.status(self.owner);
         self.fail(&format!("the folder is not protected: {} {}", status["folders"], status["attention"]));
@@ -230,7 +232,12 @@ impl Turmoil {
 
     /// How many nodes are burnt or doubtful.
     fn hurt(&self) -> usize {
-        self.health.iter().filter(|health| **health != Health::Sound).count()
+        self.health.iter().filter(|health| matches!(health, Health::Doubtful | Health::Burnt)).count()
+    }
+
+    /// Whether a node can be anything but off.
+    fn is_left(&self, number: usize) -> bool {
+        !matches!(self.health[number], Health::Burnt | Health::Outside)
     }
 
     /// Notes what happens.

@@ -50,15 +50,10 @@ impl Turmoil {
     /// Everything works again; whoever was hurt may show that it is whole.
     pub(super) fn become_quiet(&mut self) {
         self.note("all becomes quiet".into());
-        self.cluster.cut(&[]);
+        self.calm_down();
         for number in 0..self.health.len() {
-            self.cluster.nodes[number].disk.set_capacity(1 << 40);
-            self.cluster.nodes[number].disk.heal();
-            if self.health[number] == Health::Burnt {
-                continue;
-            }
             // A restart, so that whoever lied is honest.
-            if self.health[number] == Health::Doubtful || !self.cluster.is_running(number) {
+            if self.health[number] == Health::Doubtful {
                 self.cluster.crash(number);
                 self.cluster.start(number);
             }
@@ -66,19 +61,18 @@ impl Turmoil {
         self.cluster.run_until(MINUTE.times(20), |_| false);
         self.hear_backup();
         for number in 0..self.health.len() {
-            if self.health[number] == Health::Burnt {
-                let node = format!("node{number}");
-                for _ in 0..20 {
-                    let answer = self.cluster.ask(
-                        0,
-                        Call::Remove { node: node.clone(), alone: false },
-                        MINUTE.times(5),
-                    );
-                    if answer.end == Some(Ok(Ending::Complete)) {
-                        break;
-                    }
-                    self.cluster.run_until(MINUTE, |_| false);
+            let attempts = match self.health[number] {
+                Health::Burnt => 20,
+                Health::Outside => 1,
+                Health::Sound | Health::Doubtful => 0,
+            };
+            for _ in 0..attempts {
+                let call = Call::Remove { node: format!("node{number}"), alone: false };
+                let owner = self.owner;
+                if self.cluster.ask(owner, call, MINUTE.times(5)).end == Some(Ok(Ending::Complete)) {
+                    break;
                 }
+                self.cluster.run_until(MINUTE, |_| false);
             }
         }
     }

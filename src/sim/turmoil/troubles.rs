@@ -7,14 +7,13 @@ use crate::base::units::Span;
 use crate::feed::entry::Role;
 use crate::node::api::Call;
 use crate::node::ports::Ending;
-use crate::sim::check::{text, MINUTE, ROOT};
+use crate::sim::check::{text, MINUTE};
 use crate::sim::disk::Fault;
 
 impl Turmoil {
     /// Something happens, and some time passes.
     pub(super) fn trouble(&mut self) {
-        let others: Vec<usize> =
-            (0..self.health.len()).filter(|number| self.health[*number] != Health::Burnt).collect();
+        let others: Vec<usize> = (0..self.health.len()).filter(|number| self.is_left(*number)).collect();
         let Some(victim) = self.cluster.pick(&others) else { return };
         match self.cluster.draw(20) {
             0..=4 => {
@@ -31,6 +30,7 @@ impl Turmoil {
             15 => self.rot(victim),
             16 => self.lie(victim),
             17 => self.burn(victim),
+            18 if self.cluster.draw(2) == 0 => self.burn_the_owner(),
             18 => self.add_a_node(),
             _ => self.be_away(victim),
         }
@@ -53,10 +53,10 @@ impl Turmoil {
         for number in 0..self.health.len() {
             if self.cluster.nodes[number].disk.is_off() && self.cluster.is_running(number) {
                 self.cluster.crash(number);
-                self.cluster.nodes[number].disk.heal();
             }
-            let is_off = !self.cluster.is_running(number) && self.health[number] != Health::Burnt;
+            let is_off = !self.cluster.is_running(number) && self.is_left(number);
             if is_off && self.cluster.draw(4) > 0 {
+                self.cluster.nodes[number].disk.heal();
                 self.cluster.start(number);
             }
         }
@@ -180,10 +180,13 @@ impl Turmoil {
         self.cluster.claim_falsely(victim, true);
     }
 
-    /// A node is gone for good; if it was the owner's, its folder goes on elsewhere when all is quiet.
+    /// A node is gone for good, but neither the owner's nor the other one that can always read.
     fn burn(&mut self, victim: usize) {
-        let left = self.health.iter().filter(|health| **health != Health::Burnt).count();
-        if self.hurt() + 1 >= usize::from(self.copies) || left <= usize::from(self.copies) || victim < 2 {
+        let left = (0..self.health.len()).filter(|number| self.is_left(*number)).count();
+        if self.hurt() + 1 >= usize::from(self.copies) || left <= usize::from(self.copies) {
+            return;
+        }
+        if victim == self.owner || victim == 1 {
             return;
         }
         self.note(format!("node {victim} burns"));
@@ -191,9 +194,58 @@ impl Turmoil {
         self.health[victim] = Health::Burnt;
     }
 
+    /// The owner's node is gone for good, but not the disk with the files: a new node comes back from the words and goes on with them.
+    fn burn_the_owner(&mut self) {
+        if self.hurt() + 1 >= usize::from(self.copies) || self.health[self.owner] != Health::Sound {
+            return;
+        }
+        let before = self.owner;
+        self.note(format!("node {before}, the owner's, burns"));
+        self.cluster.crash(before);
+        self.health[before] = Health::Burnt;
+        self.running = None;
+        self.calm_down();
+        let number = self.cluster.add_node();
+        self.health.push(Health::Sound);
+        let peer = Some(self.cluster.nodes[1].address);
+        for attempt in 0..5 {
+            let (phrase, replace) = (self.words.clone(), Some(format!("node{before}")));
+            let call = Call::Recover { phrase, peer, replace, name: None, site: None };
+            let answer = self.cluster.ask(number, call, MINUTE.times(20));
+            if answer.end == Some(Ok(Ending::Complete)) {
+                break;
+            }
+            if attempt == 4 {
+                self.fail(&format!("the owner does not come back from the words: {:?}", answer.end));
+            }
+            self.cluster.run_until(MINUTE, |_| false);
+        }
+        self.cluster.nodes[number].files = std::mem::take(&mut self.cluster.nodes[before].files);
+        self.owner = number;
+        self.note(format!("node {number} goes on with its folder"));
+        self.edit();
+        self.begin_backup();
+    }
+
+    /// The network is whole, disks have room, and everybody is there.
+    pub(super) fn calm_down(&mut self) {
+        self.cluster.cut(&[]);
+        for number in 0..self.health.len() {
+            self.cluster.nodes[number].disk.set_capacity(1 << 40);
+            if self.cluster.nodes[number].disk.is_off() {
+                self.cluster.crash(number);
+            }
+            self.cluster.nodes[number].disk.heal();
+            if self.is_left(number) && !self.cluster.is_running(number) {
+                self.cluster.start(number);
+            }
+        }
+        self.cluster.run_until(MINUTE.times(5), |_| false);
+    }
+
     /// A new node joins, if it can at the moment.
     fn add_a_node(&mut self) {
-        if !self.cluster.is_running(0) || self.health.len() > 60 {
+        if !self.cluster.is_running(self.owner) || self.health.len() > 60 {
             return;
         }
         let number = self.cluster.add_node();
@@ -203,19 +255,24 @@ impl Turmoil {
         self.health.push(Health::Sound);
         let role = if self.cluster.draw(2) == 0 { Role::Full } else { Role::Store };
         let joined = self.join(number, role);
+        if !joined {
+            self.cluster.crash(number);
+            self.health[number] = Health::Outside;
+        }
         self.note(format!("node {number} joins as {role:?}: {joined}"));
     }
 
     /// Lets a node in; whether that went well.
     fn join(&mut self, number: usize, role: Role) -> bool {
-        let invitation = self.cluster.call(0, Call::Invite { role, wait: true });
-        let told = |cluster: &Cluster| {
-            let answer = cluster.answer(0, invitation);
+        let by = self.owner;
+        let invitation = self.cluster.call(by, Call::Invite { role, wait: true });
+        let told = move |cluster: &Cluster| {
+            let answer = cluster.answer(by, invitation);
             answer.end.is_some() || !answer.lines.is_empty()
         };
         self.cluster.run_until(MINUTE, told);
-        let Some(line) = self.cluster.answer(0, invitation).lines.first() else { return false };
-        let (code, peer) = (text(line, "code"), Some(self.cluster.nodes[0].address));
+        let Some(line) = self.cluster.answer(by, invitation).lines.first() else { return false };
+        let (code, peer) = (text(line, "code"), Some(self.cluster.nodes[by].address));
         let site = self.cluster.nodes[number].site.clone();
         let call = self.cluster.call(number, Call::Join { code, peer, name: None, site });
         self.cluster.run_until(MINUTE.times(3), |cluster| cluster.answer(number, call).end.is_some());
@@ -224,7 +281,7 @@ impl Turmoil {
 
     /// A node is off for long.
     fn be_away(&mut self, victim: usize) {
-        let hours = 1 + self.cluster.draw(9);
+        let hours = 1 + self.cluster.draw(4);
         self.note(format!("node {victim} is off for {hours} hours"));
         self.cluster.crash(victim);
         (0..2).for_each(|_| self.edit());
