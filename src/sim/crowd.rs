@@ -1,5 +1,5 @@
-//! A vault of very many nodes: real cores, real stores on simulated disks, a real network between them; but no owners with
-//! files, no crashes at any disk call, and only those nodes are woken for which something is due.
+//! A vault of very many nodes: real cores, real stores on simulated disks, a real network between them; but no
+//! crashes at any disk call, and only those nodes are woken for which something is due.
 //!
 //! `cluster.rs` plays a household that anything may happen to; this plays a crowd that little happens to, so that a
 //! thousand nodes fit into one process. `forge.rs` makes the vault.
@@ -13,6 +13,7 @@ use rand_core::RngCore;
 use serde_json::Value;
 
 use super::disk::SimDisk;
+use super::files::FakeFiles;
 use super::net::Net;
 use crate::base::ids::NodeId;
 use crate::base::limits::{DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX};
@@ -20,7 +21,7 @@ use crate::base::units::{Moment, Span, Time, WallTime};
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
 use crate::node::core::{Core, Setup};
-use crate::node::ports::{CallId, Ending, Input, Listening, Output};
+use crate::node::ports::{CallId, Ending, FileReply, Input, Listening, Output};
 use crate::store::disk::Disk;
 use crate::store::service::{Reply, Service, StoreOptions};
 use crate::wire::message::{self, Message};
@@ -56,6 +57,8 @@ pub struct Person {
     pub config: Config,
     /// Its disk.
     pub(super) disk: Arc<SimDisk>,
+    /// The files of its owner, if it has any.
+    pub files: FakeFiles,
     /// The running program; None while it is off.
     pub(super) running: Option<Running>,
     /// In `due` for then.
@@ -81,6 +84,8 @@ pub(super) struct Running {
     service: Service,
     /// Replies on their way to the core.
     replies: VecDeque<(Time, Reply)>,
+    /// Answers of the file thread on their way.
+    found: VecDeque<(Time, FileReply)>,
     /// When the unsynced group is flushed.
     flush_due: Option<Time>,
     /// A client took a piece.
@@ -109,9 +114,8 @@ impl Crowd {
             discovery: false,
         };
         let core = Core::new(seed, setup);
-        let running =
-            Running { core, service, replies: VecDeque::new(), flush_due: None, taken: VecDeque::new() };
-        node.running = Some(running);
+        let (replies, found, taken) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        node.running = Some(Running { core, service, replies, found, flush_due: None, taken });
         let listening = Listening { addresses: vec![node.address], ..Listening::default() };
         self.give(number, Input::Listening(listening));
     }
@@ -205,6 +209,11 @@ impl Crowd {
                 self.give(number, Input::Taken(id));
                 continue;
             }
+            if running.found.front().is_some_and(|(due, _)| *due <= now) {
+                let Some((_, reply)) = running.found.pop_front() else { break };
+                self.give(number, Input::File(reply));
+                continue;
+            }
             if running.replies.front().is_none_or(|(due, _)| *due > now) {
                 break;
             }
@@ -291,7 +300,11 @@ impl Crowd {
                     *end = Some(result);
                 }
             }
-            Output::File(_) | Output::Announce(_) | Output::SaveConfig(_) | Output::Restart => {}
+            Output::File(request) => {
+                let due = running.found.back().map_or(due, |(last, _)| due.max(*last));
+                running.found.push_back((due, node.files.answer(request)));
+            }
+            Output::Announce(_) | Output::SaveConfig(_) | Output::Restart => {}
         }
     }
 
@@ -300,8 +313,9 @@ impl Crowd {
         let node = &mut self.nodes[number];
         let due = node.running.as_ref().and_then(|running| {
             let reply = running.replies.front().map(|(due, _)| *due);
+            let found = running.found.front().map(|(due, _)| *due);
             let taken = (!running.taken.is_empty()).then_some(self.now);
-            [running.core.deadline(), reply, running.flush_due, taken].into_iter().flatten().min()
+            [running.core.deadline(), reply, found, running.flush_due, taken].into_iter().flatten().min()
         });
         if node.due != due {
             if let Some(before) = node.due {

@@ -85,6 +85,7 @@ impl Crowd {
                 address,
                 config,
                 disk: Arc::new(furnished(settings, entries)),
+                files: crate::sim::files::FakeFiles::default(),
                 running: None,
                 due: None,
                 sent_bytes: 0,

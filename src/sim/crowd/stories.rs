@@ -167,6 +167,9 @@ fn a_false_answer_leads_to_a_few_attempts_at_a_place_and_no_more() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::api::FolderAdd;
+    use crate::sim::check::ROOT;
+    use rand_core::RngCore;
 
     /// A number from the environment.
     fn number(name: &str, usual: u64) -> u64 {
@@ -186,6 +189,64 @@ mod tests {
         let now: Vec<u64> = crowd.nodes.iter().map(|node| node.sent_bytes).collect();
         told(name, crowd, |node| now[node] - before[node]);
         *before = now;
+    }
+
+    /// How well the first node's folder is protected.
+    fn copies(crowd: &mut Crowd) -> u64 {
+        status(crowd, 0)["folders"][0]["protected"]["have"].as_u64().unwrap_or(0)
+    }
+
+    /// Goes on until the folder has three copies, looking every 5 s; tells how long that took, and what was sent.
+    fn until_protected(name: &str, crowd: &mut Crowd, sent: &mut Vec<u64>) {
+        let begun = crowd.now;
+        for _ in 0..720 {
+            if copies(crowd) >= 3 {
+                break;
+            }
+            crowd.run(Span::from_secs(5));
+        }
+        println!("{name}: {} copies after {} s", copies(crowd), crowd.now.since(begun).as_millis() / 1_000);
+        told_bytes("bytes sent meanwhile", crowd, sent);
+    }
+
+    /// The first node has a folder of 24 MB, another full one reads it, and of the nodes that are left a twentieth is lost and removed.
+    fn loss(crowd: &mut Crowd, sent: &mut Vec<u64>) {
+        // Those that were lost before are planned for until they are removed.
+        for number in (0..crowd.nodes.len()).filter(|number| !crowd.is_running(*number)).collect::<Vec<_>>() {
+            let node = crowd.nodes[number].node.hex();
+            let _ = crowd.ask(0, Call::Remove { node, alone: false });
+        }
+        for number in 0..120_u8 {
+            let mut content = vec![0; 200_000];
+            crowd.rng.fill_bytes(&mut content);
+            crowd.nodes[0].files.write(ROOT, format!("f{number}").as_bytes(), &content);
+        }
+        let add = FolderAdd {
+            name: "family".into(),
+            directory: ROOT.to_vec(),
+            kind: "backup".into(),
+            copies: Some(3),
+            keep: None,
+            ignore: Vec::new(),
+            one_file_system: false,
+        };
+        assert!(crowd.ask(0, Call::FolderAdd(add)).1.is_ok());
+        assert!(crowd.ask(0, Call::Backup { name: None, wait: false }).1.is_ok());
+        until_protected("a folder of 24 MB is backed up", crowd, sent);
+        let (begun, before) = (crowd.now, status(crowd, 1)["lookup"].clone());
+        let restored = crowd.ask(1, Call::Restore { what: "family".into(), dry_run: false }).1;
+        println!("another node restores it in {} ms: {restored:?}", crowd.now.since(begun).as_millis());
+        println!("its lookups: {before} before, {} after", status(crowd, 1)["lookup"]);
+        told_bytes("bytes sent meanwhile", crowd, sent);
+        let lost: Vec<usize> =
+            (3..crowd.nodes.len()).step_by(20).filter(|number| crowd.is_running(*number)).collect();
+        lost.iter().for_each(|number| crowd.crash(*number));
+        for number in &lost {
+            let node = crowd.nodes[*number].node.hex();
+            assert!(crowd.ask(0, Call::Remove { node, alone: false }).1.is_ok());
+        }
+        println!("{} nodes are lost and removed: {} copies are left", lost.len(), copies(crowd));
+        until_protected("protection after that", crowd, sent);
     }
 
     #[test]
@@ -249,6 +310,7 @@ mod tests {
             "lookups of a tenth of the nodes: {} asked, {} found, {} passed on",
             lookups[0], lookups[1], lookups[2]
         );
+        loss(&mut crowd, &mut sent);
         let program = crowd.take(1);
         let freed = allocation_counter::measure(|| drop(program));
         println!("memory of one node: {} bytes", freed.bytes_current.unsigned_abs());
