@@ -17,6 +17,7 @@ use crate::node::enter::member_settings;
 use crate::node::member::{Keys, Membership};
 use crate::seal::keys::{NodeSecret, RootSecret};
 use crate::sim::disk::SimDisk;
+use crate::sim::files::FakeFiles;
 use crate::sim::net::{Net, Weather};
 use crate::store::service::Request;
 
@@ -30,9 +31,8 @@ impl Crowd {
             rng.fill_bytes(&mut bytes);
             bytes
         };
-        let root = RootSecret::from_bytes(draw());
+        let (root, wall) = (RootSecret::from_bytes(draw()), WallTime::from_micros(WALL));
         let secrets: Vec<NodeSecret> = (0..count).map(|_| NodeSecret::from_seed(draw())).collect();
-        let wall = WallTime::from_micros(WALL);
         let role = |number: usize| if number < full.max(1) { Role::Full } else { Role::Store };
         let admit = |number: usize| {
             let secret = &secrets[number];
@@ -85,7 +85,7 @@ impl Crowd {
                 address,
                 config,
                 disk: Arc::new(furnished(settings, entries)),
-                files: crate::sim::files::FakeFiles::default(),
+                files: FakeFiles::default(),
                 running: None,
                 due: None,
                 sent_bytes: 0,
