@@ -230,8 +230,8 @@ pub mod node {
     pub mod enter;
     pub mod finding;
     pub mod folders;
-    pub mod forge;
     #[cfg(test)]
+    pub mod forge;
     mod former;
     pub mod frames;
     pub mod gossip;
