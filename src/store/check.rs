@@ -13,13 +13,14 @@ use super::error::StoreError;
 use super::feeds::{Feeds, STATE_NAME};
 use super::log::replay;
 use super::overlay::Overlay;
+use super::reading::head_of;
 use super::request::{OpenReport, StoreOptions};
 use super::run::prefix;
 use super::segment::{
-    bytes, checksum, is_chunk, segment_name, Frame, Location, Position, FRAME_HEADER_BYTES,
-    FRAME_TRAILER_BYTES, SEGMENT_DIRECTORY,
+    bytes, checksum, is_chunk, segment_name, Location, Position, FRAME_HEADER_BYTES, FRAME_TRAILER_BYTES,
+    SEGMENT_DIRECTORY,
 };
-use super::walk::Found;
+use super::walk::{Found, Gap};
 use crate::base::ids::{ChunkId, FeedId};
 use crate::base::limits::{CHECK_LIST_MAX, CHECK_PENDING_MAX, ENTRIES_PAGE_BYTES_MAX, PAGE_IDS_MAX};
 
@@ -117,10 +118,10 @@ pub fn check(
     report.open = open;
     // Opening gave up what was in segments that are gone; it knows how much that was.
     report.missing.count = open.chunks_lost;
-    read_log(&mut chunks, &mut report, each)?;
+    let gaps = read_log(&mut chunks, &mut report, each)?;
     let (indexed, _) = chunks.index.usage().sum();
     if indexed != report.chunks + report.damaged.count {
-        name_missing(&mut chunks, &mut report)?;
+        account_for_rest(&mut chunks, &gaps, &mut report, each)?;
     }
     // A log that ends before its index does is told by whoever opens it.
     report.rotten_places = report.rotten_places.max(report.open.rotten_places);
@@ -129,16 +130,17 @@ pub fn check(
     Ok(report)
 }
 
-/// Walks the log, reads what counts, and compares each record with the index.
+/// Walks the log, reads what counts, and compares each record with the index. Gives the places that no record explains, in order.
 fn read_log(
     chunks: &mut Chunks,
     report: &mut CheckReport,
     each: &mut dyn FnMut(Whole<'_>) -> Result<(), DiskError>,
-) -> Result<(), StoreError> {
+) -> Result<Gaps, StoreError> {
+    let mut gaps = Gaps::default();
     // Records that the index does not have, until the log says that they were dropped: beginnings of ids.
     let mut pending = BTreeSet::new();
     let Chunks { disk, log, index, report: met, .. } = chunks;
-    replay(log, Position::START, log.synced(), &mut |found, _| {
+    replay(log, Position::START, log.synced(), &mut |found, behind| {
         match found {
             Found::Chunk(id, location, _) => match index.find(log, &id, met)? {
                 Some(newest) if newest == location => match body(&**disk, &id, location) {
@@ -161,6 +163,7 @@ fn read_log(
             Found::Gap(gap) => {
                 report.rotten_places += 1;
                 report.rotten_bytes += gap.to - gap.from;
+                gaps.add(&gap, behind);
             }
             Found::Mark(_) | Found::Void | Found::Removed(_) => {}
         }
@@ -169,21 +172,52 @@ fn read_log(
     // Behind damage nothing is believed to be a drop, so what was dropped there cannot be told from what was forgotten.
     let is_known = report.rotten_places == 0 && pending.len() < CHECK_PENDING_MAX;
     report.unindexed = is_known.then(|| bytes(pending.len()));
-    Ok(())
+    Ok(gaps)
 }
 
-/// Names the chunks whose records are not where the index says.
-fn name_missing(chunks: &mut Chunks, report: &mut CheckReport) -> Result<(), StoreError> {
+/// Places of the log that no record explains, in order: segment, begin and end. After [`CHECK_PENDING_MAX`] no more are kept.
+#[derive(Debug, Default)]
+struct Gaps(Vec<(u32, u64, u64)>);
+
+impl Gaps {
+    /// One more, which ends at `behind`; the gap that stands for a segment that is gone lies in none.
+    fn add(&mut self, gap: &Gap, behind: Position) {
+        if behind.offset == gap.to && self.0.len() < CHECK_PENDING_MAX {
+            self.0.push((behind.segment, gap.from, gap.to));
+        }
+    }
+
+    /// Whether the record at `location` begins in one.
+    fn cover(&self, location: Location) -> bool {
+        let at = (location.segment, u64::from(location.offset));
+        let next = self.0.partition_point(|(segment, from, _)| (*segment, *from) <= at);
+        self.0[..next].last().is_some_and(|(segment, _, to)| *segment == at.0 && at.1 < *to)
+    }
+}
+
+/// What is in the index and was not met in the log: behind damage the walk believes no head, so the index says what stands there. A body
+/// that is right counts though its head is not; a chunk whose head and body are gone is missing.
+fn account_for_rest(
+    chunks: &mut Chunks,
+    gaps: &Gaps,
+    report: &mut CheckReport,
+    each: &mut dyn FnMut(Whole<'_>) -> Result<(), DiskError>,
+) -> Result<(), StoreError> {
     let mut after = None;
     loop {
         let page = chunks.index.page(&chunks.log, after.as_ref(), PAGE_IDS_MAX, &mut chunks.report)?;
         for (id, location) in &page {
-            let mut header = [0; FRAME_HEADER_BYTES];
-            let name = segment_name(location.segment);
-            let read = chunks.disk.read_at(&name, u64::from(location.offset), &mut header);
-            let frame = read.ok().and_then(|_| Frame::decode(&header, location.position()).ok());
-            if frame.is_none_or(|frame| frame.id != *id) {
-                report.missing.add(*id);
+            let in_gap = gaps.cover(*location);
+            if let Some(sealed) = in_gap.then(|| body(&*chunks.disk, id, *location)).flatten() {
+                report.chunks += 1;
+                report.bytes += bytes(sealed.len());
+                each(Whole::Chunk(id, &sealed))?;
+                continue;
+            }
+            match head_of(&*chunks.disk, *location) {
+                Ok(Some(frame)) if frame.id == *id && in_gap => report.damaged.add(*id),
+                Ok(Some(frame)) if frame.id == *id => {}
+                _ => report.missing.add(*id),
             }
         }
         match page.last() {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::chunks::Chunks;
 use super::delta::Change;
-use super::disk::{DiskError, DiskErrorKind};
+use super::disk::{Disk, DiskError, DiskErrorKind};
 use super::error::StoreError;
 use super::removed::UNKNOWN;
 use super::request::{OpenReport, Reply};
 use super::segment::{
-    bytes, checksum, is_chunk, segment_name, Frame, Location, Position, FRAME_HEADER_BYTES,
+    bytes, checksum, is_chunk, segment_name, Frame, FrameKind, Location, Position, FRAME_HEADER_BYTES,
     FRAME_TRAILER_BYTES, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,
 };
 use super::walk::{Found, Walk};
@@ -24,7 +24,10 @@ impl Chunks {
     pub(super) fn read_at(&mut self, id: &ChunkId, location: Location) -> Result<Vec<u8>, StoreError> {
         for _ in 0..READS {
             match self.read_once(id, location) {
-                Ok(Some(sealed)) => return Ok(sealed),
+                Ok(Some(sealed)) => {
+                    self.look_at_head(id, location);
+                    return Ok(sealed);
+                }
                 Ok(None) => {}
                 Err(error) if self.is_outage(&error, location) => return Err(error.into()),
                 Err(_) => {}
@@ -47,6 +50,20 @@ impl Chunks {
         }
         record.truncate(length);
         Ok(Some(record))
+    }
+
+    /// A body is found by the index, but whoever has to build that anew needs the head before it: where that has rotted, the segment
+    /// is written anew soon.
+    fn look_at_head(&mut self, id: &ChunkId, location: Location) {
+        if head_of(&*self.disk, location).is_ok_and(|head| !head.is_some_and(|frame| frame.id == *id))
+            && self.sick.insert(location.segment)
+        {
+            log::warn!(
+                "the record of chunk {} in segment {:08x} has a damaged head; its bytes are right and are saved by the next compaction",
+                id.short(),
+                location.segment
+            );
+        }
     }
 
     /// Whether the disk as a whole fails, and not only the place where the record stands.
@@ -142,6 +159,16 @@ impl Chunks {
             }
         }
     }
+}
+
+/// The head of the chunk's record at `location`; `None` if it is not what was written.
+pub(super) fn head_of(disk: &dyn Disk, location: Location) -> Result<Option<Frame>, DiskError> {
+    let mut header = [0; FRAME_HEADER_BYTES];
+    let read = disk.read_at(&segment_name(location.segment), u64::from(location.offset), &mut header)?;
+    let frame = Frame::decode(&header, location.position()).ok();
+    Ok(frame.filter(|frame| {
+        read == header.len() && frame.kind == FrameKind::Chunk && frame.length == location.length
+    }))
 }
 
 /// How often a record is read before it is held to be damaged: memory and cables fail as well.

@@ -5,8 +5,9 @@
 use super::disk::Disk;
 use super::error::StoreError;
 use super::log::Log;
+use super::reading::head_of;
 use super::run::{Run, RunError, INDEX_DIRECTORY};
-use super::segment::{segment_name, Frame, FORMAT, FRAME_HEADER_BYTES};
+use super::segment::FORMAT;
 
 /// What was found while the index was opened or repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,11 +92,7 @@ fn is_of(run: &Run, disk: &dyn Disk, log: &Log) -> Result<bool, RunError> {
             continue;
         }
         looked += 1;
-        let mut header = [0; FRAME_HEADER_BYTES];
-        let read = disk.read_at(&segment_name(location.segment), location.position().offset, &mut header)?;
-        let frame = Frame::decode(&header, location.position());
-        if read == header.len() && frame.is_ok_and(|frame| frame.id == id && frame.length == location.length)
-        {
+        if head_of(disk, location)?.is_some_and(|frame| frame.id == id) {
             return Ok(true);
         }
     }

@@ -112,6 +112,19 @@ fn a_whole_body_behind_a_damaged_header_is_saved_and_the_segment_replaced() {
 }
 
 #[test]
+fn a_read_sees_a_damaged_header_and_the_segment_is_replaced() {
+    let (disk, mut tester) = filled(0..100);
+    let (name, at) = place_of(&disk, 7);
+    disk.flip_bits(&name, at - 40, 2);
+    assert_eq!(tester.get(7), Ok(Some(chunk(7).1)), "the body is right");
+    tester.ask(Request::Flush { op: 0 });
+    assert!(compact(&mut tester, &[]).removed_segments >= 1);
+    assert!(!disk.exists(&name).unwrap(), "what is damaged is written anew");
+    assert_eq!((tester.get(7), tester.stats().chunks), (Ok(Some(chunk(7).1)), 100));
+    equals_rebuild(&mut tester);
+}
+
+#[test]
 fn any_flipped_bit_of_segments_and_index_is_found() {
     let (disk, tester) = filled(0..40);
     tester.service.close();
