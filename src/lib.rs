@@ -274,6 +274,7 @@ pub mod node {
     mod scanned;
     mod scrubbing;
     pub mod seeking;
+    pub mod seen;
     mod sighting;
     pub mod silence;
     mod sink;

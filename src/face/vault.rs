@@ -216,6 +216,9 @@ pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
         let what = if value["new_key"] == true {
             "It could read everything, and keeps what it had. What is backed up from now on is sealed with a new key,\n\
              which it does not get. If it was stolen, change the passwords that were in your files.\n"
+        } else if value["role"] == "full" {
+            "It could read everything, and keeps what it had. No new key could be begun here: nothing is backed up until\n\
+             another full node begins one. `nuthatch status` says when that is so.\n"
         } else {
             "It never had a key: the sealed chunks on its disk tell nobody what is in them.\n"
         };

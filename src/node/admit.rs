@@ -242,8 +242,12 @@ impl Core {
         let heads = member.view.heads_of(&node);
         let is_full = member.view.roster().member(&node).is_some_and(|member| member.role == Role::Full);
         let role = role_word(if is_full { Role::Full } else { Role::Store });
-        let value = json!({"removed": node.hex(), "name": name, "role": role, "new_key": is_full});
-        let then = AfterAppend::Done { call: id, value };
+        let told = json!({"removed": node.hex(), "name": name, "role": role});
+        let then = |new_key: bool| {
+            let mut value = told;
+            value["new_key"] = new_key.into();
+            AfterAppend::Done { call: id, value }
+        };
         if !self.append_removal(Remove { node, heads }, then) {
             return self.end_call(
                 id,

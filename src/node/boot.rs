@@ -134,7 +134,7 @@ impl Core {
         if self.member.is_some() {
             self.load_chain(&settings);
             self.folders.load(&settings);
-            self.reach.load(&settings);
+            self.reach.seen.load(&settings);
             self.become_member();
             self.keyring_changed();
         }

@@ -239,7 +239,7 @@ impl Core {
         let own = own.map_or(&[][..], |_| &self.listening.addresses);
         let described = self.member.as_ref().and_then(|member| member.view.describe(node));
         let described = described.map_or(&[][..], |describe| &describe.addresses);
-        let all = connected.iter().chain(own).chain(self.reach.seen_at(node)).chain(described);
+        let all = connected.iter().chain(own).chain(self.reach.seen.at(node)).chain(described);
         for address in all.filter(|address| is_possible(address, true)) {
             if addresses.len() < ADDRESSES_PER_MESSAGE_MAX && !addresses.contains(address) {
                 addresses.push(*address);

@@ -125,15 +125,16 @@ impl Core {
         }
     }
 
-    /// Writes a Remove, of a full node together with the Key entry of the next epoch. False (and a note) when it is refused.
-    pub(super) fn append_removal(&mut self, remove: Remove, then: AfterAppend) -> bool {
+    /// Writes a Remove, of a full node together with the Key entry of the next epoch; `then` is told whether there is one. False (and a note)
+    /// when it is refused.
+    pub(super) fn append_removal(&mut self, remove: Remove, then: impl FnOnce(bool) -> AfterAppend) -> bool {
         let wall = self.now.wall;
         let Some(writer) = self.member.as_ref().map(|member| member.node) else { return false };
         let key = self.begin_epoch(&writer, Some(&remove.node));
         let append = |core: &mut Self, body| -> Result<(Applied, Vec<u8>), FeedError> {
             core.member.as_mut().map_or(Err(FeedError::Stopped), |member| member.append(wall, body))
         };
-        let mut entries = Vec::new();
+        let (mut entries, then) = (Vec::new(), then(key.is_some()));
         for body in key.map(Body::Key).into_iter().chain([Body::Remove(remove)]) {
             match append(self, body) {
                 Ok(entry) => entries.push(entry),
@@ -170,7 +171,9 @@ impl Core {
             }
             without.insert(*node);
         }
-        let may_begin = member.view.may_begin_epoch(writer);
+        let may_begin = member.view.may_begin_epoch(writer)
+            // What the view would not keep would be a key that nobody else gets.
+            && (*writer != member.node || member.view.has_key_room(&member.own, KEY_WRAPS_MAX));
         let Keys::Full(keys) = &mut member.keys else { return None };
         if !may_begin || without.is_empty() || without.len() > KEY_WITHOUT_MAX || !keys.learn(&content) {
             let message = "no new content key was begun: this vault has had as many as it may";

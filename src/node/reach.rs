@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use rand_core::RngCore;
 
 use super::activity::Level;
-use super::after::AfterSave;
 use super::core::Core;
 use super::linking::Linking;
+use super::seen::Seen;
 use crate::base::ids::NodeId;
 use crate::base::limits::{
     ADDRESSES_PER_MESSAGE_MAX, CONNECT_EAGER_TIME, CONNECT_HINT_EVERY, CONNECT_PAUSE_EAGER_MAX,
@@ -25,9 +25,6 @@ use crate::base::units::{Span, Time};
 use crate::peer::discovery::{in_order, Announcement};
 use crate::peer::event::Event;
 
-/// The setting that remembers where peers were seen last.
-const SEEN_KEY: &str = "seen";
-
 /// Addresses and when to try them.
 #[derive(Debug, Default)]
 pub struct Reach {
@@ -35,8 +32,8 @@ pub struct Reach {
     candidates: BTreeMap<SocketAddr, Candidate>,
     /// When it was done last.
     rechecked: Option<Time>,
-    /// Where members were met last; saved.
-    seen: BTreeMap<NodeId, SocketAddr>,
+    /// Where members were met last.
+    pub(super) seen: Seen,
     /// Whom to reach at all.
     pub(super) linking: Linking,
     /// Look at the roster's addresses again.
@@ -133,14 +130,6 @@ impl Reach {
         self.heard.insert(announcement.instance.clone(), heard);
     }
 
-    /// What was remembered.
-    pub fn load(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
-        let bytes = settings.get(SEEN_KEY).map_or(&[][..], Vec::as_slice);
-        if let Ok((seen, [])) = postcard::take_from_bytes::<Vec<(NodeId, SocketAddr)>>(bytes) {
-            self.seen = seen.into_iter().collect();
-        }
-    }
-
     /// An address that may lead to a member (to this one, if it is known).
     pub fn add(&mut self, now: Time, address: SocketAddr, node: Option<NodeId>) {
         if address.port() == 0 || address.ip().is_unspecified() {
@@ -150,11 +139,22 @@ impl Reach {
             candidate.node = candidate.node.or(node);
             return;
         }
+        if self.candidates.len() >= REACH_ADDRESSES_MAX {
+            self.give_up_hopeless();
+        }
         if self.candidates.len() < REACH_ADDRESSES_MAX {
             let (pause, eager_until) = (CONNECT_PAUSE_MIN, now + CONNECT_EAGER_TIME);
             let candidate = Candidate { node, announcer: None, due: now, pause, eager_until, hinted: None };
             self.candidates.insert(address, candidate);
         }
+    }
+
+    /// There is no more room: of the addresses at which nobody was ever met, the one that was tried in vain for longest goes. What is
+    /// configured or announced comes again.
+    fn give_up_hopeless(&mut self) {
+        let strange = self.candidates.iter().filter(|(_, one)| one.node.is_none());
+        let hopeless = strange.max_by_key(|(_, one)| (one.pause, one.due)).map(|(address, _)| *address);
+        hopeless.map(|address| self.candidates.remove(&address));
     }
 
     /// An address that an announcer of this name has: it is there, so it is tried now. A name that is new is a node that
@@ -253,11 +253,6 @@ impl Reach {
         self.recheck = Some(self.recheck.map_or(then, |due| due.min(then)));
     }
 
-    /// Where a member was met last.
-    pub(super) fn seen_at(&self, node: &NodeId) -> Option<&SocketAddr> {
-        self.seen.get(node)
-    }
-
     /// When something is to be tried.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
@@ -316,7 +311,7 @@ impl Core {
             if let Some(describe) = member.view.describe(&other) {
                 found.extend(describe.addresses.iter().map(|address| (*address, Some(other))));
             }
-            found.extend(self.reach.seen.get(&other).map(|address| (*address, Some(other))));
+            found.extend(self.reach.seen.at(&other).map(|address| (*address, Some(other))));
         }
         if self.reach.linking.is_choosing() {
             // Whom it was linked with before is not tried any more. What was configured or announced would come again.
@@ -348,12 +343,7 @@ impl Core {
         let chance = self.rng.next_u64();
         self.reconciling.peer_up(now, node, chance);
         self.entered_up(node);
-        if self.reach.seen.insert(node, address) != Some(address) {
-            let seen: Vec<(NodeId, SocketAddr)> =
-                self.reach.seen.iter().map(|(node, address)| (*node, *address)).collect();
-            let bytes = postcard::to_stdvec(&seen).ok();
-            self.save(vec![(SEEN_KEY.to_owned(), bytes)], AfterSave::Nothing);
-        }
+        self.remember_seen(node, address);
     }
 
     /// Something came of an attempt to reach somebody, or calls for one.
@@ -418,6 +408,23 @@ mod tests {
         }
         assert_eq!(reach.heard.len(), SIGHTINGS_MAX);
         assert!(!reach.heard.contains_key("a"));
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_address_tried_in_vain_for_longest_goes_and_no_members() {
+        let mut reach = Reach::default();
+        let at = |number: usize| SocketAddr::from(([10, 0, 0, 1], u16::try_from(number + 1).unwrap()));
+        let node = NodeId::from_bytes([1; 32]);
+        reach.add(Time::ZERO, at(0), Some(node));
+        reach.add(Time::ZERO, at(1), None);
+        let now = Time::ZERO + Span::from_secs(1);
+        assert_eq!(reach.take_due(now, false, |_, _| false), [(Some(node), at(0)), (None, at(1))]);
+        for number in 2..REACH_ADDRESSES_MAX + 1 {
+            reach.add(now, at(number), None);
+        }
+        assert_eq!(reach.candidates.len(), REACH_ADDRESSES_MAX);
+        let has = |number| reach.candidates.contains_key(&at(number));
+        assert!(has(0) && !has(1) && has(REACH_ADDRESSES_MAX));
     }
 
     /// A few addresses.
