@@ -165,7 +165,10 @@ impl Chunks {
     /// [`StoreError::Damaged`] if they are not what they were: the chunk is set aside.
     pub fn read(&mut self, id: &ChunkId) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(location) = self.index.find(&self.log, id, &mut self.report)? else { return Ok(None) };
-        self.read_at(id, location).map(Some)
+        match self.read_body(id, location) {
+            Some(sealed) => Ok(Some(sealed)),
+            None => self.read_at(id, location).map(Some),
+        }
     }
 
     /// Whether a chunk is here, by the index.

@@ -39,17 +39,36 @@ impl Chunks {
 
     /// Reads the record at `location`; `None` if it is not what was written.
     pub(super) fn read_once(&self, id: &ChunkId, location: Location) -> Result<Option<Vec<u8>>, DiskError> {
+        let record = self.record_at(location)?;
+        let whole = |(sealed, sum): &(Vec<u8>, Checksum)| *sum == checksum(sealed) && is_chunk(id, sealed);
+        Ok(record.filter(whole).map(|(sealed, _)| sealed))
+    }
+
+    /// Reads the body at `location` for somebody who waits for it; None if that has to be looked at more closely. Bytes that are the chunk are
+    /// right whatever their checksum says: what has rotted of the record around them is found by the scrub, and the head's rot here as well.
+    pub(super) fn read_body(&mut self, id: &ChunkId, location: Location) -> Option<Vec<u8>> {
+        let (sealed, _) = self.record_at(location).ok()??;
+        if !is_chunk(id, &sealed) {
+            return None;
+        }
+        self.look_at_head(id, location);
+        Some(sealed)
+    }
+
+    /// The bytes at `location` and their checksum; None if the segment ends before.
+    fn record_at(&self, location: Location) -> Result<Option<(Vec<u8>, Checksum)>, DiskError> {
         let length = usize::try_from(location.length).unwrap_or(usize::MAX);
         // The checksum comes in the same read, and is cut off without moving the rest.
         let mut record = vec![0; length.saturating_add(FRAME_TRAILER_BYTES)];
         let at = u64::from(location.offset) + bytes(FRAME_HEADER_BYTES);
         let read = self.disk.read_at(&segment_name(location.segment), at, &mut record)?;
-        let (sealed, sum) = record.split_at(length);
-        if read < record.len() || *sum != checksum(sealed) || !is_chunk(id, sealed) {
+        if read < record.len() {
             return Ok(None);
         }
+        let mut sum = [0; FRAME_TRAILER_BYTES];
+        sum.copy_from_slice(&record[length..]);
         record.truncate(length);
-        Ok(Some(record))
+        Ok(Some((record, sum)))
     }
 
     /// A body is found by the index, but whoever has to build that anew needs the head before it: where that has rotted, the segment
@@ -170,6 +189,9 @@ pub(super) fn head_of(disk: &dyn Disk, location: Location) -> Result<Option<Fram
         read == header.len() && frame.kind == FrameKind::Chunk && frame.length == location.length
     }))
 }
+
+/// What stands behind a body.
+type Checksum = [u8; FRAME_TRAILER_BYTES];
 
 /// How often a record is read before it is held to be damaged: memory and cables fail as well.
 const READS: u32 = 2;
