@@ -1,5 +1,4 @@
-//! The content keys that this node has: learning those that were wrapped for it, choosing the one that seals, beginning an
-//! epoch when a full node is removed, and wrapping for others what they lack.
+//! The content keys of this node: learning, choosing the one that seals, beginning an epoch, wrapping for others what they lack.
 //!
 //! ```text
 //!   Seals --a full node is removed; its Key entry is not for this node--> Waits --wrapped for it--> Seals
@@ -125,8 +124,7 @@ impl Core {
         }
     }
 
-    /// Writes a Remove, of a full node together with the Key entry of the next epoch; `then` is told whether there is one. False (and a note)
-    /// when it is refused.
+    /// Writes a Remove, of a full node together with the next epoch's Key entry (`then` is told of one). False, and a note, when refused.
     pub(super) fn append_removal(&mut self, remove: Remove, then: impl FnOnce(bool) -> AfterAppend) -> bool {
         let wall = self.now.wall;
         let Some(writer) = self.member.as_ref().map(|member| member.node) else { return false };
@@ -171,8 +169,8 @@ impl Core {
             }
             without.insert(*node);
         }
+        // What the view would not keep would be a key that nobody else gets.
         let may_begin = member.view.may_begin_epoch(writer)
-            // What the view would not keep would be a key that nobody else gets.
             && (*writer != member.node || member.view.has_key_room(&member.own, KEY_WRAPS_MAX));
         let Keys::Full(keys) = &mut member.keys else { return None };
         if !may_begin || without.is_empty() || without.len() > KEY_WITHOUT_MAX || !keys.learn(&content) {

@@ -165,10 +165,8 @@ impl Chunks {
     /// [`StoreError::Damaged`] if they are not what they were: the chunk is set aside.
     pub fn read(&mut self, id: &ChunkId) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(location) = self.index.find(&self.log, id, &mut self.report)? else { return Ok(None) };
-        match self.read_body(id, location) {
-            Some(sealed) => Ok(Some(sealed)),
-            None => self.read_at(id, location).map(Some),
-        }
+        let body = self.read_body(id, location);
+        body.map_or_else(|| self.read_at(id, location), Ok).map(Some)
     }
 
     /// Whether a chunk is here, by the index.

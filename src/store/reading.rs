@@ -74,7 +74,7 @@ impl Chunks {
     /// A body is found by the index, but whoever has to build that anew needs the head before it: where that has rotted, the segment
     /// is written anew soon.
     fn look_at_head(&mut self, id: &ChunkId, location: Location) {
-        if head_of(&*self.disk, location).is_ok_and(|head| !head.is_some_and(|frame| frame.id == *id))
+        if head_of(&*self.disk, location).is_ok_and(|head| head.is_none_or(|frame| frame.id != *id))
             && self.sick.insert(location.segment)
         {
             log::warn!(
