@@ -2,6 +2,6 @@
 
 /// Hands everything to [`nuthatch::face::act`].
 fn main() -> std::process::ExitCode {
-    nuthatch_heap::give_back_large_blocks();
+    nuthatch_heap::configure();
     nuthatch::face::act::main(std::env::args_os())
 }

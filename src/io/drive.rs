@@ -18,7 +18,8 @@ use super::os::{self, Clock};
 use super::post::Post;
 use super::threads::{FileJob, ThreadError, Word, Worker};
 use crate::base::limits::{
-    FAREWELL_TURNS_MAX, INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN, TURN_MAX,
+    BUSY_TURNS, FAREWELL_TURNS_MAX, INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN,
+    TURN_MAX,
 };
 use crate::base::units::{Moment, Span, Time};
 use crate::node::ports::{Input, Listening, Output};
@@ -98,6 +99,10 @@ struct Chores {
     watchdog: Option<Span>,
     /// When next.
     next_watchdog: Time,
+    /// Turns in which something was done since the interfaces were looked at.
+    turns: u32,
+    /// There was much to do: memory is to be given back when that is over.
+    owes_memory: bool,
 }
 
 /// What was heard.
@@ -109,6 +114,17 @@ enum Event {
     Inward(Inward),
     /// From the network.
     Sighting(Sighting),
+}
+
+impl Chores {
+    /// Gives memory back when much was done and that is over.
+    fn keep_memory(&mut self) {
+        let is_busy = std::mem::take(&mut self.turns) > BUSY_TURNS;
+        if self.owes_memory && !is_busy {
+            nuthatch_heap::give_back();
+        }
+        self.owes_memory = is_busy;
+    }
 }
 
 impl<M: Machine> Driver<M> {
@@ -132,6 +148,8 @@ impl<M: Machine> Driver<M> {
                 listening: Listening::default(),
                 watchdog,
                 next_watchdog: now,
+                turns: 0,
+                owes_memory: false,
             },
             longest_turn: Span::ZERO,
             ports,
@@ -187,7 +205,9 @@ impl<M: Machine> Driver<M> {
         let heard = self.hear()?;
         let worked = self.work();
         let sent = self.transmit();
-        Ok(received || heard || worked || sent)
+        let is_more = received || heard || worked || sent;
+        self.chores.turns = self.chores.turns.saturating_add(u32::from(is_more));
+        Ok(is_more)
     }
 
     /// Tells the core that time passed, and does what is done now and then.
@@ -199,6 +219,7 @@ impl<M: Machine> Driver<M> {
         }
         if self.chores.next_interfaces <= moment.time {
             self.chores.next_interfaces = moment.time + INTERFACES_EVERY;
+            self.chores.keep_memory();
             let listening = self.ports.post.udp().listening();
             if listening != self.chores.listening {
                 self.chores.listening.clone_from(&listening);

@@ -107,6 +107,8 @@ pub const MDNS_RETRY: Span = Span::from_secs(2);
 pub const ALONE_TIME_MAX: Span = Span::from_secs(60);
 /// Interfaces are looked at again this often: how late a pulled cable is noticed where nothing is sent.
 pub const INTERFACES_EVERY: Span = Span::from_secs(5);
+/// With more turns than this between two looks at the interfaces a node was at work: when that is over, memory is given back.
+pub const BUSY_TURNS: u32 = 200;
 /// The file thread closes what it has open when it was asked nothing for this long.
 pub const FILE_REST: Span = Span::from_secs(5);
 
