@@ -49,3 +49,16 @@ pub(super) fn limits_of(removes: &[Vec<Head>], hash_at: &HashAt<'_>) -> BTreeMap
     }
     limits
 }
+
+/// Of a removed node's feeds whose last entry, as a Remove names it, is not here yet: how many entries every Remove leaves them.
+pub(super) fn awaited_of(removes: &[Vec<Head>], hash_at: &HashAt<'_>) -> BTreeMap<FeedId, u64> {
+    let mut awaited = BTreeMap::new();
+    for head in removes.iter().flatten() {
+        let is_missing = head.length > 0 && hash_at(&head.feed, head.length - 1).is_none();
+        if is_missing && removes.iter().all(|heads| heads.iter().any(|other| other.feed == head.feed)) {
+            let length = awaited.entry(head.feed).or_insert(head.length);
+            *length = head.length.min(*length);
+        }
+    }
+    awaited
+}

@@ -13,7 +13,7 @@
 //! (`grow.rs`): a vault of a thousand would be settled a thousand times while it is read.
 
 use super::entry::{author_of, verify, Admit, Body, Entry, FeedError, Head, Remove, Role};
-use super::member::{limits_of, HashAt};
+use super::member::{awaited_of, limits_of, HashAt};
 use crate::base::ids::{FeedId, NodeId, VaultId};
 use crate::base::limits::{ADMIT_CHAIN_MAX, FEEDS_MAX, MEMBERS_MAX, ROSTER_FACTS_PER_FEED_MAX};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,7 @@ pub use super::member::Member;
 pub(super) use grow::Noted;
 
 mod grow;
+mod undecided;
 
 /// The members of a vault, from the facts that are known.
 #[derive(Debug, Clone)]
@@ -75,6 +76,8 @@ struct Standing {
     admitted: (FeedId, u64),
     /// For a removed node: how many entries of each of its feeds count; none of a feed that is not named.
     limits: BTreeMap<FeedId, u64>,
+    /// For a removed node: of feeds whose named last entry is not here yet, how many entries may count.
+    awaited: BTreeMap<FeedId, u64>,
 }
 
 /// An Admit that waits for its turn: ordered by rank, then node.
@@ -188,17 +191,19 @@ impl Roster {
             let What::Admit(admit) = &fact.what else { continue };
             let admitted = (feed, fact.sequence);
             let member = Member::admitted(node, admit, rank);
-            let limits = pass.removes.get(&node).map(|removes| limits_of(removes, hash_at));
+            let removes = pass.removes.get(&node);
+            let awaited = removes.map(|removes| awaited_of(removes, hash_at)).unwrap_or_default();
+            let limits = removes.map(|removes| limits_of(removes, hash_at));
             if member.role == Role::Full {
                 self.count_facts(&node, &member.rank, limits.as_ref(), &mut pass);
             }
             match limits {
                 None => {
                     channels.entry(member.channel).or_insert(node);
-                    members.insert(node, Standing { member, admitted, limits: BTreeMap::new() });
+                    members.insert(node, Standing { member, admitted, limits: BTreeMap::new(), awaited });
                 }
                 Some(limits) => {
-                    former.insert(node, Standing { member, admitted, limits });
+                    former.insert(node, Standing { member, admitted, limits, awaited });
                 }
             }
         }

@@ -173,7 +173,7 @@ impl Links {
         }
     }
 
-    /// Ends the sessions with nodes that are members no more, without a word to them.
+    /// Ends the sessions with nodes that are members no more, without a word to them; not yet where more has to be known to say that.
     pub fn set_roster(&mut self, desk: &mut Desk, roster: &Roster) {
         let mut gone = Vec::new();
         for link in self.links.values_mut() {
@@ -182,7 +182,7 @@ impl Links {
                 continue;
             }
             let proven = link.chain.as_ref().is_some_and(|chain| roster.verify_chain(chain).is_ok());
-            if roster.is_removed(&link.node) || !proven {
+            if roster.is_removed(&link.node) || !(proven || roster.is_undecided(&link.node)) {
                 gone.push(link.node);
             }
         }

@@ -114,6 +114,27 @@ fn a_lost_node_is_replaced_when_all_that_is_known_of_it_has_arrived_however_long
     assert_eq!(adopted(&answer), 40, "no folder was cut off");
 }
 
+/// In the turmoil seed 17 found this: the removal of the first node was read before that node's own feed, and the session with whoever told
+/// it, whom the first node had let in, was ended then.
+#[test]
+fn whoever_was_let_in_by_a_node_that_is_gone_can_tell_a_newcomer_everything() {
+    for seed in 1..=6 {
+        let (mut cluster, phrase) = couple(seed, 12);
+        cluster.crash(0);
+        let second = cluster.add_node();
+        good(&replace(&mut cluster, second, &phrase));
+        cluster.run_until(MINUTE.times(2), |_| false);
+        cluster.crash(second);
+        let third = cluster.add_node();
+        let peer = Some(cluster.nodes[1].address);
+        let call = Call::Recover { phrase, peer, replace: None, name: None, site: None };
+        good(&cluster.ask(third, call, MINUTE.times(20)));
+        let folders = cluster.ask(third, Call::FolderList, MINUTE).lines;
+        assert_eq!(folders[0].as_array().map(Vec::len), Some(12), "seed {seed}");
+        assert!(nodes(&mut cluster, third).contains(&"node1".to_owned()), "seed {seed}");
+    }
+}
+
 #[test]
 fn a_lost_node_is_not_replaced_while_it_is_known_in_part_and_is_when_the_rest_has_come() {
     let (mut cluster, phrase) = couple(2, 40);

@@ -47,7 +47,8 @@ impl Roster {
         }
         let member = Member::admitted(node, admit, [above, &[sequence]].concat());
         self.channels.insert(member.channel, node);
-        self.members.insert(node, Standing { member, admitted: (*feed, sequence), limits: BTreeMap::new() });
+        let (limits, awaited) = (BTreeMap::new(), BTreeMap::new());
+        self.members.insert(node, Standing { member, admitted: (*feed, sequence), limits, awaited });
         Some(node)
     }
 }
