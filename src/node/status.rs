@@ -34,12 +34,7 @@ impl Core {
     pub(super) fn status_with(&mut self, id: CallId, stats: Option<&StoreStats>) {
         let mut attention: Vec<Value> = Vec::new();
         let folders = self.folder_states(&mut attention);
-        if let Some(stats) = stats {
-            if stats.quarantined > 0 {
-                let message = format!("{} chunks on this disk are damaged", stats.quarantined);
-                attention.push(json!({"message": message, "hint": "run `nuthatch verify --all`; think of replacing the disk"}));
-            }
-        }
+        attention.extend(stats.and_then(wear::damaged));
         attention.extend(stats.and_then(wear::attention));
         if let Some(message) = self.multicast_doubt() {
             attention.push(json!({"message": message, "hint": HINT}));

@@ -28,6 +28,14 @@ pub(super) fn life(stats: &StoreStats) -> Value {
     stats.wear.map_or(Value::Null, life)
 }
 
+/// What `status` asks attention for where chunks were found damaged.
+pub(super) fn damaged(stats: &StoreStats) -> Option<Value> {
+    let message =
+        format!("{} chunks on this disk were found damaged; they are fetched again", stats.quarantined);
+    let hint = "`nuthatch verify --all` says whether all is whole; think of replacing the disk";
+    (stats.quarantined > 0).then(|| json!({"message": message, "hint": hint}))
+}
+
 /// A medium at its end needs attention.
 pub(super) fn attention(stats: &StoreStats) -> Option<Value> {
     let wear = stats.wear.filter(|wear| wear.used_percent_max >= WORN_PERCENT)?;
