@@ -103,9 +103,9 @@ pub(super) fn fill(cluster: &mut Cluster, count: u64) -> Expected {
     expected
 }
 
-/// The first node backs its files up from now on.
-pub(super) fn add_folder(cluster: &mut Cluster) {
-    let add = FolderAdd {
+/// The folder of a family, in three copies.
+pub(super) fn family_folder() -> Call {
+    Call::FolderAdd(FolderAdd {
         name: "family".into(),
         directory: ROOT.to_vec(),
         kind: "backup".into(),
@@ -113,8 +113,12 @@ pub(super) fn add_folder(cluster: &mut Cluster) {
         keep: None,
         ignore: Vec::new(),
         one_file_system: false,
-    };
-    let answer = cluster.ask(0, Call::FolderAdd(add), MINUTE);
+    })
+}
+
+/// The first node backs its files up from now on.
+pub(super) fn add_folder(cluster: &mut Cluster) {
+    let answer = cluster.ask(0, family_folder(), MINUTE);
     assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
 }
 

@@ -167,8 +167,7 @@ fn a_false_answer_leads_to_a_few_attempts_at_a_place_and_no_more() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::api::FolderAdd;
-    use crate::sim::check::ROOT;
+    use crate::sim::check::{family_folder, ROOT};
     use rand_core::RngCore;
 
     /// A number from the environment.
@@ -221,16 +220,7 @@ mod tests {
             crowd.rng.fill_bytes(&mut content);
             crowd.nodes[0].files.write(ROOT, format!("f{number}").as_bytes(), &content);
         }
-        let add = FolderAdd {
-            name: "family".into(),
-            directory: ROOT.to_vec(),
-            kind: "backup".into(),
-            copies: Some(3),
-            keep: None,
-            ignore: Vec::new(),
-            one_file_system: false,
-        };
-        assert!(crowd.ask(0, Call::FolderAdd(add)).1.is_ok());
+        assert!(crowd.ask(0, family_folder()).1.is_ok());
         assert!(crowd.ask(0, Call::Backup { name: None, wait: false }).1.is_ok());
         until_protected("a folder of 24 MB is backed up", crowd, sent);
         let (begun, before) = (crowd.now, status(crowd, 1)["lookup"].clone());
