@@ -3,33 +3,37 @@
 //! be one that the removed node let in: to end that session would be to hang up on the only one who can tell the rest.
 
 use super::{Roster, What};
-use crate::base::ids::NodeId;
-use crate::base::limits::ADMIT_CHAIN_MAX;
+use crate::base::ids::{FeedId, NodeId};
 use crate::feed::entry::author_of;
+use std::collections::BTreeSet;
 
 impl Roster {
     /// Whether a node that is no member was admitted at a place of which it is not known yet whether it counts, or by such a node. It is
-    /// no member until that is known: a session that stands may go on, and nothing else follows from it.
+    /// no member until that is known: a session that stands may go on, and nothing else follows from it. Each fact is looked at once.
     #[must_use]
     pub fn is_undecided(&self, node: &NodeId) -> bool {
-        self.is_undecided_within(node, ADMIT_CHAIN_MAX)
+        let awaited = self.former.values().flat_map(|former| &former.awaited);
+        let mut open: Vec<NodeId> =
+            awaited.flat_map(|(feed, length)| self.admitted_in(feed, *length)).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(next) = open.pop() {
+            if self.is_removed(&next) || self.member(&next).is_some() || !seen.insert(next) {
+                continue;
+            }
+            if next == *node {
+                return true;
+            }
+            open.extend(self.feeds_of(&next).flat_map(|(feed, _)| self.admitted_in(feed, u64::MAX)));
+        }
+        false
     }
 
-    /// The same for chains of at most this length.
-    fn is_undecided_within(&self, node: &NodeId, steps: usize) -> bool {
-        if steps == 0 || self.is_removed(node) || self.member(node).is_some() {
-            return false;
-        }
-        self.facts.iter().any(|(feed, facts)| {
-            let admits =
-                |what: &What| matches!(what, What::Admit(admit) if author_of(&admit.signing) == *node);
-            let mut places = facts.iter().filter(|fact| admits(&fact.what)).map(|fact| fact.sequence);
-            match self.former.get(&feed.node) {
-                Some(former) => {
-                    former.awaited.get(feed).is_some_and(|length| places.any(|sequence| sequence < *length))
-                }
-                None => places.next().is_some() && self.is_undecided_within(&feed.node, steps - 1),
-            }
+    /// Whom the entries of a feed before this place admit.
+    fn admitted_in(&self, feed: &FeedId, before: u64) -> impl Iterator<Item = NodeId> + '_ {
+        let facts = self.facts.get(feed).into_iter().flatten().take_while(move |fact| fact.sequence < before);
+        facts.filter_map(|fact| match &fact.what {
+            What::Admit(admit) => Some(author_of(&admit.signing)),
+            What::Remove(_) => None,
         })
     }
 }
