@@ -199,16 +199,19 @@ pub mod replicate {
     pub mod reconcile;
     pub mod score;
     pub mod share;
+    pub mod stand_in;
     pub mod weigh;
 }
 
 pub mod node {
     //! Floor 3: all machines as one value.
+    pub mod absence;
     pub mod activity;
     mod admit;
     pub mod after;
     pub mod answering;
     pub mod api;
+    pub mod around;
     mod auditing;
     pub mod backup;
     pub mod bandwidth;

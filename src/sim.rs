@@ -2,6 +2,8 @@
 //! and the stories: each file one kind of trouble.
 
 #[cfg(test)]
+mod away_stories;
+#[cfg(test)]
 mod backup_tests;
 pub mod check;
 pub mod cluster;

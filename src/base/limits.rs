@@ -3,6 +3,7 @@
 //! A number that limits a queue, a map, a retry, a wait or a length from outside stands in one of these files and nowhere else;
 //! all are used from here.
 
+mod absence;
 mod compare;
 mod content;
 mod lookup;
@@ -13,6 +14,7 @@ mod placement;
 mod replicate;
 mod store;
 
+pub use self::absence::*;
 pub use self::compare::*;
 pub use self::content::*;
 pub use self::lookup::*;

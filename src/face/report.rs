@@ -209,6 +209,7 @@ pub fn nodes(value: &Value) -> String {
         let state = match (node["self"] == true, node["connected"] == true) {
             (true, _) => "this node",
             (false, true) => "connected",
+            (false, false) if node["absence"]["planned_around"] == true => "away, planned around",
             (false, false) => "not connected",
         };
         let capacity = match amount(node, "capacity_bytes") {

@@ -151,6 +151,7 @@ impl Core {
     /// The session ended.
     pub(super) fn forget_feeds_of(&mut self, node: &NodeId) {
         self.gossip.peers.remove(node);
+        self.member_session(node, false);
         self.push_peer_down(node);
         self.gossip.asking.retain(|_, (asked, _)| asked != node);
         self.want_from_all();

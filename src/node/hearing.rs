@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use serde_json::{json, Value};
 
 use super::activity::Level;
+use super::around::Around;
 use super::collect::Settings;
 use super::core::Core;
 use super::outcome::{BackupError, Outcome};
 use super::silence::Silence;
 use crate::base::ids::{FolderId, NodeId};
-use crate::base::limits::{FOLDERS_MAX, MARKS_PASSED_MEMBERS_MAX, SILENCE_LABELS_MAX, SILENCE_LOOK_EVERY};
+use crate::base::limits::{
+    ABSENCE_SHORT, FOLDERS_MAX, MARKS_PASSED_MEMBERS_MAX, SILENCE_LABELS_MAX, SILENCE_LOOK_EVERY,
+};
 use crate::base::units::{Span, Time, WallTime};
 use crate::feed::entry::Body;
 use crate::feed::mark::{is_signed, sign_mark, Mark};
@@ -31,6 +34,8 @@ pub struct Hearing {
     marks: BTreeMap<FolderId, (Checked, Time)>,
     /// When to look whether somebody has grown silent.
     due: Option<Time>,
+    /// Which members are heard at all.
+    pub(super) around: Around,
 }
 
 /// A device that has not made its backup for too long, or may not have.
@@ -59,8 +64,8 @@ impl Silent {
 impl Hearing {
     /// When to look again.
     #[must_use]
-    pub const fn deadline(&self) -> Option<Time> {
-        self.due
+    pub fn deadline(&self) -> Option<Time> {
+        self.due.into_iter().chain(self.around.deadline()).min()
     }
 }
 
@@ -69,6 +74,7 @@ impl Core {
     pub(super) fn hearing_begins(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
         self.hearing.silence = Silence::load(settings);
         self.hearing.due = Some(self.now.time);
+        self.around_begins(settings);
     }
 
     /// A scan of an own folder ended well: the others are told.
@@ -119,6 +125,9 @@ impl Core {
         if !self.hearing.silence.heard_mark(running, place, number, every, age, direct) {
             return;
         }
+        if age < ABSENCE_SHORT {
+            self.member_heard(&writer);
+        }
         self.hearing.marks.insert(folder, (checked.clone(), now - age));
         self.hearing.due = Some(now);
         if direct {
@@ -140,6 +149,9 @@ impl Core {
 
     /// Entries came from a peer: snapshots are signs of life.
     pub(super) fn hearing_heard(&mut self, entries: &[(Applied, Vec<u8>)]) {
+        if let Some((applied, _)) = entries.first() {
+            self.member_heard(&applied.feed.node);
+        }
         let snapshots: Vec<(FolderId, NodeId)> = entries
             .iter()
             .filter_map(|(applied, _)| match &applied.entry.body {
@@ -164,6 +176,7 @@ impl Core {
     /// Looks whether somebody has grown silent, or is heard again; a person is told either way.
     pub(super) fn hearing_timeout(&mut self) {
         let now = self.now.time;
+        self.around_timeout();
         if self.hearing.due.is_none_or(|due| due > now) {
             return;
         }
@@ -222,6 +235,7 @@ impl Core {
     pub(super) fn hearing_rides_along(&mut self, settings: &mut Settings) {
         let running = self.upkeep.collect.running(self.now.time);
         self.hearing.silence.ride_along(running, settings);
+        self.hearing.around.ride_along(self.now.time, settings);
     }
 
     /// What a person is told of a folder.
@@ -278,7 +292,7 @@ impl Core {
 }
 
 /// A span as people say it.
-fn in_words(span: Span) -> String {
+pub(super) fn in_words(span: Span) -> String {
     let hours = span.as_micros() / 3_600_000_000;
     match hours {
         0 | 1 => "an hour".into(),

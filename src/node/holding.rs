@@ -1,9 +1,10 @@
-//! Holding: which snapshots this node still owes a receipt for, one after the other, newest first.
+//! Holding: which snapshots this node still owes a receipt for, one after the other.
 //!
-//! A receipt is owed for every snapshot of another node whose groups placed here are not yet covered by this node's
-//! own receipts. One share is kept at a time, so that memory stays bounded. A share that could not be had is tried
+//! A receipt is owed for every snapshot of another node whose groups placed here (or stood in for: `node/around.rs`) are not
+//! yet covered by this node's own receipts. What has the fewest copies left comes first. One share is kept at a time, so that memory stays bounded. A share that could not be had is tried
 //! again after [`KEEP_RETRY`], or when a peer comes up.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::activity::Level;
@@ -12,8 +13,9 @@ use super::core::{Core, Duty};
 use super::keep::{Keep, KeepEnd};
 use crate::base::ids::{ChunkId, NodeId, SnapshotId};
 use crate::base::limits::KEEP_RETRY;
-use crate::base::units::{Span, Time};
+use crate::base::units::{Span, Time, WallTime};
 use crate::feed::entry::{Body, GroupSet, Receipt};
+use crate::feed::view::SnapshotFact;
 use crate::wire::frame::Lane;
 use crate::wire::message::Message;
 
@@ -97,29 +99,31 @@ impl Core {
         self.holding.running = Some(Running { duty, writer, told_held: 0, told_at: self.now.time });
     }
 
-    /// The newest snapshot for which this node owes a receipt and that may be tried now.
+    /// Of the snapshots for which this node owes a receipt, and that may be tried now, the one of which the fewest copies are
+    /// left among those who are here; of equals the newest.
     fn owed(&mut self) -> Option<(SnapshotId, NodeId, ChunkId, GroupSet)> {
         let now = self.now.time;
         self.holding.retry.retain(|_, until| *until > now);
         // A receipt is an entry: none is written before a peer has shown what it knows of this node.
         let member = self.member.as_ref().filter(|member| member.confirmed && !member.stopped)?;
-        let mut best: Option<(i64, SnapshotId, NodeId, ChunkId, GroupSet)> = None;
+        let mut best: Option<(Rank, &SnapshotFact, GroupSet)> = None;
         for fact in member.view.snapshots() {
             if fact.writer == member.node || self.holding.retry.contains_key(&fact.id) {
                 continue;
             }
-            let taken = fact.entry.taken.as_micros();
-            if best.as_ref().is_some_and(|(newest, ..)| *newest >= taken) {
+            let groups = member.own_kept_groups(fact.entry.copies);
+            let mut lacking = groups.clone();
+            let own = member.view.receipts(&fact.id).find(|(node, _)| *node == member.node);
+            own.iter().for_each(|(_, held)| lacking.subtract(held));
+            if lacking.is_empty() {
                 continue;
             }
-            let groups = member.own_groups(fact.entry.copies);
-            let mut receipts = member.view.receipts(&fact.id);
-            let covered = receipts.any(|(node, held)| node == member.node && covers(held, &groups));
-            if !covered && !groups.is_empty() {
-                best = Some((taken, fact.id, fact.writer, fact.entry.manifest, groups));
+            let rank = Rank(member.live_copies(fact, &lacking), Reverse(fact.entry.taken));
+            if best.as_ref().is_none_or(|(first, ..)| rank < *first) {
+                best = Some((rank, fact, groups));
             }
         }
-        best.map(|(_, snapshot, writer, manifest, groups)| (snapshot, writer, manifest, groups))
+        best.map(|(_, fact, groups)| (fact.id, fact.writer, fact.entry.manifest, groups))
     }
 
     /// The disk did not take a chunk: no share that is being kept may be receipted on it.
@@ -204,12 +208,9 @@ impl Core {
     }
 }
 
-/// Whether `held` has every group of `wanted`.
-fn covers(held: &GroupSet, wanted: &GroupSet) -> bool {
-    let mut rest = wanted.clone();
-    rest.subtract(held);
-    rest.is_empty()
-}
+/// What is kept first: what has the fewest copies, then the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank(usize, Reverse<WallTime>);
 
 /// The writer is told after every so many chunks,
 const PROGRESS_CHUNKS: u64 = 64;

@@ -1,8 +1,12 @@
 //! Placing: who holds what, as this node's feeds tell it. The placement is worked out when it is asked for and kept until a
 //! member comes, goes, moves, is full, or offers more or less (`View::seats_version`).
+//!
+//! Two questions are kept apart. *Placement* ([`Membership::groups_of`]) is the same on every machine: what is compared, proven
+//! and called a member's own goes by it. What a member *shall keep* ([`Membership::kept_groups_of`]) is that and what it stands
+//! in for, while this node believes others to be away (`node/around.rs`).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::member::Membership;
@@ -11,12 +15,17 @@ use crate::base::limits::PLACEMENTS_KEPT_MAX;
 use crate::base::units::Copies;
 use crate::feed::entry::GroupSet;
 use crate::replicate::place::{Placement, Seat};
+use crate::replicate::stand_in;
 
 /// What was worked out.
 #[derive(Debug, Default)]
 pub struct Placing {
     /// By number of copies; the oldest words are forgotten together when they no longer hold.
     kept: RefCell<Kept>,
+    /// Who is planned around.
+    away: BTreeSet<NodeId>,
+    /// How often that has changed.
+    away_changes: u64,
 }
 
 /// See [`Placing`].
@@ -30,6 +39,31 @@ struct Kept {
     placements: BTreeMap<Copies, Rc<Placement>>,
     /// This node's groups, for every number of copies that was asked for.
     own: BTreeMap<Copies, GroupSet>,
+    /// The placements without those who are away.
+    around: BTreeMap<Copies, Rc<Placement>>,
+    /// What this node shall keep, for every number of copies that was asked for.
+    own_kept: BTreeMap<Copies, GroupSet>,
+}
+
+impl Placing {
+    /// These are planned around from now on. False if that is nothing new.
+    pub fn plan_around(&mut self, away: BTreeSet<NodeId>) -> bool {
+        if away == self.away {
+            return false;
+        }
+        self.away = away;
+        self.away_changes += 1;
+        let kept = self.kept.get_mut();
+        kept.around.clear();
+        kept.own_kept.clear();
+        true
+    }
+
+    /// Who is planned around.
+    #[must_use]
+    pub const fn away(&self) -> &BTreeSet<NodeId> {
+        &self.away
+    }
 }
 
 impl Membership {
@@ -68,6 +102,62 @@ impl Membership {
     #[must_use]
     pub fn groups_of(&self, node: &NodeId, copies: Copies) -> GroupSet {
         self.placement(copies).groups_of(node)
+    }
+
+    /// The groups that this node shall keep of what wants `copies`: its own, and those for which it stands in.
+    #[must_use]
+    pub fn own_kept_groups(&self, copies: Copies) -> GroupSet {
+        {
+            let mut kept = self.placing.kept.borrow_mut();
+            self.refresh(&mut kept);
+            if let Some(groups) = kept.own_kept.get(&copies) {
+                return groups.clone();
+            }
+        }
+        let groups = self.kept_groups_of(&self.node, copies);
+        self.placing.kept.borrow_mut().own_kept.insert(copies, groups.clone());
+        groups
+    }
+
+    /// The groups that a member shall keep of what wants `copies`, by what this node believes of who is away.
+    #[must_use]
+    pub fn kept_groups_of(&self, node: &NodeId, copies: Copies) -> GroupSet {
+        let base = self.placement(copies);
+        let mut groups = base.groups_of(node);
+        if !self.placing.away.is_empty() {
+            let around = self.around(copies);
+            groups.union(&stand_in::groups(&base, &around, &self.placing.away, node));
+        }
+        groups
+    }
+
+    /// The placement without those who are away.
+    fn around(&self, copies: Copies) -> Rc<Placement> {
+        let mut kept = self.placing.kept.borrow_mut();
+        self.refresh(&mut kept);
+        if let Some(placement) = kept.around.get(&copies) {
+            return Rc::clone(placement);
+        }
+        let placement = Rc::new(stand_in::around(&kept.seats, &self.placing.away, copies));
+        if kept.around.len() >= PLACEMENTS_KEPT_MAX {
+            kept.around.pop_last();
+        }
+        kept.around.insert(copies, Rc::clone(&placement));
+        placement
+    }
+
+    /// Another number after everything that may change what anybody shall keep.
+    #[must_use]
+    pub const fn placing_version(&self) -> u64 {
+        self.view.seats_version() + self.placing.away_changes
+    }
+
+    /// Members that offer to hold anything.
+    #[must_use]
+    pub fn holders(&self) -> BTreeSet<NodeId> {
+        let mut kept = self.placing.kept.borrow_mut();
+        self.refresh(&mut kept);
+        kept.seats.iter().filter(|seat| seat.capacity_bytes > 0).map(|seat| seat.node).collect()
     }
 
     /// Where members stand, as far as they have said it.

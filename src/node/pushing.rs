@@ -47,7 +47,7 @@ pub struct Pushing {
     looks: BTreeMap<Op, NodeId>,
     /// Puts of what peers sent: by whom, which, and how long.
     taking: BTreeMap<Op, (NodeId, ChunkId, u64)>,
-    /// What the view had seen when the groups were asked for.
+    /// `Membership::placing_version` when the groups were asked for.
     seats: u64,
     /// The groups of each holder, until the placement changes.
     groups: BTreeMap<(NodeId, Copies), GroupSet>,
@@ -173,16 +173,15 @@ impl Core {
     /// Whether a peer shall hold a new chunk.
     fn is_holder(&mut self, peer: NodeId, new: &New) -> bool {
         let Some(member) = &self.member else { return false };
-        if std::mem::replace(&mut self.pushing.seats, member.view.seats_version())
-            != member.view.seats_version()
-        {
+        let version = member.placing_version();
+        if std::mem::replace(&mut self.pushing.seats, version) != version {
             self.pushing.groups.clear();
         }
         let groups = self
             .pushing
             .groups
             .entry((peer, new.copies))
-            .or_insert_with(|| member.groups_of(&peer, new.copies));
+            .or_insert_with(|| member.kept_groups_of(&peer, new.copies));
         (new.is_listing && !groups.is_empty()) || groups.contains(Group::of(&new.chunk.id))
     }
 

@@ -44,7 +44,7 @@ impl Core {
         let audited = self.auditing_status(&mut attention);
         let room = self.room_status(stats, &mut attention);
         let keys = self.keyring_status(&mut attention);
-        let silence = self.silence_status(&mut attention);
+        let (silence, around) = (self.silence_status(&mut attention), self.around_status(&mut attention));
         let summary = self.summary(&folders);
         let counters = self.endpoint.counters();
         let member = self.member.as_ref();
@@ -85,7 +85,7 @@ impl Core {
             "scrub": self.scrub_status(),
             "collect": upkeep, "push": self.push_status(),
             "keys": keys,
-            "silence": silence,
+            "silence": silence, "around": around,
             "compare": compared,
             "audit": audited,
             "attention": attention,
@@ -249,6 +249,7 @@ impl Core {
                 json!({
                     "node": other.node.hex(),
                     "name": member.name_of(&other.node),
+                    "absence": self.absence_of(&other.node),
                     "site": describe.map(|describe| describe.site.clone()),
                     "role": role_word(other.role),
                     "self": other.node == member.node,

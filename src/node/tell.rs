@@ -34,6 +34,7 @@ impl Core {
     /// A session stands: greet, and tell all heads.
     pub(super) fn greet(&mut self, node: NodeId) {
         self.gossip.peers.insert(node, PeerFeeds::default());
+        self.member_session(&node, true);
         self.push_peer_up(node);
         let hello = self.hello();
         self.send(&node, Lane::Control, &hello);

@@ -14,7 +14,7 @@ use crate::node::ports::Ending;
 const SITES: [&str; 5] = ["home", "home", "parents", "parents", "office"];
 
 /// That household, all able to read, before its first backup.
-fn household(seed: u64) -> Cluster {
+pub(super) fn household(seed: u64) -> Cluster {
     let mut cluster = Cluster::new(seed, SITES.len(), weather(0));
     found(&mut cluster);
     for (number, site) in SITES.iter().enumerate().skip(1) {
@@ -32,7 +32,7 @@ fn household(seed: u64) -> Cluster {
 }
 
 /// A folder with so many copies is added and backed up.
-fn back_up(cluster: &mut Cluster, copies: u8) -> Answer {
+pub(super) fn back_up(cluster: &mut Cluster, copies: u8) -> Answer {
     let add = FolderAdd {
         name: "family".into(),
         directory: ROOT.to_vec(),
@@ -49,12 +49,12 @@ fn back_up(cluster: &mut Cluster, copies: u8) -> Answer {
 }
 
 /// What a node says of itself.
-fn status(cluster: &mut Cluster, number: usize) -> Value {
+pub(super) fn status(cluster: &mut Cluster, number: usize) -> Value {
     cluster.ask(number, Call::Status, MINUTE).lines.remove(0)
 }
 
 /// Whether the folder comes back on this node.
-fn comes_back(cluster: &mut Cluster, number: usize) -> bool {
+pub(super) fn comes_back(cluster: &mut Cluster, number: usize) -> bool {
     let call = Call::Restore { what: "family".into(), dry_run: false };
     cluster.ask(number, call, MINUTE.times(20)).end == Some(Ok(Ending::Complete))
 }
