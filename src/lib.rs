@@ -302,6 +302,7 @@ pub mod face {
     pub mod bench_ends;
     pub mod bench_rounds;
     pub mod bench_store;
+    pub mod bench_upkeep;
     pub mod bench_vault;
     pub mod bodies;
     pub mod cli;

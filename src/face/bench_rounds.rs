@@ -1,12 +1,14 @@
-//! The rounds of `bench store`: put, close, open, get, each through the real store on real files.
+//! The rounds of `bench store`: put, close, open, get, scrub, compact, each through the real store on real files.
 //!
 //! Everything goes the way of a node's storage thread: the same service, the same groups. Nothing is counted that is not
 //! timed, and what is timed contains what a node would do too. Knows nothing of options and output: `face/bench_store.rs`.
+//! What a node does by itself when nothing else is to do is in `face/bench_upkeep.rs`.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+use super::bench_upkeep::Compaction;
 use super::exit::{Exit, Fail};
 use crate::base::ids::ChunkId;
 use crate::base::limits::GROUP_DELAY_MAX;
@@ -27,6 +29,8 @@ pub struct Load {
     pub chunks: u64,
     /// Bytes of each; 0: their records only, without bodies, synced every [`SYNC_EVERY`].
     pub size: usize,
+    /// How large a segment gets; compaction is measured on those that are full.
+    pub segment_bytes: u64,
 }
 
 /// One round: how much was done, and what that took.
@@ -63,6 +67,10 @@ pub struct Figures {
     pub gets: Round,
     /// Some chunks read and checked, in random order; nothing if there are no bodies.
     pub random_gets: Round,
+    /// All of it read again as the scrub does it, from a cold cache; nothing if there are no bodies.
+    pub scrub: Round,
+    /// Somewhat more than half of the chunks given up, and what that frees compacted; nothing if there are no bodies.
+    pub compaction: Compaction,
 }
 
 /// Chunks without bodies are synced after so many: what the figures of other databases were measured with.
@@ -108,13 +116,17 @@ pub fn play(home: &Path, load: Load, stop: &AtomicBool) -> Result<Figures, Fail>
         figures.random_gets = player.gets(&mut service, load.chunks.min(RANDOM_GETS_MAX), true)?;
         player.drop_cache()?;
         figures.gets = player.gets(&mut service, load.chunks, false)?;
+        player.drop_cache()?;
+        figures.scrub = player.scrub(&mut service)?;
+        player.drop_cache()?;
+        figures.compaction = player.compact(&mut service)?;
     }
     service.close();
     Ok(figures)
 }
 
 /// Who plays.
-struct Player<'a> {
+pub(super) struct Player<'a> {
     /// Where.
     home: &'a Path,
     /// Tells the time.
@@ -122,7 +134,7 @@ struct Player<'a> {
     /// Makes chunks.
     chunks: Chunks,
     /// How many and how large.
-    load: Load,
+    pub(super) load: Load,
     /// Somebody asked to stop.
     stop: &'a AtomicBool,
 }
@@ -149,7 +161,8 @@ impl Player<'_> {
     /// Opens the store; how long that took.
     fn open(&self) -> Result<(Service, Span), Fail> {
         let begun = self.clock.time();
-        let options = StoreOptions { reserve_bytes: 0, ..StoreOptions::default() };
+        let segment_bytes_max = self.load.segment_bytes;
+        let options = StoreOptions { reserve_bytes: 0, segment_bytes_max, ..StoreOptions::default() };
         let (service, _) =
             Service::open(Arc::new(FileDisk::new(self.home)), options).map_err(store_failed)?;
         Ok((service, self.clock.time().since(begun)))
@@ -225,7 +238,7 @@ impl Player<'_> {
     }
 
     /// Counts and sizes.
-    fn stats(&self, service: &mut Service) -> Result<StoreStats, Fail> {
+    pub(super) fn stats(&self, service: &mut Service) -> Result<StoreStats, Fail> {
         let mut replies = Vec::new();
         service.execute(Request::Stats { op: 0 }, &mut replies);
         match replies.pop() {
@@ -251,8 +264,13 @@ impl Player<'_> {
         Ok(())
     }
 
+    /// The ids of some chunks by their numbers.
+    pub(super) fn ids(&self, numbers: impl Iterator<Item = u64>) -> Vec<ChunkId> {
+        numbers.map(|number| self.chunks.id(number)).collect()
+    }
+
     /// Whether to go on.
-    fn go_on(&self) -> Result<(), Fail> {
+    pub(super) fn go_on(&self) -> Result<(), Fail> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(Fail::silent(Exit::Interrupted));
         }
@@ -260,12 +278,12 @@ impl Player<'_> {
     }
 
     /// A round begins.
-    fn begin(&self) -> (Time, f64) {
+    pub(super) fn begin(&self) -> (Time, f64) {
         (self.clock.time(), cpu_seconds())
     }
 
     /// A round ends.
-    fn end(&self, begun: (Time, f64), chunks: u64, bytes: u64) -> Round {
+    pub(super) fn end(&self, begun: (Time, f64), chunks: u64, bytes: u64) -> Round {
         Round { chunks, bytes, span: self.clock.time().since(begun.0), cpu_seconds: cpu_seconds() - begun.1 }
     }
 }
@@ -342,7 +360,7 @@ pub(super) fn store_failed(error: StoreError) -> Fail {
 }
 
 /// The store does not do what it should.
-fn broken(message: &str) -> Fail {
+pub(super) fn broken(message: &str) -> Fail {
     Fail::new("internal", message, "this is a mistake of this program; please report it")
 }
 

@@ -13,6 +13,7 @@ use super::exit::{Exit, Fail};
 use super::options::BenchStore;
 use super::out::Out;
 use super::show;
+use crate::base::limits::SEGMENT_BYTES_MAX;
 use crate::base::units::Span;
 use crate::io::os::{self, StopSignal};
 use serde_json::{json, Value};
@@ -22,7 +23,8 @@ use serde_json::{json, Value};
 /// # Errors
 /// When the directory is not empty, the disk is too small, or the store fails.
 pub fn store(out: Out, options: &BenchStore) -> Result<Exit, Fail> {
-    let load = Load { chunks: options.chunks, size: if options.index_only { 0 } else { options.size } };
+    let size = if options.index_only { 0 } else { options.size };
+    let load = Load { chunks: options.chunks, size, segment_bytes: SEGMENT_BYTES_MAX };
     let place = Place::take(&options.dir)?;
     place.check_room(load)?;
     let stop = watch()?;
@@ -121,6 +123,9 @@ fn told(load: Load, figures: &Figures) -> Value {
     let written = figures.written;
     // What is beside the sealed bytes themselves: records, marks, index, state.
     let beside = written.total().saturating_sub(payload);
+    let compacted = &figures.compaction.round;
+    // A store of one segment has none that is full.
+    let is_compacted = compacted.chunks > 0;
     json!({
         "chunks": load.chunks,
         "chunk_bytes": load.size,
@@ -139,6 +144,14 @@ fn told(load: Load, figures: &Figures) -> Value {
         "index_bytes_written_per_chunk": ratio(written.index, load.chunks),
         "bookkeeping_bytes_written_per_chunk": ratio(beside, load.chunks),
         "bytes_written_per_byte_stored": bodies.then(|| ratio(written.total(), payload)),
+        "scrub_mb_per_s": bodies.then(|| mb_per_s(&figures.scrub)),
+        "scrub_mb_per_cpu_second": bodies.then(|| per_cpu_second(&figures.scrub)),
+        "drops_per_s": bodies.then(|| per_second(&figures.compaction.drops)),
+        "compacted_segments": compacted.chunks,
+        "compact_freed_mb_per_s": is_compacted.then(|| mb_per_s(compacted)),
+        "compact_freed_mb_per_cpu_second": is_compacted.then(|| per_cpu_second(compacted)),
+        "compact_bytes_written_per_byte_freed": is_compacted.then(|| ratio(figures.compaction.written_bytes, compacted.bytes)),
+        "compact_bytes_copied_per_byte_freed": is_compacted.then(|| ratio(figures.compaction.copied_bytes, compacted.bytes)),
         "index_runs": figures.stats.runs,
         "peak_rss_bytes": os::peak_rss_bytes(),
     })
@@ -171,9 +184,32 @@ fn text(load: Load, figures: &Figures, value: &Value) -> String {
         "index                  {index:.1} bytes written a chunk, {beside:.1} with records and state"
     ));
     lines.push(format!("open after a close     {}", show::span(figures.open)));
+    if load.size > 0 {
+        lines.extend(upkeep_text(figures, value));
+    }
     let peak = value["peak_rss_bytes"].as_u64().unwrap_or_default();
     lines.push(format!("memory, at most        {}\n", show::bytes(peak)));
     lines.join("\n")
+}
+
+/// What a node does by itself: the figures for people.
+fn upkeep_text(figures: &Figures, value: &Value) -> Vec<String> {
+    let figure = |name: &str| value[name].as_f64().unwrap_or_default();
+    let (scrub, cpu) = (figure("scrub_mb_per_s"), figure("scrub_mb_per_cpu_second"));
+    let mut lines = vec![format!("scrub                  {scrub:.1} MB/s, {cpu:.0} MB per CPU-second")];
+    lines.push(format!("give up                {:.0} chunks a second", figure("drops_per_s")));
+    let compacted = &figures.compaction.round;
+    if compacted.chunks == 0 {
+        lines.push("compaction             not measured: no segment was full".to_owned());
+    } else {
+        let freed = figure("compact_freed_mb_per_s");
+        let written = figure("compact_bytes_written_per_byte_freed");
+        let segments = show::count(compacted.chunks, "segment");
+        lines.push(format!(
+            "compaction             {freed:.1} MB/s given back, {written:.2} bytes written for each ({segments})"
+        ));
+    }
+    lines
 }
 
 /// Megabytes a second.
@@ -214,7 +250,11 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         for (dir, index_only) in [(parent.path().join("new"), false), (parent.path().to_path_buf(), true)] {
             let options = BenchStore { dir: dir.clone(), chunks: 1_500, size: 5_000, index_only };
-            let load = Load { chunks: options.chunks, size: if index_only { 0 } else { options.size } };
+            let load = Load {
+                chunks: options.chunks,
+                size: if index_only { 0 } else { options.size },
+                segment_bytes: if index_only { SEGMENT_BYTES_MAX } else { 1024 * 1024 },
+            };
             let place = Place::take(&dir).unwrap();
             let figures = play(&place.home, load, &AtomicBool::new(false)).unwrap();
             drop(place);
@@ -227,6 +267,11 @@ mod tests {
             let beside = value["bookkeeping_bytes_written_per_chunk"].as_f64().unwrap();
             assert!(beside > index + 60.0, "{value}");
             assert_eq!(value["put_mb_per_s"].is_null(), index_only);
+            // Of 9 dead and 7 live in 16 the live are copied.
+            assert_eq!(value["compact_freed_mb_per_s"].is_null(), index_only);
+            let copied = value["compact_bytes_copied_per_byte_freed"].as_f64();
+            assert!(copied.is_none_or(|copied| (0.4..0.45).contains(&copied)), "{value}");
+            assert_eq!(value["scrub_mb_per_s"].is_null(), index_only);
             assert!(text(load, &figures, &value).ends_with('\n'));
         }
     }
@@ -250,7 +295,7 @@ mod tests {
     fn a_stop_ends_it_early_without_a_word() {
         let parent = tempfile::tempdir().unwrap();
         let place = Place::take(parent.path()).unwrap();
-        let load = Load { chunks: 10, size: 100 };
+        let load = Load { chunks: 10, size: 100, segment_bytes: SEGMENT_BYTES_MAX };
         let fail = play(&place.home, load, &AtomicBool::new(true)).unwrap_err();
         assert_eq!(fail, Fail::silent(Exit::Interrupted));
     }
