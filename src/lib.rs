@@ -87,6 +87,9 @@ pub mod feed {
     pub mod epochs;
     #[cfg(test)]
     mod epochs_tests;
+    pub mod erase;
+    #[cfg(test)]
+    mod erase_tests;
     pub mod error;
     pub mod facts;
     pub mod groups;
@@ -117,6 +120,7 @@ pub mod store {
     mod compact;
     pub mod delta;
     pub mod disk;
+    mod dropping;
     pub mod error;
     pub mod feeds;
     pub mod figures;
@@ -231,6 +235,8 @@ pub mod node {
     pub mod drafts;
     pub mod duty;
     pub mod enter;
+    mod erase;
+    mod erasing;
     pub mod finding;
     pub mod folders;
     #[cfg(test)]
@@ -244,6 +250,7 @@ pub mod node {
     mod joining;
     pub mod keep;
     pub mod keyring;
+    pub mod known;
     pub mod linking;
     pub mod list;
     pub mod listed;
@@ -311,6 +318,7 @@ pub mod face {
     pub mod demo_data;
     pub mod demo_report;
     pub mod demo_stage;
+    pub mod erase;
     pub mod exit;
     pub mod job;
     pub mod link;

@@ -21,6 +21,8 @@ pub mod disk;
 #[cfg(test)]
 mod duties;
 #[cfg(test)]
+mod erase_stories;
+#[cfg(test)]
 mod evil_stories;
 #[cfg(test)]
 mod feed_stories;

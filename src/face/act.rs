@@ -16,7 +16,7 @@ use super::out::Out;
 use super::place::absolute;
 use super::report::{activity, entry, folders, short, snapshots, status, word};
 use super::show::text;
-use super::{bench, bench_store, demo, job, restore, serve, settings, store, vault};
+use super::{bench, bench_store, demo, erase, job, restore, serve, settings, store, vault};
 use crate::io::os::default_home;
 use crate::node::api::{self, Call};
 use clap::error::ErrorKind;
@@ -90,6 +90,7 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::Snapshots(options) => list_snapshots(&link()?, out, options),
         Command::Forget(options) => change(&link()?, out, options, |what| Call::Forget { what }),
         Command::Undo(options) => change(&link()?, out, options, |what| Call::Undo { what }),
+        Command::Erase(options) => erase::erase(&link()?, out, options),
         Command::Confirm { what } => {
             let (value, ending) = link()?.value(&Call::Confirm { what })?;
             out.both(&value, |value| format!("Confirmed: {}.\n", text(word(value, "confirmed"))))?;

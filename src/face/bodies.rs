@@ -85,6 +85,19 @@ pub(super) struct InviteBody {
     pub(super) wait: bool,
 }
 
+/// The body of `erase`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EraseBody {
+    /// As in [`Call::Erase`].
+    pub(super) folder: String,
+    /// As in [`Call::Erase`].
+    #[serde(default)]
+    pub(super) snapshots: Vec<String>,
+    /// As in [`Call::Erase`].
+    pub(super) phrase: Option<String>,
+}
+
 /// The body of `backup`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

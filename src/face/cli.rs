@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::erase::Erase;
 use super::options::{
     Backup, Bench, Completions, Config, Demo, Folder, Init, Invite, Join, Log, Ls, Recover, Remove, Restore,
     Run, Snapshots, Store, Verify,
@@ -112,6 +113,17 @@ pub enum Command {
         What was taken back is not retired by the folder's policy again."
     )]
     Undo(OneSnapshot),
+    /// Have forgotten snapshots given up at once, on every device, for good.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch erase photos 3fa4b2            on two full nodes\n  \
+        nuthatch erase photos 3fa4b2 --phrase   on one, with the recovery phrase\n  \
+        nuthatch erase photos --yes --phrase-file words.txt\n\n\
+        For what must not exist any more, or for room on a full disk: the 37 days of a forgotten snapshot are not waited for. It\n\
+        takes the recovery phrase, or the same command on two full nodes, and every device heeds only full nodes that it has\n\
+        known for 37 days or from the start. Without SNAPSHOT all that is forgotten of the folder is meant. Snapshots\n\
+        that stand are never touched, nor is what they have in common with an erased one."
+    )]
+    Erase(Erase),
     /// Answer what `status` asks: that so many snapshots were meant to be retired.
     #[command(after_long_help = "Examples:\n  nuthatch confirm photos     the policy of this folder\n  \
         nuthatch confirm collect    what other devices have retired")]

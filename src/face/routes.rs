@@ -5,8 +5,8 @@
 //! paths or queries, for those end up in logs. The bodies are JSON objects; fields that are left out have their default.
 
 use super::bodies::{
-    folder_add, folder_body, BackupBody, ConfigBody, InitBody, InviteBody, JoinBody, RecoverBody, VerifyBody,
-    WhatBody,
+    folder_add, folder_body, BackupBody, ConfigBody, EraseBody, InitBody, InviteBody, JoinBody, RecoverBody,
+    VerifyBody, WhatBody,
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
@@ -60,6 +60,7 @@ const fn media_of(call: &Call) -> Media {
         | Call::FolderRemove { .. }
         | Call::Forget { .. }
         | Call::Undo { .. }
+        | Call::Erase { .. }
         | Call::Confirm { .. }
         | Call::Status
         | Call::ConfigGet { .. }
@@ -119,6 +120,11 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
         ("POST", "backup") => parsed(body).map(|BackupBody { name, wait }| Call::Backup { name, wait }),
         ("POST", "forget") => parsed(body).map(|WhatBody { what }| Call::Forget { what }),
         ("POST", "undo") => parsed(body).map(|WhatBody { what }| Call::Undo { what }),
+        ("POST", "erase") => parsed(body).map(|EraseBody { folder, snapshots, phrase }| Call::Erase {
+            folder,
+            snapshots,
+            phrase,
+        }),
         ("POST", "confirm") => parsed(body).map(|WhatBody { what }| Call::Confirm { what }),
         ("POST", "verify") => parsed(body).map(|VerifyBody { all }| Call::Verify { all }),
         ("PUT", "config") => parsed(body).map(|ConfigBody { key, value }| Call::ConfigSet { key, value }),
@@ -164,6 +170,10 @@ pub fn request_of(call: &Call) -> Request {
         Call::Snapshots { name } => get("snapshots", &[("folder", name.as_deref())]),
         Call::Forget { what } => post("forget", &WhatBody { what: what.clone() }),
         Call::Undo { what } => post("undo", &WhatBody { what: what.clone() }),
+        Call::Erase { folder, snapshots, phrase } => post(
+            "erase",
+            &EraseBody { folder: folder.clone(), snapshots: snapshots.clone(), phrase: phrase.clone() },
+        ),
         Call::Confirm { what } => post("confirm", &WhatBody { what: what.clone() }),
         Call::List { what, recursive } => {
             get("files", &[("what", Some(what)), ("recursive", Some(flag(*recursive)))])
@@ -290,7 +300,7 @@ fn unescape(text: &str) -> Result<String, ApiError> {
 
 /// The error for a method that the name does not have, or for a name that does not exist.
 fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 18] = [
         "init",
         "join",
         "recover",
@@ -301,6 +311,7 @@ fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
         "snapshots",
         "forget",
         "undo",
+        "erase",
         "confirm",
         "files",
         "restore",
@@ -386,6 +397,12 @@ mod tests {
             Call::Snapshots { name: some("photos") },
             Call::Forget { what: "photos@3fa4b2".into() },
             Call::Undo { what: "photos".into() },
+            Call::Erase { folder: "photos".into(), snapshots: Vec::new(), phrase: None },
+            Call::Erase {
+                folder: "photos".into(),
+                snapshots: vec!["3fa4b2".into(), "latest".into()],
+                phrase: some("able acid"),
+            },
             Call::Confirm { what: "collect".into() },
             Call::List { what: "photos@latest:a b/\u{fc}&c=1".into(), recursive: true },
             Call::Restore { what: "photos".into(), dry_run: false },

@@ -208,7 +208,9 @@ pub fn list(link: &Link, out: Out) -> Result<Exit, Fail> {
 /// When there is no such member, or it may not be removed from here.
 pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
     if !options.yes {
-        confirm_removal(out, &options.node)?;
+        let node = text(&options.node);
+        let question = format!("Remove {node} for good? It cannot come back under its old identity.");
+        ask_first(out, &question, "removed")?;
     }
     let (value, ending) = link.value(&Call::Remove { node: options.node, alone: options.alone })?;
     out.both(&value, |value| {
@@ -227,18 +229,22 @@ pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
     Ok(ending.into())
 }
 
-/// Asks whether a node shall be removed for good. A question that cannot be asked or answered is answered with no.
-fn confirm_removal(out: Out, node: &str) -> Result<(), Fail> {
+/// Asks whether something shall be done for good; `done` is the word for it. A question that cannot be asked or answered is answered with
+/// no.
+pub(super) fn ask_first(out: Out, question: &str, done: &str) -> Result<(), Fail> {
     if out.json || !stdin().is_terminal() || !stderr().is_terminal() {
-        let message = "nothing was removed, for nobody can be asked here";
-        return Err(Fail::new("not_confirmed", message, "give --yes if it is to be removed for good"));
+        let message = format!("nothing was {done}, for nobody can be asked here");
+        return Err(Fail::new(
+            "not_confirmed",
+            message,
+            format!("give --yes if it is to be {done} for good"),
+        ));
     }
     let mut answer = String::new();
-    let question =
-        format!("Remove {} for good? It cannot come back under its old identity. [y/N] ", text(node));
+    let question = format!("{question} [y/N] ");
     let asked = stderr().write_all(question.as_bytes()).and_then(|()| stdin().read_line(&mut answer));
     if asked.is_err() || !matches!(answer.trim(), "y" | "Y" | "yes") {
-        return Err(Fail::new("not_confirmed", "nothing was removed", "answer y, or give --yes"));
+        return Err(Fail::new("not_confirmed", format!("nothing was {done}"), "answer y, or give --yes"));
     }
     Ok(())
 }

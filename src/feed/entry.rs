@@ -24,6 +24,7 @@ pub use super::body::{
     Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, FolderText, GroupSet, Head,
     Note, Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText, Standing,
 };
+pub use super::erase::{Erase, Erased};
 pub use super::error::FeedError;
 pub use super::key::{KeyEntry, Wrap};
 
@@ -69,6 +70,8 @@ pub enum Body {
     Alert(Alert),
     /// The feed follows an older one.
     Begin(Begin),
+    /// Retired snapshots go at once.
+    Erase(Erase),
     /// A kind that this version does not understand: kept and chained, void.
     Reserved {
         /// Its number.
@@ -80,7 +83,7 @@ pub enum Body {
 
 /// Numbers of the kinds on the wire. They are never reused; a new kind takes the next one.
 ///
-/// Reserved, without a meaning in this version: Erase 12, Confirm 13, User 14.
+/// Reserved, without a meaning in this version: Confirm 13, User 14.
 pub mod kind {
     /// [`super::Body::Admit`]
     pub const ADMIT: u8 = 1;
@@ -104,7 +107,7 @@ pub mod kind {
     pub const NOTE: u8 = 10;
     /// [`super::Body::Alert`]
     pub const ALERT: u8 = 11;
-    /// Content that must go: reserved.
+    /// [`super::Body::Erase`]
     pub const ERASE: u8 = 12;
     /// A person's answer: reserved.
     pub const CONFIRM: u8 = 13;
@@ -260,6 +263,7 @@ fn encode_body(body: &Body) -> postcard::Result<(u8, Vec<u8>)> {
         Body::Note(note) => (kind::NOTE, postcard::to_stdvec(note)?),
         Body::Alert(alert) => (kind::ALERT, postcard::to_stdvec(alert)?),
         Body::Begin(begin) => (kind::BEGIN, postcard::to_stdvec(begin)?),
+        Body::Erase(erase) => (kind::ERASE, postcard::to_stdvec(erase)?),
         Body::Reserved { kind, bytes } => (*kind, bytes.clone()),
     })
 }
@@ -279,6 +283,7 @@ fn decode_body(number: u8, bytes: &[u8]) -> Result<Body, FeedError> {
         kind::NOTE => Body::Note(exactly(bytes, "a Note")?),
         kind::ALERT => Body::Alert(exactly(bytes, "an Alert")?),
         kind::BEGIN => Body::Begin(exactly(bytes, "a Begin")?),
+        kind::ERASE => Body::Erase(exactly(bytes, "an Erase")?),
         _ => Body::Reserved { kind: number, bytes: bytes.to_vec() },
     })
 }

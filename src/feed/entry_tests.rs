@@ -5,6 +5,7 @@ use super::body::{
     Note, Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText, Standing,
 };
 use super::entry::{author_of, decode, hash, kind, sign, verify, Body, Entry, FeedError, NO_ENTRY};
+use super::erase::{Erase, Erased};
 use super::key::{KeyEntry, Wrap};
 use super::writer::Writer;
 use crate::base::ids::{hex, ChunkId, EntryHash, EpochId, FeedId, FolderId, Group, NodeId, SnapshotId};
@@ -131,7 +132,7 @@ fn member_goldens() -> Vec<(u8, Body, String)> {
             ]
             .concat(),
         ),
-        (12, Body::Reserved { kind: kind::ERASE, bytes: vec![0xee; 2] }, "eeee".into()),
+        (13, Body::Reserved { kind: kind::CONFIRM, bytes: vec![0xee; 2] }, "eeee".into()),
         (200, Body::Reserved { kind: 200, bytes: vec![] }, String::new()),
     ]
 }
@@ -173,6 +174,13 @@ fn data_goldens() -> Vec<(u8, Body, String)> {
             9,
             Body::Release(Release { snapshot: None, groups }),
             ["00", "01", "8004", "01", &times("00", 511)].concat(), // every snapshot, a bitmap of 512 bytes, group 0
+        ),
+        (
+            12,
+            Body::Erase(Erase {
+                snapshots: vec![Erased { snapshot: SnapshotId::from_bytes([0x0f; 32]), version: 300 }],
+            }),
+            ["01", &times("0f", 32), "ac02"].concat(), // one, the snapshot, version
         ),
         (10, Body::Note(Note { sealed: vec![0xdd] }), "01dd".into()),
     ]

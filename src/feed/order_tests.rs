@@ -1,6 +1,6 @@
 //! The view does not depend on the order in which feeds arrive: random households, read in many orders.
 
-use super::entry::{decode, Body, Checkpoint, GroupSet, Release, Role, Standing};
+use super::entry::{decode, Body, Checkpoint, Erase, Erased, GroupSet, Release, Role, Standing};
 use super::view::View;
 use super::view_tests::{describe, folder, groups, holders, receipt, snapshot};
 use super::writer::Writer;
@@ -70,6 +70,12 @@ impl Household {
             (6 | 7, Some(id)) => writer.write(receipt(id, groups(&[u16::from(number)]))),
             (8, Some(id)) => writer.write(receipt(id, GroupSet::all())),
             (9, snapshot) => writer.write(Body::Release(Release { snapshot, groups: groups(&[1, 2]) })),
+            (14 | 15, Some(id)) => {
+                // All that is retired, and one that may stand.
+                let all = view.retired().filter_map(|fact| view.erasable(&fact.id));
+                let any = Erased { snapshot: id, version: u64::from(number) };
+                writer.write(Body::Erase(Erase { snapshots: all.chain([any]).collect() }))
+            }
             (10..=13, Some(_)) => {
                 let feed = [writer.feed, other.feed][usize::from(number / 2)];
                 let Some(until) = view.head(&feed) else { return };
@@ -117,11 +123,12 @@ fn told(view: &View) -> String {
     let snapshots: Vec<_> = view.snapshots().map(|fact| (fact.id, holders(view, &fact.id))).collect();
     let retired: Vec<_> = view.retired().map(|fact| fact.id).collect();
     let held: Vec<_> = view.snapshots().map(|fact| view.is_held(&fact.id)).collect();
+    let erased: Vec<_> = view.erased().collect();
     let folders: Vec<_> = view.folders().collect();
     let described: Vec<_> = nodes.iter().map(|node| view.describe(node)).collect();
     let chains: Vec<_> = nodes.iter().map(|node| view.admit_chain(node)).collect();
     format!(
-        "{members:?} {former:?} {:?} {snapshots:?} {retired:?} {held:?} {folders:?} {described:?} {chains:?}",
+        "{members:?} {former:?} {:?} {snapshots:?} {retired:?} {erased:?} {held:?} {folders:?} {described:?} {chains:?}",
         view.heads()
     )
 }
@@ -156,8 +163,8 @@ proptest! {
 
 #[test]
 fn the_random_household_is_not_dull() {
-    let mut seen = [0_usize; 6];
-    for seed in 0..60 {
+    let mut seen = [0_usize; 7];
+    for seed in 0..160 {
         let house = Household::new(seed);
         let mut view = View::new(Writer::new(1).public());
         read(&mut view, &house.entries);
@@ -169,6 +176,7 @@ fn the_random_household_is_not_dull() {
             view.folders().count(),
             held,
             view.retired().count(),
+            view.erased().count(),
         ]) {
             *sum += count;
         }

@@ -42,6 +42,8 @@ struct Decided {
     rank: (u64, FeedId, u64),
     /// Whether the snapshot stands; then, whether a person holds it.
     held: Option<bool>,
+    /// The highest version of those that say that it stands; zero if none does.
+    stood: u64,
 }
 
 impl View {
@@ -55,6 +57,12 @@ impl View {
     #[must_use]
     pub fn is_held(&self, id: &SnapshotId) -> bool {
         self.standings.decided.get(id).is_some_and(|decided| decided.held == Some(true))
+    }
+
+    /// Of a retired snapshot: the version that has retired it, and the highest that says that it stands.
+    pub(super) fn retired_at(&self, id: &SnapshotId) -> Option<(u64, u64)> {
+        let decided = self.standings.decided.get(id).filter(|decided| decided.held.is_none())?;
+        Some((decided.rank.0, decided.stood))
     }
 
     /// All snapshots of a folder that count, those that are retired too, by when they were taken, then by id.
@@ -131,11 +139,14 @@ impl View {
         let until = checkpoint.until.length.max(checkpoint.from);
         for ((_, place), id) in places.range((feed, checkpoint.from)..(feed, until)) {
             let held = checkpoint.standing.iter().find(|standing| standing.sequence == *place);
-            let now = Decided { rank, held: held.map(|standing| standing.held) };
+            let stood = if held.is_some() { checkpoint.version } else { 0 };
+            let now = Decided { rank, held: held.map(|standing| standing.held), stood };
             let known = decided.entry(*id).or_insert(now);
+            let stood = known.stood.max(stood);
             if known.rank < rank {
                 *known = now;
             }
+            known.stood = stood;
         }
     }
 }

@@ -11,6 +11,7 @@ use super::entry::{
     Begin, Body, Describe, Entry, FeedError, FolderEntry, GroupSet, Head, Role, SnapshotEntry,
 };
 use super::epochs::KeyFacts;
+use super::erase::Words;
 use super::roster::{Member, Roster};
 use super::standing::Standings;
 use crate::base::ids::{EntryHash, FeedId, FolderId, NodeId, SnapshotId};
@@ -33,6 +34,8 @@ pub struct View {
     pub(super) snapshots: BTreeMap<SnapshotId, SnapshotFact>,
     /// Which of them are retired.
     pub(super) standings: Standings,
+    /// Which of those go at once.
+    pub(super) words: Words,
     /// The same in the order in which people want to see them.
     order: BTreeSet<(FolderId, WallTime, SnapshotId)>,
     /// What each feed's receipts cover, releases taken off; none of them empty.
@@ -69,6 +72,7 @@ impl View {
             feeds: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             standings: Standings::default(),
+            words: Words::default(),
             order: BTreeSet::new(),
             receipts: BTreeMap::new(),
             folders: BTreeMap::new(),
@@ -293,6 +297,7 @@ impl View {
             Body::Key(key) => self.take_key(entry, key),
             Body::Receipt(receipt) => self.take_receipt(&entry.feed, receipt),
             Body::Release(release) => self.take_release(&entry.feed, release),
+            Body::Erase(erase) => self.take_erase(&entry.feed, erase),
             _ => {}
         }
         if is_new {
@@ -358,6 +363,7 @@ impl View {
                 self.roster.member(author).is_some() && self.newest.get(author) == Some(&entry.feed)
             }
             Body::Describe(_) | Body::Alert(_) | Body::Begin(_) => is_within && role.is_some(),
+            Body::Erase(erase) => self.erase_counts(author, erase),
             Body::Reserved { .. } => false,
         }
     }

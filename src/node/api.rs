@@ -90,6 +90,15 @@ pub enum Call {
         /// `NAME[@SNAPSHOT]`; without a snapshot the newest that is retired.
         what: String,
     },
+    /// Have forgotten snapshots given up at once: the recovery phrase, or the words of two full nodes. One JSON object.
+    Erase {
+        /// The folder's name.
+        folder: String,
+        /// Which of its forgotten snapshots, as behind the `@`; all of them when none is named.
+        snapshots: Vec<String>,
+        /// The 24 words; None: the word of this node.
+        phrase: Option<String>,
+    },
     /// Answer what `status` asks. One JSON object.
     Confirm {
         /// What is meant, as `status` names it.

@@ -253,7 +253,8 @@ impl Backup {
             Ok(marker) => self.marker = marker,
         }
         match (self.job.base(), self.job.partial) {
-            (Some(base), Some(_)) => self.begin_build(true, base.is_stale()),
+            (Some(base), Some(_)) => self.begin_build(true, base.is_stale() || self.job.anew),
+            (Some(_), None) if self.job.anew => self.begin_build(true, true),
             (Some(_), None) => {
                 if let Some(join) = self.join(true) {
                     self.state = State::Compare(Box::new(Compare::new(join, self.job.trusted_ns())));

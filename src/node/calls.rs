@@ -140,6 +140,9 @@ impl Core {
             Call::Snapshots { name } => self.call_snapshots(id, name.as_deref()),
             Call::Forget { what } => self.call_forget(id, &what),
             Call::Undo { what } => self.call_undo(id, &what),
+            Call::Erase { folder, snapshots, phrase } => {
+                self.call_erase(id, &folder, &snapshots, phrase.map(zeroize::Zeroizing::new));
+            }
             Call::Confirm { what } => self.call_confirm(id, &what),
             Call::List { what, recursive } => self.call_list(id, &what, recursive),
             Call::Restore { what, dry_run } => self.call_restore(id, &what, dry_run),

@@ -4,6 +4,7 @@
 //! disk. How it is done, and that no crash harms, is the business of `store/compact.rs`.
 
 use super::core::{Core, Pending};
+use super::ports::Output;
 use crate::base::limits::{
     COLLECT_AFTER_START, COLLECT_RETRY, COMPACT_EVERY, UPKEEP_PAUSE, UPKEEP_STEP_BYTES,
 };
@@ -33,6 +34,11 @@ impl Core {
     /// After start.
     pub(super) fn compacting_begins(&mut self) {
         self.upkeep.compacting.due = Some(self.now.time + COLLECT_AFTER_START);
+    }
+
+    /// Of what was erased the bytes shall go, too: the segments that it was in are rewritten, however little of them is dead.
+    pub(super) fn compact_erased(&mut self) {
+        self.outputs.push_back(Output::Store(Request::Hasten));
     }
 
     /// Chunks were given up: look whether that leaves segments half dead.

@@ -92,6 +92,9 @@ impl Core {
             Call::Remove { node, alone } => !alone && self.find_node(node, true).is_ok(),
             Call::Forget { what } => self.would_retire(what, false),
             Call::Undo { what } => self.would_retire(what, true),
+            Call::Erase { folder, snapshots, phrase } => {
+                self.would_erase(folder, snapshots, phrase.is_some())
+            }
             Call::Invite { .. } => true,
             _ => false,
         };

@@ -44,7 +44,9 @@ pub(super) struct Local {
     /// The running scan.
     pub(super) running: Option<u64>,
     /// A scan was asked for while one ran.
-    again: bool,
+    pub(super) again: bool,
+    /// The next scan lists only what is needed: something was erased.
+    pub(super) anew: bool,
     /// Calls that wait for the running scan; true: until protected.
     pub(super) waiters: Vec<(CallId, bool)>,
     /// When the next scan begins by itself.
@@ -356,6 +358,7 @@ impl Core {
             cut_key: keys.0,
             map_key: keys.1,
             exact,
+            anew: std::mem::take(&mut local.anew),
         };
         let number = self.begin_duty(|duty| Duty::Backup(Box::new(Backup::new(job, duty)), folder));
         self.local(folder).running = Some(number);

@@ -35,6 +35,8 @@ pub struct BackupJob {
     pub map_key: [u8; 32],
     /// Build the manifest anew instead of adding to the parent's.
     pub exact: bool,
+    /// The same, also where nothing has changed: what the parent's manifest lists and its tree does not need shall go.
+    pub anew: bool,
 }
 
 /// The snapshot that a new one follows.

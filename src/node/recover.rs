@@ -299,7 +299,7 @@ impl Core {
 }
 
 /// The root from its words.
-fn read_phrase(words: &str) -> Result<RootSecret, ApiError> {
+pub(super) fn read_phrase(words: &str) -> Result<RootSecret, ApiError> {
     phrase::from_words(words).map_err(|error| {
         let hint = "compare the words with the recovery sheet, in order";
         ApiError::new("bad_phrase", error.to_string(), hint)

@@ -294,7 +294,7 @@ impl Core {
 }
 
 /// A published snapshot.
-fn meant(fact: &SnapshotFact) -> Meant {
+pub(super) fn meant(fact: &SnapshotFact) -> Meant {
     let SnapshotEntry { folder, taken, manifest, .. } = fact.entry;
     Meant { id: fact.id, folder, taken, manifest, draft: false }
 }

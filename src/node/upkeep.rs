@@ -12,6 +12,7 @@ use super::after::{AfterAppend, AfterSave};
 use super::collect::{Collect, Settings};
 use super::compacting::Compacting;
 use super::core::{Core, Duty, Pending};
+use super::known::Known;
 use super::marking::{Pass, PassCounts, PassOutput, Root, World};
 use super::offer::Offer;
 use super::retire::Retiring;
@@ -34,6 +35,10 @@ pub struct Upkeep {
     pub(super) pushed_here: bool,
     /// Retirement.
     pub(super) retire: Retiring,
+    /// Something was erased: of what the next pass drops the bytes shall go, too.
+    pub(super) erased: bool,
+    /// Since when each full node is known.
+    pub(super) known: Known,
     /// How much more is taken.
     pub(super) room: Room,
     /// What others are told of it.
@@ -76,6 +81,7 @@ impl Core {
     /// The state is loaded: the books are opened.
     pub(super) fn upkeep_begins(&mut self, settings: &std::collections::BTreeMap<String, Vec<u8>>) {
         self.upkeep.collect = Collect::load(settings, self.now.time);
+        self.upkeep.known = Known::load(settings);
         self.hearing_begins(settings);
         self.upkeep.unfinished = Unfinished::load(settings);
         self.upkeep.pass_due = Some(self.now.time + COLLECT_AFTER_START);
@@ -123,6 +129,7 @@ impl Core {
         let mut settings = Settings::new();
         let was_frozen = self.upkeep.collect.frozen();
         self.upkeep.collect.compare(now, retired, mass_of, &mut settings);
+        self.look_at_full_nodes(&mut settings);
         let waits_for_backup = self.waits_for_backup();
         if !settings.is_empty() || self.upkeep.collect.is_save_due(now, waits_for_backup) {
             self.save(settings, AfterSave::Nothing);
@@ -134,7 +141,8 @@ impl Core {
             self.note(Level::Warn, "collect", message);
         }
         let floor = self.setup.config.retired;
-        let expired = self.upkeep.collect.expired(now, floor);
+        let mut expired = self.upkeep.collect.expired(now, floor);
+        let more = self.add_erased(&mut expired).then_some(now);
         let is_pass_due = self.upkeep.pass.is_none() && self.upkeep.pass_due.is_some_and(|due| due <= now);
         self.upkeep.pushed_here = self.pushing.holds(now);
         self.upkeep.waits = self.may_collect().err();
@@ -155,8 +163,10 @@ impl Core {
         let is_saved = waits_for_backup || self.upkeep.collect.waiting().next().is_some();
         let save = is_saved.then_some(now + RUNNING_SAVE_EVERY);
         let pushed = self.upkeep.pushed_here.then_some(now + COLLECT_RETRY);
-        self.upkeep.next =
-            [pass, save, pushed, self.upkeep.collect.next_expiry(now, floor)].into_iter().flatten().min();
+        self.upkeep.next = [more, pass, save, pushed, self.upkeep.collect.next_expiry(now, floor)]
+            .into_iter()
+            .flatten()
+            .min();
     }
 
     /// Whether anything may be given up now; if not, why.
@@ -223,7 +233,7 @@ impl Core {
 
     /// Gives up snapshots whose time is over: the own receipt is released in the same transaction in which the pin goes.
     /// False when an own entry was refused: what is left is tried again later.
-    fn give_up(&mut self, expired: &[SnapshotId]) -> bool {
+    pub(super) fn give_up(&mut self, expired: &[SnapshotId]) -> bool {
         let (mut saved, mut count) = (Settings::new(), 0);
         for snapshot in expired {
             let settings = Collect::giving_up(snapshot);
@@ -322,6 +332,9 @@ impl Core {
         if counts.dropped > 0 {
             let message = format!("{} chunks that nothing needs any more were given up", counts.dropped);
             self.note(Level::Info, "collect", message);
+            if std::mem::take(&mut self.upkeep.erased) {
+                self.compact_erased();
+            }
             self.compact_soon();
         }
         self.upkeep.last = Some((wall, counts, failure));
@@ -347,6 +360,7 @@ impl Core {
             "retired_snapshots": upkeep.collect.waiting().count(),
             "floor_us": self.setup.config.retired.as_micros(),
             "waits": upkeep.waits,
+            "erased": self.erase_status(attention),
             "pass": pass,
             "compaction": self.compacting_status(),
             "last": upkeep.last.as_ref().map(|(wall, counts, failure)| json!({

@@ -34,7 +34,7 @@ fn household(seed: u64, role: Role) -> (Cluster, Expected) {
 }
 
 /// A file of its own kind comes and is backed up, then it goes and that is backed up too. The snapshot that has it.
-fn come_and_go(cluster: &mut Cluster, seed: u8) -> String {
+pub(super) fn come_and_go(cluster: &mut Cluster, seed: u8) -> String {
     let content: Vec<u8> =
         (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0] ^ seed).collect();
     cluster.nodes[0].files.write(ROOT, b"passing", &content);
@@ -47,9 +47,12 @@ fn come_and_go(cluster: &mut Cluster, seed: u8) -> String {
     snapshot
 }
 
-/// Chunks on each node's disk.
+/// Chunks on the disk of each node that runs.
 pub(super) fn chunks(cluster: &mut Cluster) -> Vec<u64> {
     (0..cluster.nodes.len())
+        .filter(|number| cluster.is_running(*number))
+        .collect::<Vec<_>>()
+        .into_iter()
         .map(|number| status(cluster, number)["store"]["chunks"].as_u64().expect("chunks are counted"))
         .collect()
 }

@@ -113,6 +113,7 @@ impl Bench {
             cut_key: self.keys.cut,
             map_key: self.keys.map,
             exact: false,
+            anew: false,
         }
     }
 

@@ -4,12 +4,13 @@
 //! an error, its chunk forgotten. A chunk whose bytes do not match its id is set aside durably, so that it counts as missing
 //! and can be put again. Refuses puts that would use the reserve. Read `log.rs` and `index.rs` first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compact::Compaction;
 use super::delta::Change;
 use super::disk::{Disk, DiskError};
+use super::dropping::Urgent;
 use super::error::StoreError;
 use super::index::Index;
 use super::log::Log;
@@ -35,7 +36,7 @@ pub struct Chunks {
     /// Facts that wait for the next sync, in order.
     pub(super) group: Vec<Waiting>,
     /// Requests to give chunks up that wait for it too.
-    drops: Vec<(Op, Dropped)>,
+    pub(super) drops: Vec<(Op, Dropped)>,
     /// Bytes that wait.
     pub(super) group_bytes: u64,
     /// Bytes that may be written before the disk is asked again how much is free.
@@ -54,8 +55,8 @@ pub struct Chunks {
     pub(super) compaction: Option<Compaction>,
     /// What is being read again.
     pub(super) scrub: Scrub,
-    /// Segments with damaged places: they are compacted next.
-    pub(super) sick: BTreeSet<u32>,
+    /// Which segments are compacted next.
+    pub(super) urgent: Urgent,
     /// Lengths of closed segments, as far as they were asked for.
     pub(super) lengths: BTreeMap<u32, u64>,
 }
@@ -106,7 +107,7 @@ impl Chunks {
             syncs_failed: 0,
             compaction: None,
             scrub: Scrub::from(0),
-            sick: BTreeSet::new(),
+            urgent: Urgent::default(),
             lengths: BTreeMap::new(),
         };
         chunks.give_up_lost(&found.lost, &mut open_report);
@@ -124,37 +125,6 @@ impl Chunks {
             Ok(true) => {}
             Ok(false) => self.replies.push(Reply::Put { op, id, result: Ok(false) }),
             Err(error) => self.replies.push(Reply::Put { op, id, result: Err(error) }),
-        }
-        self.flush_if_full();
-    }
-
-    /// Gives chunks up; the reply comes with the sync that covers the last of them.
-    pub fn give_up(&mut self, op: Op, ids: &[ChunkId]) {
-        if ids.len() > PAGE_IDS_MAX {
-            let error = StoreError::TooMuch { what: "ids", found: ids.len(), limit: PAGE_IDS_MAX };
-            self.replies.push(Reply::Drop { op, result: Err(error) });
-            return;
-        }
-        let mut dropped = Dropped::default();
-        for id in ids {
-            match self.drop_one(*id) {
-                Ok(None) => {}
-                Ok(Some(length)) => {
-                    dropped.chunks += 1;
-                    dropped.bytes += u64::from(length);
-                }
-                Err(error) => {
-                    self.replies.push(Reply::Drop { op, result: Err(error) });
-                    return;
-                }
-            }
-        }
-        if self.group.is_empty() {
-            // What is not here must not be there again after a restart.
-            let stated = self.log.state_end();
-            self.replies.push(Reply::Drop { op, result: stated.map(|()| dropped).map_err(StoreError::from) });
-        } else {
-            self.drops.push((op, dropped));
         }
         self.flush_if_full();
     }
@@ -324,19 +294,6 @@ impl Chunks {
         self.take_in(Some(op), id, Change::Put(to));
         self.payload_bytes += u64::from(length);
         Ok(true)
-    }
-
-    /// Appends that a chunk is given up; the length of its sealed bytes, if it was here. Takes no room: the reserve is for this.
-    fn drop_one(&mut self, id: ChunkId) -> Result<Option<u32>, StoreError> {
-        self.keep_bounded()?;
-        if self.log.must_roll(&Frame::drop_of(id, false)) {
-            // If this fails, what the same request gave up before is there again.
-            self.flush()?;
-        }
-        let Some(location) = self.index.find(&self.log, &id, &mut self.report)? else { return Ok(None) };
-        let at = self.log.append_drop(id, &location, None, false)?;
-        self.take_in(None, id, Change::Drop(location, at));
-        Ok(Some(location.length))
     }
 
     /// Takes in a fact that was just appended.

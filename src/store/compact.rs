@@ -127,20 +127,20 @@ impl Chunks {
         Ok(Step::Goes)
     }
 
-    /// The segment to compact next: one that is damaged, if there is room for what lives in it, else the one with the most dead bytes, if that is
+    /// The segment to compact next: one that is damaged or hastened, if there is room for what lives in it, else the one with the most dead bytes, if that is
     /// at least half of it.
     fn choose(&mut self) -> Result<Option<u32>, StoreError> {
         let segments = self.log.segments();
         let Some((_, closed)) = segments.split_last() else { return Ok(None) };
-        if !self.sick.is_empty() {
+        if self.urgent.segments().next().is_some() {
             let free = self.disk.free_bytes()?;
-            let sick = self.sick.iter().copied().find(|segment| {
+            let urgent = self.urgent.segments().find(|segment| {
                 closed.contains(segment)
                     && self.log.may_remove(*segment)
                     && self.index.usage().row(*segment).used_bytes() <= free
             });
-            if sick.is_some() {
-                return Ok(sick);
+            if urgent.is_some() {
+                return Ok(urgent);
             }
         }
         let mut best: Option<(u64, u32)> = None;
@@ -336,7 +336,7 @@ impl Chunks {
         self.log.remove_segment(job.segment)?;
         self.index.usage_mut().remove(job.segment);
         self.lengths.remove(&job.segment);
-        self.sick.remove(&job.segment);
+        self.urgent.removed(job.segment);
         done.removed_segments += 1;
         done.freed_bytes += job.end;
         Ok(Step::Ends)

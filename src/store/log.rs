@@ -279,7 +279,7 @@ impl Log {
     }
 
     /// Ends the segment that is written: a durable mark at its end.
-    fn close_segment(&mut self) -> Result<(), DiskError> {
+    pub(super) fn close_segment(&mut self) -> Result<(), DiskError> {
         if let Some(tail) = &self.tail {
             let mark = if tail.mark_waits { bytes(FRAME_HEADER_BYTES) } else { 0 };
             assert_eq!(

@@ -75,7 +75,7 @@ impl Chunks {
     /// is written anew soon.
     fn look_at_head(&mut self, id: &ChunkId, location: Location) {
         if head_of(&*self.disk, location).is_ok_and(|head| head.is_none_or(|frame| frame.id != *id))
-            && self.sick.insert(location.segment)
+            && self.urgent.sick.insert(location.segment)
         {
             log::warn!(
                 "the record of chunk {} in segment {:08x} has a damaged head; its bytes are right and are saved by the next compaction",

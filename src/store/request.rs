@@ -61,6 +61,9 @@ pub enum Request {
         /// bytes of the others are gone for good then.
         keep: Vec<ChunkId>,
     },
+    /// The bytes of what was dropped since the store was opened shall go: the segments that they are in are compacted next, however little of
+    /// them is dead. No reply: [`Request::Compact`] does it.
+    Hasten,
     /// Reads on, where the last one ended, in what is kept: the caller decides how much at a time, and so how long all of it takes. Where it is
     /// survives a restart, nearly.
     Scrub {

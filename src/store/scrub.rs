@@ -175,7 +175,7 @@ impl Chunks {
             gap.to
         );
         done.places += 1;
-        self.sick.insert(segment);
+        self.urgent.sick.insert(segment);
         if self.scrub.gaps.len() < SCRUB_GAPS_MAX {
             self.scrub.gaps.push(gap);
         } else if let Some(last) = self.scrub.gaps.last_mut() {

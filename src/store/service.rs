@@ -140,6 +140,12 @@ impl Service {
             Request::Compact { op, bytes, keep } => {
                 Some(Reply::Compact { op, result: self.chunks.compact(bytes, &keep) })
             }
+            Request::Hasten => {
+                if let Err(error) = self.chunks.hasten() {
+                    log::warn!("the segment that is written could not be ended, and is compacted when it is full: {error}");
+                }
+                None
+            }
             Request::Scrub { op, bytes } => {
                 let result = self.chunks.scrub(bytes);
                 self.save_scrub();

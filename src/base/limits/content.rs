@@ -89,6 +89,11 @@ pub const FEED_ENTRIES_MAX: usize = 1_000_000;
 pub const ROSTER_FACTS_PER_FEED_MAX: usize = 2 * MEMBERS_MAX;
 /// Snapshots that one Checkpoint lists; of more, several speak, each of its own places.
 pub const CHECKPOINT_STANDING_MAX: usize = 1_024;
+/// Snapshots that one Erase names; of more, several speak.
+pub const ERASED_PER_ENTRY_MAX: usize = 256;
+/// Snapshots that the Erase entries of one feed speak of, 100 bytes of memory each; what is beyond is void. The words of the root are in
+/// a new feed each time.
+pub const ERASED_PER_FEED_MAX: usize = 4_096;
 
 /// Nodes that one Key entry wraps an epoch's key for; for more there are more entries.
 pub const KEY_WRAPS_MAX: usize = 128;
@@ -112,6 +117,10 @@ pub const RETAIN_STEP_MIN: Span = Span::from_secs(1);
 
 // A place and a flag for each: at most 11 bytes.
 const _: () = assert!(CHECKPOINT_STANDING_MAX * 11 + 512 < FEED_ENTRY_BYTES_MAX);
+// An id and a version for each: at most 42 bytes.
+const _: () = assert!(
+    ERASED_PER_ENTRY_MAX * 42 + 512 < FEED_ENTRY_BYTES_MAX && ERASED_PER_ENTRY_MAX <= ERASED_PER_FEED_MAX
+);
 
 const _: () = assert!(KEY_WRAPS_MAX * 80 + KEY_WITHOUT_MAX * 32 + 512 < FEED_ENTRY_BYTES_MAX);
 const _: () = assert!(SEALED_TEXT_BYTES_MAX + 1024 <= FEED_ENTRY_BYTES_MAX);

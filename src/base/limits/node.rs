@@ -41,6 +41,11 @@ pub const CALLS_MAX: usize = 64;
 pub const WAIT_FOR_PEERS_MAX: Span = Span::from_secs(15);
 /// ... or after this long without progress, when a connected device still owes a copy.
 pub const WAIT_FOR_STALLED_MAX: Span = Span::from_secs(60);
+/// A full node that was there when this node came into the vault, or came within this time of the node's own running, is as old as the vault
+/// for all that this node knows: its word to erase something counts at once. Later ones must have been here for the whole floor.
+pub const KNOWN_FROM_THE_START: Span = Span::from_secs(86_400);
+/// Snapshots that one line of `status` names.
+pub const ERASED_NAMED_MAX: usize = 16;
 /// How long a retired snapshot keeps its chunks, in the node's own running time,
 pub const RETIRED_FLOOR: Span = Span::from_secs(30 * 86_400);
 /// ... and how long it is in the trash after that, from where it can be taken back as well.

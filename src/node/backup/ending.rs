@@ -32,7 +32,7 @@ impl Backup {
     /// All chunks of the tree are durable.
     pub(super) fn settled(&mut self, scanned: Scanned, tree: ChunkId) {
         // Behind a partial snapshot a complete one is made in any case.
-        let parent = self.job.parent.filter(|_| self.job.partial.is_none());
+        let parent = self.job.parent.filter(|_| self.job.partial.is_none() && !self.job.anew);
         if parent.is_some_and(|parent| parent.tree == tree) {
             self.sink.drop_set();
             self.unchanged(scanned);
@@ -48,6 +48,11 @@ impl Backup {
         match merged {
             Merged::Whole(manifest) => {
                 self.sink.drop_set();
+                let parent = self.job.parent.filter(|_| self.job.partial.is_none());
+                if parent.is_some_and(|parent| (parent.tree, parent.manifest) == (tree, manifest.root)) {
+                    self.unchanged(scanned);
+                    return true;
+                }
                 let base = self.job.base().filter(|_| !self.job.exact);
                 let taken = scanned.taken(base, tree, manifest, self.sink.new_bytes(), self.marker);
                 let outcome = Outcome::Changed(taken);

@@ -226,3 +226,35 @@ fn after_a_compaction_that_was_cut_off_nothing_that_was_given_up_comes_back() {
     }
     assert!(removed > 3, "{removed}");
 }
+
+/// The bytes of a chunk on the medium, in whatever segment.
+fn is_on_medium(disk: &SimDisk, number: u64) -> bool {
+    let sealed = chunk(number).1;
+    let names = disk.files().into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".seg"));
+    names
+        .filter_map(|name| disk.content(&name))
+        .any(|content| content.windows(sealed.len()).any(|window| window == sealed.as_slice()))
+}
+
+#[test]
+fn what_shall_go_soon_is_on_the_medium_no_more_however_much_of_its_segment_lives() {
+    let (disk, mut tester) = filled(0..100);
+    // One in the midst, and one in the segment that is being written.
+    tester.give_up(&[40, 99]);
+    tester.ask(Request::Flush { op: 0 });
+    assert_eq!(compact(&mut tester, &[]).removed_segments, 0, "little is dead");
+    assert!(is_on_medium(&disk, 40) && is_on_medium(&disk, 99));
+    tester.ask(Request::Hasten);
+    tester.put(200);
+    let done = compact(&mut tester, &[]);
+    assert!((1..=3).contains(&done.removed_segments), "only those segments: {done:?}");
+    assert!(!is_on_medium(&disk, 40) && !is_on_medium(&disk, 99));
+    equals_rebuild(&mut tester);
+    let written = tester.stats().written;
+    tester.ask(Request::Hasten);
+    assert_eq!(compact(&mut tester, &[]).removed_segments, 0, "that is done");
+    assert_eq!(tester.stats().written, written, "and costs nothing more");
+    for number in (0..100).filter(|number| ![40, 99].contains(number)) {
+        assert_eq!(tester.get(number), Ok(Some(chunk(number).1)));
+    }
+}

@@ -213,6 +213,9 @@ impl Tester {
                 }
                 19 => {
                     let bytes = u64::from(rng.next_u32() % 9_000);
+                    if bytes % 4 == 0 {
+                        self.ask(Request::Hasten);
+                    }
                     let reply = self.ask(Request::Compact { op: 0, bytes, keep: Vec::new() });
                     self.note(reply);
                     let reply = self.ask(Request::Scrub { op: 0, bytes });
