@@ -17,6 +17,8 @@ use serde_json::{json, Value};
 pub(super) struct Compacting {
     /// When the next step is asked for; None while one is under way.
     due: Option<Time>,
+    /// Chunks were given up while one was under way, which may have looked before.
+    again: bool,
     /// Done since this run began.
     done: Compacted,
     /// Why the last step failed.
@@ -43,8 +45,9 @@ impl Core {
 
     /// Chunks were given up: look whether that leaves segments half dead.
     pub(super) fn compact_soon(&mut self) {
-        if self.upkeep.compacting.due.is_some() {
-            self.upkeep.compacting.due = Some(self.now.time);
+        match &mut self.upkeep.compacting.due {
+            Some(due) => *due = self.now.time,
+            None => self.upkeep.compacting.again = true,
         }
     }
 
@@ -83,7 +86,8 @@ impl Core {
         compacting.done.copied_bytes += step.copied_bytes;
         compacting.done.removed_segments += step.removed_segments;
         compacting.done.freed_bytes += step.freed_bytes;
-        let pause = if step.state == CompactState::Idle { COMPACT_EVERY } else { UPKEEP_PAUSE };
+        let again = std::mem::take(&mut compacting.again);
+        let pause = if step.state == CompactState::Idle && !again { COMPACT_EVERY } else { UPKEEP_PAUSE };
         compacting.due = Some(now + pause);
         self.heal(&step.damaged);
     }

@@ -26,7 +26,8 @@ use super::ports::{CallId, Ending};
 use super::recover::read_phrase;
 use super::unpublished::Meant;
 use crate::base::ids::{FolderId, NodeId, SnapshotId};
-use crate::base::limits::{ERASED_PER_ENTRY_MAX, EXPIRED_PER_TURN_MAX};
+use crate::base::limits::{COLLECT_RETRY, ERASED_PER_ENTRY_MAX, ERASED_RETRY, EXPIRED_PER_TURN_MAX};
+use crate::base::units::Span;
 use crate::feed::entry::{sign, Body, Erase, Erased, Role};
 use crate::seal::keys::RootSecret;
 
@@ -177,7 +178,7 @@ impl Core {
         self.check_word(&found)?;
         let Some(own) = self.member.as_ref().map(|member| member.node) else { return Ok(()) };
         let then = AfterAppend::Done { call: id, value: self.erase_answer(folder, &found, own) };
-        self.list_anew(&found);
+        self.list_anew(found.all.iter().map(|meant| meant.folder).collect());
         let body = Body::Erase(Erase { snapshots: found.published });
         if self.append(body, Vec::new(), then).is_none() {
             return Err(self.refusal());
@@ -202,7 +203,7 @@ impl Core {
         let found = self.find_to_erase(folder, snapshots)?;
         let feed = self.root_feed(root);
         let value = self.erase_answer(folder, &found, feed.node);
-        self.list_anew(&found);
+        self.list_anew(found.all.iter().map(|meant| meant.folder).collect());
         for draft in &found.drafts {
             self.give_up(std::slice::from_ref(draft));
         }
@@ -233,11 +234,11 @@ impl Core {
 
     /// The manifest of a snapshot may list what only those before it needed (section 4 of the design). Of own folders a snapshot is made
     /// that lists no more than it needs, so that the others can go, too.
-    fn list_anew(&mut self, found: &ToErase) {
+    fn list_anew(&mut self, folders: BTreeSet<FolderId>) {
         let now = self.now.time;
         let own: BTreeSet<FolderId> = self.own_folders().into_iter().map(|(entry, _)| entry.folder).collect();
-        for folder in found.all.iter().map(|meant| meant.folder).filter(|folder| own.contains(folder)) {
-            let local = self.local(folder);
+        for folder in folders.intersection(&own) {
+            let local = self.local(*folder);
             local.anew = true;
             local.again |= local.running.is_some();
             local.next_scan = Some(now);
@@ -293,6 +294,36 @@ impl Core {
         expired.extend(erased.iter().take(room));
         self.upkeep.erased |= !erased.is_empty();
         erased.len() > room
+    }
+
+    /// Gives up snapshots whose time is over, and lists anew the own folders of those that were erased elsewhere. False when some are left.
+    pub(super) fn give_up_all(&mut self, expired: &[SnapshotId]) -> bool {
+        let Some(member) = &self.member else { return false };
+        let erased = expired.iter().filter(|id| self.heeds(&member.view.erased_by(id)) == Heed::Enough);
+        let folders: BTreeSet<FolderId> =
+            erased.filter_map(|id| member.view.snapshot(id)).map(|fact| fact.entry.folder).collect();
+        let lists_more = |folder: &FolderId| {
+            self.newest_complete(folder).is_some_and(|newest| newest.entry.counts.stale > 0)
+        };
+        self.list_anew(folders.into_iter().filter(lists_more).collect());
+        self.give_up(expired)
+    }
+
+    /// A pass has dropped so many chunks; `all`: nothing was given up since it began. Of what was erased the bytes shall go, too.
+    pub(super) fn erased_are_dropped(&mut self, count: u64, all: bool) {
+        if self.upkeep.erased && count > 0 {
+            self.compact_erased();
+        }
+        self.upkeep.erased &= !all;
+    }
+
+    /// When collection is tried again that could not begin now.
+    pub(super) const fn collect_retry(&self) -> Span {
+        if self.upkeep.erased {
+            ERASED_RETRY
+        } else {
+            COLLECT_RETRY
+        }
     }
 
     /// Remembers which full nodes there are. What is to be saved is added to `settings`.

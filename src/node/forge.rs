@@ -3,7 +3,8 @@
 use super::after::AfterAppend;
 use super::core::Core;
 use crate::base::ids::{ChunkId, NodeId, SnapshotId};
-use crate::feed::entry::{Body, Checkpoint, FolderEntry, GroupSet, Head, Remove};
+use crate::base::limits::ERASED_PER_ENTRY_MAX;
+use crate::feed::entry::{Body, Checkpoint, Erase, Erased, FolderEntry, GroupSet, Head, Remove};
 
 impl Core {
     /// Appends an entry to the own feed, whether the node would ever write it or not.
@@ -17,6 +18,14 @@ impl Core {
         let heads = self.member.iter().flat_map(|member| member.view.heads());
         let retire = |until| Body::Checkpoint(Checkpoint { until, from: 0, version, standing: Vec::new() });
         heads.map(retire).collect()
+    }
+
+    /// Its word that every snapshot that it knows goes at once, whether it is retired or not.
+    #[must_use]
+    pub fn erase_everything(&self) -> Vec<Body> {
+        let all = self.member.iter().flat_map(|member| member.view.retired().chain(member.view.snapshots()));
+        let all: Vec<Erased> = all.map(|fact| Erased { snapshot: fact.id, version: u64::MAX }).collect();
+        all.chunks(ERASED_PER_ENTRY_MAX).map(|some| Body::Erase(Erase { snapshots: some.to_vec() })).collect()
     }
 
     /// Removes of every other member; `heads`: their feeds count as far as they are, else not at all.

@@ -269,7 +269,7 @@ impl Core {
             } else {
                 self.conduct.right(node);
                 // A pass that is at work stops before it can drop this for nothing.
-                self.upkeep.pushed_here = self.pushing.take.holds(now);
+                self.upkeep.pushed_here = self.pushing.take.holds(now) && !self.upkeep.erased;
                 if let Some((room, _)) = &mut self.pushing.room {
                     *room = room.saturating_sub(length);
                 }

@@ -144,18 +144,19 @@ impl Core {
         let mut expired = self.upkeep.collect.expired(now, floor);
         let more = self.add_erased(&mut expired).then_some(now);
         let is_pass_due = self.upkeep.pass.is_none() && self.upkeep.pass_due.is_some_and(|due| due <= now);
-        self.upkeep.pushed_here = self.pushing.holds(now);
+        // To drop what was pushed is a waste at the most, and somebody waits for what was erased to be gone.
+        self.upkeep.pushed_here = self.pushing.holds(now) && !self.upkeep.erased;
         self.upkeep.waits = self.may_collect().err();
         if !expired.is_empty() || is_pass_due {
             if self.upkeep.waits.is_some() {
-                self.upkeep.next = Some(now + COLLECT_RETRY);
+                self.upkeep.next = Some(now + self.collect_retry());
                 return;
             }
             if expired.is_empty() {
                 (self.upkeep.pass, self.upkeep.pass_due) = (Some(None), None);
                 self.ask_store(Pending::Upkeep, |op| Request::Stats { op });
-            } else if !self.give_up(&expired) {
-                self.upkeep.next = Some(now + COLLECT_RETRY);
+            } else if !self.give_up_all(&expired) {
+                self.upkeep.next = Some(now + self.collect_retry());
                 return;
             }
         }
@@ -322,7 +323,8 @@ impl Core {
     fn pass_ends(&mut self, counts: PassCounts, failure: Option<String>) {
         let (now, wall) = (self.now.time, self.now.wall);
         self.upkeep.pass = None;
-        let next = now + if failure.is_some() { COLLECT_RETRY } else { COLLECT_EVERY };
+        let next = now + if failure.is_some() { self.collect_retry() } else { COLLECT_EVERY };
+        self.erased_are_dropped(counts.dropped, self.upkeep.pass_due.is_none() && failure.is_none());
         // What was given up while this pass ran is for another one.
         self.upkeep.pass_due = Some(self.upkeep.pass_due.map_or(next, |due| due.min(next)));
         self.upkeep.recheck(now);
@@ -332,9 +334,6 @@ impl Core {
         if counts.dropped > 0 {
             let message = format!("{} chunks that nothing needs any more were given up", counts.dropped);
             self.note(Level::Info, "collect", message);
-            if std::mem::take(&mut self.upkeep.erased) {
-                self.compact_erased();
-            }
             self.compact_soon();
         }
         self.upkeep.last = Some((wall, counts, failure));

@@ -10,6 +10,7 @@ use super::cluster::{Answer, Cluster};
 use super::collect_stories::{chunks, come_and_go, forget, hours, refusal, status, undo};
 use super::feed_stories::good;
 use crate::base::ids::{ChunkId, SnapshotId};
+use crate::base::limits::MASS_RETIRED_MIN;
 use crate::feed::entry::{Body, Erase, Erased, Role};
 use crate::node::api::Call;
 use crate::node::ports::Input;
@@ -312,4 +313,41 @@ fn a_draft_of_a_node_that_is_alone_goes_by_the_phrase() {
     hours(&mut cluster, 1);
     assert!(chunks(&mut cluster)[0] < full[0]);
     good(&cluster.ask(0, Call::Verify { all: true }, MINUTE.times(5)));
+}
+
+#[test]
+fn a_mass_that_is_erased_is_frozen_as_any_other_mass() {
+    let (mut cluster, phrase) = household(9, &[Role::Store, Role::Store]);
+    for number in 0..u8::try_from(MASS_RETIRED_MIN + 1).expect("a small number") {
+        cluster.nodes[0].files.write(ROOT, b"changing", &[number; 20_000]);
+        good(&cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE));
+    }
+    cluster.run_until(MINUTE, |_| false);
+    let full = chunks(&mut cluster);
+    let all: Vec<String> = cluster
+        .ask(0, Call::Snapshots { name: None }, MINUTE)
+        .lines
+        .iter()
+        .map(|line| text(line, "snapshot"))
+        .collect();
+    for snapshot in &all[..all.len() - 1] {
+        good(&forget(&mut cluster, snapshot));
+    }
+    let erase_all = Call::Erase { folder: "family".into(), snapshots: Vec::new(), phrase: Some(phrase) };
+    assert!(is_erased(&cluster.ask(0, erase_all, MINUTE)));
+    hours(&mut cluster, 2);
+    let after = chunks(&mut cluster);
+    assert!(
+        (0..2).all(|number| after[number] >= full[number]),
+        "{full:?} {after:?}: a person is asked first"
+    );
+    for number in 0..2 {
+        let told = status(&mut cluster, number)["attention"].to_string();
+        assert!(told.contains("retired at once"), "{told}");
+        good(&cluster.ask(number, Call::Confirm { what: "collect".into() }, MINUTE));
+    }
+    hours(&mut cluster, 1);
+    let after = chunks(&mut cluster);
+    assert!((0..2).all(|number| after[number] + 20 < full[number]), "{full:?} {after:?}");
+    good(&cluster.ask(1, Call::Verify { all: true }, MINUTE));
 }

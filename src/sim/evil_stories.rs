@@ -71,7 +71,8 @@ fn attack(cluster: &mut Cluster, heads: bool, removes_first: bool) {
     }
     // And once more over what it is allowed to speak of now.
     let core = &cluster.nodes[0].running.as_ref().expect("it runs").core;
-    let again = core.retire_everything(u64::MAX);
+    let mut again = core.retire_everything(u64::MAX);
+    again.extend(core.erase_everything());
     sign(cluster, again);
     cluster.run_until(MINUTE, |_| false);
 }

@@ -62,6 +62,8 @@ pub const COLLECT_EVERY: Span = Span::from_secs(7 * 86_400);
 pub const COLLECT_AFTER_START: Span = Span::from_secs(1_800);
 /// A collection that may not begin, or has failed, is tried again after this long.
 pub const COLLECT_RETRY: Span = Span::from_secs(600);
+/// ... and after this long while something erased waits for it: somebody is looking on.
+pub const ERASED_RETRY: Span = Span::from_secs(10);
 /// Pause between two requests of a collection: 10 million chunks take half an hour.
 pub const COLLECT_PAUSE: Span = Span::from_millis(20);
 /// Chunks here in one slice of a collection: with what else is listed about 2 MiB.
