@@ -194,6 +194,7 @@ pub mod replicate {
     //! Floor 2: which nodes hold which chunks.
     pub mod audit;
     pub mod fetch;
+    pub mod leave;
     pub mod ledger;
     pub mod mesh;
     pub mod place;
@@ -251,6 +252,7 @@ pub mod node {
     pub mod keep;
     pub mod keyring;
     pub mod known;
+    mod leaving;
     pub mod linking;
     pub mod list;
     pub mod listed;
@@ -259,6 +261,7 @@ pub mod node {
     pub mod manifest;
     pub mod marking;
     pub mod member;
+    mod moving;
     pub mod names;
     mod offer;
     pub mod outcome;
@@ -279,6 +282,7 @@ pub mod node {
     pub mod retire;
     pub mod room;
     mod root;
+    mod roots;
     mod said;
     mod scan;
     mod scanned;
@@ -291,6 +295,7 @@ pub mod node {
     pub mod source;
     pub mod status;
     mod stream;
+    mod surplus;
     mod tell;
     mod unfinished;
     mod unpublished;

@@ -33,6 +33,10 @@ mod key_stories;
 mod medium;
 #[cfg(test)]
 mod meeting_stories;
+#[cfg(test)]
+mod move_model;
+#[cfg(test)]
+mod move_stories;
 pub mod net;
 #[cfg(test)]
 mod partial_stories;

@@ -56,6 +56,29 @@ impl GroupSet {
         self.combine(|byte, index| byte & !other.byte(index));
     }
 
+    /// Leaves only what is in `other` too.
+    pub fn intersect(&mut self, other: &Self) {
+        self.combine(|byte, index| byte & other.byte(index));
+    }
+
+    /// The groups that are in at least so many of these sets.
+    #[must_use]
+    pub fn in_at_least<'a>(count: usize, sets: impl Iterator<Item = &'a Self>) -> Self {
+        // Level n has the groups that were in more than n sets so far.
+        let mut levels = vec![[0_u8; BITMAP_BYTES]; count];
+        for set in sets {
+            for index in 0..BITMAP_BYTES {
+                let mut more = set.byte(index);
+                for level in &mut levels {
+                    let before = level[index];
+                    level[index] |= more;
+                    more &= before;
+                }
+            }
+        }
+        levels.last().map_or_else(Self::all, Self::from_bits)
+    }
+
     /// Whether the group is in the set.
     #[must_use]
     pub fn contains(&self, group: Group) -> bool {
@@ -203,6 +226,21 @@ mod tests {
         set.subtract(&copy);
         assert!(set.is_empty());
         assert_eq!(set, GroupSet::new());
+    }
+
+    #[test]
+    fn sets_are_counted_group_by_group() {
+        let set = |numbers: &[u16]| numbers.iter().copied().map(group).collect::<GroupSet>();
+        let sets = [set(&[1, 2, 3, 4095]), set(&[2, 3]), GroupSet::new(), set(&[3, 4, 4095])];
+        let at_least = |count| GroupSet::in_at_least(count, sets.iter());
+        assert_eq!(at_least(0), GroupSet::all());
+        assert_eq!(at_least(1), set(&[1, 2, 3, 4, 4095]));
+        assert_eq!(at_least(2), set(&[2, 3, 4095]));
+        assert_eq!(at_least(3), set(&[3]));
+        assert_eq!(at_least(4), GroupSet::new());
+        let mut both = sets[0].clone();
+        both.intersect(&sets[3]);
+        assert_eq!(both, set(&[3, 4095]));
     }
 
     #[test]

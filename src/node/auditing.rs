@@ -16,11 +16,12 @@ use super::challenge::{Challenge, ChallengeOutput, Outcome};
 use super::core::Core;
 use super::duty::Told;
 use super::proving::{Proving, ProvingOutput};
-use crate::base::ids::{ChunkId, NodeId};
+use crate::base::ids::{ChunkId, Group, NodeId};
 use crate::base::limits::{AUDIT_AFTER_UP, COMPARE_RETRY};
 use crate::base::ranges::IdRange;
 use crate::base::units::Time;
 use crate::feed::entry::GroupSet;
+use crate::feed::view::SnapshotFact;
 use crate::replicate::audit::{Belief, ChunkRange, Nonce, Verdict};
 use crate::wire::frame::Lane;
 use crate::wire::message::Message;
@@ -37,6 +38,8 @@ pub(super) struct Auditing {
     holders: BTreeMap<NodeId, Holder>,
     /// The challenge that is being made.
     running: Option<Box<Challenge>>,
+    /// It is about what this node is to leave to the holder.
+    is_for_moving: bool,
     /// Those that are being met.
     proving: Proving,
 }
@@ -58,7 +61,12 @@ struct Holder {
 
 impl Default for Auditing {
     fn default() -> Self {
-        Self { holders: BTreeMap::new(), running: None, proving: Proving::new(PROVE_DUTY) }
+        Self {
+            holders: BTreeMap::new(),
+            running: None,
+            is_for_moving: false,
+            proving: Proving::new(PROVE_DUTY),
+        }
     }
 }
 
@@ -84,6 +92,13 @@ impl Auditing {
         let holder = self.holders.entry(peer).or_default();
         let pause = if holder.belief == Belief::Believed { AUDIT_AFTER_UP } else { holder.belief.pause() };
         holder.due = Some(now + pause + pause.by_chance(chance));
+    }
+
+    /// A holder is asked then, or sooner, if it is connected.
+    pub(super) fn ask_at(&mut self, peer: &NodeId, then: Time) {
+        if let Some(holder) = self.holders.get_mut(peer) {
+            holder.due = holder.due.map(|due| due.min(then));
+        }
     }
 
     /// A holder is gone.
@@ -132,7 +147,9 @@ impl Core {
         }
         let due = self.reconciling.auditing.holders.iter().filter_map(|(node, one)| Some((one.due?, *node)));
         let Some((_, holder)) = due.min().filter(|(due, _)| *due <= now) else { return };
-        let groups = self.common_groups(&holder).filter(|_| self.is_disk_idle());
+        let to_prove = self.unproven_of(&holder);
+        let is_for_moving = to_prove.is_some();
+        let groups = to_prove.or_else(|| self.common_groups(&holder)).filter(|_| self.is_disk_idle());
         let chance = self.rng.next_u64();
         let Some(groups) = groups else {
             if let Some(one) = self.reconciling.auditing.holders.get_mut(&holder) {
@@ -144,7 +161,9 @@ impl Core {
         self.rng.fill_bytes(&mut nonce);
         let after = self.random_id(&groups);
         let challenge = Challenge::new(holder, groups, after, nonce, chance, CHALLENGE_DUTY);
+        let challenge = if is_for_moving { challenge.looking_far() } else { challenge };
         self.reconciling.auditing.running = Some(Box::new(challenge));
+        self.reconciling.auditing.is_for_moving = is_for_moving;
     }
 
     /// A random id in one of these groups.
@@ -171,8 +190,8 @@ impl Core {
         match running.poll(now) {
             None => return false,
             Some(ChallengeOutput::Ask(ask)) => self.ask(ask),
-            Some(ChallengeOutput::Roots) => {
-                let roots = self.receipted_by(&holder);
+            Some(ChallengeOutput::Roots(group)) => {
+                let roots = self.claimed_by(&holder, group);
                 if let Some(running) = &mut self.reconciling.auditing.running {
                     running.receipted(roots);
                 }
@@ -187,6 +206,9 @@ impl Core {
             Some(ChallengeOutput::Finished(outcome)) => {
                 self.reconciling.auditing.running = None;
                 self.audited(&holder, outcome);
+                if std::mem::take(&mut self.reconciling.auditing.is_for_moving) {
+                    self.move_audited(&holder, outcome);
+                }
             }
         }
         true
@@ -232,12 +254,19 @@ impl Core {
         }
     }
 
-    /// The manifests of all snapshots that a holder has receipted and that stand.
-    fn receipted_by(&self, holder: &NodeId) -> Vec<ChunkId> {
+    /// The manifests of all snapshots that stand and that a holder has receipted; where it has confirmed to hold what this node is about to
+    /// give up, those of which it has receipted this group, and those that it wrote.
+    fn claimed_by(&self, holder: &NodeId, group: Group) -> Vec<ChunkId> {
         let Some(member) = &self.member else { return Vec::new() };
-        let has = |id| member.view.receipts(id).any(|(node, _)| node == *holder);
-        let receipted = member.view.snapshots().filter(|fact| has(&fact.id));
-        receipted.map(|fact| fact.entry.manifest).collect()
+        let is_for_moving = self.reconciling.auditing.is_for_moving;
+        let has = |fact: &SnapshotFact| {
+            let mut receipts = member.view.receipts(&fact.id);
+            (is_for_moving && fact.writer == *holder)
+                || receipts
+                    .any(|(node, groups)| node == *holder && (!is_for_moving || groups.contains(group)))
+        };
+        let claimed = member.view.snapshots().filter(|fact| has(fact));
+        claimed.map(|fact| fact.entry.manifest).collect()
     }
 
     /// A challenge is over.
@@ -284,7 +313,7 @@ impl Core {
 
     /// For `status`.
     pub(super) fn auditing_status(&self, attention: &mut Vec<Value>) -> Value {
-        let Auditing { holders, running, proving } = &self.reconciling.auditing;
+        let Auditing { holders, running, proving, .. } = &self.reconciling.auditing;
         let marked = holders.iter().filter(|(_, holder)| holder.belief.is_marked());
         for (node, _) in marked {
             let name = self.member.as_ref().map_or_else(|| node.short(), |member| member.name_of(node));

@@ -12,7 +12,7 @@
 use super::duty::{Ask, Ops, Told};
 use super::listed::Listed;
 use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::AUDIT_PATIENCE;
+use crate::base::limits::{AUDIT_LOOK_MAX, AUDIT_PATIENCE};
 use crate::base::units::Time;
 use crate::feed::entry::GroupSet;
 use crate::replicate::audit::{proof, ChunkRange, Nonce};
@@ -30,6 +30,8 @@ pub struct Challenge {
     chance: u64,
     /// The chunk is one of these groups.
     groups: GroupSet,
+    /// How many chunks here are looked through for one of them.
+    looks: usize,
     /// Numbers of what is asked.
     ops: Ops,
     /// Where it stands.
@@ -54,8 +56,8 @@ pub enum Outcome {
 pub enum ChallengeOutput {
     /// Of the core.
     Ask(Ask),
-    /// The roots of the manifests of all snapshots that the holder has receipted: [`Challenge::receipted`].
-    Roots,
+    /// The roots of the manifests of all snapshots of which the holder has receipted this group: [`Challenge::receipted`].
+    Roots(Group),
     /// To be sent to the holder.
     Say(Message),
     /// It is over.
@@ -95,7 +97,13 @@ impl Challenge {
         duty: u64,
     ) -> Self {
         let (ops, state) = (Ops::new(duty), State::Choosing(after, None));
-        Self { holder, nonce, chance, groups, ops, state }
+        Self { holder, nonce, chance, groups, looks: 1, ops, state }
+    }
+
+    /// Takes some trouble to find a chunk: of few groups the next one here is rarely one.
+    #[must_use]
+    pub fn looking_far(self) -> Self {
+        Self { looks: AUDIT_LOOK_MAX, ..self }
     }
 
     /// Who is asked.
@@ -160,11 +168,11 @@ impl Challenge {
             State::Choosing(after, None) => {
                 let op = self.ops.draw();
                 self.state = State::Choosing(after, Some(op));
-                ask(Request::Scan { op, after: Some(after), limit: 1, read: false })
+                ask(Request::Scan { op, after: Some(after), limit: self.looks, read: false })
             }
             State::Rooting(id) => {
                 self.state = State::Rooting(id);
-                Some(ChallengeOutput::Roots)
+                Some(ChallengeOutput::Roots(Group::of(&id)))
             }
             State::Listing(id, mut listed, None) => {
                 if let Some(node) = listed.poll() {
@@ -196,8 +204,8 @@ impl Challenge {
     pub fn told(&mut self, told: Told) {
         self.state = match (std::mem::replace(&mut self.state, State::Over), told) {
             (State::Choosing(_, Some(op)), Told::Store(Reply::Scan { op: of, found, .. })) if op == of => {
-                let chosen = found.first().map(|(id, _)| *id);
-                match chosen.filter(|id| self.groups.contains(Group::of(id))) {
+                let mut here = found.iter().map(|(id, _)| *id);
+                match here.find(|id| self.groups.contains(Group::of(id))) {
                     Some(id) => State::Rooting(id),
                     None => State::Ending(Outcome::Skipped),
                 }
@@ -250,7 +258,7 @@ mod tests {
                     let found = vec![(id, ScanState::Unread)];
                     challenge.told(Told::Store(Reply::Scan { op, found, more: false }));
                 }
-                ChallengeOutput::Roots => challenge.receipted(vec![root]),
+                ChallengeOutput::Roots(_) => challenge.receipted(vec![root]),
                 ChallengeOutput::Ask(Ask::Chunk { op, id }) => {
                     challenge.told(Told::Chunk { op, id, result: Ok(node.clone()) });
                 }

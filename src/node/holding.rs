@@ -146,6 +146,7 @@ impl Core {
             KeepEnd::Kept => {
                 let held = keep.progress().held;
                 self.pushed_is_listed(&snapshot);
+                self.upkeep.moving.receipted(keep.groups());
                 let receipt = Receipt { snapshot, groups: keep.groups().clone() };
                 if self.append(Body::Receipt(receipt), Vec::new(), AfterAppend::Nothing).is_some() {
                     let message = format!("snapshot {} is kept here: {held} chunks", snapshot.short());

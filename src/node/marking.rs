@@ -6,9 +6,8 @@
 //!      '-- disturbed: a backup or a share has begun ---'------------------'       last slice --> Finished
 //! ```
 //!
-//! The space of ids is cut into slices, so that what is listed in one fits in memory. For a slice every manifest is walked:
-//! nodes above the leaves always (nodes of manifests are chunks too, and their ids lie anywhere), leaves where they
-//! reach into the slice; a node that several manifests share is read once. Then the index is scanned over the slice.
+//! The space of ids is cut into slices, so that what is listed in one fits in memory. For a slice every manifest is walked: nodes above the
+//! leaves always (nodes of manifests are chunks too), leaves where they reach into the slice; a node that is shared is read once. Then the index is scanned.
 //!
 //! **Why nothing needed is dropped.** Whoever lists a chunk in a new manifest, or counts on its being here, is a backup or
 //! a share at work. The roots of a slice are taken, and its drops are asked of the store, in turns of the core between
@@ -18,11 +17,12 @@
 use std::collections::BTreeSet;
 
 use super::duty::{Ask, Ops, Told};
-use crate::base::ids::ChunkId;
+use crate::base::ids::{ChunkId, Group};
 use crate::base::limits::{
     COLLECT_PAUSE, COLLECT_SLICE_IDS, COLLECT_SLICE_IDS_MAX, COLLECT_VISITED_MAX, PAGE_IDS_MAX,
 };
 use crate::base::units::Time;
+use crate::feed::entry::GroupSet;
 use crate::file::map::node::NodeReader;
 use crate::store::service::{Op, Reply, Request, ScanState};
 
@@ -33,6 +33,8 @@ pub struct Root {
     pub manifest: ChunkId,
     /// Nothing may go if it cannot be read. Of others only what is here is read: nothing was promised on them.
     pub pinned: bool,
+    /// All that it lists stays; else not what lies in groups that were moved to others.
+    pub whole: bool,
 }
 
 /// How the node around the pass is.
@@ -85,8 +87,10 @@ pub struct Pass {
     todo: Vec<Node>,
     /// What is listed in this slice; sorted while scanning.
     live: Vec<ChunkId>,
-    /// Nodes of this slice that were read.
-    visited: BTreeSet<ChunkId>,
+    /// Groups that were moved to others.
+    moved: GroupSet,
+    /// Nodes of this slice that were read, and whether as whole ones.
+    visited: BTreeSet<(ChunkId, bool)>,
     /// The last id that was scanned.
     after: Option<ChunkId>,
     /// What was counted.
@@ -125,8 +129,8 @@ struct Node {
     id: ChunkId,
     /// Its level, if its parent tells.
     level: Option<u8>,
-    /// Of a manifest that is pinned.
-    pinned: bool,
+    /// Of which manifest.
+    root: Root,
 }
 
 impl Pass {
@@ -142,6 +146,7 @@ impl Pass {
             began: 0,
             todo: Vec::new(),
             live: Vec::new(),
+            moved: GroupSet::new(),
             visited: BTreeSet::new(),
             after: None,
             counts: PassCounts::default(),
@@ -167,15 +172,16 @@ impl Pass {
         self.rest_until
     }
 
-    /// Takes the roots for the slice at hand; `world` is that of this very turn.
-    pub fn begin_slice(&mut self, roots: Vec<Root>, world: World) {
+    /// Takes the roots for the slice at hand, and what was moved to others; `world` is that of this very turn.
+    pub fn begin_slice(&mut self, roots: Vec<Root>, moved: GroupSet, world: World) {
+        self.moved = moved;
         self.began = world.disturbances;
         self.live.clear();
         self.visited.clear();
-        let node = |root: Root| Node { id: root.manifest, level: None, pinned: root.pinned };
+        let node = |root: Root| Node { id: root.manifest, level: None, root };
         self.todo = roots.into_iter().map(node).collect();
         // The last is read first: what is shared with a pinned manifest must not count as read with a part missing.
-        self.todo.sort_by_key(|node| node.pinned);
+        self.todo.sort_by_key(|node| node.root.pinned);
         self.state = State::Marking;
     }
 
@@ -263,7 +269,7 @@ impl Pass {
         let op = self.ops.draw();
         self.state = State::Reading(op, node);
         // Those that are pinned are fetched if they are not here; of the others nothing is fetched.
-        PassOutput::Ask(if node.pinned {
+        PassOutput::Ask(if node.root.pinned {
             Ask::Chunk { op, id: node.id }
         } else {
             Ask::Store(Request::Get { op, id: node.id })
@@ -276,11 +282,11 @@ impl Pass {
         if self.visited.len() >= COLLECT_VISITED_MAX {
             self.visited.clear();
         }
-        self.visited.insert(node.id);
+        self.visited.insert((node.id, node.root.whole));
         self.keep(node.id);
         if let Err(error) = self.mark(node, bytes) {
             // Of one that nothing was promised on, damage means nothing; its receipt was never written.
-            if node.pinned {
+            if node.root.pinned {
                 self.end(format!("the list of chunks {} is damaged: {error}", node.id.short()));
             }
         }
@@ -305,17 +311,20 @@ impl Pass {
         }
         let mut before = 0;
         while reader.advance().map_err(|error| error.to_string())? {
-            let key = <[u8; 32]>::try_from(reader.key()).map_err(|_| "a key is no chunk id")?;
-            let key = ChunkId::from_bytes(key);
+            let key = ChunkId::from_bytes(reader.key().try_into().map_err(|_| "a key is no chunk id")?);
             if level == 0 {
-                self.keep(key);
+                if node.root.whole || !self.moved.contains(Group::of(&key)) {
+                    self.keep(key);
+                }
                 continue;
             }
             let (child, last) = (reader.child(), self.slice_of(&key));
             self.keep(child);
             let is_wanted = level > 1 || (before <= self.slice && self.slice <= last);
-            if is_wanted && !self.visited.contains(&child) {
-                self.todo.push(Node { id: child, level: Some(level - 1), pinned: node.pinned });
+            let is_read =
+                self.visited.contains(&(child, true)) || self.visited.contains(&(child, node.root.whole));
+            if is_wanted && !is_read {
+                self.todo.push(Node { id: child, level: Some(level - 1), ..node });
             }
             before = last;
         }

@@ -40,6 +40,11 @@ impl Offer {
         self.due
     }
 
+    /// The store's figures, as they were read last.
+    pub(super) const fn stats(&self) -> Option<&StoreStats> {
+        self.stats.as_ref()
+    }
+
     /// Whether so long has passed since then, or a person wants it so.
     fn may_change(&self, since: Option<Time>, pause: Span, now: Time) -> bool {
         self.free || since.is_none_or(|since| now.since(since) >= pause)
@@ -89,6 +94,7 @@ impl Core {
     /// A person has changed the configuration.
     pub(super) fn offer_freely(&mut self) {
         self.upkeep.offer.free = true;
+        self.upkeep.moving.recheck(self.now.time);
         self.describe_self();
     }
 

@@ -43,6 +43,8 @@ struct Kept {
     around: BTreeMap<Copies, Rc<Placement>>,
     /// What this node shall keep, for every number of copies that was asked for.
     own_kept: BTreeMap<Copies, GroupSet>,
+    /// What it would hold were it not full, likewise.
+    own_if_not_full: BTreeMap<Copies, GroupSet>,
 }
 
 impl Placing {
@@ -128,6 +130,25 @@ impl Membership {
             let around = self.around(copies);
             groups.union(&stand_in::groups(&base, &around, &self.placing.away, node));
         }
+        groups
+    }
+
+    /// The groups that this node shall hold, or would, were it not full: what it is not to give up merely for being full.
+    #[must_use]
+    pub fn own_groups_if_not_full(&self, copies: Copies) -> GroupSet {
+        let mut kept = self.placing.kept.borrow_mut();
+        self.refresh(&mut kept);
+        if let Some(groups) = kept.own_if_not_full.get(&copies) {
+            return groups.clone();
+        }
+        let mut seats = kept.seats.clone();
+        let Some(own) = seats.iter_mut().find(|seat| seat.node == self.node && seat.is_full) else {
+            drop(kept);
+            return self.own_groups(copies);
+        };
+        own.is_full = false;
+        let groups = Placement::new(&seats, copies).groups_of(&self.node);
+        kept.own_if_not_full.insert(copies, groups.clone());
         groups
     }
 

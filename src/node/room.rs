@@ -85,7 +85,7 @@ impl Capacity {
     }
 
     /// How many hundredths of that are used; None for a node that is meant to have nothing.
-    fn used_percent(self, stats: &StoreStats) -> Option<u64> {
+    pub(super) fn used_percent(self, stats: &StoreStats) -> Option<u64> {
         let used = u128::from(stats.bytes) * 100;
         u64::try_from(used.checked_div(u128::from(self.limit(stats)))?).ok()
     }

@@ -27,6 +27,8 @@ impl Core {
             Message::Status { snapshot, held, total } => self.peer_progress(node, snapshot, held, total),
             comparing @ (Message::Digest { .. } | Message::Range { .. }) => self.compare(node, comparing),
             auditing @ (Message::Challenge { .. } | Message::Proof { .. }) => self.audit(node, auditing),
+            Message::Leaving(leaving) => self.leaving_came(node, &leaving),
+            Message::Confirmed(confirmed) => self.confirmed_came(node, &confirmed),
             Message::Hello { version, free_bytes } => self.gossip.hello(node, version, free_bytes),
             Message::Offer { chunks } => self.push_offered(node, chunks),
             Message::Want { ids } => self.push_wanted(node, &ids),

@@ -13,7 +13,8 @@ use super::collect::{Collect, Settings};
 use super::compacting::Compacting;
 use super::core::{Core, Duty, Pending};
 use super::known::Known;
-use super::marking::{Pass, PassCounts, PassOutput, Root, World};
+use super::marking::{Pass, PassCounts, PassOutput, World};
+use super::moving::Moving;
 use super::offer::Offer;
 use super::retire::Retiring;
 use super::room::Room;
@@ -43,6 +44,8 @@ pub struct Upkeep {
     pub(super) room: Room,
     /// What others are told of it.
     pub(super) offer: Offer,
+    /// Giving up what others hold.
+    pub(super) moving: Moving,
     /// Giving space back.
     pub(super) compacting: Compacting,
     /// Reading everything again.
@@ -69,10 +72,20 @@ impl Upkeep {
         self.next = Some(now);
     }
 
+    /// A pass is to begin as soon as one may.
+    pub(super) fn pass_now(&mut self, now: Time) {
+        (self.pass_due, self.next) = (Some(now), Some(now));
+    }
+
     /// When to look again.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let steps = [self.compacting.deadline(), self.scrubbing.deadline(), self.offer.deadline()];
+        let steps = [
+            self.compacting.deadline(),
+            self.scrubbing.deadline(),
+            self.offer.deadline(),
+            self.moving.deadline(),
+        ];
         [self.next, self.rest].into_iter().chain(steps).flatten().min()
     }
 }
@@ -86,6 +99,7 @@ impl Core {
         self.upkeep.unfinished = Unfinished::load(settings);
         self.upkeep.pass_due = Some(self.now.time + COLLECT_AFTER_START);
         self.upkeep.recheck(self.now.time);
+        self.moving_begins();
         self.compacting_begins();
         self.scrubbing_begins(settings);
         self.reconciling.auditing.load(settings);
@@ -108,6 +122,7 @@ impl Core {
         self.compacting_timeout();
         self.scrubbing_timeout();
         self.offer_timeout();
+        self.moving_timeout();
         self.upkeep.rest = self.upkeep.rest.filter(|rest| *rest > now);
         if self.upkeep.next.is_none_or(|next| next > now) {
             return;
@@ -271,6 +286,7 @@ impl Core {
             return self.pass_ends(PassCounts::default(), Some("the store does not answer".into()));
         };
         let chunks = stats.chunks;
+        self.moving_pass_begins();
         let number = self.begin_duty(|duty| Duty::Collect(Box::new(Pass::new(chunks, duty))));
         self.upkeep.pass = Some(Some(number));
     }
@@ -288,8 +304,9 @@ impl Core {
             Some(PassOutput::Ask(ask)) => self.ask(ask),
             Some(PassOutput::Roots) => {
                 let end = self.may_collect().map(|()| self.roots());
+                let moved = self.moved_groups();
                 match (end, self.duties.get_mut(&number)) {
-                    (Ok(roots), Some(Duty::Collect(pass))) => pass.begin_slice(roots, world),
+                    (Ok(roots), Some(Duty::Collect(pass))) => pass.begin_slice(roots, moved, world),
                     (Err(reason), _) => self.finish_pass(number, counts, Some(reason.to_owned())),
                     (Ok(_), _) => {}
                 }
@@ -299,23 +316,10 @@ impl Core {
         true
     }
 
-    /// Every manifest whose chunks stay: what is pinned, drafts, and what stands in the feeds.
-    fn roots(&self) -> Vec<Root> {
-        let pinned = self.upkeep.collect.pins().values().map(|pin| pin.manifest);
-        let drafts = self.folders.drafts.iter().map(super::drafts::Draft::manifest);
-        let standing = self.member.iter().flat_map(|member| member.view.snapshots());
-        let standing = standing.map(|fact| Root { manifest: fact.entry.manifest, pinned: false });
-        let pinned = pinned.chain(drafts).map(|manifest| Root { manifest, pinned: true });
-        let mut roots: Vec<Root> = pinned.chain(standing).collect();
-        // Of equal manifests the pinned one stays.
-        roots.sort_unstable_by_key(|root| (root.manifest, !root.pinned));
-        roots.dedup_by_key(|root| root.manifest);
-        roots
-    }
-
     /// The duty of a pass is over.
     fn finish_pass(&mut self, number: u64, counts: PassCounts, failure: Option<String>) {
         self.duties.remove(&number);
+        self.moving_pass_ends(failure.is_none());
         self.pass_ends(counts, failure);
     }
 
@@ -361,7 +365,7 @@ impl Core {
             "waits": upkeep.waits,
             "erased": self.erase_status(attention),
             "pass": pass,
-            "compaction": self.compacting_status(),
+            "compaction": self.compacting_status(), "moving": self.moving_status(),
             "last": upkeep.last.as_ref().map(|(wall, counts, failure)| json!({
                 "ended": wall.to_string(), "chunks": counts.chunks, "dropped_chunks": counts.dropped,
                 "dropped_bytes": counts.dropped_bytes, "failure": failure,

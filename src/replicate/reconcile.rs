@@ -297,7 +297,8 @@ fn is_answer(asked: &BTreeMap<IdRange, Asked>, part: &Part) -> bool {
 }
 
 /// Groups as a Digest names them.
-fn bitmap(groups: &GroupSet) -> Vec<u8> {
+#[must_use]
+pub fn bitmap(groups: &GroupSet) -> Vec<u8> {
     if groups.is_all() {
         return Vec::new();
     }

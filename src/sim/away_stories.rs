@@ -10,7 +10,7 @@ use crate::node::api::Call;
 use crate::node::ports::Ending;
 
 /// Runs on for so many hours; the clocks on the walls jump meanwhile.
-fn hours(cluster: &mut Cluster, count: u64) {
+pub(super) fn hours(cluster: &mut Cluster, count: u64) {
     let ten_years = 315_360_000_000_000;
     for hour in 0..count {
         if hour % 5 == 2 {

@@ -184,9 +184,16 @@ impl Node {
 
     /// All roots, as `node/upkeep.rs` has them.
     fn roots(&self) -> Vec<Root> {
-        let pinned = self.collect.pins().values().map(|pin| Root { manifest: pin.manifest, pinned: true });
-        let standing =
-            self.view.snapshots().map(|fact| Root { manifest: fact.entry.manifest, pinned: false });
+        let pinned = self.collect.pins().values().map(|pin| Root {
+            manifest: pin.manifest,
+            pinned: true,
+            whole: true,
+        });
+        let standing = self.view.snapshots().map(|fact| Root {
+            manifest: fact.entry.manifest,
+            pinned: false,
+            whole: true,
+        });
         pinned.chain(standing).collect()
     }
 }
@@ -442,7 +449,7 @@ impl House {
                 node.pass.get_or_insert_with(|| Pass::new(4 * crate::base::limits::COLLECT_SLICE_IDS, 6));
             match pass.poll(now, world) {
                 None => return,
-                Some(PassOutput::Roots) => pass.begin_slice(roots, world),
+                Some(PassOutput::Roots) => pass.begin_slice(roots, GroupSet::new(), world),
                 Some(PassOutput::Finished(_)) => {
                     self.dropped += pass.counts().dropped;
                     node.pass = None;

@@ -7,11 +7,13 @@
 mod checked;
 mod error;
 mod kind;
+mod leaving;
 pub mod range;
 mod words;
 
 pub use self::checked::Checked;
 pub use self::error::WireError;
+pub use self::leaving::{Confirmed, Leaving};
 pub use self::words::{About, FeedHead, Offered, Sighting};
 use crate::base::ids::{ChunkId, FeedId, SnapshotId};
 use crate::base::limits::{
@@ -161,6 +163,10 @@ pub enum Message {
         /// At most [`RANGE_PARTS_MAX`](crate::base::limits::RANGE_PARTS_MAX).
         parts: Vec<Part>,
     },
+    /// The sender has released groups, and asks who holds what it held.
+    Leaving(Leaving),
+    /// Answers Leaving.
+    Confirmed(Confirmed),
 }
 
 /// The bytes of `message`: what `Endpoint::send` takes.
@@ -210,6 +216,8 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, WireError> {
         }
         Message::Proof { nonce, answer } => put(start(kind::PROOF), &(nonce, answer)),
         Message::Range { exchange, standing, parts } => range::encode_range(exchange, *standing, parts),
+        Message::Leaving(leaving) => leaving::encode_leaving(leaving),
+        Message::Confirmed(confirmed) => leaving::encode_confirmed(confirmed),
     }
 }
 
@@ -265,6 +273,8 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
         kind::RANGE => reader.range()?,
         kind::CHALLENGE => reader.challenge()?,
         kind::PROOF => Message::Proof { nonce: reader.take()?, answer: reader.take()? },
+        kind::LEAVING => leaving::read_leaving(&mut reader)?,
+        kind::CONFIRMED => leaving::read_confirmed(&mut reader)?,
         unknown => return Err(WireError::Kind(unknown)),
     };
     if reader.0.is_empty() {

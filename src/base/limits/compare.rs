@@ -71,6 +71,8 @@ pub const AUDIT_SAMPLES: u8 = 8;
 pub const AUDIT_FAILURES_MAX: u8 = 3;
 /// A proof that has not come after this long is none, if the session stood all the time.
 pub const AUDIT_PATIENCE: Span = Span::from_secs(120);
+/// Chunks here that are looked through behind a random id for one that a holder can be asked for.
+pub const AUDIT_LOOK_MAX: usize = 256;
 /// Challenges of one peer that are answered within [`ANSWERS_WITHIN`].
 pub const PROOFS_PER_PEER_MAX: u32 = 32;
 /// Challenges of one peer that wait here for the disk: it makes one at a time, and may have begun anew.

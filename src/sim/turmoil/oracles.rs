@@ -1,10 +1,11 @@
 //! What must be true of a household, after every step and at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Health, Turmoil};
-use crate::base::ids::{ChunkId, Group, NodeId};
+use crate::base::ids::{ChunkId, Group, NodeId, SnapshotId};
+use crate::feed::entry::GroupSet;
 use crate::file::map::{MapCursor, Step};
 use crate::node::api::Call;
 use crate::node::forge::Claim;
@@ -14,12 +15,17 @@ use crate::store::service::{Reply, Request};
 
 impl Turmoil {
     /// Stored means there: every copy that anybody counts on lies on the disk of whoever is counted on, as far as that node can be
-    /// asked and nothing was done to its disk.
+    /// asked and nothing was done to its disk. What a holder has released counts no more, whatever others have heard of it
+    /// yet; then as many others have it as copies are wanted.
     pub(super) fn check(&mut self) {
         self.learn_ids();
         let mut claims: Vec<Claim> = Vec::new();
+        let mut own: BTreeMap<(NodeId, SnapshotId), GroupSet> = BTreeMap::new();
         for number in self.running() {
             for claim in self.core(number).claims() {
+                if Some(claim.holder) == self.core(number).own_id() {
+                    own.insert((claim.holder, claim.snapshot), claim.groups.clone());
+                }
                 if !claims.contains(&claim) {
                     claims.push(claim);
                 }
@@ -32,19 +38,38 @@ impl Turmoil {
             if self.health[holder] != Health::Sound || !self.cluster.is_running(holder) {
                 continue;
             }
-            let listed = self.manifest(claim.manifest);
-            let missing = listed
+            let (listed, snapshot) = (self.manifest(claim.manifest), claim.snapshot.short());
+            let held = own.get(&(claim.holder, claim.snapshot)).cloned().unwrap_or_default();
+            let lacking = listed
                 .iter()
-                .filter(|id| claim.groups.contains(Group::of(id)) && !on_disk[holder].contains(id))
-                .count();
-            if missing > 0 {
-                let snapshot = claim.snapshot.short();
+                .filter(|id| claim.groups.contains(Group::of(id)) && !on_disk[holder].contains(id));
+            let (missing, released): (Vec<&ChunkId>, Vec<&ChunkId>) =
+                lacking.partition(|id| held.contains(Group::of(id)));
+            if !missing.is_empty() {
                 self.fail(&format!(
-                    "node {holder} is counted on for {snapshot} and lacks {missing} of {}",
+                    "node {holder} is counted on for {snapshot} and lacks {} of {}",
+                    missing.len(),
                     listed.len()
                 ));
             }
+            for id in released {
+                let have = self.may_have(*id, &on_disk);
+                if have < usize::from(claim.copies) {
+                    self.fail(&format!(
+                        "node {holder} gave up a chunk of {snapshot} that {have} others have"
+                    ));
+                }
+            }
         }
+    }
+
+    /// How many nodes have a chunk, or would if nothing had been done to them.
+    fn may_have(&self, id: ChunkId, on_disk: &[BTreeSet<ChunkId>]) -> usize {
+        let may_have = |number: &usize| {
+            let is_excused = self.health[*number] != Health::Sound || !self.cluster.is_running(*number);
+            is_excused || on_disk[*number].contains(&id)
+        };
+        (0..on_disk.len()).filter(may_have).count()
     }
 
     /// Everything works again; whoever was hurt may show that it is whole.

@@ -9,13 +9,14 @@ use crate::node::api::Call;
 use crate::node::ports::Ending;
 use crate::sim::check::{text, MINUTE};
 use crate::sim::disk::Fault;
+use crate::store::service::{Reply, Request};
 
 impl Turmoil {
     /// Something happens, and some time passes.
     pub(super) fn trouble(&mut self) {
         let others: Vec<usize> = (0..self.health.len()).filter(|number| self.is_left(*number)).collect();
         let Some(victim) = self.cluster.pick(&others) else { return };
-        match self.cluster.draw(20) {
+        match self.cluster.draw(22) {
             0..=4 => {
                 self.note("files are edited".into());
                 (0..1 + self.cluster.draw(4)).for_each(|_| self.edit());
@@ -32,6 +33,7 @@ impl Turmoil {
             17 => self.burn(victim),
             18 if self.cluster.draw(2) == 0 => self.burn_the_owner(),
             18 => self.add_a_node(),
+            19 | 20 => self.squeeze(),
             _ => self.be_away(victim),
         }
         if self.cluster.draw(3) > 0 {
@@ -145,6 +147,44 @@ impl Turmoil {
         self.begin_backup();
     }
 
+    /// Some nodes may hold less than they do, or nothing, or more again: what others hold is given up.
+    fn squeeze(&mut self) {
+        for number in self.running() {
+            if self.cluster.draw(2) > 0 || self.health[number] == Health::Outside {
+                continue;
+            }
+            let Some(used) = self.stored(number) else { continue };
+            let value = match self.cluster.draw(4) {
+                0 => "0".to_owned(),
+                1 => "all".to_owned(),
+                _ => (used + self.cluster.draw(used / 4)).to_string(),
+            };
+            self.note(format!("node {number} may hold {value}"));
+            self.set_capacity(number, value);
+        }
+        self.begin_backup();
+        let pause = Span::from_millis(self.cluster.draw(400_000));
+        self.cluster.run_until(pause, |_| false);
+    }
+
+    /// How much the store of a node has, if its disk works.
+    fn stored(&mut self, number: usize) -> Option<u64> {
+        let running = self.cluster.nodes[number].running.as_mut()?;
+        let mut replies = Vec::new();
+        running.service.execute(Request::Stats { op: 1 }, &mut replies);
+        match replies.pop() {
+            Some(Reply::Stats { stats, .. }) => Some(stats.bytes),
+            _ => None,
+        }
+    }
+
+    /// What a node may hold. (That is not kept by a simulated node that is started anew.)
+    fn set_capacity(&mut self, number: usize, value: String) {
+        let set = Call::ConfigSet { key: "node.capacity".into(), value };
+        self.cluster.call(number, set);
+        self.cluster.run_until(Span::from_millis(50), |_| false);
+    }
+
     /// A bit of a segment turns over.
     fn rot(&mut self, victim: usize) {
         if self.hurt() + 1 >= usize::from(self.copies) || self.health[victim] != Health::Sound {
@@ -172,6 +212,11 @@ impl Turmoil {
         }
         self.note(format!("node {victim} gives up half of what it has, and lies"));
         self.cluster.stop(victim);
+        if self.cluster.nodes[victim].disk.is_off() {
+            // It was about to lose its power, and did so while it stopped.
+            self.cluster.crash(victim);
+            self.cluster.nodes[victim].disk.heal();
+        }
         let chunks = self.cluster.chunks_of(victim);
         let lost: Vec<_> = chunks.into_iter().step_by(2).collect();
         self.cluster.lose_chunks(victim, &lost);
@@ -238,6 +283,9 @@ impl Turmoil {
             self.cluster.nodes[number].disk.heal();
             if self.is_left(number) && !self.cluster.is_running(number) {
                 self.cluster.start(number);
+            }
+            if self.is_left(number) {
+                self.set_capacity(number, "all".to_owned());
             }
         }
         self.cluster.run_until(MINUTE.times(5), |_| false);

@@ -40,3 +40,7 @@ pub const CANCEL: u8 = 18;
 pub const DECLINE: u8 = 19;
 /// Checked.
 pub const CHECKED: u8 = 21;
+/// Leaving.
+pub const LEAVING: u8 = 22;
+/// Confirmed.
+pub const CONFIRMED: u8 = 23;

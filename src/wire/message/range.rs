@@ -128,7 +128,7 @@ impl Reader<'_> {
 }
 
 /// Groups are all of them (nothing) or a whole bitmap.
-fn check_groups(groups: &[u8]) -> Result<(), WireError> {
+pub(super) fn check_groups(groups: &[u8]) -> Result<(), WireError> {
     match groups.len() {
         0 | GROUPS_BYTES => Ok(()),
         _ => Err(WireError::Malformed),

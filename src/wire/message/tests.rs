@@ -50,6 +50,14 @@ fn samples() -> Vec<Message> {
         Message::Proof { nonce: [0xdd; 32], answer: Some([0xee; 32]) },
         Message::Proof { nonce: [0xdd; 32], answer: None },
         Message::Decline { ids: ids.clone() },
+        Message::Leaving(Leaving {
+            number: 9,
+            feed: FEED,
+            length: 200,
+            groups: Vec::new(),
+            snapshots: vec![SnapshotId::from_bytes([0x77; 32])],
+        }),
+        Message::Confirmed(Confirmed { number: 9, groups: vec![0x0f; 512] }),
     ]
 }
 
@@ -107,6 +115,10 @@ fn messages_are_golden() {
         format!("0111 {} 01 {}", "dd".repeat(32), "ee".repeat(32)),
         format!("0111 {} 00", "dd".repeat(32)),
         format!("0113 02 {three} {four}"),
+        // number 9, feed of 200 entries, all groups, one snapshot
+        format!("0116 09 {one} {two} c801 00 01 {}", "77".repeat(32)),
+        // number 9, a bitmap of 512 bytes
+        format!("0117 09 8004 {}", "0f".repeat(512)),
     ];
     for (message, golden) in samples().iter().zip(golden) {
         let bytes = encode(message).unwrap();
@@ -121,6 +133,13 @@ fn bounds_hold_in_both_directions() {
     assert_eq!(encode(&Message::Get { ids }), Err(WireError::TooLong));
     let entries = vec![vec![1; FEED_ENTRY_BYTES_MAX]; 5];
     assert_eq!(encode(&Message::FeedEntries { feed: FEED, from: 0, entries }), Err(WireError::TooLong));
+    let leaving = |groups: Vec<u8>, count| {
+        let snapshots = vec![SnapshotId::from_bytes([1; 32]); count];
+        encode(&Message::Leaving(Leaving { number: 1, feed: FEED, length: 1, groups, snapshots }))
+    };
+    assert!(leaving(vec![0; 512], 256).is_ok_and(|bytes| decode(&bytes).is_ok()));
+    assert_eq!(leaving(Vec::new(), 257), Err(WireError::TooLong));
+    assert_eq!(leaving(vec![0; 511], 1), Err(WireError::Malformed));
     let entries = vec![Vec::new()];
     assert_eq!(encode(&Message::FeedEntries { feed: FEED, from: 0, entries }), Err(WireError::Malformed));
     let id = ChunkId::from_bytes([1; 32]);
