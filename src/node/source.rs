@@ -367,7 +367,7 @@ impl Source {
             serving.reading += 1;
             let op = self.ops.draw();
             self.serve_reads.insert(op, (*peer, id));
-            self.outputs.push_back(SourceOutput::Store(Request::Get { op, id }));
+            self.outputs.push_back(SourceOutput::Store(Request::Lend { op, id }));
         }
     }
 
@@ -408,7 +408,7 @@ mod tests {
         let mut turn = |source: &mut Source, reads: &mut VecDeque<(Op, ChunkId)>| {
             while let Some(output) = source.poll() {
                 match output {
-                    SourceOutput::Store(Request::Get { op, id }) => reads.push_back((op, id)),
+                    SourceOutput::Store(Request::Lend { op, id }) => reads.push_back((op, id)),
                     SourceOutput::Send { peer, id, bytes } => {
                         let message = lanes.push(Lane::Bulk, &[], bytes);
                         sends.push((peer, id, message));

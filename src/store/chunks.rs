@@ -129,14 +129,12 @@ impl Chunks {
         self.flush_if_full();
     }
 
-    /// The sealed bytes of a chunk.
+    /// Where a chunk is.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if they are not what they were: the chunk is set aside.
-    pub fn read(&mut self, id: &ChunkId) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(location) = self.index.find(&self.log, id, &mut self.report)? else { return Ok(None) };
-        let body = self.read_body(id, location);
-        body.map_or_else(|| self.read_at(id, location), Ok).map(Some)
+    /// When the disk fails.
+    pub(super) fn find(&mut self, id: &ChunkId) -> Result<Option<Location>, StoreError> {
+        self.index.find(&self.log, id, &mut self.report)
     }
 
     /// Whether a chunk is here, by the index.
@@ -144,7 +142,7 @@ impl Chunks {
     /// # Errors
     /// When the disk fails.
     pub fn has(&mut self, id: &ChunkId) -> Result<bool, StoreError> {
-        Ok(self.index.find(&self.log, id, &mut self.report)?.is_some())
+        Ok(self.find(id)?.is_some())
     }
 
     /// A page of all chunks in order, each read and checked if `read`.

@@ -20,15 +20,51 @@ use crate::base::ids::ChunkId;
 use crate::base::limits::PAGE_IDS_MAX;
 
 impl Chunks {
-    /// Reads and checks the record at `location`; sets the chunk aside if it is damaged.
+    /// The sealed bytes of a chunk. Bytes that are the chunk are right whatever their checksum says: what has rotted of the record around them
+    /// is found by the scrub, and the head's rot here as well.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if they are not what they were: the chunk is set aside.
+    pub fn read(&mut self, id: &ChunkId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_if(id, |sealed, _| is_chunk(id, sealed))
+    }
+
+    /// The same for somebody who checks the bytes against the id: only their checksum is looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if they are not what they were: the chunk is set aside.
+    pub fn lend(&mut self, id: &ChunkId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_if(id, |sealed, sum| *sum == checksum(sealed))
+    }
+
+    /// Reads a chunk; where its bytes are not right, or cannot be read, it is looked at more closely.
+    fn read_if(
+        &mut self,
+        id: &ChunkId,
+        is_right: impl Fn(&[u8], &Checksum) -> bool,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(location) = self.find(id)? else { return Ok(None) };
+        match self.record_at(location) {
+            Ok(Some((sealed, sum))) if is_right(&sealed, &sum) => {
+                self.look_at_head(id, location);
+                Ok(Some(sealed))
+            }
+            _ => self.read_at(id, location).map(Some),
+        }
+    }
+
+    /// Reads and checks the record at `location`; sets the chunk aside if its bytes are not the chunk.
     pub(super) fn read_at(&mut self, id: &ChunkId, location: Location) -> Result<Vec<u8>, StoreError> {
         for _ in 0..READS {
-            match self.read_once(id, location) {
-                Ok(Some(sealed)) => {
+            match self.record_at(location) {
+                Ok(Some((sealed, sum))) if is_chunk(id, &sealed) => {
                     self.look_at_head(id, location);
+                    if sum != checksum(&sealed) {
+                        self.is_sick(id, location, "checksum");
+                    }
                     return Ok(sealed);
                 }
-                Ok(None) => {}
+                Ok(_) => {}
                 Err(error) if self.is_outage(&error, location) => return Err(error.into()),
                 Err(_) => {}
             }
@@ -37,22 +73,10 @@ impl Chunks {
         Err(StoreError::Damaged { id: *id })
     }
 
-    /// Reads the record at `location`; `None` if it is not what was written.
+    /// Reads the chunk at `location`; `None` if it is not what was written.
     pub(super) fn read_once(&self, id: &ChunkId, location: Location) -> Result<Option<Vec<u8>>, DiskError> {
         let record = self.record_at(location)?;
-        let whole = |(sealed, sum): &(Vec<u8>, Checksum)| *sum == checksum(sealed) && is_chunk(id, sealed);
-        Ok(record.filter(whole).map(|(sealed, _)| sealed))
-    }
-
-    /// Reads the body at `location` for somebody who waits for it; None if that has to be looked at more closely. Bytes that are the chunk are
-    /// right whatever their checksum says: what has rotted of the record around them is found by the scrub, and the head's rot here as well.
-    pub(super) fn read_body(&mut self, id: &ChunkId, location: Location) -> Option<Vec<u8>> {
-        let (sealed, _) = self.record_at(location).ok()??;
-        if !is_chunk(id, &sealed) {
-            return None;
-        }
-        self.look_at_head(id, location);
-        Some(sealed)
+        Ok(record.map(|(sealed, _)| sealed).filter(|sealed| is_chunk(id, sealed)))
     }
 
     /// The bytes at `location` and their checksum; None if the segment ends before.
@@ -74,11 +98,16 @@ impl Chunks {
     /// A body is found by the index, but whoever has to build that anew needs the head before it: where that has rotted, the segment
     /// is written anew soon.
     fn look_at_head(&mut self, id: &ChunkId, location: Location) {
-        if head_of(&*self.disk, location).is_ok_and(|head| head.is_none_or(|frame| frame.id != *id))
-            && self.urgent.sick.insert(location.segment)
-        {
+        if head_of(&*self.disk, location).is_ok_and(|head| head.is_none_or(|frame| frame.id != *id)) {
+            self.is_sick(id, location, "head");
+        }
+    }
+
+    /// A record has rotted in a place that is not its chunk: the segment is written anew soon.
+    fn is_sick(&mut self, id: &ChunkId, location: Location, place: &str) {
+        if self.urgent.sick.insert(location.segment) {
             log::warn!(
-                "the record of chunk {} in segment {:08x} has a damaged head; its bytes are right and are saved by the next compaction",
+                "the record of chunk {} in segment {:08x} has a damaged {place}; its bytes are right and are saved by the next compaction",
                 id.short(),
                 location.segment
             );

@@ -35,6 +35,14 @@ pub enum Request {
         /// Which chunk.
         id: ChunkId,
     },
+    /// The bytes of a chunk for somebody who checks them against its id before use: here they are checked against their record's checksum,
+    /// which takes a third of the time or less. Answered by [`Reply::Get`].
+    Lend {
+        /// Repeated in the reply.
+        op: Op,
+        /// Which chunk.
+        id: ChunkId,
+    },
     /// Which of these chunks are here (by the index; not read).
     Has {
         /// Repeated in the reply.
@@ -177,7 +185,7 @@ pub enum Reply {
         /// Whether it is new.
         result: Result<bool, StoreError>,
     },
-    /// To [`Request::Get`]: `None` if it is not here. [`StoreError::Damaged`]: it was, and is quarantined now.
+    /// To [`Request::Get`] and [`Request::Lend`]: `None` if it is not here. [`StoreError::Damaged`]: it was, and is quarantined now.
     Get {
         /// Of the request.
         op: Op,

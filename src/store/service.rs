@@ -132,6 +132,7 @@ impl Service {
                 None
             }
             Request::Get { op, id } => Some(Reply::Get { op, id, result: self.chunks.read(&id) }),
+            Request::Lend { op, id } => Some(Reply::Get { op, id, result: self.chunks.lend(&id) }),
             Request::Has { op, ids } => Some(or_failed(op, self.has(&ids), |have| Reply::Has { op, have })),
             Request::Drop { op, ids } => {
                 self.chunks.give_up(op, &ids);

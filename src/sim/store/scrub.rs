@@ -125,6 +125,28 @@ fn a_read_sees_a_damaged_header_and_the_segment_is_replaced() {
 }
 
 #[test]
+fn a_chunk_whose_checksum_alone_has_rotted_is_whole_and_its_segment_replaced() {
+    let (disk, mut tester) = filled(0..100);
+    let (name, at) = place_of(&disk, 7);
+    let body = chunk(7).1;
+    disk.flip_bits(&name, at + u64::try_from(body.len()).unwrap() + 3, 2);
+    let lend = |tester: &mut Tester| tester.ask(Request::Lend { op: 1, id: chunk(7).0 });
+    assert_eq!(lend(&mut tester), Some(Reply::Get { op: 1, id: chunk(7).0, result: Ok(Some(body.clone())) }));
+    assert_eq!(tester.get(7), Ok(Some(body.clone())));
+    tester.ask(Request::Flush { op: 0 });
+    assert!(compact(&mut tester, &[]).removed_segments >= 1);
+    assert!(!disk.exists(&name).unwrap(), "what is damaged is written anew");
+    assert_eq!((scrub(&mut tester, 2_000).places, tester.get(7)), (0, Ok(Some(body.clone()))));
+    assert_eq!((tester.stats().chunks, tester.stats().quarantined), (100, 0));
+    let (name, at) = place_of(&disk, 7);
+    disk.flip_bits(&name, at + 3, 2);
+    let damaged = Err(StoreError::Damaged { id: chunk(7).0 });
+    assert_eq!(lend(&mut tester), Some(Reply::Get { op: 1, id: chunk(7).0, result: damaged }));
+    assert_eq!(tester.get(7), Ok(None), "it counts as missing");
+    equals_rebuild(&mut tester);
+}
+
+#[test]
 fn any_flipped_bit_of_segments_and_index_is_found() {
     let (disk, tester) = filled(0..40);
     tester.service.close();
