@@ -159,7 +159,8 @@ fn this_node(value: &Value) -> String {
 fn disk_line(store: &Value) -> String {
     let written = &store["written"];
     let mut out = format!("{} written so far", bytes_cell(written, "total_bytes"));
-    if let Some(times) = written["per_stored_byte"].as_f64() {
+    // Beside next to nothing that is stored, the database of an empty home is a multiple that says nothing.
+    if let Some(times) = written["per_stored_byte"].as_f64().filter(|times| *times < 100.0) {
         out.push_str(&format!(", {times:.2} for each byte stored"));
     }
     match (amount(&store["life"], "used_percent_max"), amount(&store["life"], "days_left")) {

@@ -38,6 +38,19 @@ struct OpenFile {
     unsynced: bool,
 }
 
+impl OpenFile {
+    /// The same, unless somebody else has removed the file: what is read from it or written to it then is gone with the last descriptor, and
+    /// must count for nothing. What takes its name later is opened anew.
+    fn if_there(self, verb: &'static str) -> Result<Self, DiskError> {
+        let facts = rustix::fs::fstat(&self.file);
+        if facts.is_ok_and(|facts| facts.st_nlink == 0) {
+            let reason = "it was removed while it was in use";
+            return Err(DiskError::new(verb, &self.name, DiskErrorKind::NotFound, reason));
+        }
+        Ok(self)
+    }
+}
+
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
@@ -93,7 +106,7 @@ impl FileDisk {
         }
         let mut open = self.open_files();
         let mut entry = match open.iter().position(|entry| entry.name == name) {
-            Some(at) => open.remove(at),
+            Some(at) => open.remove(at).if_there(verb)?,
             None => self.open_file(verb, name, purpose == Purpose::Create)?,
         };
         match purpose {
@@ -304,6 +317,25 @@ mod tests {
         assert_eq!(disk.exists("d/b"), Ok(false));
         assert_eq!(disk.sync("d/b").unwrap_err().kind, DiskErrorKind::NotFound);
         assert_eq!(disk.set_len("d/b", 0).unwrap_err().kind, DiskErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_somebody_else_has_removed_counts_for_nothing_though_it_is_open() {
+        let (directory, disk) = lab();
+        let mut byte = [0];
+        for call in 0..3 {
+            disk.write_at("f", 0, b"abc").unwrap();
+            std::fs::remove_file(directory.path().join("f")).unwrap();
+            let failed = match call {
+                0 => disk.sync("f"),
+                1 => disk.write_at("f", 3, b"d"),
+                _ => disk.read_at("f", 0, &mut byte).map(|_| ()),
+            };
+            let error = failed.unwrap_err();
+            assert_eq!(error.kind, DiskErrorKind::NotFound);
+            assert!(error.to_string().contains("removed"), "{error}");
+            assert_eq!(disk.read_at("f", 0, &mut byte).unwrap_err().kind, DiskErrorKind::NotFound);
+        }
     }
 
     #[test]

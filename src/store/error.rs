@@ -111,7 +111,8 @@ impl fmt::Display for StoreError {
             Self::Missing { name, beside } => write!(
                 formatter,
                 "`{name}` is missing, though `{beside}` is there, and nothing was made in its place; check that the disk of this data home \
-                 is mounted, whole and the right one, or put back what was moved"
+                 is mounted, whole and the right one, or put back what was moved. If it is gone for good, use `nuthatch recover` in an empty home \
+                 (for a store node `nuthatch join`), and `nuthatch remove` for the node that this was: the other devices have what was protected"
             ),
             Self::Behind { sequence } => write!(
                 formatter,
