@@ -150,14 +150,14 @@ impl Core {
         if !self.reach.linking.is_choosing() || self.gossip.peers().next().is_none() {
             return false;
         }
-        let now = self.now.time;
+        let (now, most) = (self.now.time, self.needed_max());
         let probed = &mut self.hearing.around.probed;
         probed.retain(|_, at| *at + ABSENCE_PROBE_AGAIN > now);
         let doubtful = self.hearing.around.absences.doubtful();
         let fresh: Vec<NodeId> = doubtful.into_iter().filter(|node| !probed.contains_key(node)).collect();
         let mut count = 0;
-        for node in fresh.iter().take(ABSENCE_PROBES_MAX) {
-            if self.reach.linking.need(now, *node) {
+        for node in fresh.iter().take(ABSENCE_PROBES_MAX.min(most / 2)) {
+            if self.reach.linking.need(now, *node, most) {
                 self.hearing.around.probed.insert(*node, now);
                 count += 1;
             }

@@ -90,7 +90,8 @@ impl Auditing {
     /// A holder came up.
     pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, chance: u64) {
         let holder = self.holders.entry(peer).or_default();
-        let pause = if holder.belief == Belief::Believed { AUDIT_AFTER_UP } else { holder.belief.pause() };
+        // One that is marked may have been mended meanwhile.
+        let pause = holder.belief.pause().min(AUDIT_AFTER_UP);
         holder.due = Some(now + pause + pause.by_chance(chance));
     }
 
@@ -161,7 +162,7 @@ impl Core {
         self.rng.fill_bytes(&mut nonce);
         let after = self.random_id(&groups);
         let challenge = Challenge::new(holder, groups, after, nonce, chance, CHALLENGE_DUTY);
-        let challenge = if is_for_moving { challenge.looking_far() } else { challenge };
+        let challenge = if is_for_moving { challenge.of_one() } else { challenge };
         self.reconciling.auditing.running = Some(Box::new(challenge));
         self.reconciling.auditing.is_for_moving = is_for_moving;
     }

@@ -1,8 +1,8 @@
 //! One challenge, from choosing a chunk to the holder's proof.
 //!
 //! ```text
-//!   Choosing --an id--> Rooting --> Listing --listed--> Reading --its bytes--> Waiting --> Finished
-//!       \-- nothing there       \-- no snapshot that the holder has receipted lists it: Skipped
+//!   Choosing --a few ids--> Rooting --> Listing --the first listed--> Reading --its bytes--> Waiting --> Finished
+//!       \-- nothing there           \-- no snapshot that the holder has receipted lists any of them: Skipped
 //! ```
 //!
 //! Only such chunks are asked for as this node has on its own disk, whole, and as a snapshot lists that the holder has receipted: what
@@ -12,7 +12,7 @@
 use super::duty::{Ask, Ops, Told};
 use super::listed::Listed;
 use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::{AUDIT_LOOK_MAX, AUDIT_PATIENCE};
+use crate::base::limits::{AUDIT_CHOICES_MAX, AUDIT_LOOK_MAX, AUDIT_PATIENCE};
 use crate::base::units::Time;
 use crate::feed::entry::GroupSet;
 use crate::replicate::audit::{proof, ChunkRange, Nonce};
@@ -30,8 +30,8 @@ pub struct Challenge {
     chance: u64,
     /// The chunk is one of these groups.
     groups: GroupSet,
-    /// How many chunks here are looked through for one of them.
-    looks: usize,
+    /// Among how many chunks of these groups one is looked for that the holder has promised.
+    choices: usize,
     /// Numbers of what is asked.
     ops: Ops,
     /// Where it stands.
@@ -56,7 +56,7 @@ pub enum Outcome {
 pub enum ChallengeOutput {
     /// Of the core.
     Ask(Ask),
-    /// The roots of the manifests of all snapshots of which the holder has receipted this group: [`Challenge::receipted`].
+    /// The roots of the manifests of all snapshots that the holder has receipted, or of which it has promised this group: [`Challenge::receipted`].
     Roots(Group),
     /// To be sent to the holder.
     Say(Message),
@@ -67,12 +67,12 @@ pub enum ChallengeOutput {
 /// The states of a [`Challenge`].
 #[derive(Debug)]
 enum State {
-    /// The first id behind this one; then, the question to the store.
-    Choosing(ChunkId, Option<Op>),
+    /// The first ids behind this one, if there are none the first of all; then, the question to the store.
+    Choosing(Option<ChunkId>, Option<Op>),
     /// Which snapshots has the holder receipted?
-    Rooting(ChunkId),
-    /// Do they list it? None: the next node is to be asked for.
-    Listing(ChunkId, Listed, Option<Op>),
+    Rooting(Vec<ChunkId>),
+    /// Do they list one of these? None: the next node is to be asked for.
+    Listing(Vec<ChunkId>, Listed, Option<Op>),
     /// The chunk is read. None: the store is to be asked.
     Reading(ChunkId, Option<Op>),
     /// It is to be sent.
@@ -96,14 +96,14 @@ impl Challenge {
         chance: u64,
         duty: u64,
     ) -> Self {
-        let (ops, state) = (Ops::new(duty), State::Choosing(after, None));
-        Self { holder, nonce, chance, groups, looks: 1, ops, state }
+        let (ops, state) = (Ops::new(duty), State::Choosing(Some(after), None));
+        Self { holder, nonce, chance, groups, choices: AUDIT_CHOICES_MAX, ops, state }
     }
 
-    /// Takes some trouble to find a chunk: of few groups the next one here is rarely one.
+    /// Of one chunk alone it is asked whether the holder has promised it: that may depend on its group.
     #[must_use]
-    pub fn looking_far(self) -> Self {
-        Self { looks: AUDIT_LOOK_MAX, ..self }
+    pub fn of_one(self) -> Self {
+        Self { choices: 1, ..self }
     }
 
     /// Who is asked.
@@ -146,8 +146,10 @@ impl Challenge {
 
     /// The roots of the manifests that the holder has receipted.
     pub fn receipted(&mut self, roots: Vec<ChunkId>) {
-        if let State::Rooting(id) = self.state {
-            self.state = State::Listing(id, Listed::new([id], roots), None);
+        if let State::Rooting(ids) = &mut self.state {
+            let ids = std::mem::take(ids);
+            let listed = Listed::new(ids.iter().copied(), roots);
+            self.state = State::Listing(ids, listed, None);
         }
     }
 
@@ -168,21 +170,23 @@ impl Challenge {
             State::Choosing(after, None) => {
                 let op = self.ops.draw();
                 self.state = State::Choosing(after, Some(op));
-                ask(Request::Scan { op, after: Some(after), limit: self.looks, read: false })
+                ask(Request::Scan { op, after, limit: AUDIT_LOOK_MAX, read: false })
             }
-            State::Rooting(id) => {
-                self.state = State::Rooting(id);
-                Some(ChallengeOutput::Roots(Group::of(&id)))
+            State::Rooting(ids) => {
+                let group = ids.first().map(Group::of);
+                self.state = State::Rooting(ids);
+                group.map(ChallengeOutput::Roots)
             }
-            State::Listing(id, mut listed, None) => {
+            State::Listing(ids, mut listed, None) => {
                 if let Some(node) = listed.poll() {
                     let op = self.ops.draw();
-                    self.state = State::Listing(id, listed, Some(op));
+                    self.state = State::Listing(ids, listed, Some(op));
                     return Some(ChallengeOutput::Ask(Ask::Chunk { op, id: node }));
                 }
-                if listed.into_found().is_empty() {
+                let found = listed.into_found();
+                let Some(id) = ids.into_iter().find(|id| found.contains(id)) else {
                     return Some(ChallengeOutput::Finished(Outcome::Skipped));
-                }
+                };
                 let op = self.ops.draw();
                 self.state = State::Reading(id, Some(op));
                 ask(Request::Get { op, id })
@@ -203,16 +207,21 @@ impl Challenge {
     /// Takes an answer.
     pub fn told(&mut self, told: Told) {
         self.state = match (std::mem::replace(&mut self.state, State::Over), told) {
-            (State::Choosing(_, Some(op)), Told::Store(Reply::Scan { op: of, found, .. })) if op == of => {
-                let mut here = found.iter().map(|(id, _)| *id);
-                match here.find(|id| self.groups.contains(Group::of(id))) {
-                    Some(id) => State::Rooting(id),
-                    None => State::Ending(Outcome::Skipped),
+            (State::Choosing(after, Some(op)), Told::Store(Reply::Scan { op: of, found, .. }))
+                if op == of =>
+            {
+                let common = found.into_iter().map(|(id, _)| id);
+                let common = common.filter(|id| self.groups.contains(Group::of(id)));
+                let chosen: Vec<ChunkId> = common.take(self.choices).collect();
+                match (chosen.is_empty(), after) {
+                    (false, _) => State::Rooting(chosen),
+                    (true, Some(_)) => State::Choosing(None, None),
+                    (true, None) => State::Ending(Outcome::Skipped),
                 }
             }
-            (State::Listing(id, mut listed, Some(op)), Told::Chunk { op: of, result, .. }) if op == of => {
+            (State::Listing(ids, mut listed, Some(op)), Told::Chunk { op: of, result, .. }) if op == of => {
                 listed.came(result.ok());
-                State::Listing(id, listed, None)
+                State::Listing(ids, listed, None)
             }
             (State::Reading(id, Some(op)), Told::Store(Reply::Get { op: of, result, .. })) if op == of => {
                 let sealed = result.ok().flatten();

@@ -94,14 +94,30 @@ impl Linking {
         !is_resting && (self.wants(node) || sessions < LINKS_FEW)
     }
 
-    /// A member is needed for a transfer from now on. False if too many are.
-    pub fn need(&mut self, now: Time, node: NodeId) -> bool {
-        if !self.needed.contains_key(&node) && self.needed.len() >= LINKS_NEEDED_MAX {
+    /// A member is needed for a transfer from now on. False if `most` are.
+    pub fn need(&mut self, now: Time, node: NodeId, most: usize) -> bool {
+        if !self.needed.contains_key(&node) && self.needed.len() >= most {
             return false;
         }
         self.needed.insert(node, now + LINK_NEED_TIME);
         self.look_at(now + LINK_NEED_TIME);
         true
+    }
+
+    /// Somebody who is needed no more gives way to others: one of those with whom a session stands and nothing is under way, the one whose
+    /// session was not used for longest. False if all are busy or still to be reached.
+    pub fn release(&mut self, is_busy: impl Fn(&NodeId) -> bool) -> bool {
+        let done = self.needed.keys().filter(|node| !is_busy(node));
+        let Some((_, node)) = done.filter_map(|node| Some((*self.used.get(node)?, *node))).min() else {
+            return false;
+        };
+        self.needed.remove(&node);
+        true
+    }
+
+    /// A member cannot be reached. False if that was not tried.
+    pub fn give_up(&mut self, node: &NodeId) -> bool {
+        self.needed.remove(node).is_some()
     }
 
     /// A session was used for this.
@@ -140,6 +156,12 @@ impl Linking {
         self.crowded.insert(node, now);
     }
 
+    /// Whether a member has said so, and may have room later.
+    #[must_use]
+    pub fn is_crowded(&self, node: &NodeId) -> bool {
+        self.crowded.contains_key(node)
+    }
+
     /// When something is to be looked at.
     #[must_use]
     pub const fn deadline(&self) -> Option<Time> {
@@ -171,6 +193,11 @@ impl Core {
     /// Sessions that this node holds by its own choice where it cannot have one with everybody.
     fn links_own_max(&self) -> usize {
         self.setup.config.sessions / 4 * 3
+    }
+
+    /// How many members may be needed at once, beside those of the mesh: as many as there is room for.
+    pub(super) fn needed_max(&self) -> usize {
+        (self.setup.config.sessions - self.links_own_max()).clamp(1, LINKS_NEEDED_MAX)
     }
 
     /// Whether a node with so many sessions tries nobody whom it does not know.
@@ -288,7 +315,7 @@ mod tests {
         );
         linking.used(now, &node(7), &Message::Get { ids: Vec::new() });
         linking.used(now, &node(8), &Message::FeedHave { heads: Vec::new(), more: false });
-        assert!(linking.need(now, node(9)));
+        assert!(linking.need(now, node(9), LINKS_NEEDED_MAX));
         assert_eq!(linking.spare(now, 6, false), [node(8), node(10)], "one works, and one is needed");
         assert_eq!(linking.spare(now, 12, false), []);
     }
@@ -302,7 +329,7 @@ mod tests {
         assert!(!may(&linking, LINK_CROWDED_PAUSE - Span::from_secs(1), LINKS_FEW));
         assert!(may(&linking, LINK_CROWDED_PAUSE, LINKS_FEW));
         assert!(may(&linking, LINK_CROWDED_PAUSE_MIN, 0), "by who has nobody");
-        assert!(linking.need(now, node(1)));
+        assert!(linking.need(now, node(1), LINKS_NEEDED_MAX));
         assert!(may(&linking, LINK_CROWDED_PAUSE_MIN, LINKS_FEW));
         assert!(!may(&linking, LINK_CROWDED_PAUSE_MIN - Span::from_secs(1), LINKS_FEW));
         // Who is not of the mesh is tried only by who has hardly anybody.
@@ -312,8 +339,9 @@ mod tests {
     #[test]
     fn only_so_many_are_needed_at_once() {
         let mut linking = linking();
-        let count = (100..200).filter(|number| linking.need(Time::ZERO, node(*number))).count();
+        let count =
+            (100..200).filter(|number| linking.need(Time::ZERO, node(*number), LINKS_NEEDED_MAX)).count();
         assert_eq!(count, LINKS_NEEDED_MAX);
-        assert!(linking.need(Time::ZERO, node(100)), "who is needed already stays so");
+        assert!(linking.need(Time::ZERO, node(100), LINKS_NEEDED_MAX), "who is needed already stays so");
     }
 }

@@ -6,6 +6,7 @@
 //!      |                                  all that were asked lack it
 //!      '----------------------------------'
 //!      |--nobody is: holders are reached (node/linking.rs), peers are asked who holds it (node/finding.rs)--> a session --> ..
+//!      |--as many are needed already as can be: waits until one of them is done with
 //!      '--SEEK_TIME_MAX, or nobody left--> lost
 //! ```
 //!
@@ -17,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::core::Core;
 use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::{SEEKS_MAX, SEEK_NODES_MAX, SEEK_SNAPSHOTS_MAX, SEEK_TIME_MAX};
+use crate::base::limits::{
+    SEEKS_MAX, SEEK_CROWDED_MAX, SEEK_NODES_MAX, SEEK_RETRY, SEEK_SNAPSHOTS_MAX, SEEK_TIME_MAX,
+};
 use crate::base::units::Time;
 use crate::wire::message::About;
 
@@ -33,8 +36,12 @@ pub struct Seeking {
 /// One of them.
 #[derive(Debug)]
 struct Seek {
+    /// When it began.
+    since: Time,
     /// When it is given up.
     until: Time,
+    /// Its holders are not reached yet, for as many members are needed as can be: when to look again.
+    retry: Option<Time>,
     /// It waits for a session or an answer; else it is being asked for.
     waits: bool,
     /// Who was asked for it.
@@ -49,7 +56,8 @@ impl Seeking {
     /// When something is given up.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.seeks.values().filter(|seek| seek.waits).map(|seek| seek.until).min()
+        let waiting = self.seeks.values().filter(|seek| seek.waits);
+        waiting.map(|seek| seek.retry.map_or(seek.until, |retry| retry.min(seek.until))).min()
     }
 
     /// The chunks that wait for a session or an answer, if `which` is true of them.
@@ -100,17 +108,22 @@ impl Core {
         let mut holders = self.holders_of(Group::of(&id));
         holders.extend(self.source.preferred());
         let seek = self.reach.linking.finding.seeking.seeks.entry(id).or_insert_with(|| Seek {
+            since: now,
             until: now + SEEK_TIME_MAX,
+            retry: None,
             waits: false,
             tried: BTreeSet::new(),
             named: BTreeSet::new(),
             asked: false,
         });
         holders.splice(0..0, seek.named.iter().copied());
-        holders.retain(|node| !seek.tried.contains(node));
         let gossip = &self.gossip;
+        // Whose session has ended, for want of room perhaps, has not said that it lacks the chunk.
+        seek.tried.retain(|node| gossip.is_connected(node));
+        holders.retain(|node| !seek.tried.contains(node));
         let (here, away): (Vec<NodeId>, Vec<NodeId>) =
             holders.into_iter().partition(|node| gossip.is_connected(node));
+        seek.retry = None;
         if !here.is_empty() {
             seek.waits = false;
             seek.tried.extend(&here);
@@ -121,33 +134,56 @@ impl Core {
         }
         let is_first = !std::mem::replace(&mut seek.asked, true);
         self.reach.linking.finding.seeking.unreachable.retain(|_, until| *until > now);
-        let mut needed = 0;
-        for node in away {
-            let is_hopeless = self.reach.linking.finding.seeking.unreachable.contains_key(&node);
-            if !is_hopeless && needed < SEEK_NODES_MAX && self.reach.linking.need(now, node) {
-                needed += 1;
-            }
-        }
+        let (needed, is_crowded) = self.need_some(&away);
         if needed > 0 {
             self.reach.recheck(now);
         }
         let is_asking = is_first && self.look_for(About::Chunk(id));
-        if needed == 0 && !is_asking {
+        let Some(seek) = self.reach.linking.finding.seeking.seeks.get_mut(&id) else { return };
+        if needed == 0 && is_crowded && seek.since + SEEK_CROWDED_MAX > now {
+            seek.retry = Some(now + SEEK_RETRY);
+            seek.until = now + SEEK_TIME_MAX;
+        } else if needed == 0 && !is_asking {
             self.reach.linking.finding.seeking.seeks.remove(&id);
             self.source.lost(id);
         }
     }
 
+    /// Some of these are needed from now on: how many; and whether others would be if there were room for them.
+    fn need_some(&mut self, away: &[NodeId]) -> (usize, bool) {
+        let (now, most) = (self.now.time, self.needed_max());
+        let (mut needed, mut is_crowded) = (0, false);
+        for node in away {
+            if needed >= SEEK_NODES_MAX {
+                break;
+            }
+            if self.reach.linking.finding.seeking.unreachable.contains_key(node) {
+                continue;
+            }
+            let source = &self.source;
+            let linking = &mut self.reach.linking;
+            if linking.need(now, *node, most)
+                || (linking.release(|other| source.is_asking(other)) && linking.need(now, *node, most))
+            {
+                needed += 1;
+            } else {
+                is_crowded = true;
+                break;
+            }
+        }
+        (needed, is_crowded)
+    }
+
     /// A peer says that this member holds a chunk. Whether it is to be reached.
     pub(super) fn found_holder(&mut self, id: &ChunkId, node: NodeId) -> bool {
-        let now = self.now.time;
+        let (now, most) = (self.now.time, self.needed_max());
         let Some(seek) = self.reach.linking.finding.seeking.seeks.get_mut(id).filter(|seek| seek.waits)
         else {
             return false;
         };
         let is_new =
             seek.named.len() < SEEK_NODES_MAX && !seek.tried.contains(&node) && seek.named.insert(node);
-        let is_wanted = is_new && self.reach.linking.need(now, node);
+        let is_wanted = is_new && self.reach.linking.need(now, node, most);
         if is_wanted {
             self.reach.recheck(now);
         }
@@ -168,14 +204,36 @@ impl Core {
         if self.reach.linking.finding.seeking.deadline().is_none_or(|due| due > now) {
             return;
         }
-        for id in self.reach.linking.finding.seeking.waiting(|seek| seek.until <= now) {
-            let Some(seek) = self.reach.linking.finding.seeking.seeks.remove(&id) else { continue };
-            let holders = self.holders_of(Group::of(&id)).into_iter().chain(seek.named);
-            let away: Vec<NodeId> = holders.filter(|node| !self.gossip.is_connected(node)).collect();
-            for node in away.into_iter().take(SEEK_NODES_MAX) {
-                self.reach.linking.finding.seeking.unreachable.insert(node, now + SEEK_TIME_MAX.times(4));
-            }
-            self.source.lost(id);
+        for id in
+            self.reach.linking.finding.seeking.waiting(|seek| seek.retry.is_some_and(|retry| retry <= now))
+        {
+            self.seek(id, true);
         }
+        for id in self.reach.linking.finding.seeking.waiting(|seek| seek.until <= now) {
+            self.give_up_or_wait(id);
+        }
+    }
+
+    /// A chunk was sought for long enough. Whoever said that it has no room for a session may have some later; nobody else is
+    /// believed to come.
+    fn give_up_or_wait(&mut self, id: ChunkId) {
+        let now = self.now.time;
+        let holders = self.holders_of(Group::of(&id));
+        let Some(seek) = self.reach.linking.finding.seeking.seeks.get(&id) else { return };
+        let away = holders.into_iter().chain(seek.named.iter().copied());
+        let away: Vec<NodeId> =
+            away.filter(|node| !self.gossip.is_connected(node) && !seek.tried.contains(node)).collect();
+        let may_wait = seek.since + SEEK_CROWDED_MAX > now;
+        if may_wait && away.iter().any(|node| self.reach.linking.is_crowded(node)) {
+            if let Some(seek) = self.reach.linking.finding.seeking.seeks.get_mut(&id) {
+                seek.until = now + SEEK_TIME_MAX;
+            }
+            return;
+        }
+        self.reach.linking.finding.seeking.seeks.remove(&id);
+        for node in away.into_iter().filter(|node| self.reach.linking.give_up(node)).collect::<Vec<_>>() {
+            self.reach.linking.finding.seeking.unreachable.insert(node, now + SEEK_TIME_MAX.times(4));
+        }
+        self.source.lost(id);
     }
 }

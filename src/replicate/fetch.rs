@@ -191,6 +191,12 @@ impl Fetch {
         self.wants.contains_key(id)
     }
 
+    /// Whether something is on its way from a peer.
+    #[must_use]
+    pub fn is_asking(&self, peer: &NodeId) -> bool {
+        self.peers.get(peer).is_some_and(|load| load.asked_count > 0)
+    }
+
     /// A peer can be asked from now on.
     pub fn peer_up(&mut self, now: Time, peer: NodeId) {
         self.peer_down(now, &peer);

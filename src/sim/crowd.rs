@@ -180,11 +180,11 @@ impl Crowd {
         let id = CallId(self.call_count);
         self.nodes[number].answers.insert(id, (Vec::new(), None));
         self.give(number, Input::Call { id, call });
-        for _ in 0..CALL_STEPS_MAX {
+        for step in 0..CALL_STEPS_MAX + CALL_SECONDS_MAX {
             if let Some((_, Some(_))) = self.nodes[number].answers.get(&id) {
                 break;
             }
-            self.run(Span::from_millis(1));
+            self.run(if step < CALL_STEPS_MAX { Span::from_millis(1) } else { Span::from_secs(1) });
         }
         let (lines, end) = self.nodes[number].answers.remove(&id).expect("the call was made");
         (lines, end.expect("the call has ended"))
@@ -351,3 +351,5 @@ pub(super) const WALL: i64 = 1_800_000_000_000_000;
 
 /// Milliseconds that a call may take.
 const CALL_STEPS_MAX: usize = 20_000;
+/// ... and then seconds.
+const CALL_SECONDS_MAX: usize = 900;

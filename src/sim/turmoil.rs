@@ -218,7 +218,18 @@ impl Turmoil {
             self.cluster.run_until(MINUTE.times(15), |_| false);
         }
         let status = self.status(self.owner);
-        self.fail(&format!("the folder is not protected: {} {}", status["folders"], status["attention"]));
+        let said: Vec<String> = self.running().into_iter().map(|number| self.last_words(number)).collect();
+        let (folders, attention) = (&status["folders"], &status["attention"]);
+        self.fail(&format!("the folder is not protected: {folders} {attention}\n{}", said.join("\n")));
+    }
+
+    /// What a node thinks of the others, and the end of its log: for whoever looks for the cause.
+    fn last_words(&mut self, number: usize) -> String {
+        let audit = self.status(number)["audit"].take();
+        let log = self.cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+        let lines =
+            log.iter().rev().take(12).rev().map(|line| format!("  {} {}", line["time"], line["message"]));
+        format!("node {number}: {audit}\n{}", lines.collect::<Vec<_>>().join("\n"))
     }
 
     /// What a node says of itself.

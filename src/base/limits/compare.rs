@@ -59,6 +59,8 @@ const _: () =
 
 /// Bytes of a chunk that a proof is about.
 pub const AUDIT_RANGE_BYTES: u32 = 16 * 1024;
+/// Chunks among which one is found that the holder has promised: of what both are to hold, some is of nobody's snapshot any more.
+pub const AUDIT_CHOICES_MAX: usize = 8;
 /// A holder is asked for a proof so often,
 pub const AUDIT_EVERY: Span = Span::from_secs(6 * 3_600);
 /// ... not sooner after it came up than this (up to twice as late, by chance),

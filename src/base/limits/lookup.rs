@@ -84,6 +84,10 @@ pub const HINT_PLACES_MAX: usize = 256;
 pub const SEEKS_MAX: usize = 128;
 /// A chunk is sought for this long: sessions with its holders, and a question on the way to them.
 pub const SEEK_TIME_MAX: Span = Span::from_secs(30);
+/// Where as many members are needed as can be, this is how often it is looked whether one of them is done with,
+pub const SEEK_RETRY: Span = Span::from_secs(1);
+/// and how long a chunk waits for that at the most.
+pub const SEEK_CROWDED_MAX: Span = Span::from_secs(600);
 /// Holders of a chunk that are reached for it.
 pub const SEEK_NODES_MAX: usize = 8;
 /// Newest snapshots whose receipts are looked at to find holders.

@@ -19,6 +19,12 @@ impl Source {
         self.waiting.contains_key(id)
     }
 
+    /// Whether something is on its way from a peer.
+    #[must_use]
+    pub fn is_asking(&self, peer: &NodeId) -> bool {
+        self.fetch.is_asking(peer)
+    }
+
     /// Who is asked first.
     #[must_use]
     pub const fn preferred(&self) -> Option<NodeId> {

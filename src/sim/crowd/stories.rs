@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use rand_core::RngCore;
 use serde_json::Value;
 
 use super::Crowd;
@@ -12,7 +13,8 @@ use crate::base::limits::{
 };
 use crate::base::units::Span;
 use crate::node::api::Call;
-use crate::sim::check::{text, weather, MINUTE};
+use crate::node::ports::Ending;
+use crate::sim::check::{family_folder, text, weather, MINUTE, ROOT};
 use crate::wire::message::{About, Message, Sighting};
 
 /// So many nodes, each of which knew one other, after a while.
@@ -164,11 +166,32 @@ fn a_false_answer_leads_to_a_few_attempts_at_a_place_and_no_more() {
     );
 }
 
+#[test]
+fn what_lies_on_more_holders_than_can_be_reached_at_once_is_restored_from_one_after_the_other() {
+    let mut crowd = crowd(5, 40, 2 * SESSIONS_MIN);
+    for number in 0..150_u8 {
+        let mut content = vec![0; 30_000];
+        crowd.rng.fill_bytes(&mut content);
+        crowd.nodes[0].files.write(ROOT, format!("f{number}").as_bytes(), &content);
+    }
+    assert!(crowd.ask(0, family_folder()).1.is_ok());
+    assert!(crowd.ask(0, Call::Backup { name: None, wait: false }).1.is_ok());
+    let is_protected =
+        |crowd: &mut Crowd| status(crowd, 0)["folders"][0]["protected"]["have"].as_u64() >= Some(3);
+    assert!((0..240).any(|_| {
+        crowd.run(Span::from_secs(5));
+        is_protected(&mut crowd)
+    }));
+    // The writer has everything; it burns.
+    crowd.crash(0);
+    crowd.run(MINUTE);
+    let restored = crowd.ask(1, Call::Restore { what: "family".into(), dry_run: false }).1;
+    assert_eq!(restored, Ok(Ending::Complete), "{}", status(&mut crowd, 1)["links"]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::check::{family_folder, ROOT};
-    use rand_core::RngCore;
 
     /// A number from the environment.
     fn number(name: &str, usual: u64) -> u64 {
