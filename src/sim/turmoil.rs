@@ -203,8 +203,7 @@ impl Turmoil {
 
     /// Backs up until it is protected.
     fn protect(&mut self) {
-        // A holder that lied is asked for proof every six hours at first, and may have to be asked twice.
-        for _ in 0..60 {
+        for _ in 0..30 {
             self.begin_backup();
             let Some((id, _)) = &self.running else { break };
             let (id, owner) = (*id, self.owner);
