@@ -250,6 +250,13 @@ mod tests {
 
     /// A challenge that was sent, and the chunk that it is about.
     fn sent() -> (Challenge, ChunkId) {
+        let (challenge, id) = played(|challenge| challenge, &[]);
+        (challenge.expect("it is listed"), id)
+    }
+
+    /// A challenge for one of these chunks here, which nobody has promised, or one more that is promised: as far as the word to the
+    /// holder; None: it is skipped.
+    fn played(with: impl Fn(Challenge) -> Challenge, others: &[ChunkId]) -> (Option<Challenge>, ChunkId) {
         let sealed = vec![7; 5_000];
         let (id, mut node) = (chunk_id(&sealed), Vec::new());
         let mut seal = |parts: NodeParts<'_>| {
@@ -260,12 +267,12 @@ mod tests {
         builder.push(id.as_bytes(), &[], &[], &mut seal).unwrap();
         let root = builder.finish(&mut seal).unwrap();
         let (holder, after) = (NodeId::from_bytes([1; 32]), ChunkId::from_bytes([0; 32]));
-        let mut challenge = Challenge::new(holder, GroupSet::all(), after, [9; 32], 3, 4);
+        let mut challenge = with(Challenge::new(holder, GroupSet::all(), after, [9; 32], 3, 4));
+        let here: Vec<_> = others.iter().chain([&id]).map(|id| (*id, ScanState::Unread)).collect();
         loop {
             match challenge.poll(Time::ZERO).expect("it goes on") {
                 ChallengeOutput::Ask(Ask::Store(Request::Scan { op, .. })) => {
-                    let found = vec![(id, ScanState::Unread)];
-                    challenge.told(Told::Store(Reply::Scan { op, found, more: false }));
+                    challenge.told(Told::Store(Reply::Scan { op, found: here.clone(), more: false }));
                 }
                 ChallengeOutput::Roots(_) => challenge.receipted(vec![root]),
                 ChallengeOutput::Ask(Ask::Chunk { op, id }) => {
@@ -274,7 +281,11 @@ mod tests {
                 ChallengeOutput::Ask(Ask::Store(Request::Get { op, id })) => {
                     challenge.told(Told::Store(Reply::Get { op, id, result: Ok(Some(sealed.clone())) }));
                 }
-                ChallengeOutput::Say(Message::Challenge { .. }) => return (challenge, id),
+                ChallengeOutput::Say(Message::Challenge { id: of, .. }) => {
+                    assert_eq!(of, id);
+                    return (Some(challenge), id);
+                }
+                ChallengeOutput::Finished(Outcome::Skipped) => return (None, id),
                 other => panic!("{other:?}"),
             }
         }
@@ -285,6 +296,15 @@ mod tests {
             Some(ChallengeOutput::Finished(outcome)) => outcome,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn of_several_chunks_the_first_that_is_promised_is_asked_for() {
+        let others: Vec<ChunkId> = (1..5).map(|byte| ChunkId::from_bytes([byte; 32])).collect();
+        assert!(played(|challenge| challenge, &others).0.is_some());
+        assert!(played(Challenge::of_one, &others).0.is_none(), "the first alone was looked at");
+        let many: Vec<ChunkId> = (1..20).map(|byte| ChunkId::from_bytes([byte; 32])).collect();
+        assert!(played(|challenge| challenge, &many).0.is_none(), "a few and no more");
     }
 
     #[test]

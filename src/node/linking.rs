@@ -337,6 +337,21 @@ mod tests {
     }
 
     #[test]
+    fn who_is_needed_gives_way_when_nothing_is_under_way_whoever_was_used_least_lately_first() {
+        let mut linking = linking();
+        for number in [9, 11, 99] {
+            assert!(linking.need(Time::ZERO, node(number), 3));
+        }
+        assert!(!linking.need(Time::ZERO, node(12), 3));
+        assert!(linking.release(|other| *other == node(9)), "9 is busy, and 99 still to be reached");
+        assert!(linking.need(Time::ZERO, node(12), 3));
+        assert!(linking.wants(&node(9)) && linking.wants(&node(99)) && !linking.wants(&node(11)));
+        assert!(linking.release(|_| false) && !linking.wants(&node(9)), "its session is the oldest");
+        assert!(!linking.release(|_| true));
+        assert!(linking.give_up(&node(99)) && !linking.give_up(&node(99)));
+    }
+
+    #[test]
     fn only_so_many_are_needed_at_once() {
         let mut linking = linking();
         let count =

@@ -47,6 +47,19 @@ mod tests {
         part(3);
     }
 
+    /// What a seed plays changes with the program, so that what they found is told in stories as well.
+    const FOUND: [u64; 5] = [
+        // A marked holder that is well again was asked for proofs every six hours, and seldom for something that it had promised.
+        2_000_078, 2_000_117, 3_000_005, 3_000_012, 3_000_133,
+    ];
+
+    #[test]
+    fn seeds_that_found_something_once_find_nothing_any_more() {
+        if number("NUTHATCH_TURMOIL_SEED").is_none() {
+            play_all(FOUND.into_iter());
+        }
+    }
+
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a test that is told how long to go on needs a clock")]
     #[ignore = "plays seeds for NUTHATCH_TURMOIL_MINUTES (60), from NUTHATCH_TURMOIL_FROM (1000000) on"]
@@ -54,16 +67,18 @@ mod tests {
         let span = std::time::Duration::from_secs(60 * number("NUTHATCH_TURMOIL_MINUTES").unwrap_or(60));
         let begun = std::time::Instant::now();
         let from = number("NUTHATCH_TURMOIL_FROM").unwrap_or(1_000_000);
-        let mut found = Vec::new();
+        let (mut found, mut count) = (Vec::new(), 0);
         for seed in (from..).take_while(|_| begun.elapsed() < span) {
             if std::panic::catch_unwind(|| play(seed, Size::of(seed))).is_err() {
                 println!("seed {seed} found something");
                 found.push(seed);
             }
-            if seed % 100 == 0 {
-                println!("{} seeds, {} found something", seed - from + 1, found.len());
+            count += 1;
+            if count % 100 == 0 {
+                println!("{count} seeds, {} found something", found.len());
             }
         }
+        println!("{count} seeds were played, {} found something", found.len());
         assert!(found.is_empty(), "{found:?}");
     }
 }
