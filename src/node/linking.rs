@@ -24,9 +24,9 @@ use super::member::Membership;
 use crate::base::ids::NodeId;
 use crate::base::limits::{
     LINKS_CHECK, LINKS_FEW, LINKS_NEEDED_MAX, LINK_CROWDED_PAUSE, LINK_CROWDED_PAUSE_MIN, LINK_IDLE,
-    LINK_IDLE_FULL, LINK_NEED_TIME,
+    LINK_IDLE_FULL, LINK_IDLE_NEEDED, LINK_NEED_TIME,
 };
-use crate::base::units::Time;
+use crate::base::units::{Span, Time};
 use crate::replicate::mesh;
 use crate::wire::message::Message;
 
@@ -100,7 +100,8 @@ impl Linking {
             return false;
         }
         self.needed.insert(node, now + LINK_NEED_TIME);
-        self.look_at(now + LINK_NEED_TIME);
+        let is_here = self.used.contains_key(&node);
+        self.look_at(if is_here { now + LINK_NEED_TIME } else { now });
         true
     }
 
@@ -174,9 +175,8 @@ impl Linking {
     }
 
     /// Whom to part with so that at most `own_max` sessions are left, if that many can be spared.
-    fn spare(&self, now: Time, own_max: usize, is_full: bool) -> Vec<NodeId> {
+    fn spare(&self, now: Time, own_max: usize, idle: Span) -> Vec<NodeId> {
         let surplus = self.used.len().saturating_sub(own_max);
-        let idle = if is_full { LINK_IDLE_FULL } else { LINK_IDLE };
         let is_idle = |used: &Time| *used + idle <= now;
         let mut idle: Vec<(Time, NodeId)> = self
             .used
@@ -256,15 +256,22 @@ impl Core {
         let mut next = self.reach.linking.needed.values().min().copied();
         if self.reach.linking.is_choosing() {
             let own_max = self.links_own_max();
-            // Where no place is free, nobody could come who knows nobody else.
-            let is_full = self.reach.linking.used.len() >= self.setup.config.sessions;
-            for node in self.reach.linking.spare(now, own_max, is_full) {
+            // Where no place is free, nobody could come who knows nobody else, nor could this node go to whom it needs.
+            let linking = &self.reach.linking;
+            let is_full = linking.used.len() >= self.setup.config.sessions;
+            let is_waiting = is_full && linking.needed.keys().any(|node| !linking.used.contains_key(node));
+            let (idle, check) = match (is_waiting, is_full) {
+                (true, _) => (LINK_IDLE_NEEDED, LINK_IDLE_NEEDED),
+                (false, true) => (LINK_IDLE_FULL, LINKS_CHECK),
+                (false, false) => (LINK_IDLE, LINKS_CHECK),
+            };
+            for node in linking.spare(now, own_max, idle) {
                 self.reach.linking.closed_count += 1;
                 self.endpoint.make_room(now, node);
                 self.reach.linking.used.remove(&node);
             }
             if self.reach.linking.used.len() > own_max {
-                next = Some(next.map_or(now + LINKS_CHECK, |next| next.min(now + LINKS_CHECK)));
+                next = Some(next.map_or(now + check, |next| next.min(now + check)));
             }
         }
         self.reach.linking.due = next;
@@ -287,7 +294,6 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::units::Span;
 
     /// A node of this number.
     fn node(number: u8) -> NodeId {
@@ -307,17 +313,17 @@ mod tests {
     fn of_too_many_sessions_those_unused_for_longest_are_closed_and_never_those_of_the_mesh() {
         let mut linking = linking();
         let now = Time::ZERO + LINK_IDLE + Span::from_secs(10);
-        assert_eq!(linking.spare(now, 10, false), [node(7), node(8)]);
+        assert_eq!(linking.spare(now, 10, LINK_IDLE), [node(7), node(8)]);
         assert_eq!(
-            linking.spare(now, 6, false),
+            linking.spare(now, 6, LINK_IDLE),
             [node(7), node(8), node(9), node(10)],
             "the others are not idle yet"
         );
         linking.used(now, &node(7), &Message::Get { ids: Vec::new() });
         linking.used(now, &node(8), &Message::FeedHave { heads: Vec::new(), more: false });
         assert!(linking.need(now, node(9), LINKS_NEEDED_MAX));
-        assert_eq!(linking.spare(now, 6, false), [node(8), node(10)], "one works, and one is needed");
-        assert_eq!(linking.spare(now, 12, false), []);
+        assert_eq!(linking.spare(now, 6, LINK_IDLE), [node(8), node(10)], "one works, and one is needed");
+        assert_eq!(linking.spare(now, 12, LINK_IDLE), []);
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Core {
         // Whose session has ended, for want of room perhaps, has not said that it lacks the chunk.
         seek.tried.retain(|node| gossip.is_connected(node));
         holders.retain(|node| !seek.tried.contains(node));
-        let (here, away): (Vec<NodeId>, Vec<NodeId>) =
+        let (here, mut away): (Vec<NodeId>, Vec<NodeId>) =
             holders.into_iter().partition(|node| gossip.is_connected(node));
         seek.retry = None;
         if !here.is_empty() {
@@ -134,6 +134,7 @@ impl Core {
         }
         let is_first = !std::mem::replace(&mut seek.asked, true);
         self.reach.linking.finding.seeking.unreachable.retain(|_, until| *until > now);
+        away.sort_by_key(|node| self.reach.linking.is_crowded(node));
         let (needed, is_crowded) = self.need_some(&away);
         if needed > 0 {
             self.reach.recheck(now);
@@ -214,26 +215,27 @@ impl Core {
         }
     }
 
-    /// A chunk was sought for long enough. Whoever said that it has no room for a session may have some later; nobody else is
-    /// believed to come.
+    /// A chunk was sought for long enough: whoever was needed for it and has not come is not believed to come, unless it has said that it has no room
+    /// for a session now. Others are reached in their place, as long as there are any.
     fn give_up_or_wait(&mut self, id: ChunkId) {
         let now = self.now.time;
         let holders = self.holders_of(Group::of(&id));
-        let Some(seek) = self.reach.linking.finding.seeking.seeks.get(&id) else { return };
-        let away = holders.into_iter().chain(seek.named.iter().copied());
-        let away: Vec<NodeId> =
-            away.filter(|node| !self.gossip.is_connected(node) && !seek.tried.contains(node)).collect();
+        let linking = &mut self.reach.linking;
+        let Some(seek) = linking.finding.seeking.seeks.get_mut(&id) else { return };
+        seek.until = now + SEEK_TIME_MAX;
         let may_wait = seek.since + SEEK_CROWDED_MAX > now;
-        if may_wait && away.iter().any(|node| self.reach.linking.is_crowded(node)) {
-            if let Some(seek) = self.reach.linking.finding.seeking.seeks.get_mut(&id) {
-                seek.until = now + SEEK_TIME_MAX;
+        let away = holders.into_iter().chain(seek.named.iter().copied());
+        let away: Vec<NodeId> = away.filter(|node| !self.gossip.is_connected(node)).collect();
+        for node in &away {
+            if linking.give_up(node) && !linking.is_crowded(node) {
+                linking.finding.seeking.unreachable.insert(*node, now + SEEK_TIME_MAX.times(4));
             }
-            return;
         }
-        self.reach.linking.finding.seeking.seeks.remove(&id);
-        for node in away.into_iter().filter(|node| self.reach.linking.give_up(node)).collect::<Vec<_>>() {
-            self.reach.linking.finding.seeking.unreachable.insert(node, now + SEEK_TIME_MAX.times(4));
+        let unreachable = &linking.finding.seeking.unreachable;
+        if may_wait && away.iter().any(|node| !unreachable.contains_key(node)) {
+            return self.seek(id, true);
         }
+        linking.finding.seeking.seeks.remove(&id);
         self.source.lost(id);
     }
 }

@@ -23,6 +23,8 @@ pub const LINKS_FEW: usize = 4;
 pub const LINK_IDLE: Span = Span::from_secs(60);
 /// ... or for this long, where no place is free: somebody may come who knows nobody else.
 pub const LINK_IDLE_FULL: Span = Span::from_secs(10);
+/// ... or for this long, where no place is free for somebody whom this node needs.
+pub const LINK_IDLE_NEEDED: Span = Span::from_secs(2);
 /// A member that is needed for a transfer is connected with for at least this long.
 pub const LINK_NEED_TIME: Span = Span::from_secs(120);
 /// Members that are needed at once, beside the mesh.
