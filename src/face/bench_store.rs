@@ -253,7 +253,7 @@ mod tests {
             let load = Load {
                 chunks: options.chunks,
                 size: if index_only { 0 } else { options.size },
-                segment_bytes: if index_only { SEGMENT_BYTES_MAX } else { 1024 * 1024 },
+                segment_bytes: 1024 * 1024,
             };
             let place = Place::take(&dir).unwrap();
             let figures = play(&place.home, load, &AtomicBool::new(false)).unwrap();

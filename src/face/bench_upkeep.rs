@@ -104,7 +104,6 @@ impl Player<'_> {
             service.execute(Request::Drop { op: asked, ids }, &mut replies);
         }
         service.flush(&mut replies);
-        let round = |chunks, bytes| self.end(begun, chunks, bytes);
         for reply in replies {
             match reply {
                 Reply::Drop { result: Ok(dropped), .. } => {
@@ -115,6 +114,6 @@ impl Player<'_> {
                 other => return Err(broken(&format!("giving chunks up was answered with {other:?}"))),
             }
         }
-        Ok(round(chunks, bytes))
+        Ok(self.end(begun, chunks, bytes))
     }
 }

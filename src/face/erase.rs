@@ -78,7 +78,8 @@ fn told(value: &Value) -> String {
     }
     if !waiting.is_empty() {
         let list = waiting.join(" ");
-        out.push_str(&format!("{} of {folder} wait for a second word:", number(&waiting)));
+        let verb = if waiting.len() == 1 { "waits" } else { "wait" };
+        out.push_str(&format!("{} of {folder} {verb} for a second word:", number(&waiting)));
         if value["full_nodes"].as_u64().is_some_and(|full| full > 1) {
             out.push_str(&format!(
                 "\n  nuthatch erase {folder} {list}            on another full node, or\n  \

@@ -6,7 +6,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,13 +41,20 @@ struct OpenFile {
 impl OpenFile {
     /// The same, unless somebody else has removed the file: what is read from it or written to it then is gone with the last descriptor, and
     /// must count for nothing. What takes its name later is opened anew.
-    fn if_there(self, verb: &'static str) -> Result<Self, DiskError> {
-        let facts = rustix::fs::fstat(&self.file);
-        if facts.is_ok_and(|facts| facts.st_nlink == 0) {
+    fn if_there(self, verb: &'static str, path: &Path) -> Result<Self, DiskError> {
+        let has_no_name = rustix::fs::fstat(&self.file).is_ok_and(|facts| facts.st_nlink == 0);
+        // Some file systems in user space count no links at all.
+        if has_no_name && !self.is_at(path) {
             let reason = "it was removed while it was in use";
             return Err(DiskError::new(verb, &self.name, DiskErrorKind::NotFound, reason));
         }
         Ok(self)
+    }
+
+    /// Whether this file stands there.
+    fn is_at(&self, path: &Path) -> bool {
+        let (here, there) = (self.file.metadata(), std::fs::metadata(path));
+        here.is_ok_and(|here| there.is_ok_and(|there| (here.dev(), here.ino()) == (there.dev(), there.ino())))
     }
 }
 
@@ -106,7 +113,7 @@ impl FileDisk {
         }
         let mut open = self.open_files();
         let mut entry = match open.iter().position(|entry| entry.name == name) {
-            Some(at) => open.remove(at).if_there(verb)?,
+            Some(at) => open.remove(at).if_there(verb, &self.path(verb, name)?)?,
             None => self.open_file(verb, name, purpose == Purpose::Create)?,
         };
         match purpose {

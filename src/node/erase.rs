@@ -21,9 +21,10 @@ use super::after::AfterAppend;
 use super::api::ApiError;
 use super::core::Core;
 use super::known::Heed;
-use super::names::{Place, Wanted};
+use super::names::Place;
 use super::ports::{CallId, Ending};
 use super::recover::read_phrase;
+use super::retire::newest_forgotten;
 use super::unpublished::Meant;
 use crate::base::ids::{FolderId, NodeId, SnapshotId};
 use crate::base::limits::{COLLECT_RETRY, ERASED_PER_ENTRY_MAX, ERASED_RETRY, EXPIRED_PER_TURN_MAX};
@@ -84,18 +85,9 @@ impl Core {
         let mut found: Vec<Meant> = Vec::new();
         for wanted in snapshots {
             let place = Place::parse(&format!("{folder}@{wanted}"))?;
-            let mut fitting: Vec<&Meant> =
-                all.iter().filter(|meant| place.snapshot.fits(&meant.id, meant.taken)).collect();
-            fitting.sort_by_key(|meant| meant.taken);
-            if matches!(place.snapshot, Wanted::Prefix(_)) && fitting.len() > 1 {
-                return Err(ApiError::new(
-                    "ambiguous",
-                    "several forgotten snapshots begin like this",
-                    "write more digits of the id",
-                ));
-            }
-            match fitting.pop() {
-                Some(meant) => found.push(meant.clone()),
+            let fitting = all.iter().filter(|meant| place.snapshot.fits(&meant.id, meant.taken));
+            match newest_forgotten(&place, fitting.cloned().collect())? {
+                Some(meant) => found.push(meant),
                 None => return Err(self.not_forgotten(folder, wanted)),
             }
         }

@@ -142,20 +142,12 @@ impl Core {
             folders.iter().any(|(_, entry, text)| entry.folder == *folder && text.name == place.folder)
         };
         let retired = self.member.iter().flat_map(|member| member.view.retired());
-        let mut fitting: Vec<Meant> = retired
+        let fitting: Vec<Meant> = retired
             .map(meant)
             .chain(self.forgotten_drafts())
             .filter(|meant| is_meant(&meant.folder) && place.snapshot.fits(&meant.id, meant.taken))
             .collect();
-        fitting.sort_by_key(|meant| meant.taken);
-        if matches!(place.snapshot, Wanted::Prefix(_)) && fitting.len() > 1 {
-            return Err(ApiError::new(
-                "ambiguous",
-                "several forgotten snapshots begin like this",
-                "write more digits of the id",
-            ));
-        }
-        let Some(found) = fitting.pop() else {
+        let Some(found) = newest_forgotten(&place, fitting)? else {
             let message = format!("'{}' has no such forgotten snapshot", place.folder);
             return Err(ApiError::new("no_snapshot", message, "see `nuthatch snapshots`"));
         };
@@ -291,6 +283,16 @@ impl Core {
             );
         }
     }
+}
+
+/// Of the forgotten snapshots that a person may mean the one that was taken last; a part of an id must fit one alone.
+pub(super) fn newest_forgotten(place: &Place, mut fitting: Vec<Meant>) -> Result<Option<Meant>, ApiError> {
+    if matches!(place.snapshot, Wanted::Prefix(_)) && fitting.len() > 1 {
+        let message = "several forgotten snapshots begin like this";
+        return Err(ApiError::new("ambiguous", message, "write more digits of the id"));
+    }
+    fitting.sort_by_key(|meant| meant.taken);
+    Ok(fitting.pop())
 }
 
 /// A published snapshot.

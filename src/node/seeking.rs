@@ -135,13 +135,13 @@ impl Core {
         let is_first = !std::mem::replace(&mut seek.asked, true);
         self.reach.linking.finding.seeking.unreachable.retain(|_, until| *until > now);
         away.sort_by_key(|node| self.reach.linking.is_crowded(node));
-        let (needed, is_crowded) = self.need_some(&away);
+        let (needed, lacks_room) = self.need_some(&away);
         if needed > 0 {
             self.reach.recheck(now);
         }
         let is_asking = is_first && self.look_for(About::Chunk(id));
         let Some(seek) = self.reach.linking.finding.seeking.seeks.get_mut(&id) else { return };
-        if needed == 0 && is_crowded && seek.since + SEEK_CROWDED_MAX > now {
+        if needed == 0 && lacks_room && seek.since + SEEK_CROWDED_MAX > now {
             seek.retry = Some(now + SEEK_RETRY);
             seek.until = now + SEEK_TIME_MAX;
         } else if needed == 0 && !is_asking {
@@ -153,7 +153,7 @@ impl Core {
     /// Some of these are needed from now on: how many; and whether others would be if there were room for them.
     fn need_some(&mut self, away: &[NodeId]) -> (usize, bool) {
         let (now, most) = (self.now.time, self.needed_max());
-        let (mut needed, mut is_crowded) = (0, false);
+        let (mut needed, mut lacks_room) = (0, false);
         for node in away {
             if needed >= SEEK_NODES_MAX {
                 break;
@@ -168,11 +168,11 @@ impl Core {
             {
                 needed += 1;
             } else {
-                is_crowded = true;
+                lacks_room = true;
                 break;
             }
         }
-        (needed, is_crowded)
+        (needed, lacks_room)
     }
 
     /// A peer says that this member holds a chunk. Whether it is to be reached.

@@ -11,11 +11,12 @@ use super::away_stories::hours;
 use super::check::{back_up, fill, found, join, unpack, weather, Expected, MINUTE, ROOT};
 use super::cluster::Cluster;
 use super::collect_stories::{forget, undo};
+use super::feed_stories::short_folder;
 use super::place_stories::status;
 use crate::base::ids::ChunkId;
 use crate::base::units::Span;
 use crate::feed::entry::Role;
-use crate::node::api::{Call, FolderAdd};
+use crate::node::api::Call;
 use crate::node::ports::Ending;
 use crate::node::room::Capacity;
 use crate::store::service::{Reply, Request};
@@ -41,16 +42,7 @@ fn household(seed: u64, nodes: usize, percent: u64) -> (Cluster, Expected) {
     (1..nodes).for_each(|_| _ = cluster.add_node());
     found(&mut cluster);
     (1..nodes).for_each(|number| join(&mut cluster, number, Role::Full));
-    let add = FolderAdd {
-        name: "family".into(),
-        directory: ROOT.to_vec(),
-        kind: "backup".into(),
-        copies: Some(2),
-        keep: None,
-        ignore: Vec::new(),
-        one_file_system: false,
-    };
-    assert_eq!(cluster.ask(0, Call::FolderAdd(add), MINUTE).end, Some(Ok(Ending::Complete)));
+    assert_eq!(cluster.ask(0, short_folder("family"), MINUTE).end, Some(Ok(Ending::Complete)));
     assert_eq!(back_up(&mut cluster).end, Some(Ok(Ending::Complete)));
     cluster.run_until(MINUTE.times(5), |_| false);
     (cluster, expected)

@@ -60,7 +60,7 @@ impl Chunks {
                 Ok(Some((sealed, sum))) if is_chunk(id, &sealed) => {
                     self.look_at_head(id, location);
                     if sum != checksum(&sealed) {
-                        self.is_sick(id, location, "checksum");
+                        self.mark_sick(id, location, "checksum");
                     }
                     return Ok(sealed);
                 }
@@ -99,12 +99,12 @@ impl Chunks {
     /// is written anew soon.
     fn look_at_head(&mut self, id: &ChunkId, location: Location) {
         if head_of(&*self.disk, location).is_ok_and(|head| head.is_none_or(|frame| frame.id != *id)) {
-            self.is_sick(id, location, "head");
+            self.mark_sick(id, location, "head");
         }
     }
 
     /// A record has rotted in a place that is not its chunk: the segment is written anew soon.
-    fn is_sick(&mut self, id: &ChunkId, location: Location, place: &str) {
+    fn mark_sick(&mut self, id: &ChunkId, location: Location, place: &str) {
         if self.urgent.sick.insert(location.segment) {
             log::warn!(
                 "the record of chunk {} in segment {:08x} has a damaged {place}; its bytes are right and are saved by the next compaction",

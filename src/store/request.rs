@@ -36,7 +36,7 @@ pub enum Request {
         id: ChunkId,
     },
     /// The bytes of a chunk for somebody who checks them against its id before use: here they are checked against their record's checksum,
-    /// which takes a third of the time or less. Answered by [`Reply::Get`].
+    /// which takes less time (docs/PERFORMANCE.md). Answered by [`Reply::Get`].
     Lend {
         /// Repeated in the reply.
         op: Op,
