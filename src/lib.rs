@@ -167,6 +167,7 @@ pub mod peer {
     pub mod join;
     pub mod joins;
     pub mod knocks;
+    pub mod lasting;
     pub mod ledbat;
     pub mod life;
     pub mod links;

@@ -109,8 +109,7 @@ impl Answers {
         packet: &Handshake<'_>,
     ) {
         let pattern = packet.header.pattern;
-        let local =
-            Local { door: &member.keys, channel_secret: &member.identity.channel_secret, seed: desk.seed() };
+        let local = Local { door: &member.keys, lasting: &member.lasting, seed: desk.seed() };
         let Ok(mut noise) = Noise::respond(local, pattern) else {
             return;
         };

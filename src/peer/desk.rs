@@ -5,6 +5,7 @@
 
 use super::event::{Counters, Door, Event, Identity};
 use super::handshake::DoorKeys;
+use super::lasting::Lasting;
 use crate::base::limits::OUTBOX_DATAGRAMS_MAX;
 use crate::base::units::Span;
 use crate::feed::roster::Roster;
@@ -13,6 +14,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Shared by handshakes, pairing and sessions of one endpoint.
 pub struct Desk {
@@ -30,8 +32,8 @@ pub struct Desk {
 pub struct Membership {
     /// Who.
     pub identity: Identity,
-    /// Its public channel key.
-    pub channel: [u8; 32],
+    /// Its channel key.
+    pub lasting: Arc<Lasting>,
     /// What the door secret gives.
     pub keys: DoorKeys,
     /// Who the members are.
@@ -46,10 +48,9 @@ impl Membership {
     /// A member that knows nobody yet but whoever proves a chain from the root.
     #[must_use]
     pub fn new(identity: Identity, door: &Door, keepalive: Option<Span>) -> Self {
-        let secret = x25519_dalek::StaticSecret::from(identity.channel_secret);
-        let channel = x25519_dalek::PublicKey::from(&secret).to_bytes();
+        let lasting = Arc::new(Lasting::new(identity.channel_secret));
         let (keys, roster) = (DoorKeys::new(door), Roster::new(door.root_public));
-        Self { identity, channel, keys, roster, chain: Vec::new(), keepalive }
+        Self { identity, lasting, keys, roster, chain: Vec::new(), keepalive }
     }
 }
 

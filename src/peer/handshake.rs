@@ -7,6 +7,7 @@
 
 use super::cookie::{self, Cookie};
 use super::event::Door;
+use super::lasting::{HandshakeKey, Lasting};
 use super::session::PacketKeys;
 use crate::base::limits::{ADMIT_CHAIN_MAX, DATAGRAM_BYTES_BASE, FEED_ENTRY_BYTES_MAX};
 use crate::base::units::Span;
@@ -24,6 +25,7 @@ use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// What the door secret gives a handshake.
@@ -65,7 +67,7 @@ pub struct Local<'a> {
     /// From the door secret.
     pub door: &'a DoorKeys,
     /// X25519.
-    pub channel_secret: &'a [u8; 32],
+    pub lasting: &'a Arc<Lasting>,
     /// Fresh for each handshake: the ephemeral key comes from it.
     pub seed: [u8; 32],
 }
@@ -293,8 +295,8 @@ impl Claims {
     }
 }
 
-/// A snow resolver whose randomness is a seed.
-struct Seeded([u8; 32]);
+/// A snow resolver whose randomness is a seed, and that knows the lasting key.
+struct Seeded([u8; 32], Arc<Lasting>);
 
 impl CryptoResolver for Seeded {
     fn resolve_rng(&self) -> Option<Box<dyn Random>> {
@@ -302,7 +304,10 @@ impl CryptoResolver for Seeded {
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        DefaultResolver.resolve_dh(choice)
+        match choice {
+            DHChoice::Curve25519 => Some(Box::new(HandshakeKey::new(Arc::clone(&self.1)))),
+            DHChoice::Curve448 => None,
+        }
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
@@ -335,8 +340,8 @@ fn build(
         Pattern::Xx => ("Noise_XXpsk0_25519_ChaChaPoly_SHA256", 0),
     };
     let params: NoiseParams = name.parse().map_err(|_| HandshakeError::Noise)?;
-    Builder::with_resolver(params, Box::new(Seeded(local.seed)))
-        .local_private_key(local.channel_secret)
+    Builder::with_resolver(params, Box::new(Seeded(local.seed, Arc::clone(local.lasting))))
+        .local_private_key(local.lasting.secret())
         .and_then(|builder| builder.psk(location, &local.door.psk))
         .and_then(|builder| builder.prologue(&local.door.prologue))
         .and_then(finish)

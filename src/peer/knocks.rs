@@ -90,8 +90,10 @@ impl Knocks {
     ) {
         let channel = peer.and_then(|node| member.roster.member(&node)).map(|known| known.channel);
         let clock = peer.map_or(0, |node| clocks.tick(node));
-        let local =
-            Local { door: &member.keys, channel_secret: &member.identity.channel_secret, seed: desk.seed() };
+        let local = Local { door: &member.keys, lasting: &member.lasting, seed: desk.seed() };
+        if let Some(channel) = &channel {
+            member.lasting.vouch(channel);
+        }
         let made = Noise::initiate(local, channel.as_ref()).and_then(|mut noise| {
             let (stage, pattern) = (Stage::Init, noise.pattern());
             let header = HandshakeHeader { stage, pattern, sender: index, receiver: 0 };

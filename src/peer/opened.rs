@@ -197,7 +197,7 @@ impl Clocks {
 pub fn identify(member: &Membership, noise: &Noise, payload: &[u8]) -> Option<Known> {
     let claims = Claims::decode(payload).ok()?;
     let channel = noise.remote()?;
-    if channel == member.channel {
+    if channel == *member.lasting.public() {
         return None;
     }
     if let Some(known) = member.roster.by_channel(&channel) {

@@ -141,6 +141,9 @@ pub const SIGHTINGS_PER_MESSAGE_MAX: usize = 8;
 pub const ADDRESSES_PER_MESSAGE_MAX: usize = 8;
 /// Established sessions at once; beyond, nodes talk through lookup (a later version).
 pub const SESSIONS_MAX: usize = 64;
+/// Members' channel keys with which this node remembers what its own agrees on: 64 bytes each, and a tenth of the processor time of an
+/// attempt to reach one.
+pub const AGREED_KEYS_MAX: usize = 1_024;
 /// Handshakes begun and not answered yet, at once.
 pub const HANDSHAKES_BEGUN_MAX: usize = 64;
 /// Handshakes answered and not completed yet, at once; the oldest goes first.

@@ -11,7 +11,8 @@ fn door(secret: u8) -> DoorKeys {
 /// The first message of a handshake with node 9, as golden as its seed.
 fn init(door: &DoorKeys, seed: u8, claims: &Claims) -> (Noise, Vec<u8>) {
     let public = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from([9; 32])).to_bytes();
-    let local = Local { door, channel_secret: &[8; 32], seed: [seed; 32] };
+    let lasting = Arc::new(Lasting::new([8; 32]));
+    let local = Local { door, lasting: &lasting, seed: [seed; 32] };
     let mut noise = Noise::initiate(local, Some(&public)).unwrap();
     let header = HandshakeHeader { stage: Stage::Init, pattern: Pattern::Ik, sender: 5, receiver: 0 };
     let datagram = noise.write(door, header, Some(claims)).unwrap();
@@ -77,7 +78,8 @@ fn both_sides_have_the_same_keys_and_others_have_none() {
     let (ours, theirs) = (door(2), door(3));
     let (mut noise, datagram) = init(&ours, 4, &Claims::default());
     assert!(noise.keys().is_none());
-    let local = |door| Local { door, channel_secret: &[9; 32], seed: [6; 32] };
+    let lasting = Arc::new(Lasting::new([9; 32]));
+    let local = |door| Local { door, lasting: &lasting, seed: [6; 32] };
     let header = HandshakeHeader { stage: Stage::Reply, pattern: Pattern::Ik, sender: 6, receiver: 5 };
     // Who has the channel key and not the door secret can read the first message but not answer it.
     let mut impostor = Noise::respond(local(&theirs), Pattern::Ik).unwrap();
@@ -109,16 +111,17 @@ fn short_and_changed_messages_are_refused() {
     let keys = door(2);
     let (_, datagram) = init(&keys, 4, &Claims::default());
     let message = inner(&datagram);
+    let lasting = Arc::new(Lasting::new([9; 32]));
     for pattern in [Pattern::Ik, Pattern::Xx] {
         for length in 0..message.len() {
-            let local = Local { door: &keys, channel_secret: &[9; 32], seed: [6; 32] };
+            let local = Local { door: &keys, lasting: &lasting, seed: [6; 32] };
             assert!(Noise::respond(local, pattern).unwrap().read(&message[..length]).is_err());
         }
     }
     for place in 0..message.len() {
         let mut changed = message.to_vec();
         changed[place] ^= 1;
-        let local = Local { door: &keys, channel_secret: &[9; 32], seed: [6; 32] };
+        let local = Local { door: &keys, lasting: &lasting, seed: [6; 32] };
         // The highest bit of the ephemeral key alone means nothing to X25519, but it is hashed.
         assert!(Noise::respond(local, Pattern::Ik).unwrap().read(&changed).is_err(), "byte {place}");
     }
