@@ -225,6 +225,7 @@ pub mod node {
     mod build;
     pub mod calls;
     pub mod challenge;
+    pub mod changes;
     pub mod collect;
     mod common;
     mod compacting;
@@ -247,6 +248,7 @@ pub mod node {
     pub mod frames;
     pub mod gossip;
     pub mod hearing;
+    pub mod history;
     pub mod holding;
     mod join;
     mod joining;
@@ -302,6 +304,7 @@ pub mod node {
     mod unpublished;
     pub mod upkeep;
     pub mod verify;
+    mod versions;
     mod wanting;
     mod wear;
     mod writer;
@@ -342,6 +345,7 @@ pub mod face {
     pub mod store;
     pub mod upkeep;
     pub mod vault;
+    pub mod versions;
 }
 
 pub mod io {

@@ -56,3 +56,5 @@ mod space_stories;
 mod store;
 #[cfg(test)]
 mod turmoil;
+#[cfg(test)]
+mod version_stories;

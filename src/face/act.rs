@@ -16,7 +16,7 @@ use super::out::Out;
 use super::place::absolute;
 use super::report::{activity, entry, folders, short, snapshots, status, word};
 use super::show::text;
-use super::{bench, bench_store, demo, erase, job, restore, serve, settings, store, vault};
+use super::{bench, bench_store, demo, erase, job, restore, serve, settings, store, vault, versions};
 use crate::io::os::default_home;
 use crate::node::api::{self, Call};
 use clap::error::ErrorKind;
@@ -97,6 +97,9 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
             Ok(ending.into())
         }
         Command::Ls(options) => ls(&link()?, out, options),
+        Command::History(options) => versions::history(&link()?, out, options),
+        Command::Diff(options) => versions::diff(&link()?, out, options),
+        Command::Find(options) => versions::find(&link()?, out, options),
         Command::Restore(options) => restore::restore(&link()?, out, &options),
         Command::Status => {
             let (value, ending) = link()?.value(&Call::Status)?;

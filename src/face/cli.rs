@@ -10,6 +10,7 @@ use super::options::{
     Backup, Bench, Completions, Config, Demo, Folder, Init, Invite, Join, Log, Ls, Recover, Remove, Restore,
     Run, Snapshots, Store, Verify,
 };
+use super::versions::{Diff, Find, History};
 use clap::{Args, Parser, Subcommand};
 
 /// An encrypted, self-healing home for your files, on the machines you already own.
@@ -140,6 +141,25 @@ pub enum Command {
         one up to then)."
     )]
     Ls(Ls),
+    /// All versions of one file over the snapshots of its folder, oldest first.
+    #[command(after_long_help = "Examples:\n  nuthatch history photos:2024/summer.jpg\n\n\
+        Snapshots in a row with the same version are one line: from the first to the last of them. Any of them brings it back:\n\
+        nuthatch restore photos@SNAPSHOT:2024/summer.jpg --to .")]
+    History(History),
+    /// What was added, changed and deleted between two snapshots.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch diff photos@3fa4b2                 from then to the newest\n  \
+        nuthatch diff photos@3fa4b2 @9c01d2\n  nuthatch diff photos@2024-08-01T0930:2024 photos\n\n\
+        Only what differs is read, so it is quick in large folders. Times of directories are not compared."
+    )]
+    Diff(Diff),
+    /// Find files by name in the newest snapshots of all folders.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch find '*.pdf'\n  nuthatch find 'letters/**/*.pdf' --folder home\n  \
+        nuthatch find budget.ods --all          also what was changed or deleted long ago\n\n\
+        PATTERN is written as in .gitignore: without a slash it is that of a name, with one that of the whole path."
+    )]
+    Find(Find),
     /// Write a folder, or one path of it, from a snapshot to a directory.
     #[command(after_long_help = "Examples:\n  nuthatch restore photos --to /tmp/photos\n  \
         nuthatch restore photos@3fa4b2:2024/summer --to .        makes ./summer\n  \

@@ -50,6 +50,9 @@ const fn media_of(call: &Call) -> Media {
         | Call::Backup { .. }
         | Call::Snapshots { .. }
         | Call::List { .. }
+        | Call::History { .. }
+        | Call::Diff { .. }
+        | Call::Find { .. }
         | Call::Verify { .. }
         | Call::Log { .. } => Media::Lines,
         Call::Init { .. }
@@ -88,6 +91,15 @@ pub fn route(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Call,
         ("GET", "files", None) => {
             Ok(Call::List { what: query.wanted("what")?, recursive: query.flag("recursive")? })
         }
+        ("GET", "history", None) => Ok(Call::History { what: query.wanted("what")? }),
+        ("GET", "diff", None) => {
+            Ok(Call::Diff { before: query.wanted("before")?, after: query.value("after") })
+        }
+        ("GET", "find", None) => Ok(Call::Find {
+            pattern: query.wanted("pattern")?,
+            folder: query.value("folder"),
+            all: query.flag("all")?,
+        }),
         ("GET", "restore", None) => {
             Ok(Call::Restore { what: query.wanted("what")?, dry_run: query.flag("dry_run")? })
         }
@@ -178,6 +190,12 @@ pub fn request_of(call: &Call) -> Request {
         Call::List { what, recursive } => {
             get("files", &[("what", Some(what)), ("recursive", Some(flag(*recursive)))])
         }
+        Call::History { what } => get("history", &[("what", Some(what))]),
+        Call::Diff { before, after } => get("diff", &[("before", Some(before)), ("after", after.as_deref())]),
+        Call::Find { pattern, folder, all } => get(
+            "find",
+            &[("pattern", Some(pattern)), ("folder", folder.as_deref()), ("all", Some(flag(*all)))],
+        ),
         Call::Restore { what, dry_run } => {
             get("restore", &[("what", Some(what)), ("dry_run", Some(flag(*dry_run)))])
         }
@@ -300,7 +318,7 @@ fn unescape(text: &str) -> Result<String, ApiError> {
 
 /// The error for a method that the name does not have, or for a name that does not exist.
 fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: [&str; 18] = [
+    const NAMES: [&str; 21] = [
         "init",
         "join",
         "recover",
@@ -314,6 +332,9 @@ fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
         "erase",
         "confirm",
         "files",
+        "history",
+        "diff",
+        "find",
         "restore",
         "status",
         "verify",
@@ -405,6 +426,11 @@ mod tests {
             },
             Call::Confirm { what: "collect".into() },
             Call::List { what: "photos@latest:a b/\u{fc}&c=1".into(), recursive: true },
+            Call::History { what: "photos:a b/c".into() },
+            Call::Diff { before: "photos@3fa4b2:x".into(), after: None },
+            Call::Diff { before: "photos".into(), after: some("@latest") },
+            Call::Find { pattern: "*.p&f".into(), folder: None, all: true },
+            Call::Find { pattern: "a/**/b?".into(), folder: some("photos"), all: false },
             Call::Restore { what: "photos".into(), dry_run: false },
             Call::Status,
             Call::Verify { all: true },

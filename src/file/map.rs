@@ -19,12 +19,14 @@
 #[cfg(test)]
 mod build_tests;
 pub mod cursor;
+pub mod differ;
 pub mod error;
 pub mod node;
 #[cfg(test)]
 mod node_tests;
 
 pub use cursor::{MapCursor, Step};
+pub use differ::{Differ, Difference, Side};
 pub use error::MapError;
 pub use node::{check_node_bytes, NodeParts};
 

@@ -111,6 +111,27 @@ pub enum Call {
         /// Everything below, not only one level.
         recursive: bool,
     },
+    /// What became of one path over all snapshots of its folder, oldest first. JSON Lines: one for each version.
+    History {
+        /// `NAME:PATH`.
+        what: String,
+    },
+    /// What differs between two snapshots. JSON Lines: first which they are, then a line for each path, last the sums.
+    Diff {
+        /// `NAME[@SNAPSHOT][:PATH]`.
+        before: String,
+        /// `NAME[@SNAPSHOT]`, or `@SNAPSHOT` of the same folder; None: its newest.
+        after: Option<String>,
+    },
+    /// Paths that match a pattern, in the newest snapshot of each folder. JSON Lines.
+    Find {
+        /// A name or glob; with a slash of whole paths.
+        pattern: String,
+        /// In this folder only.
+        folder: Option<String>,
+        /// In all snapshots: what came, changed and went in each.
+        all: bool,
+    },
     /// A snapshot's files as a stream of frames (see `node/frames.rs`). Bytes.
     Restore {
         /// `NAME[@SNAPSHOT][:PATH]`.

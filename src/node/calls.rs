@@ -145,6 +145,9 @@ impl Core {
             }
             Call::Confirm { what } => self.call_confirm(id, &what),
             Call::List { what, recursive } => self.call_list(id, &what, recursive),
+            Call::History { what } => self.call_history(id, &what),
+            Call::Diff { before, after } => self.call_diff(id, &before, after.as_deref()),
+            Call::Find { pattern, folder, all } => self.call_find(id, &pattern, folder.as_deref(), all),
             Call::Restore { what, dry_run } => self.call_restore(id, &what, dry_run),
             Call::Status => self.call_status(id),
             Call::Verify { all } => self.call_verify(id, all),
@@ -269,7 +272,11 @@ impl Core {
             let reachable = members >= usize::from(protection.wanted);
             let all_have = usize::from(protection.have) >= members.min(usize::from(protection.wanted));
             let folder_name = self.folder_name(&folder);
-            let line = json!({"event": "protected", "folder": folder_name, "have": protection.have, "wanted": protection.wanted});
+            // A draft has got another name when it was published.
+            let line = json!({
+                "event": "protected", "folder": folder_name, "snapshot": fact.id.hex(),
+                "have": protection.have, "wanted": protection.wanted,
+            });
             let now = self.now.time;
             let Some(wait) =
                 self.calls.running.get_mut(&id).and_then(|running| running.protecting.get_mut(&folder))
@@ -317,7 +324,7 @@ impl Core {
             }
             let protection = self.protection_of(&fact);
             let line = json!({
-                "event": "protected", "folder": self.folder_name(&folder), "have": protection.have,
+                "event": "protected", "folder": self.folder_name(&folder), "snapshot": fact.id.hex(), "have": protection.have,
                 "wanted": protection.wanted, "pending": "no device that lacks it can be reached now; it is copied when one can",
             });
             self.stop_waiting(id, folder, line, Ending::Partial);

@@ -33,7 +33,7 @@ use super::gossip::Gossip;
 use super::holding::Holding;
 use super::keep::{Keep, KeepOutput};
 use super::keyring::Keyring;
-use super::list::{List, ListOutput};
+use super::list::{Lines, ListOutput};
 use super::marking::Pass;
 use super::member::Membership;
 pub(super) use super::pending::Pending;
@@ -137,8 +137,8 @@ pub(super) enum Duty {
     Backup(Box<Backup>, FolderId),
     /// A snapshot is streamed to a client.
     Restore(Box<Restore>, CallId),
-    /// A snapshot is listed for a client.
-    List(Box<List>, CallId),
+    /// Something of snapshots is listed for a client.
+    List(Box<dyn Lines>, CallId),
     /// Everything is checked for a client.
     Verify(Box<Verify>, CallId),
     /// A share is kept.
@@ -464,9 +464,9 @@ impl Core {
                     None => return false,
                 }
             }
-            (Duty::List(list, call), Some(sealer)) => {
+            (Duty::List(list, call), Some(_)) => {
                 let call = *call;
-                match list.poll(sealer) {
+                match list.poll() {
                     Some(ListOutput::Ask(ask)) => self.ask(ask),
                     Some(ListOutput::Line(line)) => self.json(call, line),
                     Some(ListOutput::Finished(result)) => self.duty_call_ends(number, call, result),

@@ -41,6 +41,21 @@ pub enum ListOutput {
     Finished(Result<Ending, ApiError>),
 }
 
+/// A duty that tells lines to a client, as fast as that takes them.
+pub trait Lines {
+    /// There is work to do without waiting for an answer.
+    fn busy(&self) -> bool;
+
+    /// The client took a line.
+    fn taken(&mut self);
+
+    /// Takes an answer.
+    fn told(&mut self, told: Told, sealer: &mut Sealer);
+
+    /// The next thing it wants or gives; drained to None.
+    fn poll(&mut self) -> Option<ListOutput>;
+}
+
 /// A listing.
 #[derive(Debug)]
 pub struct List {
@@ -101,57 +116,6 @@ impl List {
             partial: false,
             idle: false,
             worked: false,
-        }
-    }
-
-    /// There is work to do without waiting for an answer.
-    #[must_use]
-    pub fn busy(&self) -> bool {
-        !self.idle && !matches!(self.state, State::Over)
-    }
-
-    /// The client took a line.
-    pub fn taken(&mut self) {
-        self.credit = (self.credit + 1).min(CALL_PIECES_MAX);
-        self.idle = false;
-    }
-
-    /// Takes an answer.
-    pub fn told(&mut self, told: Told, sealer: &mut Sealer) {
-        self.idle = false;
-        if let Told::Chunk { op, result, .. } = told {
-            self.reader.chunk_came(op, result, sealer);
-        }
-    }
-
-    /// The next thing it wants or gives; drained to None.
-    pub fn poll(&mut self, sealer: &mut Sealer) -> Option<ListOutput> {
-        // Nodes are opened when they come.
-        let _ = sealer;
-        loop {
-            if let Some(ask) = self.asks.pop_front() {
-                return Some(ListOutput::Ask(ask));
-            }
-            if self.credit > 0 {
-                if let Some(line) = self.lines.pop_front() {
-                    self.credit -= 1;
-                    return Some(ListOutput::Line(line));
-                }
-            }
-            if self.lines.is_empty() {
-                if let State::Ended(_) = self.state {
-                    let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else {
-                        return None;
-                    };
-                    return Some(ListOutput::Finished(result));
-                }
-            }
-            if self.idle || self.worked {
-                self.worked = false;
-                return None;
-            }
-            self.idle = !self.work();
-            self.worked = !self.idle;
         }
     }
 
@@ -218,7 +182,7 @@ impl List {
         // A directory that was named is not listed itself, only what is in it.
         let named = key == self.key;
         if !(named && is_directory) {
-            self.lines.push_back(line(&path_of(&key), &entry));
+            self.lines.push_back(Value::Object(entry_line(&path_of(&key), &entry)));
         }
         if is_directory && !named && !self.recursive {
             self.reader.seek(&behind(&key));
@@ -233,8 +197,54 @@ impl List {
     }
 }
 
-/// One entry as JSON.
-fn line(path: &[u8], entry: &Entry) -> Value {
+impl Lines for List {
+    fn busy(&self) -> bool {
+        !self.idle && !matches!(self.state, State::Over)
+    }
+
+    fn taken(&mut self) {
+        self.credit = (self.credit + 1).min(CALL_PIECES_MAX);
+        self.idle = false;
+    }
+
+    fn told(&mut self, told: Told, sealer: &mut Sealer) {
+        self.idle = false;
+        if let Told::Chunk { op, result, .. } = told {
+            self.reader.chunk_came(op, result, sealer);
+        }
+    }
+
+    fn poll(&mut self) -> Option<ListOutput> {
+        loop {
+            if let Some(ask) = self.asks.pop_front() {
+                return Some(ListOutput::Ask(ask));
+            }
+            if self.credit > 0 {
+                if let Some(line) = self.lines.pop_front() {
+                    self.credit -= 1;
+                    return Some(ListOutput::Line(line));
+                }
+            }
+            if self.lines.is_empty() {
+                if let State::Ended(_) = self.state {
+                    let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else {
+                        return None;
+                    };
+                    return Some(ListOutput::Finished(result));
+                }
+            }
+            if self.idle || self.worked {
+                self.worked = false;
+                return None;
+            }
+            self.idle = !self.work();
+            self.worked = !self.idle;
+        }
+    }
+}
+
+/// One entry as the fields of a line.
+pub(super) fn entry_line(path: &[u8], entry: &Entry) -> Map<String, Value> {
     let mut line = Map::new();
     put_path(&mut line, "path", path);
     let kind = match entry.kind {
@@ -257,7 +267,7 @@ fn line(path: &[u8], entry: &Entry) -> Value {
     if entry.torn {
         line.insert("torn".into(), true.into());
     }
-    Value::Object(line)
+    line
 }
 
 /// Puts a path under `name`, and, where it is not UTF-8, its bytes beside it.

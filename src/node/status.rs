@@ -515,12 +515,12 @@ impl Core {
 }
 
 /// Unknown folder.
-fn no_folder(name: &str, near: &str) -> ApiError {
+pub(super) fn no_folder(name: &str, near: &str) -> ApiError {
     ApiError::new("no_folder", format!("there is no folder '{name}'{near}"), "see `nuthatch folder list`")
 }
 
 /// A snapshot that cannot be read here.
-fn sealed_elsewhere() -> ApiError {
+pub(super) fn sealed_elsewhere() -> ApiError {
     ApiError::new(
         "sealed",
         "this snapshot is sealed with a key that this node does not hold",

@@ -15,7 +15,7 @@ use crate::node::api::ApiError;
 use crate::node::backup::{Backup, BackupError, BackupJob, BackupOutput, Outcome, Parent, Report, Taken};
 use crate::node::duty::{Ask, ChunkLost, Told};
 use crate::node::frames::Frame;
-use crate::node::list::{List, ListJob, ListOutput};
+use crate::node::list::{Lines as _, List, ListJob, ListOutput};
 use crate::node::ports::{Ending, FileRequest};
 use crate::node::restore::{Restore, RestoreJob, RestoreOutput};
 use crate::seal::keys::{FullKeys, RootSecret};
@@ -299,7 +299,7 @@ impl Bench {
         let mut list = List::new(ListJob { tree, path: path.to_vec(), recursive }, self.duties);
         let (mut replies, mut lines) = (VecDeque::new(), Vec::new());
         loop {
-            while let Some(output) = list.poll(&mut self.sealer) {
+            while let Some(output) = list.poll() {
                 match output {
                     ListOutput::Ask(ask) => self.serve(ask, &mut replies),
                     ListOutput::Line(line) => {

@@ -45,6 +45,17 @@ pub struct MapCursor {
     seeking: bool,
 }
 
+/// What a parent tells of a child that was not read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    /// Its level.
+    pub(super) level: u8,
+    /// All its keys are greater than this.
+    pub(super) floor: Option<&'a [u8]>,
+    /// Its last key.
+    pub(super) last: &'a [u8],
+}
+
 /// A node on the way.
 #[derive(Debug)]
 struct Place {
@@ -139,6 +150,19 @@ impl MapCursor {
     /// Gives up on the node that is needed: the walk goes on behind it, as if it held nothing.
     pub fn skip(&mut self) {
         self.pending = None;
+    }
+
+    /// The entry that the last step came to, if it came to one.
+    pub(super) fn entry(&self) -> Option<(&[u8], &[u8], &[u8])> {
+        let place = self.path.last().filter(|place| place.node.level() == 0 && place.node.started())?;
+        Some((place.node.key(), place.node.value(), place.node.tail()))
+    }
+
+    /// What is known of the node that is needed, if it is not the root.
+    pub(super) fn ahead(&self) -> Option<Ahead<'_>> {
+        let parent = self.path.last().filter(|_| self.pending.is_some())?;
+        let level = parent.node.level().saturating_sub(1);
+        Some(Ahead { level, floor: parent.floor.as_deref(), last: parent.node.key() })
     }
 
     /// At most `limit` nodes that will be needed after the present one, in order, as far as the held nodes tell.
