@@ -8,11 +8,11 @@ use core::fmt;
 use serde::{de, Deserialize, Deserializer, Serialize, Serializer};
 
 /// A set of the 4,096 placement groups.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct GroupSet(Form);
 
 /// How the set is kept; a full bitmap is always kept as `All`, so that equal sets are equal values.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 enum Form {
     /// No group.
     #[default]

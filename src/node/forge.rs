@@ -52,6 +52,12 @@ impl Core {
         self.upkeep.collect.pins().keys().copied().collect()
     }
 
+    /// The roots of the manifests that are pinned here.
+    #[must_use]
+    pub fn pinned_manifests(&self) -> Vec<ChunkId> {
+        self.upkeep.collect.pins().values().map(|pin| pin.manifest).collect()
+    }
+
     /// Who this node is, if it belongs to a vault.
     #[must_use]
     pub fn own_id(&self) -> Option<NodeId> {
@@ -87,7 +93,7 @@ impl Core {
 }
 
 /// One copy that somebody counts on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
     /// Of this snapshot,
     pub snapshot: SnapshotId,

@@ -4,7 +4,7 @@
 //! part of `io/`: it carries requests to the store and replies back after a while, so that a crash can fall between
 //! the two. Nothing here knows what is right: `check.rs` does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -57,8 +57,12 @@ pub struct Cluster {
     pub source_bytes_per_second: Option<u64>,
     /// Length of their segments.
     pub segment_bytes: u64,
+    /// How many sessions nodes that are started from now on may have; None: as many as by default.
+    pub sessions: Option<usize>,
     /// Draws the numbers of calls.
     call_count: u64,
+    /// When each node has something to do: only those are woken.
+    due: BTreeSet<(Time, usize)>,
 }
 
 /// One simulated node.
@@ -83,6 +87,8 @@ pub struct SimNode {
     pub(super) running: Option<Running>,
     /// Answers to calls.
     answers: BTreeMap<CallId, Answer>,
+    /// In [`Cluster::due`] for then.
+    due: Option<Time>,
 }
 
 /// A running program.
@@ -134,7 +140,9 @@ impl Cluster {
             partial_bytes: PARTIAL_BYTES,
             source_bytes_per_second: None,
             segment_bytes: SEGMENT_BYTES_MAX,
+            sessions: None,
             call_count: 0,
+            due: BTreeSet::new(),
         };
         for _ in 0..count {
             cluster.add_node();
@@ -144,6 +152,13 @@ impl Cluster {
 
     /// One more empty node; its number.
     pub fn add_node(&mut self) -> usize {
+        let number = self.add_node_off();
+        self.start(number);
+        number
+    }
+
+    /// One more node, which was never started; its number.
+    pub fn add_node_off(&mut self) -> usize {
         let number = self.nodes.len();
         let host = u8::try_from(number + 1).expect("a simulated household has fewer than 255 nodes");
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, host), 7117));
@@ -158,8 +173,8 @@ impl Cluster {
             peers: Vec::new(),
             running: None,
             answers: BTreeMap::new(),
+            due: None,
         });
-        self.start(number);
         number
     }
 
@@ -194,6 +209,7 @@ impl Cluster {
         config.partial_bytes = self.partial_bytes;
         config.peers.clone_from(&node.peers);
         config.site = node.site.clone().unwrap_or(config.site);
+        config.sessions = self.sessions.unwrap_or(config.sessions);
         let host_name = format!("node{number}");
         let setup = Setup { config, config_text: String::new(), host_name, discovery: false };
         let core = Core::new(seed, setup);
@@ -206,17 +222,21 @@ impl Cluster {
     /// The power goes: what was not synced may be lost, in any part.
     pub fn crash(&mut self, number: usize) {
         let node = &mut self.nodes[number];
-        node.running = None;
+        if let Some(running) = node.running.take() {
+            die(running.service, &node.disk);
+        }
         node.disk.crash(&mut self.rng);
         for answer in node.answers.values_mut() {
             answer.end.get_or_insert(Err(ApiError::new("crashed", "the node crashed", "")));
         }
+        self.plan(number);
     }
 
     /// The program is ended in good order: it has its last words, and the store is closed.
     pub fn stop(&mut self, number: usize) {
         self.give(number, Input::Stop);
         let _ = self.nodes[number].running.take().map(|running| running.service.close());
+        self.plan(number);
     }
 
     /// Calls a node's API.
@@ -260,30 +280,43 @@ impl Cluster {
 
     /// Goes on to the next thing that happens, at `end` at the latest. False when nothing will happen any more.
     fn step(&mut self, end: Time) -> bool {
-        let due = self
-            .nodes
-            .iter()
-            .filter_map(|node| node.running.as_ref())
-            .flat_map(|running| {
-                let reply = running.replies.front().map(|(due, _)| *due);
-                [running.core.deadline(), reply, running.source.deadline(), running.flush_due]
-            })
-            .flatten()
-            .chain(self.net.deadline())
-            .min();
+        let due = self.due.first().map(|(due, _)| *due).into_iter().chain(self.net.deadline()).min();
         let Some(due) = due else { return false };
         self.now = due.min(end).max(self.now);
+        let mut touched: Vec<usize> = Vec::new();
         while let Some((to, from, mut bytes)) = self.net.arrived(self.now) {
             let is_at = |node: &SimNode| node.address == to || node.second_address == Some(to);
             if let Some(number) = self.nodes.iter().position(is_at) {
                 self.nodes[number].met_at.insert(from, to);
-                self.give(number, Input::Datagram { from, bytes: &mut bytes });
+                self.hand(number, Input::Datagram { from, bytes: &mut bytes });
+                touched.push(number);
             }
         }
-        for number in 0..self.nodes.len() {
-            self.wake(number);
-        }
+        let due: Vec<usize> =
+            self.due.iter().take_while(|(due, _)| *due <= self.now).map(|(_, number)| *number).collect();
+        due.iter().for_each(|number| self.wake(*number));
+        touched.extend(due);
+        touched.sort_unstable();
+        touched.dedup();
+        touched.into_iter().for_each(|number| self.plan(number));
         true
+    }
+
+    /// Notes when a node has something to do next.
+    fn plan(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        let due = node.running.as_ref().and_then(|running| {
+            let reply = running.replies.front().map(|(due, _)| *due);
+            let others = [reply, running.source.deadline(), running.flush_due];
+            others.into_iter().chain([running.core.deadline()]).flatten().min()
+        });
+        if node.due != due {
+            if let Some(before) = node.due {
+                self.due.remove(&(before, number));
+            }
+            node.due = due;
+            self.due.extend(due.map(|due| (due, number)));
+        }
     }
 
     /// Does what is due on one node.
@@ -296,12 +329,12 @@ impl Cluster {
             }
             let Some((_, reply)) = running.replies.pop_front() else { break };
             match reply {
-                Arriving::Store(reply) => self.give(number, Input::Store(reply)),
-                Arriving::Taken(id) => self.give(number, Input::Taken(id)),
+                Arriving::Store(reply) => self.hand(number, Input::Store(reply)),
+                Arriving::Taken(id) => self.hand(number, Input::Taken(id)),
             }
         }
         while let Some(reply) = self.nodes[number].running.as_mut().and_then(|at| at.source.arrived(now)) {
-            self.give(number, Input::File(reply));
+            self.hand(number, Input::File(reply));
         }
         let Some(running) = &mut self.nodes[number].running else { return };
         if running.flush_due.is_some_and(|due| due <= now) {
@@ -312,12 +345,18 @@ impl Cluster {
             running.replies.extend(arriving);
         }
         if running.core.deadline().is_some_and(|due| due <= now) {
-            self.give(number, Input::Tick);
+            self.hand(number, Input::Tick);
         }
     }
 
     /// Gives a node an input and does all that it wants.
     pub fn give(&mut self, number: usize, input: Input<'_>) {
+        self.hand(number, input);
+        self.plan(number);
+    }
+
+    /// The same, and it is planned later when the node is woken next.
+    fn hand(&mut self, number: usize, input: Input<'_>) {
         let moment = self.moment();
         let Some(running) = &mut self.nodes[number].running else { return };
         running.core.handle(moment, input);
@@ -409,4 +448,12 @@ impl Running {
         let due = self.replies.back().map_or(due, |(last, _)| due.max(*last));
         self.replies.push_back((due, arriving));
     }
+}
+
+/// The power of a store is gone: nothing that the dead program does may reach the disk, and a database whose last write has failed is not
+/// closed in good order, which costs more than all that a node does in a minute.
+pub(super) fn die(mut service: Service, disk: &SimDisk) {
+    disk.turn_off();
+    let settings = vec![("last".to_owned(), None)];
+    service.execute(Request::Save { op: 0, settings }, &mut Vec::new());
 }

@@ -78,6 +78,11 @@ impl SimDisk {
         self.state().off
     }
 
+    /// The power goes, now: every call fails until [`SimDisk::crash`] or [`SimDisk::heal`].
+    pub fn turn_off(&self) {
+        self.state().off = true;
+    }
+
     /// Changes the size of the disk.
     pub fn set_capacity(&self, capacity: u64) {
         self.state().capacity = capacity;

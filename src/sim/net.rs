@@ -57,6 +57,8 @@ pub struct Net {
     lines: BTreeMap<(SocketAddr, SocketAddr), Time>,
     /// On which side of a cut an address is, if not on the first: only those on the same side hear each other.
     sides: BTreeMap<SocketAddr, usize>,
+    /// What is lost in one direction only: from the first to the second.
+    deaf: BTreeSet<(SocketAddr, SocketAddr)>,
     /// Datagrams sent so far.
     sent_count: u64,
     /// Their bytes.
@@ -74,13 +76,17 @@ impl Net {
             uplinks: BTreeMap::new(),
             lines: BTreeMap::new(),
             sides: BTreeMap::new(),
+            deaf: BTreeSet::new(),
             sent_count: 0,
             sent_bytes: 0,
         }
     }
 
-    /// Puts these addresses on the far side of a cut; an empty set heals it.
+    /// Puts these addresses on the far side of a cut; an empty set heals it, and what was cut in one direction only.
     pub fn cut(&mut self, far: BTreeSet<SocketAddr>) {
+        if far.is_empty() {
+            self.deaf.clear();
+        }
         self.sides = far.into_iter().map(|address| (address, 1)).collect();
     }
 
@@ -89,6 +95,15 @@ impl Net {
     pub fn put(&mut self, address: SocketAddr, side: usize) {
         self.sides.remove(&address);
         self.sides.extend(Some((address, side)).filter(|_| side > 0));
+    }
+
+    /// From now on nothing arrives that one address sends to another one, or it does again; the other direction is left as it is.
+    pub fn cut_one_way(&mut self, from: SocketAddr, to: SocketAddr, is_cut: bool) {
+        if is_cut {
+            self.deaf.insert((from, to));
+        } else {
+            self.deaf.remove(&(from, to));
+        }
     }
 
     /// Sends a datagram.
@@ -138,7 +153,8 @@ impl Net {
     pub fn arrived(&mut self, now: Time) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
         while self.deadline().is_some_and(|due| due <= now) {
             let Reverse(flying) = self.flying.pop()?;
-            if self.sides.get(&flying.to) == self.sides.get(&flying.from) {
+            let is_heard = !self.deaf.contains(&(flying.from, flying.to));
+            if is_heard && self.sides.get(&flying.to) == self.sides.get(&flying.from) {
                 return Some((flying.to, flying.from, flying.bytes));
             }
         }

@@ -16,12 +16,14 @@ use super::check::{text, unpack, weather, Expected, MINUTE, ROOT};
 use super::cluster::Cluster;
 use super::crowd::Crowd;
 use crate::base::ids::{ChunkId, NodeId};
-use crate::base::units::Span;
+use crate::base::limits::SESSIONS_MIN;
+use crate::base::units::{Span, Time};
 use crate::node::api::{Call, FolderAdd};
 use crate::node::ports::{CallId, Ending};
 use crate::seal::keys::RootSecret;
 use crate::seal::phrase;
 
+mod letting_go;
 mod oracles;
 mod seeds;
 mod troubles;
@@ -55,16 +57,34 @@ struct Turmoil {
     files: Expected,
     /// A backup that has not ended, and what was there when it began; None where something was changed since.
     running: Option<(CallId, Option<Expected>)>,
-    /// The newest snapshot that was said to be protected, and what is in it.
-    promised: Option<(String, Expected)>,
+    /// Every snapshot that was said to be protected once, oldest first.
+    kept: Vec<Kept>,
     /// What each manifest lists.
     manifests: BTreeMap<ChunkId, std::sync::Arc<BTreeSet<ChunkId>>>,
     /// Whom each node is, once it is known.
     ids: BTreeMap<NodeId, usize>,
+    /// Nodes that may hold less than they could.
+    squeezed: BTreeSet<usize>,
     /// An old image of the disk of a node.
     image: Option<(usize, super::disk::SimDisk)>,
     /// What has happened, for whoever reads of a failure.
     story: Vec<String>,
+}
+
+/// A snapshot that was said to be protected.
+struct Kept {
+    /// Its id.
+    id: String,
+    /// What is in it.
+    files: Expected,
+    /// The root of its manifest, if a node was on that knew it.
+    manifest: Option<ChunkId>,
+    /// When somebody began to have it forgotten, if it was not taken back since.
+    forgotten: Option<Time>,
+    /// The words were said that it shall go at once, or may have been.
+    erased: bool,
+    /// It was taken back: whether all is still there was a matter of luck.
+    returned: bool,
 }
 
 /// How much of everything a household has.
@@ -79,6 +99,10 @@ struct Size {
 impl Size {
     /// The usual one of a seed: mostly small, for most of what can go wrong goes wrong among five.
     fn of(seed: u64) -> Self {
+        if seed % 500 == 77 {
+            let nodes = 20 + usize::try_from(seed / 500 % 31).unwrap_or(0);
+            return Self { nodes, steps: 3 + seed / 7 % 3 };
+        }
         let nodes = match seed % 64 {
             0 => 12,
             1..=4 => 7 + usize::try_from(seed / 64 % 3).unwrap_or(0),
@@ -98,10 +122,15 @@ impl Turmoil {
         let mut cluster = Cluster::new(seed, 0, weather(seed));
         cluster.segment_bytes = (32 * 1024) << (seed % 6);
         cluster.push = seed % 5 > 0;
+        if seed % 2 == 0 {
+            cluster.retired = letting_go::FLOOR_SHORT;
+        }
+        if size.nodes > 2 * SESSIONS_MIN && seed / 500 % 2 == 0 {
+            cluster.sessions = Some(SESSIONS_MIN);
+        }
         let sites = 1 + cluster.draw(3);
         for (number, person) in crowd.nodes.iter().enumerate() {
-            cluster.add_node();
-            cluster.crash(number);
+            cluster.add_node_off();
             let node = &mut cluster.nodes[number];
             node.disk = std::sync::Arc::clone(&person.disk);
             node.site = Some(format!("site{}", u64::try_from(number).unwrap_or(0) % sites));
@@ -118,9 +147,10 @@ impl Turmoil {
             owner: 0,
             files: Expected::new(),
             running: None,
-            promised: None,
+            kept: Vec::new(),
             manifests: BTreeMap::new(),
             ids: BTreeMap::new(),
+            squeezed: BTreeSet::new(),
             image: None,
             story: vec![format!("seed {seed}: {size:?}, {copies} copies, {sites} sites")],
         };
@@ -149,7 +179,7 @@ impl Turmoil {
             directory: ROOT.to_vec(),
             kind: "backup".into(),
             copies: Some(self.copies),
-            keep: None,
+            keep: Some("all".into()),
             ignore: Vec::new(),
             one_file_system: false,
         };
@@ -195,9 +225,9 @@ impl Turmoil {
         let Some(end) = self.cluster.answer(self.owner, *id).end.clone() else { return };
         let Some((id, before)) = self.running.take() else { return };
         let answer = self.cluster.finish(self.owner, id, Span::ZERO);
-        let snapshot = answer.lines.iter().rev().find(|line| line["event"] == "snapshot");
+        let snapshot = answer.lines.iter().rev().find(|line| line["event"] == "protected");
         if let (Ok(Ending::Complete), Some(line), Some(before)) = (end, snapshot, before) {
-            self.promised = Some((text(line, "snapshot"), before));
+            self.keep(text(line, "snapshot"), before);
         }
     }
 
@@ -305,4 +335,5 @@ fn play(seed: u64, size: Size) {
     house.become_quiet();
     house.assert_well();
     house.lose_what_may_be_lost();
+    (0..house.health.len()).for_each(|number| house.cluster.crash(number));
 }

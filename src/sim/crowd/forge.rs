@@ -3,7 +3,7 @@
 //! nothing else; the first one's has the Admit entries too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -16,6 +16,7 @@ use crate::node::config::Config;
 use crate::node::enter::member_settings;
 use crate::node::member::{Keys, Membership};
 use crate::seal::keys::{NodeSecret, RootSecret};
+use crate::sim::cluster::die;
 use crate::sim::disk::SimDisk;
 use crate::sim::files::FakeFiles;
 use crate::sim::net::{Net, Weather};
@@ -98,17 +99,29 @@ impl Crowd {
     }
 }
 
+/// The disk of a node that was started once: to make its database costs more than all else that is done to it here.
+static EMPTY: LazyLock<SimDisk> = LazyLock::new(|| {
+    let disk = Arc::new(SimDisk::new(1 << 40));
+    let _ = open(&disk).close();
+    disk.bare_copy()
+});
+
 /// A disk with these settings and entries on it.
 fn furnished(settings: Vec<(String, Option<Vec<u8>>)>, feeds: Vec<(FeedId, Vec<Vec<u8>>)>) -> SimDisk {
-    let disk = Arc::new(SimDisk::new(1 << 40));
+    let disk = Arc::new(EMPTY.bare_copy());
     let mut service = open(&disk);
     let mut replies = Vec::new();
-    service.execute(Request::Save { op: 1, settings }, &mut replies);
+    let mut settings = Some(settings);
     for (feed, entries) in feeds {
-        let request = Request::Append { op: 1, feed, sequence: 0, entries, settings: Vec::new() };
-        service.execute(request, &mut replies);
+        let settings = settings.take().unwrap_or_default();
+        service.execute(Request::Append { op: 1, feed, sequence: 0, entries, settings }, &mut replies);
+    }
+    if let Some(settings) = settings {
+        service.execute(Request::Save { op: 1, settings }, &mut replies);
     }
     service.flush(&mut replies);
-    let _ = service.close();
-    SimDisk::clone(&disk)
+    // As after a power cut that lost nothing.
+    let furnished = disk.bare_copy();
+    die(service, &disk);
+    furnished
 }

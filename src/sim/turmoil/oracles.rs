@@ -19,16 +19,14 @@ impl Turmoil {
     /// yet; then as many others have it as copies are wanted.
     pub(super) fn check(&mut self) {
         self.learn_ids();
-        let mut claims: Vec<Claim> = Vec::new();
+        let mut claims: BTreeSet<Claim> = BTreeSet::new();
         let mut own: BTreeMap<(NodeId, SnapshotId), GroupSet> = BTreeMap::new();
         for number in self.running() {
             for claim in self.core(number).claims() {
                 if Some(claim.holder) == self.core(number).own_id() {
                     own.insert((claim.holder, claim.snapshot), claim.groups.clone());
                 }
-                if !claims.contains(&claim) {
-                    claims.push(claim);
-                }
+                claims.insert(claim);
             }
         }
         let on_disk: Vec<BTreeSet<ChunkId>> =
@@ -61,10 +59,11 @@ impl Turmoil {
                 }
             }
         }
+        self.check_the_floor(&on_disk);
     }
 
     /// How many nodes have a chunk, or would if nothing had been done to them.
-    fn may_have(&self, id: ChunkId, on_disk: &[BTreeSet<ChunkId>]) -> usize {
+    pub(super) fn may_have(&self, id: ChunkId, on_disk: &[BTreeSet<ChunkId>]) -> usize {
         let may_have = |number: &usize| {
             let is_excused = self.health[*number] != Health::Sound || !self.cluster.is_running(*number);
             is_excused || on_disk[*number].contains(&id)
@@ -128,6 +127,10 @@ impl Turmoil {
 
     /// What is still wrong; nothing, if nothing is.
     fn trouble_left(&mut self) -> String {
+        let left = self.not_let_go();
+        if !left.is_empty() {
+            return left;
+        }
         let members = self.members();
         let heads: BTreeSet<Vec<String>> =
             members.iter().map(|number| self.core(*number).told_heads()).collect();
@@ -149,7 +152,7 @@ impl Turmoil {
 
     /// As many nodes burn as may, and somebody who is left restores all that was promised.
     pub(super) fn lose_what_may_be_lost(&mut self) {
-        let Some((snapshot, expected)) = self.promised.clone() else { return };
+        let Some((snapshot, expected)) = self.one_that_is_promised() else { return };
         let members = self.members();
         let mut left = members.clone();
         let reader_wanted = self.cluster.draw(2) == 0;
@@ -182,12 +185,12 @@ impl Turmoil {
     }
 
     /// Those that run and belong to the vault.
-    fn members(&mut self) -> Vec<usize> {
+    pub(super) fn members(&mut self) -> Vec<usize> {
         self.running().into_iter().filter(|number| self.core(*number).own_id().is_some()).collect()
     }
 
     /// The program of a node that runs.
-    fn core(&self, number: usize) -> &crate::node::core::Core {
+    pub(super) fn core(&self, number: usize) -> &crate::node::core::Core {
         &self.cluster.nodes[number].running.as_ref().expect("it runs").core
     }
 
@@ -200,7 +203,7 @@ impl Turmoil {
     }
 
     /// The chunks in the index of a node that runs.
-    fn chunks(&mut self, number: usize) -> BTreeSet<ChunkId> {
+    pub(super) fn chunks(&mut self, number: usize) -> BTreeSet<ChunkId> {
         let mut ids = BTreeSet::new();
         let Some(running) = &mut self.cluster.nodes[number].running else { return ids };
         loop {
@@ -216,7 +219,7 @@ impl Turmoil {
     }
 
     /// What a manifest lists; nothing, if no node that runs has all of it.
-    fn manifest(&mut self, root: ChunkId) -> Arc<BTreeSet<ChunkId>> {
+    pub(super) fn manifest(&mut self, root: ChunkId) -> Arc<BTreeSet<ChunkId>> {
         if let Some(known) = self.manifests.get(&root) {
             return Arc::clone(known);
         }

@@ -2,6 +2,9 @@
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, PoisonError};
+
     use super::super::{play, Size};
 
     /// A number from the environment.
@@ -60,25 +63,39 @@ mod tests {
         }
     }
 
-    #[test]
+    /// Plays seeds on every processor until the time is up; how many, and those that found something.
     #[expect(clippy::disallowed_methods, reason = "a test that is told how long to go on needs a clock")]
-    #[ignore = "plays seeds for NUTHATCH_TURMOIL_MINUTES (60), from NUTHATCH_TURMOIL_FROM (1000000) on"]
+    fn play_for(span: std::time::Duration, from: u64) -> (u64, Vec<u64>) {
+        let (begun, next, played) = (std::time::Instant::now(), AtomicU64::new(from), AtomicU64::new(0));
+        let found = Mutex::new(Vec::new());
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while begun.elapsed() < span {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if std::panic::catch_unwind(|| play(seed, Size::of(seed))).is_err() {
+                            println!("seed {seed} found something");
+                            found.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
+                        }
+                        let count = played.fetch_add(1, Ordering::Relaxed) + 1;
+                        if count % 100 == 0 {
+                            println!("{count} seeds after {} s", begun.elapsed().as_secs());
+                        }
+                    }
+                });
+            }
+        });
+        (played.into_inner(), found.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[test]
+    #[ignore = "plays seeds for NUTHATCH_TURMOIL_MINUTES (60), from NUTHATCH_TURMOIL_FROM (1000000) on, on every processor"]
     fn turmoil_long() {
-        let span = std::time::Duration::from_secs(60 * number("NUTHATCH_TURMOIL_MINUTES").unwrap_or(60));
-        let begun = std::time::Instant::now();
+        let minutes = number("NUTHATCH_TURMOIL_MINUTES").unwrap_or(60);
         let from = number("NUTHATCH_TURMOIL_FROM").unwrap_or(1_000_000);
-        let (mut found, mut count) = (Vec::new(), 0);
-        for seed in (from..).take_while(|_| begun.elapsed() < span) {
-            if std::panic::catch_unwind(|| play(seed, Size::of(seed))).is_err() {
-                println!("seed {seed} found something");
-                found.push(seed);
-            }
-            count += 1;
-            if count % 100 == 0 {
-                println!("{count} seeds, {} found something", found.len());
-            }
-        }
-        println!("{count} seeds were played, {} found something", found.len());
+        let (count, found) = play_for(std::time::Duration::from_secs(60 * minutes), from);
+        println!("{count} seeds were played in {minutes} minutes, {} found something", found.len());
         assert!(found.is_empty(), "{found:?}");
     }
 }

@@ -16,7 +16,7 @@ impl Turmoil {
     pub(super) fn trouble(&mut self) {
         let others: Vec<usize> = (0..self.health.len()).filter(|number| self.is_left(*number)).collect();
         let Some(victim) = self.cluster.pick(&others) else { return };
-        match self.cluster.draw(22) {
+        match self.cluster.draw(28) {
             0..=4 => {
                 self.note("files are edited".into());
                 (0..1 + self.cluster.draw(4)).for_each(|_| self.edit());
@@ -34,6 +34,10 @@ impl Turmoil {
             18 if self.cluster.draw(2) == 0 => self.burn_the_owner(),
             18 => self.add_a_node(),
             19 | 20 => self.squeeze(),
+            21 | 22 => self.hear_nothing(victim),
+            23 | 24 => self.forget(),
+            25 => self.take_back(),
+            26 => self.erase(),
             _ => self.be_away(victim),
         }
         if self.cluster.draw(3) > 0 {
@@ -104,6 +108,32 @@ impl Turmoil {
         }
     }
 
+    /// What one sends is heard by nobody, or by some not, or it hears nobody: though the other direction works.
+    fn hear_nothing(&mut self, victim: usize) {
+        let is_mute = self.cluster.draw(2) == 0;
+        let others: Vec<usize> = (0..self.health.len()).filter(|other| *other != victim).collect();
+        let far: Vec<usize> = others.into_iter().filter(|_| self.cluster.draw(3) > 0).collect();
+        let word = if is_mute { "is not heard by" } else { "does not hear" };
+        self.note(format!("node {victim} {word} {far:?}"));
+        let at = |cluster: &Cluster, number: usize| cluster.nodes[number].address;
+        for is_cut in [true, false] {
+            for other in &far {
+                let (one, another) = (at(&self.cluster, victim), at(&self.cluster, *other));
+                let (from, to) = if is_mute { (one, another) } else { (another, one) };
+                self.cluster.net.cut_one_way(from, to, is_cut);
+            }
+            if is_cut {
+                self.begin_backup();
+                let pause = Span::from_millis(self.cluster.draw(400_000));
+                self.cluster.run_until(pause, |_| false);
+            }
+            // It may last until all becomes quiet.
+            if is_cut && self.cluster.draw(4) == 0 {
+                break;
+            }
+        }
+    }
+
     /// The clocks on all walls show something else.
     fn jump_clocks(&mut self) {
         let span = [3_600_000_000, 86_400_000_000, 315_360_000_000_000]
@@ -160,6 +190,7 @@ impl Turmoil {
                 _ => (used + self.cluster.draw(used / 4)).to_string(),
             };
             self.note(format!("node {number} may hold {value}"));
+            self.squeezed.insert(number);
             self.set_capacity(number, value);
         }
         self.begin_backup();
@@ -215,8 +246,8 @@ impl Turmoil {
         if self.cluster.nodes[victim].disk.is_off() {
             // It was about to lose its power, and did so while it stopped.
             self.cluster.crash(victim);
-            self.cluster.nodes[victim].disk.heal();
         }
+        self.cluster.nodes[victim].disk.heal();
         let chunks = self.cluster.chunks_of(victim);
         let lost: Vec<_> = chunks.into_iter().step_by(2).collect();
         self.cluster.lose_chunks(victim, &lost);
@@ -284,10 +315,11 @@ impl Turmoil {
             if self.is_left(number) && !self.cluster.is_running(number) {
                 self.cluster.start(number);
             }
-            if self.is_left(number) {
+            if self.is_left(number) && self.squeezed.contains(&number) {
                 self.set_capacity(number, "all".to_owned());
             }
         }
+        self.squeezed.clear();
         self.cluster.run_until(MINUTE.times(5), |_| false);
     }
 
@@ -296,9 +328,8 @@ impl Turmoil {
         if !self.cluster.is_running(self.owner) || self.health.len() > 60 {
             return;
         }
-        let number = self.cluster.add_node();
+        let number = self.cluster.add_node_off();
         self.cluster.nodes[number].site = Some(format!("site{}", self.cluster.draw(3)));
-        self.cluster.crash(number);
         self.cluster.start(number);
         self.health.push(Health::Sound);
         let role = if self.cluster.draw(2) == 0 { Role::Full } else { Role::Store };
