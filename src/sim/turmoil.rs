@@ -16,7 +16,6 @@ use super::check::{text, unpack, weather, Expected, MINUTE, ROOT};
 use super::cluster::Cluster;
 use super::crowd::Crowd;
 use crate::base::ids::{ChunkId, NodeId};
-use crate::base::limits::SESSIONS_MIN;
 use crate::base::units::{Span, Time};
 use crate::node::api::{Call, FolderAdd};
 use crate::node::ports::{CallId, Ending};
@@ -94,21 +93,19 @@ struct Size {
     nodes: usize,
     /// Troubles.
     steps: u64,
+    /// Sessions that a node may have; None: as many as by default.
+    sessions: Option<usize>,
 }
 
 impl Size {
     /// The usual one of a seed: mostly small, for most of what can go wrong goes wrong among five.
     fn of(seed: u64) -> Self {
-        if seed % 500 == 77 {
-            let nodes = 20 + usize::try_from(seed / 500 % 31).unwrap_or(0);
-            return Self { nodes, steps: 3 + seed / 7 % 3 };
-        }
         let nodes = match seed % 64 {
             0 => 12,
             1..=4 => 7 + usize::try_from(seed / 64 % 3).unwrap_or(0),
             rest => 3 + usize::try_from(rest % 4).unwrap_or(0),
         };
-        Self { nodes, steps: 5 + seed / 7 % 6 }
+        Self { nodes, steps: 5 + seed / 7 % 6, sessions: None }
     }
 }
 
@@ -125,9 +122,7 @@ impl Turmoil {
         if seed % 2 == 0 {
             cluster.retired = letting_go::FLOOR_SHORT;
         }
-        if size.nodes > 2 * SESSIONS_MIN && seed / 500 % 2 == 0 {
-            cluster.sessions = Some(SESSIONS_MIN);
-        }
+        cluster.sessions = size.sessions;
         let sites = 1 + cluster.draw(3);
         for (number, person) in crowd.nodes.iter().enumerate() {
             cluster.add_node_off();

@@ -12,11 +12,22 @@ mod tests {
         std::env::var(name).ok().and_then(|text| text.parse().ok())
     }
 
+    /// How much the household of a seed has: as usual, or as `NUTHATCH_TURMOIL_NODES`, `_STEPS` and `_SESSIONS` say.
+    fn size(seed: u64) -> Size {
+        let usual = Size::of(seed);
+        let small = |name| number(name).and_then(|number| usize::try_from(number).ok());
+        Size {
+            nodes: small("NUTHATCH_TURMOIL_NODES").unwrap_or(usual.nodes),
+            steps: number("NUTHATCH_TURMOIL_STEPS").unwrap_or(usual.steps),
+            sessions: small("NUTHATCH_TURMOIL_SESSIONS"),
+        }
+    }
+
     /// Plays these seeds, each told before it begins: `NUTHATCH_TURMOIL_SEED=N cargo test turmoil` plays one alone.
     fn play_all(seeds: impl Iterator<Item = u64>) {
         for seed in seeds {
             println!("seed {seed}");
-            play(seed, Size::of(seed));
+            play(seed, size(seed));
         }
     }
 
@@ -50,6 +61,10 @@ mod tests {
         part(3);
     }
 
+    // Found and not mended yet: in 39 nodes with 8 sessions each, many of which were full for a moment, one holder gets no session for hours
+    // ("it holds as many connections as it may", each time that it is tried), so that a folder stays at one copy of two:
+    // NUTHATCH_TURMOIL_NODES=39 NUTHATCH_TURMOIL_SESSIONS=8 NUTHATCH_TURMOIL_STEPS=3 NUTHATCH_TURMOIL_SEED=7000077 cargo test turmoil
+
     /// What a seed plays changes with the program, so that what they found is told in stories as well.
     const FOUND: [u64; 5] = [
         // A marked holder that is well again was asked for proofs every six hours, and seldom for something that it had promised.
@@ -74,7 +89,7 @@ mod tests {
                 scope.spawn(|| {
                     while begun.elapsed() < span {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if std::panic::catch_unwind(|| play(seed, Size::of(seed))).is_err() {
+                        if std::panic::catch_unwind(|| play(seed, size(seed))).is_err() {
                             println!("seed {seed} found something");
                             found.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
                         }
