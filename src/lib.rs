@@ -235,6 +235,7 @@ pub mod node {
     pub mod confirm;
     mod content;
     pub mod core;
+    pub mod daily;
     pub mod drafts;
     pub mod duty;
     pub mod enter;
@@ -267,9 +268,11 @@ pub mod node {
     mod moving;
     pub mod names;
     mod offer;
+    mod order;
     pub mod outcome;
     mod partials;
     mod parts;
+    pub mod pausing;
     mod pending;
     pub mod placing;
     pub mod ports;
@@ -306,6 +309,7 @@ pub mod node {
     pub mod verify;
     mod versions;
     mod wanting;
+    pub mod watching;
     mod wear;
     mod writer;
 }
@@ -329,6 +333,7 @@ pub mod face {
     pub mod demo_stage;
     pub mod erase;
     pub mod exit;
+    pub mod hold;
     pub mod job;
     pub mod link;
     pub mod losses;
@@ -380,6 +385,7 @@ pub mod io {
     pub mod udp;
     pub mod unpack;
     pub mod walk;
+    pub mod watch;
     pub mod wear;
 }
 

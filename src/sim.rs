@@ -58,3 +58,5 @@ mod store;
 mod turmoil;
 #[cfg(test)]
 mod version_stories;
+#[cfg(test)]
+mod watch_stories;

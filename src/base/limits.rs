@@ -14,6 +14,7 @@ mod peers;
 mod placement;
 mod replicate;
 mod store;
+mod watching;
 
 pub use self::absence::*;
 pub use self::compare::*;
@@ -26,3 +27,4 @@ pub use self::peers::*;
 pub use self::placement::*;
 pub use self::replicate::*;
 pub use self::store::*;
+pub use self::watching::*;

@@ -16,7 +16,7 @@ use super::out::Out;
 use super::place::absolute;
 use super::report::{activity, entry, folders, short, snapshots, status, word};
 use super::show::text;
-use super::{bench, bench_store, demo, erase, job, restore, serve, settings, store, vault, versions};
+use super::{bench, bench_store, demo, erase, hold, job, restore, serve, settings, store, vault, versions};
 use crate::io::os::default_home;
 use crate::node::api::{self, Call};
 use clap::error::ErrorKind;
@@ -87,6 +87,9 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
             Ok(ending.into())
         }
         Command::Backup(options) => job::backup(&link()?, out, options),
+        Command::Sync(options) => hold::sync(&link()?, out, &options),
+        Command::Pause(options) => hold::pause(&link()?, out, &options),
+        Command::Resume => hold::resume(&link()?, out),
         Command::Snapshots(options) => list_snapshots(&link()?, out, options),
         Command::Forget(options) => change(&link()?, out, options, |what| Call::Forget { what }),
         Command::Undo(options) => change(&link()?, out, options, |what| Call::Undo { what }),

@@ -109,6 +109,28 @@ pub(super) struct BackupBody {
     pub(super) wait: bool,
 }
 
+/// The body of `sync`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SyncBody {
+    /// As in [`Call::Sync`].
+    #[serde(default)]
+    pub(super) wait: bool,
+}
+
+/// The body of `pause`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PauseBody {
+    /// As in [`Call::Pause`].
+    pub(super) span_us: Option<u64>,
+}
+
+/// The body of `resume`, which says nothing.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoBody {}
+
 /// The body of `forget`, `undo` and `confirm`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::erase::Erase;
+use super::hold::{Pause, Sync};
 use super::options::{
     Backup, Bench, Completions, Config, Demo, Folder, Init, Invite, Join, Log, Ls, Recover, Remove, Restore,
     Run, Snapshots, Store, Verify,
@@ -97,6 +98,23 @@ pub enum Command {
         nuthatch backup photos --wait   until enough other devices hold it\n\n\
         Exits with 4 when it is backed up here but not yet on as many devices as it should be.")]
     Backup(Backup),
+    /// Talk to every node that can be reached, and back up all folders, now.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch sync\n  nuthatch sync --wait   before a journey: until enough other devices hold everything\n\n\
+        Exits with 4 when everything is backed up here but not yet on as many devices as it should be."
+    )]
+    Sync(Sync),
+    /// Hold still: no backups, copies or checks that nobody asks for.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch pause            until `nuthatch resume`\n  nuthatch pause --for 2h\n\n\
+        For a metered line, or while the machine is needed for something else. The node stays connected and answers others, at\n\
+        64 kbit/s; `backup` and `restore` work as ever. A pause outlives a restart. Other devices call this one silent if it\n\
+        makes no backup for longer than usual."
+    )]
+    Pause(Pause),
+    /// Go on after `pause`.
+    #[command(after_long_help = "Examples:\n  nuthatch resume")]
+    Resume,
     /// The snapshots of a folder, newest last.
     #[command(after_long_help = "Examples:\n  nuthatch snapshots\n  nuthatch snapshots photos --json")]
     Snapshots(Snapshots),

@@ -15,8 +15,16 @@ use serde_json::Value;
 /// # Errors
 /// When a folder cannot be read or stored.
 pub fn backup(link: &Link, out: Out, options: Backup) -> Result<Exit, Fail> {
+    scan(link, out, &Call::Backup { name: options.name, wait: options.wait })
+}
+
+/// A call that scans.
+///
+/// # Errors
+/// When a folder cannot be read or stored.
+pub(super) fn scan(link: &Link, out: Out, call: &Call) -> Result<Exit, Fail> {
     let bar = out.bar();
-    let ending = link.lines(&Call::Backup { name: options.name, wait: options.wait }, &mut |line| {
+    let ending = link.lines(call, &mut |line| {
         if word(&line, "event") == "progress" {
             bar.backup(&line);
             return if out.quiet { Ok(()) } else { out.value(&line) };
@@ -31,6 +39,11 @@ pub fn backup(link: &Link, out: Out, options: Backup) -> Result<Exit, Fail> {
 fn told(line: &Value) -> String {
     match word(line, "event") {
         "snapshot" => snapshot(line),
+        "sync" => {
+            let others = amount(line, "members").unwrap_or(1).saturating_sub(1);
+            let connected = amount(line, "connected").unwrap_or(0);
+            format!("connected with {connected} of {}; the rest is tried now\n", count(others, "other node"))
+        }
         "partial" => format!(
             "{}: a partial snapshot lists {} so far; the backup goes on\n",
             text(word(line, "folder")),

@@ -5,8 +5,8 @@
 //! paths or queries, for those end up in logs. The bodies are JSON objects; fields that are left out have their default.
 
 use super::bodies::{
-    folder_add, folder_body, BackupBody, ConfigBody, EraseBody, InitBody, InviteBody, JoinBody, RecoverBody,
-    VerifyBody, WhatBody,
+    folder_add, folder_body, BackupBody, ConfigBody, EraseBody, InitBody, InviteBody, JoinBody, NoBody,
+    PauseBody, RecoverBody, SyncBody, VerifyBody, WhatBody,
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
@@ -48,6 +48,7 @@ const fn media_of(call: &Call) -> Media {
         | Call::Recover { .. }
         | Call::Invite { .. }
         | Call::Backup { .. }
+        | Call::Sync { .. }
         | Call::Snapshots { .. }
         | Call::List { .. }
         | Call::History { .. }
@@ -61,6 +62,8 @@ const fn media_of(call: &Call) -> Media {
         | Call::FolderAdd(_)
         | Call::FolderList
         | Call::FolderRemove { .. }
+        | Call::Pause { .. }
+        | Call::Resume
         | Call::Forget { .. }
         | Call::Undo { .. }
         | Call::Erase { .. }
@@ -130,6 +133,9 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
         }),
         ("POST", "folders") => parsed(body).and_then(folder_add),
         ("POST", "backup") => parsed(body).map(|BackupBody { name, wait }| Call::Backup { name, wait }),
+        ("POST", "sync") => parsed(body).map(|SyncBody { wait }| Call::Sync { wait }),
+        ("POST", "pause") => parsed(body).map(|PauseBody { span_us }| Call::Pause { span_us }),
+        ("POST", "resume") => parsed(body).map(|NoBody {}| Call::Resume),
         ("POST", "forget") => parsed(body).map(|WhatBody { what }| Call::Forget { what }),
         ("POST", "undo") => parsed(body).map(|WhatBody { what }| Call::Undo { what }),
         ("POST", "erase") => parsed(body).map(|EraseBody { folder, snapshots, phrase }| Call::Erase {
@@ -179,6 +185,9 @@ pub fn request_of(call: &Call) -> Request {
         Call::FolderList => get("folders", &[]),
         Call::FolderRemove { name } => plain("DELETE", format!("folders/{}", escape(name))),
         Call::Backup { name, wait } => post("backup", &BackupBody { name: name.clone(), wait: *wait }),
+        Call::Sync { wait } => post("sync", &SyncBody { wait: *wait }),
+        Call::Pause { span_us } => post("pause", &PauseBody { span_us: *span_us }),
+        Call::Resume => post("resume", &NoBody {}),
         Call::Snapshots { name } => get("snapshots", &[("folder", name.as_deref())]),
         Call::Forget { what } => post("forget", &WhatBody { what: what.clone() }),
         Call::Undo { what } => post("undo", &WhatBody { what: what.clone() }),
@@ -318,7 +327,7 @@ fn unescape(text: &str) -> Result<String, ApiError> {
 
 /// The error for a method that the name does not have, or for a name that does not exist.
 fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: [&str; 21] = [
+    const NAMES: [&str; 24] = [
         "init",
         "join",
         "recover",
@@ -326,6 +335,9 @@ fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
         "nodes",
         "folders",
         "backup",
+        "sync",
+        "pause",
+        "resume",
         "snapshots",
         "forget",
         "undo",
@@ -414,6 +426,10 @@ mod tests {
             Call::FolderRemove { name: "photos".into() },
             Call::Backup { name: None, wait: true },
             Call::Backup { name: some("photos"), wait: false },
+            Call::Sync { wait: true },
+            Call::Pause { span_us: Some(7_200_000_000) },
+            Call::Pause { span_us: None },
+            Call::Resume,
             Call::Snapshots { name: None },
             Call::Snapshots { name: some("photos") },
             Call::Forget { what: "photos@3fa4b2".into() },

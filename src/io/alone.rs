@@ -117,7 +117,11 @@ impl Alone<'_> {
             Output::SaveConfig(text) => {
                 replace_file(self.home, CONFIG_NAME, &text).map_err(RunError::Home)?;
             }
-            Output::Piece { .. } | Output::Done { .. } | Output::Announce(_) | Output::Restart => {}
+            Output::Piece { .. }
+            | Output::Done { .. }
+            | Output::Watch(_)
+            | Output::Announce(_)
+            | Output::Restart => {}
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use super::mdns::{Mdns, Sighting};
 use super::os::{self, Clock};
 use super::post::Post;
 use super::threads::{FileJob, ThreadError, Word, Worker};
+use super::watch::Changes;
 use crate::base::limits::{
     BUSY_TURNS, FAREWELL_TURNS_MAX, INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN,
     TURN_MAX,
@@ -57,6 +58,8 @@ pub struct Ports {
     pub calls: Calls,
     /// What callers say.
     pub heard: Receiver<Inward>,
+    /// What has changed in watched folders, where the system tells.
+    pub changes: Option<Changes>,
     /// Discovery, if it is on.
     pub mdns: Option<Mdns>,
     /// Where `nuthatch.toml` lies.
@@ -201,6 +204,7 @@ impl<M: Machine> Driver<M> {
     /// Looks at everything once; whether there is more to do at once.
     fn turn(&mut self) -> Result<bool, ThreadError> {
         self.keep_time();
+        self.notice();
         let received = self.receive();
         let heard = self.hear()?;
         let worked = self.work();
@@ -234,6 +238,15 @@ impl<M: Machine> Driver<M> {
         }
     }
 
+    /// Tells the core what has changed in watched folders.
+    fn notice(&mut self) {
+        let Some(changes) = &mut self.ports.changes else { return };
+        let moment = self.ports.clock.now();
+        for notice in changes.take(moment.time) {
+            self.machine.handle(moment, Input::Notice(notice));
+        }
+    }
+
     /// Takes what arrived on the socket; whether there may be more.
     fn receive(&mut self) -> bool {
         let Self { machine, ports: Ports { post, clock, .. }, .. } = self;
@@ -257,6 +270,7 @@ impl<M: Machine> Driver<M> {
                 match event {
                     Event::Word(Word::Store(reply)) => Input::Store(reply),
                     Event::Word(Word::File(reply)) => Input::File(reply),
+                    Event::Word(Word::Notice(notice)) => Input::Notice(notice),
                     Event::Word(Word::Died(name)) => return Err(ThreadError::Died(name)),
                     Event::Inward(Inward::Call { id, call }) => Input::Call { id, call },
                     Event::Inward(Inward::Taken(id)) => Input::Taken(id),
@@ -294,6 +308,7 @@ impl<M: Machine> Driver<M> {
         match output {
             Output::Store(request) => self.ports.store.ask(request),
             Output::File(request) => self.ports.files.ask(FileJob::Ask(request)),
+            Output::Watch(order) => self.ports.files.ask(FileJob::Watch(order)),
             Output::Piece { id, piece } => self.ports.calls.piece(id, piece),
             Output::Done { id, result } => self.ports.calls.done(id, result),
             Output::Announce(announcement) => {
@@ -326,6 +341,7 @@ impl<M: Machine> Driver<M> {
         let due = [
             self.machine.deadline().map(|deadline| if deadline > last { deadline } else { last + TICK_MIN }),
             Some(self.chores.next_interfaces),
+            self.ports.changes.as_ref().and_then(Changes::due),
             self.chores.watchdog.map(|_| self.chores.next_watchdog),
         ]
         .into_iter()
@@ -349,6 +365,7 @@ impl<M: Machine> Driver<M> {
             self.inbox.push_back(Event::Sighting(sighting));
             ready = true;
         }
+        ready |= self.ports.changes.as_mut().is_some_and(|changes| changes.poll(context));
         ready |= self.ports.post.poll(context);
         if ready {
             Poll::Ready(())

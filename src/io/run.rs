@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use async_net::unix::UnixListener;
-use smol::channel::unbounded;
+use smol::channel::{unbounded, Sender};
 use smol::LocalExecutor;
 
 use super::calls::Calls;
@@ -23,13 +23,14 @@ use super::mdns::Mdns;
 use super::os::{self, lock_home, Clock, HomeError, OsError, StopSignal};
 use super::post::Post;
 use super::socket::Shortage;
-use super::threads::{start_files, start_store, ThreadError};
+use super::threads::{start_files, start_store, ThreadError, Word};
 use super::udp::{UdpError, UdpPort};
+use super::watch::{self, Changes, Watches};
 use crate::base::units::{Moment, Time};
 use crate::node::api::ApiError;
 use crate::node::config::{Config, ConfigError};
 use crate::node::core::{Core, Setup};
-use crate::node::ports::{Input, Output};
+use crate::node::ports::{Input, Notice, Output};
 use crate::peer::event::Transmit;
 use crate::store::service::OpenReport;
 
@@ -183,12 +184,13 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let (told, words) = unbounded();
     let (store, report) = start_store(lock.home(), clock, told.clone()).map_err(RunError::Thread)?;
     say_opened(&report);
-    let files = start_files(lock.home(), told).map_err(RunError::Thread)?;
+    let (watches, changes) = start_watches(&told);
+    let files = start_files(lock.home(), watches, told).map_err(RunError::Thread)?;
     let core = Core::new(os::entropy().map_err(RunError::Os)?, setup);
     let (calls, heard) = Calls::new();
     let home = lock.home().to_path_buf();
     let post = Post::new(udp);
-    let ports = Ports { clock, post, store, files, words, calls, heard, mdns, home };
+    let ports = Ports { clock, post, store, files, words, calls, heard, changes, mdns, home };
     let executor = Rc::new(LocalExecutor::new());
     smol::block_on(executor.run(live(Rc::clone(&executor), Driver::new(core, ports), options, stop)))
 }
@@ -202,6 +204,17 @@ fn start_mdns(config: &Config) -> Option<Mdns> {
             );
         })
         .ok()
+}
+
+/// Starts watching; a node works without, and says so.
+fn start_watches(told: &Sender<Word>) -> (Option<Watches>, Option<Changes>) {
+    match watch::start() {
+        Ok((watches, changes)) => (Some(watches), Some(changes)),
+        Err(error) => {
+            let _ = told.try_send(Word::Notice(Notice::Unavailable(error.to_string())));
+            (None, None)
+        }
+    }
 }
 
 /// Logs what a person should know of the store.

@@ -15,9 +15,10 @@ use super::disk::FileDisk;
 use super::home::{replace_file, CONFIG_NAME};
 use super::os::{duration, Clock};
 use super::walk::FileService;
+use super::watch::Watches;
 use crate::base::limits::{FILE_REST, GROUP_DELAY_MAX};
 use crate::base::units::Time;
-use crate::node::ports::{FileReply, FileRequest};
+use crate::node::ports::{FileReply, FileRequest, Notice, WatchOrder};
 use crate::store::service::{OpenReport, Reply, Request, Service, StoreError, StoreOptions};
 
 /// What the threads tell the main one.
@@ -27,6 +28,8 @@ pub enum Word {
     Store(Reply),
     /// The file thread answers.
     File(FileReply),
+    /// It tells of the watches over a folder.
+    Notice(Notice),
     /// A thread ended though nobody asked it to.
     Died(&'static str),
 }
@@ -185,6 +188,8 @@ fn keep_store(mut service: Service, clock: Clock, asked: &mpsc::Receiver<Request
 pub enum FileJob {
     /// Answers the core.
     Ask(FileRequest),
+    /// Sets watches over a folder, or takes them away.
+    Watch(WatchOrder),
     /// Replaces `nuthatch.toml` in the home.
     SaveConfig {
         /// The home.
@@ -194,14 +199,18 @@ pub enum FileJob {
     },
 }
 
-/// Starts the file thread, for a node whose data are in `home`.
+/// Starts the file thread, for a node whose data are in `home`; it sets watches where there are any.
 ///
 /// # Errors
 /// When the system gives none.
-pub fn start_files(home: &Path, words: Sender<Word>) -> Result<Worker<FileJob>, ThreadError> {
+pub fn start_files(
+    home: &Path,
+    watches: Option<Watches>,
+    words: Sender<Word>,
+) -> Result<Worker<FileJob>, ThreadError> {
     let home = home.to_path_buf();
     Worker::start("file", words, move |asked, words| {
-        let mut service = FileService::outside(&home);
+        let mut service = FileService::outside(&home).watching(watches);
         let mut resting = true;
         loop {
             let request = if resting {
@@ -213,6 +222,11 @@ pub fn start_files(home: &Path, words: Sender<Word>) -> Result<Worker<FileJob>, 
                 Ok(FileJob::Ask(request)) => {
                     resting = false;
                     let _ = words.try_send(Word::File(service.execute(request)));
+                }
+                Ok(FileJob::Watch(order)) => {
+                    if let Some(notice) = service.watch(&order) {
+                        let _ = words.try_send(Word::Notice(notice));
+                    }
                 }
                 Ok(FileJob::SaveConfig { home, text }) => {
                     if let Err(error) = replace_file(&home, CONFIG_NAME, &text) {
@@ -261,7 +275,7 @@ mod tests {
     fn files_are_answered_in_order() {
         let (words, heard) = unbounded();
         let home = tempfile::tempdir().unwrap();
-        let files = start_files(home.path(), words).unwrap();
+        let files = start_files(home.path(), None, words).unwrap();
         for op in 0..10 {
             files.ask(FileJob::Ask(FileRequest::Root { op, root: b"/".to_vec() }));
         }

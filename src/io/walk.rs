@@ -17,11 +17,15 @@ use rustix::io::Errno;
 use super::attributes::{Carrier, Reader};
 use super::facts::{self, Device, Facts};
 use super::list::Pages;
+use super::watch::Watches;
 use super::{beneath, extents};
+use crate::base::ids::FolderId;
 use crate::base::limits::{
     LIST_BYTES_MAX, LIST_ITEMS_MAX, OPEN_LISTINGS_MAX, OPEN_ROOTS_MAX, OPEN_SOURCE_FILES_MAX,
 };
-use crate::node::ports::{Block, FileError, FileReply, FileRequest, FoundKind, Listing, Opened, RootFacts};
+use crate::node::ports::{
+    Block, FileError, FileReply, FileRequest, FoundKind, Listing, Notice, Opened, RootFacts, WatchOrder,
+};
 
 /// Answers the core's requests about files, one at a time.
 #[derive(Debug, Default)]
@@ -34,6 +38,8 @@ pub struct FileService {
     files: VecDeque<(Place, OpenFile)>,
     /// Buffers for attributes.
     attributes: Reader,
+    /// Watches over folders, where the system has any.
+    watches: Option<Watches>,
     /// The node's own data directory: file system and inode. It is not backed up, for it grows by that very backup.
     home: Option<(Device, u64)>,
 }
@@ -83,12 +89,23 @@ impl FileService {
         Self { home: known.map(|(_, facts)| (facts.device, facts.stat.inode)), ..Self::default() }
     }
 
+    /// The same with these watches.
+    #[must_use]
+    pub fn watching(self, watches: Option<Watches>) -> Self {
+        Self { watches, ..self }
+    }
+
+    /// Does as ordered with the watches over a folder; what is to be told of it.
+    pub fn watch(&self, order: &WatchOrder) -> Option<Notice> {
+        self.watches.as_ref()?.obey(order)
+    }
+
     /// Answers one request.
     pub fn execute(&mut self, request: FileRequest) -> FileReply {
         match request {
             FileRequest::Root { op, root } => FileReply::Root { op, result: self.root_facts(&root) },
-            FileRequest::List { op, root, path, after } => {
-                FileReply::List { op, result: self.list(Place { root, path }, after) }
+            FileRequest::List { op, root, path, after, watch } => {
+                FileReply::List { op, result: self.list(Place { root, path }, after, watch) }
             }
             FileRequest::Open { op, root, path, budget } => {
                 FileReply::Open { op, result: self.open(Place { root, path }, budget) }
@@ -160,7 +177,13 @@ impl FileService {
     }
 
     /// A page of a directory.
-    fn list(&mut self, place: Place, after: Option<Vec<u8>>) -> Result<Listing, FileError> {
+    fn list(
+        &mut self,
+        place: Place,
+        after: Option<Vec<u8>>,
+        watch: Option<FolderId>,
+    ) -> Result<Listing, FileError> {
+        let mut watched = None;
         let known = self.listings.iter().position(|(known, pages)| {
             *known == place && after.is_some() && pages.reported() == after.as_deref()
         });
@@ -175,10 +198,19 @@ impl FileService {
                 if self.is_home(directory.as_fd())? {
                     return Ok(Listing { cache: true, ..Listing::default() });
                 }
+                // Before its names are read, so that none slips through in between.
+                if let (Some(folder), Some(watches), None) = (watch, &self.watches, &after) {
+                    watched = watches
+                        .watch(folder, directory.as_fd(), place.path.is_empty())
+                        .map(|number| (folder, number));
+                }
                 Pages::new(directory, device, after, LIST_BYTES_MAX)?
             }
         };
         let listing = pages.page(LIST_ITEMS_MAX)?;
+        if let (true, Some((folder, number)), Some(watches)) = (listing.cache, watched, &self.watches) {
+            watches.unwatch(folder, number);
+        }
         if listing.more {
             self.listings.push_front((place, pages));
             self.listings.truncate(OPEN_LISTINGS_MAX);

@@ -75,6 +75,18 @@ pub enum Call {
         /// Until protected.
         wait: bool,
     },
+    /// Reach every member that can be reached and scan all folders, now. JSON Lines: `sync` first, then as of `Backup`.
+    Sync {
+        /// Until protected.
+        wait: bool,
+    },
+    /// Begin nothing by oneself for a while. One JSON object.
+    Pause {
+        /// For how long, in microseconds; None: until `Resume`.
+        span_us: Option<u64>,
+    },
+    /// End a pause. One JSON object.
+    Resume,
     /// Snapshots, newest last. JSON Lines.
     Snapshots {
         /// Of this folder only.

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Owns the order of the passes. The root is looked at before the first file and after the last (`node/root.rs`); the
-//! passes themselves are `node/compare.rs`, `node/build.rs` and `node/manifest.rs`. An unchanged folder costs one pass over stats and the parent's tree.
+//! passes themselves are `node/compare.rs`, `node/build.rs` and `node/manifest.rs`. An unchanged folder costs one pass over stats and the parent's tree;
+//! where a change is known of, there is nothing to compare.
 //! In the midst of the build pass a partial snapshot may be taken (`node/backup/partial.rs`); a backup that begins behind one does not compare, it builds.
 
 use std::rc::Rc;
@@ -255,6 +256,7 @@ impl Backup {
         match (self.job.base(), self.job.partial) {
             (Some(base), Some(_)) => self.begin_build(true, base.is_stale() || self.job.anew),
             (Some(_), None) if self.job.anew => self.begin_build(true, true),
+            (Some(base), None) if self.job.news => self.begin_build(true, self.job.exact || base.is_stale()),
             (Some(_), None) => {
                 if let Some(join) = self.join(true) {
                     self.state = State::Compare(Box::new(Compare::new(join, self.job.trusted_ns())));
@@ -269,7 +271,7 @@ impl Backup {
         let partial = self.job.partial.filter(|_| with_old).map(|partial| partial.known.tree);
         let old = Former::new(partial, self.job.parent.filter(|_| with_old).map(|parent| parent.tree));
         match Walker::new(&self.job.root, &self.job.ignore, self.job.one_file_system) {
-            Ok(walker) => Some(Join::new(walker, old)),
+            Ok(walker) => Some(Join::new(walker.watching(self.job.watch.then_some(self.job.folder)), old)),
             Err(error) => {
                 self.end(Err(BackupError::Ignore { reason: error.to_string() }));
                 None

@@ -10,9 +10,9 @@ use crate::base::units::{Span, Time, WallTime};
 use serde_json::{json, Value as Json};
 
 /// Minutes in a day.
-const DAY_MINUTES: i64 = 1_440;
+pub(super) const DAY_MINUTES: i64 = 1_440;
 /// A clock before 2024 was never set, in microseconds after 1970.
-const CLOCK_SET_MICROS: i64 = 1_704_067_200_000_000;
+pub(super) const CLOCK_SET_MICROS: i64 = 1_704_067_200_000_000;
 
 /// A limit during a part of each day.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Rule {
 }
 
 /// `HH:MM` up to 24:00 as a minute of the day.
-fn minute_of(text: &str) -> Option<i64> {
+pub(super) fn minute_of(text: &str) -> Option<i64> {
     let (hours, minutes) = text.split_once(':')?;
     let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(hours) || !digits(minutes) {
@@ -156,7 +156,9 @@ impl Core {
     /// Puts the limits of this time of day into force.
     pub(super) fn throttle(&mut self) {
         let (config, now) = (&self.setup.config, self.now);
-        let limits = [&config.up, &config.down].map(|schedule| schedule.limit(now.wall));
+        let held = self.pausing.rate();
+        let limits =
+            [&config.up, &config.down].map(|schedule| schedule.limit(now.wall).into_iter().chain(held).min());
         let changes = config.up.changes() || config.down.changes();
         // The clock may jump: so it is looked at often, and not only when a limit should change.
         let minute = Span::from_micros(now.wall.as_micros().rem_euclid(60_000_000).unsigned_abs());
@@ -169,6 +171,8 @@ impl Core {
     pub(super) fn configured(&mut self) {
         self.throttle();
         self.offer_freely();
+        self.watch_configured();
+        self.daily_configured();
         // A share that found no room may find it now.
         self.holding.peer_up(self.now.time);
     }

@@ -134,6 +134,7 @@ impl Core {
         if self.member.is_some() {
             self.load_chain(&settings);
             self.folders.load(&settings);
+            self.pausing_begins(&settings);
             self.reach.seen.load(&settings);
             self.become_member();
             self.keyring_changed();

@@ -12,7 +12,7 @@ use super::core::{Core, Duty};
 use super::ports::{CallId, Ending, Output};
 use crate::base::ids::{FolderId, NodeId};
 use crate::base::limits::{CALLS_MAX, CALL_PIECES_MAX, WAIT_FOR_PEERS_MAX, WAIT_FOR_STALLED_MAX};
-use crate::base::units::Time;
+use crate::base::units::{Span, Time};
 
 /// All running calls.
 #[derive(Default)]
@@ -85,6 +85,11 @@ impl Calls {
         self.snapshot_lines.remove(folder)
     }
 
+    /// Whether a call waits for copies.
+    pub(super) fn is_waiting_for_copies(&self) -> bool {
+        self.running.values().any(|running| !running.protecting.is_empty())
+    }
+
     /// When a wait may be given up.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
@@ -137,6 +142,9 @@ impl Core {
             Call::FolderList => self.call_folder_list(id),
             Call::FolderRemove { name } => self.call_folder_remove(id, &name),
             Call::Backup { name, wait } => self.call_backup(id, name.as_deref(), wait),
+            Call::Sync { wait } => self.call_sync(id, wait),
+            Call::Pause { span_us } => self.call_pause(id, span_us.map(Span::from_micros)),
+            Call::Resume => self.call_resume(id),
             Call::Snapshots { name } => self.call_snapshots(id, name.as_deref()),
             Call::Forget { what } => self.call_forget(id, &what),
             Call::Undo { what } => self.call_undo(id, &what),

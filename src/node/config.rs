@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use super::api::ApiError;
 use super::bandwidth::Schedule;
 use super::config_keys::{key_named, nearest_key, Key, KEYS};
+use super::daily::Daily;
 use super::room::Capacity;
 use crate::base::limits::{CONFIG_BYTES_MAX, PARTIAL_BYTES, RETIRED_MIN, SESSIONS_MAX, SESSION_KEEPALIVE};
 use crate::base::units::{Copies, Span};
@@ -48,6 +49,10 @@ pub struct Config {
     pub copies: Copies,
     /// `backup.rescan`: how long after a scan the next one begins.
     pub rescan: Span,
+    /// `backup.daily`: when all folders are scanned.
+    pub daily: Daily,
+    /// `backup.watch`: a folder is scanned when something changes in it.
+    pub watch: bool,
     /// `backup.keep`, for folders that do not say how many snapshots they keep.
     pub keep: Policy,
     /// `backup.push`: new chunks go to other nodes while a backup runs.
@@ -134,6 +139,8 @@ impl Default for Config {
             mdns_interfaces: Vec::new(),
             copies: Copies::new(3),
             rescan: Span::from_secs(3_600),
+            watch: true,
+            daily: Daily::default(),
             keep: Policy::default(),
             push: true,
             partial_bytes: PARTIAL_BYTES,
@@ -336,7 +343,7 @@ mod tests {
     fn every_key_is_read() {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\nsessions = 16\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
-                    [backup]\npush = false\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n";
+                    [backup]\npush = false\nwatch = false\ndaily = \"02:30\"\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));
         assert_eq!(config.site, "parents");

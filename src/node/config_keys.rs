@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use super::bandwidth::Schedule;
 use super::config::Config;
+use super::daily::Daily;
 use super::room::Capacity;
 use crate::base::limits::{
     COPIES_MAX, KEEPALIVE_MAX, KEEPALIVE_MIN, NAME_BYTES_MAX, PARTIAL_BYTES_MIN, PEER_ADDRESSES_MAX,
@@ -225,11 +226,27 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "backup.rescan",
-        meaning: "How long after a backup of a folder the next one begins by itself.",
+        meaning: "How long after a backup of a folder the next one begins by itself, whether anything changes or not.",
         default: "\"1h\"",
         range: "a time from \"1m\" to \"30d\": a number with s, m, h or d",
         read: |config, value| span_within(value, RESCAN_MIN, RESCAN_MAX).map(|span| config.rescan = span),
         show: |config| Json::from(span_text(config.rescan)),
+    },
+    Key {
+        name: "backup.watch",
+        meaning: "Whether a folder is backed up soon when it is new and when something changes in it; if not, by `backup.rescan` alone.",
+        default: "true",
+        range: "true or false",
+        read: |config, value| value.as_bool().map(|on| config.watch = on).ok_or(Refused),
+        show: |config| Json::from(config.watch),
+    },
+    Key {
+        name: "backup.daily",
+        meaning: "Times of day (UTC) at which all folders are backed up, beside `backup.watch` and `backup.rescan`.",
+        default: "\"off\"",
+        range: "\"off\", a time such as \"02:30\", or a list of at most 24",
+        read: |config, value| Daily::read(value).map(|daily| config.daily = daily).ok_or(Refused),
+        show: |config| config.daily.show(),
     },
     Key {
         name: "backup.keep",

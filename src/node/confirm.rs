@@ -72,7 +72,16 @@ impl Core {
                 Err(ApiError::new("not_member", "this node belongs to no vault yet", hint))
             };
         };
-        let any_member = anybody || matches!(call, Call::Nodes | Call::Verify { .. } | Call::Confirm { .. });
+        let any_member = anybody
+            || matches!(
+                call,
+                Call::Nodes
+                    | Call::Verify { .. }
+                    | Call::Confirm { .. }
+                    | Call::Sync { .. }
+                    | Call::Pause { .. }
+                    | Call::Resume
+            );
         if !any_member && member.sealer.is_none() {
             let hint = "run this on a full node";
             return Err(ApiError::new(

@@ -36,6 +36,7 @@ use super::keyring::Keyring;
 use super::list::{Lines, ListOutput};
 use super::marking::Pass;
 use super::member::Membership;
+use super::pausing::Pausing;
 pub(super) use super::pending::Pending;
 use super::ports::{CallId, FileReply, Input, Listening, Output};
 use super::pushing::{conduct::Conduct, Pushing, PUSH_DUTY};
@@ -113,6 +114,8 @@ pub struct Core {
     pub(super) reconciling: Reconciling,
     /// This node's folders.
     pub(super) folders: Folders,
+    /// Whether it holds still.
+    pub(super) pausing: Pausing,
     /// Init, join, recover and invite while they run.
     pub(super) entering: Entering,
     /// Calls that wait until this node may write.
@@ -178,6 +181,7 @@ impl Core {
             holding: Holding::default(),
             reconciling: Reconciling::default(),
             folders: Folders::default(),
+            pausing: Pausing::default(),
             entering: Entering::default(),
             confirming: Confirming::default(),
             keyring: Keyring::default(),
@@ -204,6 +208,7 @@ impl Core {
             Input::Dropped(id) => self.dropped(id),
             Input::Sighted { addresses, announcement } => self.sighted(&addresses, &announcement),
             Input::Listening(listening) => self.now_listening(listening),
+            Input::Notice(notice) => self.noticed(notice),
             Input::Stop => return self.endpoint.farewell(moment.time),
             Input::Tick => {}
         }
@@ -239,7 +244,8 @@ impl Core {
             self.reach.deadline(),
             self.links_deadline(),
             self.holding.deadline(),
-            self.folders.deadline(),
+            self.folders.deadline(self.pausing.is_on()),
+            self.pausing.deadline(),
             self.calls.deadline(),
             self.entering.deadline(),
             self.throttle.deadline(),
@@ -257,7 +263,7 @@ impl Core {
     /// Whether a duty has more work ready although [`Core::poll`] returned None: look at the sockets, then poll again.
     #[must_use]
     pub fn busy(&self) -> bool {
-        self.duties.values().any(|duty| match duty {
+        self.duties.values().filter(|duty| !self.stands_still(duty)).any(|duty| match duty {
             Duty::Backup(backup, _) => backup.busy(),
             Duty::Restore(restore, _) => restore.busy(),
             Duty::List(list, _) => list.busy(),
@@ -306,6 +312,7 @@ impl Core {
         self.holding_timeout();
         self.keyring_timeout();
         self.hearing_timeout();
+        self.pausing_timeout();
         self.folders_timeout();
         self.upkeep_timeout();
         self.reconciling_timeout();
@@ -433,6 +440,9 @@ impl Core {
 
     /// One turn of one duty. False when it waits.
     fn poll_duty(&mut self, number: u64) -> bool {
+        if self.duties.get(&number).is_none_or(|duty| self.stands_still(duty)) {
+            return false;
+        }
         let Some(duty) = self.duties.get_mut(&number) else { return false };
         let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
         match (duty, sealer) {

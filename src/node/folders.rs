@@ -13,12 +13,14 @@ use super::after::AfterAppend;
 use super::api::{ApiError, FolderAdd};
 use super::backup::Backup;
 use super::core::{Core, Duty};
+use super::daily::Looks;
 use super::drafts::Draft;
 use super::member::Membership;
 use super::names;
 use super::outcome::{BackupError, BackupJob, Outcome, Progress, Report, Taken};
 use super::partials::Pace;
-use super::ports::{CallId, Ending};
+use super::ports::{CallId, Ending, Output, WatchOrder};
+use super::watching::{Timing, Watched};
 use crate::base::ids::{FolderId, NodeId};
 use crate::base::limits::{FOLDERS_MAX, SCAN_AFTER_START};
 use crate::base::units::{Copies, Moment, Time, WallTime};
@@ -34,6 +36,10 @@ pub struct Folders {
     pub(super) drafts: Vec<Draft>,
     /// Bindings as they were saved.
     bindings: BTreeMap<FolderId, Binding>,
+    /// The clock, for times of day.
+    pub(super) looks: Looks,
+    /// Why nothing is watched, if the system gives no watches.
+    pub(super) unwatched: Option<String>,
 }
 
 /// One folder of this node.
@@ -49,6 +55,14 @@ pub(super) struct Local {
     pub(super) anew: bool,
     /// Calls that wait for the running scan; true: until protected.
     pub(super) waiters: Vec<(CallId, bool)>,
+    /// Calls that wait for what it found to be durable.
+    pub(super) telling: Vec<(CallId, bool)>,
+    /// Calls that came while it ran: what they are about it may not have seen, so they wait for the next one.
+    pub(super) later: Vec<(CallId, bool)>,
+    /// When it is scanned because something has changed.
+    pub(super) timing: Timing,
+    /// What is watched of it, once that is known.
+    pub(super) watched: Option<Watched>,
     /// When the next scan begins by itself.
     pub(super) next_scan: Option<Time>,
     /// When the running scan began.
@@ -99,10 +113,18 @@ impl Folders {
         self.drafts = super::drafts::load(settings);
     }
 
-    /// When a scan begins by itself.
+    /// When a scan begins by itself, or it is looked whether one does.
     #[must_use]
-    pub fn deadline(&self) -> Option<Time> {
-        self.local.values().filter(|local| local.running.is_none()).filter_map(|local| local.next_scan).min()
+    pub fn deadline(&self, paused: bool) -> Option<Time> {
+        let due = self.local.values().filter(|_| !paused).filter_map(Local::due);
+        due.chain(self.looks.deadline()).min()
+    }
+}
+
+impl Local {
+    /// When the next scan begins by itself: at its time, or because something has changed.
+    fn due(&self) -> Option<Time> {
+        [self.next_scan, self.timing.due()].into_iter().flatten().filter(|_| self.running.is_none()).min()
     }
 }
 
@@ -143,6 +165,7 @@ impl Core {
 
     /// After start: every folder is scanned soon, so that what was interrupted is completed.
     pub(super) fn folders_begin(&mut self) {
+        self.daily_configured();
         let due = self.now.time + SCAN_AFTER_START;
         for (entry, _) in self.own_folders() {
             self.local(entry.folder).next_scan = Some(due);
@@ -174,7 +197,8 @@ impl Core {
         let then = AfterAppend::Done { call, value };
         if self.append_folder(folder, kind, copies, &text, false, then) {
             self.note(Level::Info, "folders", format!("folder {} was added", add.name));
-            let due = self.now.time + self.setup.config.rescan;
+            let wait = if self.setup.config.watch { SCAN_AFTER_START } else { self.setup.config.rescan };
+            let due = self.now.time + wait;
             self.local(folder).next_scan = Some(due);
         } else {
             let mut error = self.refusal();
@@ -264,53 +288,24 @@ impl Core {
         let local = self.folders.local.remove(&entry.folder).unwrap_or_default();
         self.drop_duty(local.running);
         let gone = ApiError::new("no_folder", format!("the folder '{name}' was removed"), "");
-        for (waiting, _) in local.waiters {
+        self.outputs.push_back(Output::Watch(WatchOrder::Forget(entry.folder)));
+        for (waiting, _) in local.waiters.into_iter().chain(local.later).chain(local.telling) {
             self.backup_call_ends(waiting, Err(gone.clone()));
         }
         let message = format!("folder {name} is no longer backed up; its snapshots stay");
         self.note(Level::Info, "folders", message);
     }
 
-    /// `backup`: scans one folder, or all.
-    pub(super) fn call_backup(&mut self, call: CallId, name: Option<&str>, wait: bool) {
-        let own = self.own_folders();
-        let wanted: Vec<FolderId> = own
-            .iter()
-            .filter(|(_, text)| name.is_none_or(|name| name == text.name))
-            .map(|(entry, _)| entry.folder)
-            .collect();
-        if wanted.is_empty() {
-            let message = match name {
-                Some(name) => {
-                    let near = names::nearest(name, own.iter().map(|(_, text)| text.name.as_str()));
-                    format!("this node has no folder '{name}'{near}")
-                }
-                None => "this node has no folder".to_owned(),
-            };
-            return self.end_call(
-                call,
-                Err(ApiError::new(
-                    "no_folder",
-                    message,
-                    "see `nuthatch folder list`; add one with `nuthatch folder add NAME DIR`",
-                )),
-            );
-        }
-        self.calls.expect_backups(call, wanted.len());
-        for folder in wanted {
-            self.local(folder).waiters.push((call, wait));
-            self.begin_scan(folder);
-        }
-    }
-
     /// Begins scans that are due.
     pub(super) fn folders_timeout(&mut self) {
-        let now = self.now.time;
+        self.daily_timeout();
+        let (now, paused) = (self.now.time, self.pausing.is_on());
         let due: Vec<FolderId> = self
             .folders
             .local
             .iter()
-            .filter(|(_, local)| local.running.is_none() && local.next_scan.is_some_and(|next| next <= now))
+            .filter(|_| !paused)
+            .filter(|(_, local)| local.due().is_some_and(|due| due <= now))
             .map(|(folder, _)| *folder)
             .collect();
         for folder in due {
@@ -320,12 +315,14 @@ impl Core {
     }
 
     /// Begins to scan a folder; if it is being scanned, once more afterwards.
-    fn begin_scan(&mut self, folder: FolderId) {
+    pub(super) fn begin_scan(&mut self, folder: FolderId) {
         let found = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder);
         let stopped = self.member.as_ref().is_none_or(|member| member.stopped) || !self.keyring.may_seal();
         let Some((_, text)) = found.filter(|_| !stopped) else {
             // Another device's by now; or the newest snapshot believed here is on no disk, and is nothing to compare with.
-            self.local(folder).next_scan = None;
+            let local = self.local(folder);
+            (local.next_scan, local.timing) = (None, Timing::default());
+            local.telling.append(&mut local.later);
             return self.backup_failed(folder, self.refusal());
         };
         let Moment { time, wall } = self.now;
@@ -345,7 +342,9 @@ impl Core {
         }
         (local.started, local.pace) = (wall, Pace::begin(time));
         local.next_scan = None;
-        local.failure = None;
+        local.waiters.append(&mut local.later);
+        let (watch, news) = (self.watch_begins(folder), self.expects_news(folder));
+        let local = self.local(folder);
         let job = BackupJob {
             folder,
             root: text.directory,
@@ -359,6 +358,8 @@ impl Core {
             map_key: keys.1,
             exact,
             anew: std::mem::take(&mut local.anew),
+            watch,
+            news,
         };
         let number = self.begin_duty(|duty| Duty::Backup(Box::new(Backup::new(job, duty)), folder));
         self.local(folder).running = Some(number);
@@ -391,10 +392,12 @@ impl Core {
         self.duties.remove(&number);
         self.looked_after(folder, &result);
         self.backup_ended(&folder, &result);
-        let (rescan, wall) = (self.now.time + self.setup.config.rescan, self.now.wall);
+        self.watch_ended(folder, &result);
+        let (rescan, wall) = (self.now.time + self.scan_again_after(&result), self.now.wall);
         let local = self.local(folder);
         local.running = None;
         local.progress = None;
+        local.telling.append(&mut local.waiters);
         local.next_scan = Some(rescan);
         match result {
             Ok(Outcome::Unchanged { files, bytes, report, marker }) => {
@@ -466,7 +469,8 @@ impl Core {
 
     /// Tells the waiting calls how the scan ended; those that want protection wait on.
     fn scan_told(&mut self, folder: FolderId, line: &serde_json::Value) {
-        let waiters = std::mem::take(&mut self.local(folder).waiters);
+        self.scan_works_again(folder);
+        let waiters = std::mem::take(&mut self.local(folder).telling);
         for (call, wait) in waiters {
             self.json(call, line.clone());
             if wait {
@@ -480,11 +484,9 @@ impl Core {
 
     /// A scan failed: nothing was retired, the last snapshot stands.
     pub(super) fn backup_failed(&mut self, folder: FolderId, error: ApiError) {
-        let message = format!("{}: {error}", self.folder_name(&folder));
-        self.note(Level::Error, "backup", message);
+        self.scan_fails(folder, &error);
         let local = self.local(folder);
-        local.failure = Some(error.clone());
-        let waiters = std::mem::take(&mut local.waiters);
+        let waiters = std::mem::take(&mut local.telling);
         for (call, _) in waiters {
             self.backup_call_ends(call, Err(error.clone()));
         }

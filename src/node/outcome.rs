@@ -12,7 +12,7 @@ use crate::store::service::StoreError;
 /// One scan of one folder.
 #[derive(Debug, Clone)]
 pub struct BackupJob {
-    /// Which folder (for whoever reads logs; the machine does not look at it).
+    /// Which folder: for its watches, and for whoever reads logs.
     pub folder: FolderId,
     /// Absolute path of its directory on this node.
     pub root: Vec<u8>,
@@ -37,6 +37,10 @@ pub struct BackupJob {
     pub exact: bool,
     /// The same, also where nothing has changed: what the parent's manifest lists and its tree does not need shall go.
     pub anew: bool,
+    /// Its directories are watched from now on.
+    pub watch: bool,
+    /// It is known that something has changed: the folder need not be compared before it is built.
+    pub news: bool,
 }
 
 /// The snapshot that a new one follows.

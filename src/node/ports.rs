@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::api::{ApiError, Call, Piece};
+use crate::base::ids::FolderId;
 use crate::file::entry::Stat;
 use crate::peer::discovery::Announcement;
 use crate::store::service::{Op, Reply, Request};
@@ -50,6 +51,8 @@ pub enum Input<'a> {
     Stop,
     /// The sockets are bound, or something about them has changed.
     Listening(Listening),
+    /// Something has changed in a watched folder, or about the watches.
+    Notice(Notice),
     /// Time passed: something in [`super::core::Core::deadline`] may be due.
     Tick,
 }
@@ -63,6 +66,45 @@ pub struct Listening {
     pub fell_back: bool,
     /// What the kernel does for the socket.
     pub offload: Offload,
+}
+
+/// What watches over folders tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Something in the folder has changed, or may have.
+    Changed(FolderId),
+    /// So much happened that some of it was not told: something may have changed in any watched folder.
+    Overflowed,
+    /// Directories of this folder are watched from now on.
+    Watching {
+        /// Which folder.
+        folder: FolderId,
+        /// How many directories are.
+        directories: u64,
+        /// How many are not, though they should be.
+        missed: u64,
+        /// Why the last of those is not.
+        reason: Option<Unwatched>,
+    },
+    /// The system gives no watches at all, in its words.
+    Unavailable(String),
+}
+
+/// Why a directory is not watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unwatched {
+    /// The system's limit on watches (`fs.inotify.max_user_watches`), if that is known.
+    Limit {
+        /// What it is at present.
+        limit: Option<u64>,
+    },
+    /// This program's own ([`crate::base::limits::WATCHES_MAX`]).
+    Bound,
+    /// Something else, in the system's words.
+    Failed {
+        /// Those.
+        reason: String,
+    },
 }
 
 /// How many datagrams the kernel takes or gives at once; 1: it cannot do that, or its driver cannot.
@@ -87,6 +129,8 @@ pub enum Output {
     Store(Request),
     /// For the file thread, in order.
     File(FileRequest),
+    /// For the file thread, in the same order; answered by a [`Notice`] or not at all.
+    Watch(WatchOrder),
     /// A piece of an answer. At most [`crate::base::limits::CALL_PIECES_MAX`] are under way for a call.
     Piece {
         /// Which call.
@@ -107,6 +151,17 @@ pub enum Output {
     SaveConfig(String),
     /// The configuration or the process must restart (reserved for updates); never sent in this version.
     Restart,
+}
+
+/// What becomes of the watches over a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchOrder {
+    /// A scan begins: what it lists ([`FileRequest::List`] with `watch`) is watched from then on.
+    Begin(FolderId),
+    /// It has come to its end: what it did not list is watched no more.
+    End(FolderId),
+    /// The folder is watched no more.
+    Forget(FolderId),
 }
 
 /// How a call that did not fail ended.
@@ -140,6 +195,8 @@ pub enum FileRequest {
         path: Vec<u8>,
         /// The last name already listed.
         after: Option<Vec<u8>>,
+        /// For which folder the directory is watched from now on, if it is; only with its first page.
+        watch: Option<FolderId>,
     },
     /// Everything about one file, directory or link but what lies behind its first `budget` bytes.
     Open {

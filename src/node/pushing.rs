@@ -131,7 +131,8 @@ impl Core {
     pub(super) fn push_sees(&mut self, number: u64, folder: FolderId, ask: &Ask) {
         let Ask::Store(Request::Put { op, id, bytes }) = ask else { return };
         let Ok(bytes) = u32::try_from(bytes.len()) else { return };
-        let is_worth_it = self.setup.config.push && self.gossip.peers().next().is_some();
+        let is_worth_it =
+            self.setup.config.push && !self.pausing.is_on() && self.gossip.peers().next().is_some();
         if !is_worth_it || self.pushing.puts.len() >= PUSH_QUEUES_MAX {
             return;
         }

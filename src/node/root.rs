@@ -82,6 +82,8 @@ mod tests {
             map_key: [0; 32],
             exact: false,
             anew: false,
+            watch: false,
+            news: false,
         };
         let stat =
             Stat { size: 0, mtime_ns: 0, ctime_ns: 0, inode: 2, mode: 0o755, uid: 0, gid: 0, links: 1 };

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use super::duty::{Ask, Ops};
 use super::ports::{FileError, FileErrorKind, FileRequest, Found, FoundKind, Item, Listing};
+use crate::base::ids::FolderId;
 use crate::base::limits::{LIST_ITEM_BYTES, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX};
 use crate::file::ignore::{IgnoreError, IgnoreStack};
 use crate::store::service::Op;
@@ -84,6 +85,8 @@ pub(super) struct Walker {
     ignore: IgnoreStack,
     /// Mount points are not entered.
     one_file_system: bool,
+    /// For which folder the directories are watched from now on.
+    watch: Option<FolderId>,
     /// The directories that the walk is in, the root first.
     levels: Vec<Level>,
     /// Path of the innermost directory, or of the one whose first page is on its way.
@@ -112,6 +115,7 @@ impl Walker {
             root: root.to_vec(),
             ignore: IgnoreStack::new(ignore)?,
             one_file_system,
+            watch: None,
             levels: Vec::new(),
             path: Vec::new(),
             head: None,
@@ -121,6 +125,12 @@ impl Walker {
             bytes: 0,
             special: 0,
         })
+    }
+
+    /// The same, and the directories are watched for this folder from then on.
+    pub(super) const fn watching(mut self, folder: Option<FolderId>) -> Self {
+        self.watch = folder;
+        self
     }
 
     /// Looks what comes next; asks for listings.
@@ -200,6 +210,7 @@ impl Walker {
             op,
             root: self.root.clone(),
             path: self.path.clone(),
+            watch: self.watch.filter(|_| after.is_none()),
             after,
         }));
         op

@@ -36,6 +36,8 @@ impl Core {
         let folders = self.folder_states(&mut attention);
         attention.extend(stats.and_then(wear::damaged));
         attention.extend(stats.and_then(wear::attention));
+        attention
+            .extend(self.folders.unwatched.iter().map(|message| json!({"message": message, "hint": ""})));
         if let Some(message) = self.multicast_doubt() {
             attention.push(json!({"message": message, "hint": HINT}));
         }
@@ -45,11 +47,12 @@ impl Core {
         let room = self.room_status(stats, &mut attention);
         let keys = self.keyring_status(&mut attention);
         let (silence, around) = (self.silence_status(&mut attention), self.around_status(&mut attention));
-        let summary = self.summary(&folders);
+        let summary = self.pausing.summary(self.summary(&folders));
+        let paused = self.pausing_status(&mut attention);
         let counters = self.endpoint.counters();
         let member = self.member.as_ref();
         let value = json!({
-            "summary": summary,
+            "summary": summary, "paused": paused,
             "state": if member.is_some() { "member" } else { "unconfigured" },
             "node": member.map(|member| member.node.hex()),
             "name": self.own_name(),
@@ -214,6 +217,7 @@ impl Core {
                 "last_snapshot": newest.as_ref().map(|fact| fact.id.hex()),
                 "taken": newest.as_ref().map(|fact| fact.entry.taken.to_string()),
                 "draft": newest.as_ref().is_some_and(|fact| fact.draft),
+                "watch": self.watch_status(&entry.folder, &text.name, attention),
                 "checked": local.and_then(|local| local.checked).map(|wall| wall.to_string()),
                 "scanning": scanning,
                 "protected": protection.map(|protection| json!({"have": protection.have, "wanted": protection.wanted, "sites": protection.sites})),

@@ -201,6 +201,9 @@ impl Core {
             return Err("a device has written two histories; nothing is given up until it is removed");
         }
         self.upkeep.collect.may_drop(self.now.time)?;
+        if self.pausing.is_on() {
+            return Err("this node is paused");
+        }
         if self.upkeep.pushed_here {
             return Err("another device has pushed chunks here that its backup may still list");
         }
@@ -234,7 +237,7 @@ impl Core {
     /// Whether nobody waits for the disk.
     pub(super) fn is_disk_idle(&self) -> bool {
         let World { is_calm, is_idle, .. } = self.world();
-        is_calm && is_idle
+        is_calm && is_idle && !self.pausing.is_on()
     }
 
     /// What a pass must know of the node around it.

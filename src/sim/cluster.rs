@@ -51,6 +51,8 @@ pub struct Cluster {
     pub capacity: Capacity,
     /// Whether nodes that are started from now on push.
     pub push: bool,
+    /// Whether their folders are backed up when something changes in them; most stories say themselves when they are.
+    pub watch: bool,
     /// After how many new bytes nodes that are started from now on take a partial snapshot.
     pub partial_bytes: u64,
     /// What the owners' disks read in a second; None: as much as is asked for.
@@ -137,6 +139,7 @@ impl Cluster {
             retired: RETIRED_MIN,
             capacity: Capacity::All,
             push: true,
+            watch: false,
             partial_bytes: PARTIAL_BYTES,
             source_bytes_per_second: None,
             segment_bytes: SEGMENT_BYTES_MAX,
@@ -206,7 +209,7 @@ impl Cluster {
         let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
         let mut config = Config::parse("").expect("an empty configuration is the default");
         (config.retired, config.capacity, config.push) = (self.retired, self.capacity, self.push);
-        config.partial_bytes = self.partial_bytes;
+        (config.partial_bytes, config.watch) = (self.partial_bytes, self.watch);
         config.peers.clone_from(&node.peers);
         config.site = node.site.clone().unwrap_or(config.site);
         config.sessions = self.sessions.unwrap_or(config.sessions);
@@ -420,7 +423,7 @@ impl Cluster {
                 }
             }
             Output::Announce(announced) => node.announced = announced,
-            Output::SaveConfig(_) | Output::Restart => {}
+            Output::Watch(_) | Output::SaveConfig(_) | Output::Restart => {}
         }
     }
 

@@ -304,7 +304,7 @@ impl Crowd {
                 let due = running.found.back().map_or(due, |(last, _)| due.max(*last));
                 running.found.push_back((due, node.files.answer(request)));
             }
-            Output::Announce(_) | Output::SaveConfig(_) | Output::Restart => {}
+            Output::Watch(_) | Output::Announce(_) | Output::SaveConfig(_) | Output::Restart => {}
         }
     }
 

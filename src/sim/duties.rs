@@ -114,6 +114,8 @@ impl Bench {
             map_key: self.keys.map,
             exact: false,
             anew: false,
+            watch: false,
+            news: false,
         }
     }
 

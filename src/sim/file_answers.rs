@@ -17,7 +17,7 @@ impl FakeFiles {
     pub fn answer(&mut self, request: FileRequest) -> FileReply {
         match request {
             FileRequest::Root { op, root } => FileReply::Root { op, result: self.root_facts(&root) },
-            FileRequest::List { op, root, path, after } => {
+            FileRequest::List { op, root, path, after, .. } => {
                 self.asked.lists += 1;
                 FileReply::List { op, result: self.listing(&root, &path, after.as_deref()) }
             }

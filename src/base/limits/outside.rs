@@ -112,6 +112,15 @@ pub const BUSY_TURNS: u32 = 200;
 /// The file thread closes what it has open when it was asked nothing for this long.
 pub const FILE_REST: Span = Span::from_secs(5);
 
+/// Directories that are watched for changes: eight bytes each here, about a kilobyte each in the kernel, which has a limit of
+/// its own (one percent of the memory).
+pub const WATCHES_MAX: usize = 262_144;
+/// What has changed is read this long after it was read last: enough for the kernel to put equal events together, and so that
+/// a file that is written all the time wakes the node ten times a second at most.
+pub const WATCH_REST: Span = Span::from_millis(100);
+/// Times that changes are read in one go; the rest is read after [`WATCH_REST`], or lost and made up for by a scan.
+pub const WATCH_READS_MAX: usize = 64;
+
 const _: () = assert!(DATAGRAM_BYTES_MAX <= SEND_BATCH_BYTES_MAX);
 const _: () = assert!(OPEN_SOURCE_FILES_MAX > READ_AHEAD_FILES);
 const _: () = assert!(TURN_MAX.as_micros() < GROUP_DELAY_MAX.as_micros());

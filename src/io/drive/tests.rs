@@ -81,14 +81,24 @@ fn with_parrot<T>(test: impl AsyncFnOnce(&Calls, SocketAddr) -> T) -> (T, Parrot
     let clock = Clock::new();
     let (told, words) = unbounded();
     let (store, _) = start_store(home.path(), clock, told.clone()).unwrap();
-    let files = start_files(home.path(), told).unwrap();
+    let files = start_files(home.path(), None, told).unwrap();
     let (calls, heard) = Calls::new();
     let udp = UdpPort::bind(Some("127.0.0.1:0".parse().unwrap())).unwrap();
     let address = udp.local();
     let home_path = home.path().to_path_buf();
     let (post, calls_in) = (Post::new(udp), calls.clone());
-    let ports =
-        Ports { clock, post, store, files, words, calls: calls_in, heard, mdns: None, home: home_path };
+    let ports = Ports {
+        clock,
+        post,
+        store,
+        files,
+        words,
+        calls: calls_in,
+        heard,
+        changes: None,
+        mdns: None,
+        home: home_path,
+    };
     let mut driver = Driver::new(Parrot::default(), ports);
     let executor = LocalExecutor::new();
     let ended =

@@ -29,7 +29,7 @@ impl Handler for Routes {
 /// A node on a thread of its own.
 struct Node {
     ready: Ready,
-    stop: smol::channel::Sender<()>,
+    stop: Sender<()>,
     thread: JoinHandle<Result<(), RunError>>,
 }
 

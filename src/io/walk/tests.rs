@@ -35,7 +35,8 @@ impl Lab {
     }
 
     fn list(&mut self, path: &[u8]) -> Result<Listing, FileError> {
-        let request = FileRequest::List { op: 2, root: self.root(), path: path.to_vec(), after: None };
+        let request =
+            FileRequest::List { op: 2, root: self.root(), path: path.to_vec(), after: None, watch: None };
         match self.service.execute(request) {
             FileReply::List { op: 2, result } => result,
             other => panic!("{other:?}"),
@@ -222,7 +223,7 @@ fn a_directory_swapped_in_the_middle_of_a_scan_is_noticed_after_a_rest() {
     fs::create_dir(lab.path(b"root")).unwrap();
     fs::write(lab.path(b"root/file"), b"x").unwrap();
     let root = lab.path(b"root").into_os_string().into_encoded_bytes();
-    let list = || FileRequest::List { op: 1, root: root.clone(), path: Vec::new(), after: None };
+    let list = || FileRequest::List { op: 1, root: root.clone(), path: Vec::new(), after: None, watch: None };
     lab.service.execute(FileRequest::Root { op: 0, root: root.clone() });
     lab.service.rest();
     assert!(matches!(lab.service.execute(list()), FileReply::List { result: Ok(_), .. }));

@@ -1,0 +1,98 @@
+//! What a person orders of scans, and how often they repeat themselves when they fail.
+//!
+//! A call that comes while a folder is being scanned waits for the scan after that: what it is about may have changed behind the
+//! one that runs. A scan that fails is tried again, and said once: a disk that lies in a drawer for a month must not fill the
+//! log. Read `node/folders.rs` for what becomes of a scan, `node/watching.rs` for those that begin by themselves.
+
+use super::activity::Level;
+use super::api::ApiError;
+use super::core::Core;
+use super::names;
+use super::outcome::{BackupError, Outcome};
+use super::ports::{CallId, Ending};
+use crate::base::ids::FolderId;
+use crate::base::limits::SCAN_RETRY;
+use crate::base::units::Span;
+use serde_json::json;
+
+impl Core {
+    /// `backup`: scans one folder, or all.
+    pub(super) fn call_backup(&mut self, call: CallId, name: Option<&str>, wait: bool) {
+        let own = self.own_folders();
+        let wanted: Vec<FolderId> = own
+            .iter()
+            .filter(|(_, text)| name.is_none_or(|name| name == text.name))
+            .map(|(entry, _)| entry.folder)
+            .collect();
+        if wanted.is_empty() {
+            let message = match name {
+                Some(name) => {
+                    let near = names::nearest(name, own.iter().map(|(_, text)| text.name.as_str()));
+                    format!("this node has no folder '{name}'{near}")
+                }
+                None => "this node has no folder".to_owned(),
+            };
+            return self.end_call(
+                call,
+                Err(ApiError::new(
+                    "no_folder",
+                    message,
+                    "see `nuthatch folder list`; add one with `nuthatch folder add NAME DIR`",
+                )),
+            );
+        }
+        self.calls.expect_backups(call, wanted.len());
+        for folder in wanted {
+            self.local(folder).later.push((call, wait));
+            self.begin_scan(folder);
+        }
+    }
+
+    /// `sync`: tries all members at once, and scans all folders.
+    pub(super) fn call_sync(&mut self, call: CallId, wait: bool) {
+        let now = self.now.time;
+        self.reach.network_changed(now);
+        self.holding.peer_up(now);
+        let connected = self.gossip.peers().count();
+        let members = self.member.as_ref().map_or(0, |member| member.view.roster().members().count());
+        let folders = self.own_folders().len();
+        let line = json!({"event": "sync", "connected": connected, "members": members, "folders": folders});
+        self.json(call, line);
+        if folders == 0 {
+            return self.end_call(call, Ok(Ending::Complete));
+        }
+        self.call_backup(call, None, wait);
+    }
+
+    /// After what time a folder is scanned again, whether anything changes or not.
+    pub(super) fn scan_again_after(&self, result: &Result<Outcome, BackupError>) -> Span {
+        let rescan = self.setup.config.rescan;
+        match result {
+            // To look for a directory that is not there costs next to nothing, and it may be plugged in any time.
+            Err(
+                BackupError::RootMissing { .. }
+                | BackupError::RootChanged { .. }
+                | BackupError::RootEmptied { .. }
+                | BackupError::RootUnreadable { .. },
+            ) => rescan.min(SCAN_RETRY),
+            _ => rescan,
+        }
+    }
+
+    /// A scan has failed: it is said if it did not fail for the same reason before.
+    pub(super) fn scan_fails(&mut self, folder: FolderId, error: &ApiError) {
+        let before = self.local(folder).failure.replace(error.clone());
+        if before.as_ref() != Some(error) {
+            let message = format!("{}: {error}", self.folder_name(&folder));
+            self.note(Level::Error, "backup", message);
+        }
+    }
+
+    /// A scan has come to its end.
+    pub(super) fn scan_works_again(&mut self, folder: FolderId) {
+        if self.local(folder).failure.take().is_some() {
+            let message = format!("{} can be backed up again", self.folder_name(&folder));
+            self.note(Level::Info, "backup", message);
+        }
+    }
+}

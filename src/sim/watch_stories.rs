@@ -1,0 +1,166 @@
+//! Stories of backups that nobody asks for: what changes is protected, a pause holds still, a call during a scan sees what was
+//! there before it.
+
+use serde_json::Value;
+
+use super::check::{add_folder, found, join, text, unpack, weather, Expected, MINUTE, ROOT};
+use super::cluster::Cluster;
+use crate::base::limits::{SETTLE, SNAPSHOTS_FREE};
+use crate::base::units::Span;
+use crate::feed::entry::Role;
+use crate::node::api::Call;
+use crate::node::ports::{Ending, Input, Notice};
+
+/// Three nodes that watch, and a folder with a file.
+fn household(seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(seed, 0, weather(seed));
+    cluster.watch = true;
+    for _ in 0..3 {
+        cluster.add_node();
+    }
+    found(&mut cluster);
+    join(&mut cluster, 1, Role::Full);
+    join(&mut cluster, 2, Role::Store);
+    cluster.nodes[0].files.write(ROOT, b"first", b"first");
+    add_folder(&mut cluster);
+    cluster
+}
+
+/// The first folder, as the first node tells of it.
+fn folder(cluster: &mut Cluster) -> Value {
+    status(cluster)["folders"][0].clone()
+}
+
+/// All that the first node tells.
+fn status(cluster: &mut Cluster) -> Value {
+    cluster.ask(0, Call::Status, MINUTE).lines.remove(0)
+}
+
+/// The owner writes a file, and the system tells of it.
+fn write(cluster: &mut Cluster, name: &str, content: &[u8]) {
+    cluster.nodes[0].files.write(ROOT, name.as_bytes(), content);
+    let folder = text(&folder(cluster), "folder").parse().expect("an id");
+    cluster.give(0, Input::Notice(Notice::Changed(folder)));
+}
+
+/// Whether the newest snapshot has so many files, and is where it should be.
+fn has(cluster: &mut Cluster, files: u64) -> bool {
+    let folder = folder(cluster);
+    folder["files"] == files && folder["state"] == "protected"
+}
+
+/// What a node restores.
+fn restored(cluster: &mut Cluster, number: usize) -> Expected {
+    let call = Call::Restore { what: "family".into(), dry_run: false };
+    let answer = cluster.ask(number, call, MINUTE);
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)));
+    unpack(&answer.bytes)
+}
+
+/// Snapshots so far.
+fn snapshots(cluster: &mut Cluster) -> usize {
+    cluster.ask(0, Call::Snapshots { name: None }, MINUTE).lines.len()
+}
+
+#[test]
+fn what_changes_is_protected_seconds_after_it_has_settled() {
+    for seed in 0..3 {
+        let mut cluster = household(seed);
+        cluster.run_until(MINUTE, |_| false);
+        assert!(has(&mut cluster, 1), "a new folder is backed up by itself");
+        write(&mut cluster, "second", b"second");
+        cluster.run_until(SETTLE.part(2), |_| false);
+        assert_eq!(snapshots(&mut cluster), 1, "it settles first");
+        let begun = cluster.now();
+        while !has(&mut cluster, 2) {
+            cluster.run_until(Span::from_millis(100), |_| false);
+            assert!(cluster.now().since(begun) < SETTLE + Span::from_secs(3), "{}", folder(&mut cluster));
+        }
+        let back = restored(&mut cluster, 1);
+        assert_eq!(back.get(b"second".as_slice()), Some(&b"second".to_vec()));
+    }
+}
+
+#[test]
+fn what_changes_every_few_seconds_makes_few_snapshots_and_misses_nothing_in_the_end() {
+    let mut cluster = household(5);
+    cluster.run_until(MINUTE, |_| false);
+    for number in 0..240_u32 {
+        write(&mut cluster, "log", &number.to_le_bytes());
+        cluster.run_until(Span::from_secs(15), |_| false);
+    }
+    let many = snapshots(&mut cluster);
+    let free = usize::try_from(SNAPSHOTS_FREE).unwrap_or(0);
+    assert!((free + 4..free + 12).contains(&many), "{many} snapshots in an hour");
+    cluster.run_until(MINUTE.times(16), |_| false);
+    let back = restored(&mut cluster, 1);
+    assert_eq!(back.get(b"log".as_slice()), Some(&239_u32.to_le_bytes().to_vec()));
+}
+
+#[test]
+fn a_node_that_is_paused_holds_still_also_after_a_restart_and_does_what_it_is_asked() {
+    let mut cluster = household(7);
+    cluster.run_until(MINUTE, |_| false);
+    let paused = cluster.ask(0, Call::Pause { span_us: None }, MINUTE);
+    assert_eq!(paused.lines[0]["paused"], true);
+    write(&mut cluster, "second", b"second");
+    cluster.run_until(MINUTE.times(5), |_| false);
+    assert!(has(&mut cluster, 1), "nothing is backed up");
+    cluster.stop(0);
+    cluster.start(0);
+    cluster.run_until(MINUTE.times(90), |_| false);
+    let told = status(&mut cluster);
+    assert!(text(&told, "summary").starts_with("Paused."), "{told}");
+    assert!(told["attention"].to_string().contains("nuthatch resume"), "{told}");
+    assert!(has(&mut cluster, 1), "not at its hour either");
+    let backup = cluster.ask(0, Call::Backup { name: None, wait: true }, MINUTE.times(3));
+    assert_eq!(backup.end, Some(Ok(Ending::Complete)), "{:?}", backup.lines);
+    assert!(has(&mut cluster, 2), "what a person asks for is done");
+    write(&mut cluster, "third", b"third");
+    cluster.run_until(MINUTE.times(5), |_| false);
+    assert!(has(&mut cluster, 2));
+    assert_eq!(cluster.ask(0, Call::Resume, MINUTE).lines[0]["was_paused"], true);
+    cluster.run_until(MINUTE, |_| false);
+    assert!(has(&mut cluster, 3), "what waited is made up for");
+}
+
+#[test]
+fn a_holder_that_is_paused_fetches_nothing_until_its_pause_is_over() {
+    let mut cluster = household(9);
+    cluster.run_until(MINUTE, |_| false);
+    cluster.ask(2, Call::Pause { span_us: Some(MINUTE.times(10).as_micros()) }, MINUTE);
+    write(&mut cluster, "second", b"second");
+    cluster.run_until(MINUTE.times(5), |_| false);
+    let told = folder(&mut cluster);
+    assert_eq!((&told["files"], &told["protected"]["have"]), (&2.into(), &2.into()), "{told}");
+    cluster.run_until(MINUTE.times(7), |_| false);
+    assert!(has(&mut cluster, 2));
+}
+
+#[test]
+fn a_call_that_comes_during_a_scan_waits_for_the_next_one() {
+    let mut cluster = household(11);
+    cluster.run_until(MINUTE, |_| false);
+    cluster.nodes[0].files.write(ROOT, b"large", &vec![7; 3_000_000]);
+    cluster.source_bytes_per_second = Some(500_000);
+    let first = cluster.call(0, Call::Backup { name: None, wait: false });
+    cluster.run_until(Span::from_secs(1), |_| false);
+    // The scan is behind this name by now.
+    cluster.nodes[0].files.write(ROOT, b"aaa", b"aaa");
+    let second = cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE);
+    let line = second.lines.iter().find(|line| line["event"] == "snapshot").expect("a snapshot is told");
+    assert_eq!(line["files"], 3, "{:?}", second.lines);
+    let first = cluster.finish(0, first, MINUTE);
+    assert_eq!(first.lines.iter().filter(|line| line["event"] == "snapshot").count(), 1);
+}
+
+#[test]
+fn syncing_reaches_whoever_is_there_and_scans() {
+    let mut cluster = household(13);
+    cluster.run_until(MINUTE, |_| false);
+    cluster.nodes[0].files.write(ROOT, b"second", b"second");
+    let answer = cluster.ask(0, Call::Sync { wait: true }, MINUTE);
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)));
+    assert_eq!((&answer.lines[0]["event"], &answer.lines[0]["connected"]), (&"sync".into(), &2.into()));
+    assert!(has(&mut cluster, 2));
+}
