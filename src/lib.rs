@@ -242,6 +242,7 @@ pub mod node {
     mod erase;
     mod erasing;
     pub mod finding;
+    mod folder_set;
     pub mod folders;
     #[cfg(test)]
     pub mod forge;
@@ -333,6 +334,7 @@ pub mod face {
     pub mod demo_stage;
     pub mod erase;
     pub mod exit;
+    pub mod folder;
     pub mod hold;
     pub mod job;
     pub mod link;

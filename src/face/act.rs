@@ -4,21 +4,22 @@
 //! demonstration. Here are the rest, and what is common to all: the home, usage errors, the exit code.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::cli::{Arguments, Command, OneSnapshot};
 use super::exit::{Exit, Fail};
 use super::link::Link;
-use super::options::{Bench, Completions, Folder, FolderAdd, Log, Ls, Snapshots, Store};
+use super::options::{Bench, Completions, Log, Ls, Snapshots, Store};
 use super::out::Out;
 use super::place::absolute;
-use super::report::{activity, entry, folders, short, snapshots, status, word};
+use super::report::{activity, entry, short, snapshots, status, word};
 use super::show::text;
-use super::{bench, bench_store, demo, erase, hold, job, restore, serve, settings, store, vault, versions};
+use super::{
+    bench, bench_store, demo, erase, folder, hold, job, restore, serve, settings, store, vault, versions,
+};
 use crate::io::os::default_home;
-use crate::node::api::{self, Call};
+use crate::node::api::Call;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
@@ -73,19 +74,7 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::Invite(options) => vault::invite(&link()?, out, &options),
         Command::Nodes => vault::list(&link()?, out),
         Command::Remove(options) => vault::remove(&link()?, out, options),
-        Command::Folder(Folder::Add(options)) => folder_add(&link()?, out, options),
-        Command::Folder(Folder::List) => {
-            let (value, ending) = link()?.value(&Call::FolderList)?;
-            out.both(&value, folders)?;
-            Ok(ending.into())
-        }
-        Command::Folder(Folder::Remove { name }) => {
-            let (value, ending) = link()?.value(&Call::FolderRemove { name })?;
-            out.both(&value, |value| {
-                format!("{} is backed up no more; its snapshots stay.\n", text(word(value, "name")))
-            })?;
-            Ok(ending.into())
-        }
+        Command::Folder(command) => folder::folder(&link()?, out, command),
         Command::Backup(options) => job::backup(&link()?, out, options),
         Command::Sync(options) => hold::sync(&link()?, out, &options),
         Command::Pause(options) => hold::pause(&link()?, out, &options),
@@ -126,35 +115,6 @@ fn link(home: Option<&Path>) -> Result<Link, Fail> {
     };
     let home = absolute(&home)?;
     Ok(if named { Link::to(home) } else { Link::to_any(home) })
-}
-
-/// `folder add`.
-fn folder_add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
-    let directory = absolute(&options.directory)?;
-    if !directory.is_dir() {
-        let message = format!("{} is no directory", directory.display());
-        return Err(Fail::new(
-            "bad_directory",
-            message,
-            "check the path; a folder is added where its files are",
-        ));
-    }
-    let (value, ending) = link.value(&Call::FolderAdd(api::FolderAdd {
-        name: options.name,
-        directory: directory.as_os_str().as_bytes().to_vec(),
-        kind: options.kind,
-        copies: options.copies,
-        keep: options.keep,
-        ignore: options.ignore,
-        one_file_system: options.one_file_system,
-    }))?;
-    out.both(&value, |value| {
-        let copies = value["copies"].as_u64().unwrap_or(1);
-        let devices = if copies == 1 { "this device only".into() } else { format!("{copies} devices") };
-        format!("{} is backed up from now on, to be on {devices}.\n", text(word(value, "name")))
-    })?;
-    out.advice("Next: `nuthatch backup --wait`, or wait: a backup begins by itself.");
-    Ok(ending.into())
 }
 
 /// `snapshots`.

@@ -107,6 +107,19 @@ pub(super) struct BackupBody {
     /// As in [`Call::Backup`].
     #[serde(default)]
     pub(super) wait: bool,
+    /// It is a [`Call::Checksum`].
+    #[serde(default)]
+    pub(super) checksum: bool,
+}
+
+/// The body of a change of `folders`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetBody {
+    /// As in [`Call::FolderSet`].
+    pub(super) name: String,
+    /// As in [`Call::FolderSet`].
+    pub(super) changes: Vec<String>,
 }
 
 /// The body of `sync`.
@@ -156,6 +169,16 @@ pub(super) struct ConfigBody {
     pub(super) key: String,
     /// As in [`Call::ConfigSet`].
     pub(super) value: String,
+}
+
+/// The backup that a body asks for.
+pub(super) fn backup(body: BackupBody) -> Call {
+    let BackupBody { name, wait, checksum } = body;
+    if checksum {
+        Call::Checksum { name, wait }
+    } else {
+        Call::Backup { name, wait }
+    }
 }
 
 /// The folder that a body describes.

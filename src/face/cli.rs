@@ -6,10 +6,12 @@
 use std::path::PathBuf;
 
 use super::erase::Erase;
+use super::folder::Folder;
 use super::hold::{Pause, Sync};
+use super::job::Backup;
 use super::options::{
-    Backup, Bench, Completions, Config, Demo, Folder, Init, Invite, Join, Log, Ls, Recover, Remove, Restore,
-    Run, Snapshots, Store, Verify,
+    Bench, Completions, Config, Demo, Init, Invite, Join, Log, Ls, Recover, Remove, Restore, Run, Snapshots,
+    Store, Verify,
 };
 use super::versions::{Diff, Find, History};
 use clap::{Args, Parser, Subcommand};
@@ -95,7 +97,8 @@ pub enum Command {
     Folder(Folder),
     /// Back up now.
     #[command(after_long_help = "Examples:\n  nuthatch backup                 all folders\n  \
-        nuthatch backup photos --wait   until enough other devices hold it\n\n\
+        nuthatch backup photos --wait   until enough other devices hold it\n  \
+        nuthatch backup photos --checksum   reads every file: finds what changed without a sign of it\n\n\
         Exits with 4 when it is backed up here but not yet on as many devices as it should be.")]
     Backup(Backup),
     /// Talk to every node that can be reached, and back up all folders, now.

@@ -2,20 +2,36 @@
 
 use super::exit::{Exit, Fail};
 use super::link::Link;
-use super::options::{Backup, Verify};
+use super::options::Verify;
 use super::out::Out;
 use super::report::{amount, copies, snapshot, word};
 use super::show::{bytes, count, text};
 use super::upkeep;
 use crate::node::api::Call;
+use clap::Args;
 use serde_json::Value;
+
+/// Options of `backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Only this folder.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Wait until enough other devices hold it, or until it is clear that they cannot now.
+    #[arg(long)]
+    pub wait: bool,
+    /// Read every file, also those whose size and times are as before, and say which have other content all the same.
+    #[arg(long)]
+    pub checksum: bool,
+}
 
 /// `backup`: scans now, and waits for copies if asked to.
 ///
 /// # Errors
 /// When a folder cannot be read or stored.
 pub fn backup(link: &Link, out: Out, options: Backup) -> Result<Exit, Fail> {
-    scan(link, out, &Call::Backup { name: options.name, wait: options.wait })
+    let Backup { name, wait, checksum } = options;
+    scan(link, out, &if checksum { Call::Checksum { name, wait } } else { Call::Backup { name, wait } })
 }
 
 /// A call that scans.

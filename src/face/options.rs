@@ -142,66 +142,6 @@ pub struct Remove {
     pub yes: bool,
 }
 
-/// The commands of `folder`.
-#[derive(Debug, Subcommand)]
-pub enum Folder {
-    /// Back up a directory of this node from now on.
-    #[command(after_long_help = "Examples:\n  nuthatch folder add photos ~/Pictures\n  \
-        nuthatch folder add src ~/src --ignore target/ --ignore '*.o' --copies 2\n  \
-        nuthatch folder add mail ~/Mail --keep last=10,daily=30,monthly=24\n\n\
-        Patterns are written as in .gitignore; so are files named .nuthatchignore inside DIR. Directories with a\n\
-        CACHEDIR.TAG are left out.")]
-    Add(FolderAdd),
-    /// All folders of the vault.
-    #[command(after_long_help = "Examples:\n  nuthatch folder list\n  nuthatch folder list --json")]
-    List,
-    /// Stop backing up a folder here; its snapshots stay.
-    #[command(after_long_help = "Examples:\n  nuthatch folder remove photos")]
-    Remove {
-        /// Its name.
-        #[arg(value_name = "NAME")]
-        name: String,
-    },
-}
-
-/// Options of `folder add`.
-#[derive(Debug, Args)]
-pub struct FolderAdd {
-    /// Its name in the vault: letters, digits, `.`, `_` and `-`, at most 64.
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    /// The directory.
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
-    /// Only `backup` in this version: one device writes it.
-    #[arg(long, default_value = "backup", value_parser = ["backup", "shared"])]
-    pub kind: String,
-    /// On how many devices it shall be, this one included (else `backup.copies` of the configuration).
-    #[arg(long, value_name = "N")]
-    pub copies: Option<u8>,
-    /// Which snapshots are kept: the last ones, and the newest of each hour, day, week, month and year; or `all` (else
-    /// `backup.keep` of the configuration).
-    #[arg(long, value_name = "POLICY")]
-    pub keep: Option<String>,
-    /// What to leave out, as in .gitignore; may be given many times.
-    #[arg(long, value_name = "GLOB")]
-    pub ignore: Vec<String>,
-    /// Do not go into other file systems that are mounted below DIR.
-    #[arg(long)]
-    pub one_file_system: bool,
-}
-
-/// Options of `backup`.
-#[derive(Debug, Args)]
-pub struct Backup {
-    /// Only this folder.
-    #[arg(value_name = "NAME")]
-    pub name: Option<String>,
-    /// Wait until enough other devices hold it, or until it is clear that they cannot now.
-    #[arg(long)]
-    pub wait: bool,
-}
-
 /// Options of `snapshots`.
 #[derive(Debug, Args)]
 pub struct Snapshots {

@@ -290,6 +290,10 @@ pub fn snapshot(line: &Value) -> String {
             count(skipped, "entry")
         ));
     }
+    if let Some(silent) = amount(line, "silent").filter(|silent| *silent > 0) {
+        let files = count(silent, "file");
+        out.push_str(&format!("  {files}: other content than before, though size and times are the same\n"));
+    }
     if let Some(torn) = amount(line, "torn").filter(|torn| *torn > 0) {
         out.push_str(&format!(
             "  {} changed while being read, and will be read again next time\n",

@@ -5,8 +5,8 @@
 //! paths or queries, for those end up in logs. The bodies are JSON objects; fields that are left out have their default.
 
 use super::bodies::{
-    folder_add, folder_body, BackupBody, ConfigBody, EraseBody, InitBody, InviteBody, JoinBody, NoBody,
-    PauseBody, RecoverBody, SyncBody, VerifyBody, WhatBody,
+    backup, folder_add, folder_body, BackupBody, ConfigBody, EraseBody, InitBody, InviteBody, JoinBody,
+    NoBody, PauseBody, RecoverBody, SetBody, SyncBody, VerifyBody, WhatBody,
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
@@ -48,6 +48,7 @@ const fn media_of(call: &Call) -> Media {
         | Call::Recover { .. }
         | Call::Invite { .. }
         | Call::Backup { .. }
+        | Call::Checksum { .. }
         | Call::Sync { .. }
         | Call::Snapshots { .. }
         | Call::List { .. }
@@ -61,6 +62,7 @@ const fn media_of(call: &Call) -> Media {
         | Call::Remove { .. }
         | Call::FolderAdd(_)
         | Call::FolderList
+        | Call::FolderSet { .. }
         | Call::FolderRemove { .. }
         | Call::Pause { .. }
         | Call::Resume
@@ -132,7 +134,8 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
             Some(other) => Err(bad(format!("there is no role {other}"), "give full or store")),
         }),
         ("POST", "folders") => parsed(body).and_then(folder_add),
-        ("POST", "backup") => parsed(body).map(|BackupBody { name, wait }| Call::Backup { name, wait }),
+        ("PUT", "folders") => parsed(body).map(|SetBody { name, changes }| Call::FolderSet { name, changes }),
+        ("POST", "backup") => parsed(body).map(backup),
         ("POST", "sync") => parsed(body).map(|SyncBody { wait }| Call::Sync { wait }),
         ("POST", "pause") => parsed(body).map(|PauseBody { span_us }| Call::Pause { span_us }),
         ("POST", "resume") => parsed(body).map(|NoBody {}| Call::Resume),
@@ -184,7 +187,13 @@ pub fn request_of(call: &Call) -> Request {
         Call::FolderAdd(folder) => post("folders", &folder_body(folder)),
         Call::FolderList => get("folders", &[]),
         Call::FolderRemove { name } => plain("DELETE", format!("folders/{}", escape(name))),
-        Call::Backup { name, wait } => post("backup", &BackupBody { name: name.clone(), wait: *wait }),
+        Call::FolderSet { name, changes } => {
+            put("folders", &SetBody { name: name.clone(), changes: changes.clone() })
+        }
+        Call::Backup { name, wait } | Call::Checksum { name, wait } => {
+            let checksum = matches!(call, Call::Checksum { .. });
+            post("backup", &BackupBody { name: name.clone(), wait: *wait, checksum })
+        }
         Call::Sync { wait } => post("sync", &SyncBody { wait: *wait }),
         Call::Pause { span_us } => post("pause", &PauseBody { span_us: *span_us }),
         Call::Resume => post("resume", &NoBody {}),
@@ -212,10 +221,9 @@ pub fn request_of(call: &Call) -> Request {
         Call::Verify { all } => post("verify", &VerifyBody { all: *all }),
         Call::Log { follow } => get("log", &[("follow", Some(flag(*follow)))]),
         Call::ConfigGet { key } => get("config", &[("key", key.as_deref())]),
-        Call::ConfigSet { key, value } => Request {
-            method: "PUT",
-            ..post("config", &ConfigBody { key: key.clone(), value: value.clone() })
-        },
+        Call::ConfigSet { key, value } => {
+            put("config", &ConfigBody { key: key.clone(), value: value.clone() })
+        }
     }
 }
 
@@ -266,6 +274,11 @@ fn post(name: &str, body: &impl Serialize) -> Request {
     let body =
         serde_json::to_vec(body).expect("the bodies have string keys only, which JSON can always express");
     Request { method: "POST", path: format!("{PREFIX}{name}"), body }
+}
+
+/// A request that changes something.
+fn put(name: &str, body: &impl Serialize) -> Request {
+    Request { method: "PUT", ..post(name, body) }
 }
 
 /// A request without a body.
@@ -426,6 +439,8 @@ mod tests {
             Call::FolderRemove { name: "photos".into() },
             Call::Backup { name: None, wait: true },
             Call::Backup { name: some("photos"), wait: false },
+            Call::FolderSet { name: "photos".into(), changes: vec!["copies=2".into(), "ignore+=a b".into()] },
+            Call::Checksum { name: some("photos"), wait: true },
             Call::Sync { wait: true },
             Call::Pause { span_us: Some(7_200_000_000) },
             Call::Pause { span_us: None },

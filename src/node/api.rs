@@ -62,6 +62,13 @@ pub enum Call {
     FolderAdd(FolderAdd),
     /// All folders. One JSON array.
     FolderList,
+    /// Change what was said of an own folder when it was added. One JSON object: the folder as it is then.
+    FolderSet {
+        /// Its name.
+        name: String,
+        /// `KEY=VALUE`, `ignore+=GLOB` or `ignore-=GLOB`, in order.
+        changes: Vec<String>,
+    },
     /// Stop backing up a folder here; its snapshots stay.
     FolderRemove {
         /// Its name.
@@ -71,6 +78,14 @@ pub enum Call {
     /// cannot be now (Partial).
     Backup {
         /// The folder.
+        name: Option<String>,
+        /// Until protected.
+        wait: bool,
+    },
+    /// Scan now and read everything: what has other content than the last snapshot though size and times are the same is
+    /// found and named. JSON Lines as of `Backup`, with the number of those as `silent`.
+    Checksum {
+        /// The folder; all when None.
         name: Option<String>,
         /// Until protected.
         wait: bool,

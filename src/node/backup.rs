@@ -256,7 +256,9 @@ impl Backup {
         match (self.job.base(), self.job.partial) {
             (Some(base), Some(_)) => self.begin_build(true, base.is_stale() || self.job.anew),
             (Some(_), None) if self.job.anew => self.begin_build(true, true),
-            (Some(base), None) if self.job.news => self.begin_build(true, self.job.exact || base.is_stale()),
+            (Some(base), None) if self.job.news || self.job.checksum || self.job.fresh => {
+                self.begin_build(true, self.job.exact || base.is_stale())
+            }
             (Some(_), None) => {
                 if let Some(join) = self.join(true) {
                     self.state = State::Compare(Box::new(Compare::new(join, self.job.trusted_ns())));
@@ -291,7 +293,8 @@ impl Backup {
         };
         self.meter = Meter::default();
         let trusted_ns = (self.job.trusted_ns(), self.job.partial_trusted_ns());
-        self.state = State::Build(Box::new(Build::new(join, tools, trusted_ns, exact)));
+        let build = Build::new(join, tools, trusted_ns, exact);
+        self.state = State::Build(Box::new(build.reading_all(self.job.checksum)));
     }
 
     /// Compares on. False if it waits.

@@ -65,6 +65,8 @@ pub(super) struct Build {
     /// Changes later than this may hide behind an equal stat, in nanoseconds since 1970: of the complete snapshot before,
     /// and of a partial one.
     trusted_ns: (i64, i64),
+    /// Every file is read, whatever its stat says.
+    reads_all: bool,
 }
 
 impl Build {
@@ -78,7 +80,13 @@ impl Build {
             reading: None,
             joined: false,
             trusted_ns,
+            reads_all: false,
         }
+    }
+
+    /// The same, and every file is read, whatever its stat says.
+    pub(super) fn reading_all(self, reads_all: bool) -> Self {
+        Self { reads_all, ..self }
     }
 
     /// What was counted so far: files, directories, bytes.
@@ -181,7 +189,9 @@ impl Build {
             match self.join.next(&mut sink.ops, &mut sink.asks, &mut self.writer.report) {
                 Joined::New(new) => self.open(new, None, sink),
                 Joined::Both(new, old) => match Entry::decode(&old.value) {
-                    Ok(entry) if is_unchanged(&new.found, &entry, self.trusted_of(&old)) => {
+                    Ok(entry)
+                        if !self.reads_all && is_unchanged(&new.found, &entry, self.trusted_of(&old)) =>
+                    {
                         self.queue.keep(old, entry)
                     }
                     Ok(entry) if Some(entry.kind) == kind_of(new.found.kind) => {
@@ -314,10 +324,24 @@ impl Build {
         if torn {
             self.writer.report.torn(fresh.new.path.clone());
         }
+        self.compare_with_old(&fresh, &opened, &whole);
         self.forget_old(&fresh);
         opened.found.stat.size = whole.length;
         let Whole { content, tail, .. } = whole;
         self.writer.add(Made { new: &fresh.new, opened, content, tail, torn }, out);
+    }
+
+    /// A file that was read though its stat is as before: is its content?
+    fn compare_with_old(&mut self, fresh: &Fresh, opened: &Opened, whole: &Whole) {
+        let Some((old, entry)) = &fresh.old else { return };
+        if !self.reads_all || !is_unchanged(&opened.found, entry, self.trusted_of(old)) {
+            return;
+        }
+        let is_same = entry.content == whole.content
+            && (whole.content != Content::Inline || self.tools.has_same_content(&old.tail, &whole.tail));
+        if !is_same {
+            self.writer.report.silent(fresh.new.path.clone());
+        }
     }
 
     /// It cannot be read: the parent's version stands; a directory is known by its stat; else it is only reported.

@@ -97,6 +97,7 @@ impl Core {
     pub(super) fn set_aside(&mut self, id: CallId, call: Call) -> Option<Call> {
         let writes = match &call {
             Call::FolderAdd(add) => self.check_folder(add).is_ok(),
+            Call::FolderSet { name, changes } => self.would_set(name, changes),
             Call::FolderRemove { name } => self.own_folders().iter().any(|(_, text)| text.name == *name),
             Call::Remove { node, alone } => !alone && self.find_node(node, true).is_ok(),
             Call::Forget { what } => self.would_retire(what, false),

@@ -37,6 +37,14 @@ pub(super) struct Tools {
     pub(super) root: Vec<u8>,
 }
 
+impl Tools {
+    /// Whether two tails hold the same content, however it is packed.
+    pub(super) fn has_same_content(&mut self, one: &[u8], other: &[u8]) -> bool {
+        one == other
+            || matches!((self.inline.unpack(one), self.inline.unpack(other)), (Ok(one), Ok(other)) if one == other)
+    }
+}
+
 /// What a step did.
 #[derive(Debug)]
 pub(super) enum Stepped {

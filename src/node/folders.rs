@@ -63,6 +63,8 @@ pub(super) struct Local {
     pub(super) timing: Timing,
     /// What is watched of it, once that is known.
     pub(super) watched: Option<Watched>,
+    /// The next scan reads everything.
+    pub(super) checksum: bool,
     /// When the next scan begins by itself.
     pub(super) next_scan: Option<Time>,
     /// When the running scan began.
@@ -318,7 +320,7 @@ impl Core {
     pub(super) fn begin_scan(&mut self, folder: FolderId) {
         let found = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder);
         let stopped = self.member.as_ref().is_none_or(|member| member.stopped) || !self.keyring.may_seal();
-        let Some((_, text)) = found.filter(|_| !stopped) else {
+        let Some((entry, text)) = found.filter(|_| !stopped) else {
             // Another device's by now; or the newest snapshot believed here is on no disk, and is nothing to compare with.
             let local = self.local(folder);
             (local.next_scan, local.timing) = (None, Timing::default());
@@ -329,6 +331,7 @@ impl Core {
         let partial_from = self.local(folder).binding.partial_from;
         let (parent, partial) = self.scan_begins_behind(&folder, partial_from);
         let exact = self.is_taken_over(&folder);
+        let fresh = self.newest_complete(&folder).is_some_and(|fact| fact.entry.copies != entry.copies);
         let Some(keys) = self.member.as_ref().and_then(|member| match &member.keys {
             super::member::Keys::Full(keys) => Some((keys.cut, keys.map)),
             super::member::Keys::Store(_) => None,
@@ -358,6 +361,8 @@ impl Core {
             map_key: keys.1,
             exact,
             anew: std::mem::take(&mut local.anew),
+            checksum: std::mem::take(&mut local.checksum),
+            fresh,
             watch,
             news,
         };
@@ -425,7 +430,7 @@ impl Core {
         let line = json!({
             "event": "snapshot", "folder": self.folder_name(&folder), "snapshot": fact.id.hex(), "draft": fact.draft,
             "files": files, "bytes": bytes, "chunks": fact.entry.counts.chunks, "stored_bytes": 0, "unchanged": true,
-            "skipped": fact.skipped, "torn": fact.torn, "unreadable": paths(report),
+            "skipped": fact.skipped, "torn": fact.torn, "silent": report.silent, "unreadable": paths(report),
         });
         self.scan_told(folder, &line);
     }
@@ -435,6 +440,7 @@ impl Core {
         let Some(draft) = self.draft_of(folder, taken, true) else {
             return self.backup_failed(folder, self.refusal());
         };
+        self.silent_changes(folder, &taken.report);
         let line = self.snapshot_line(&folder, &draft.id(), taken);
         let settings = self.binding_settings(folder);
         let counts = taken.counts;

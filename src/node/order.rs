@@ -8,11 +8,12 @@ use super::activity::Level;
 use super::api::ApiError;
 use super::core::Core;
 use super::names;
-use super::outcome::{BackupError, Outcome};
+use super::outcome::{BackupError, Outcome, Report};
 use super::ports::{CallId, Ending};
 use crate::base::ids::FolderId;
 use crate::base::limits::SCAN_RETRY;
 use crate::base::units::Span;
+use crate::seal::sealed::Sealer;
 use serde_json::json;
 
 impl Core {
@@ -45,6 +46,35 @@ impl Core {
         for folder in wanted {
             self.local(folder).later.push((call, wait));
             self.begin_scan(folder);
+        }
+    }
+
+    /// `backup --checksum`: the same, and every file is read.
+    pub(super) fn call_checksum(&mut self, call: CallId, name: Option<&str>, wait: bool) {
+        if self.member.as_ref().and_then(|member| member.sealer.as_ref()).is_some_and(Sealer::has_older_keys)
+        {
+            let message = "a full node was removed from this vault: what is read again would be sealed with the new key, and stored anew";
+            let hint =
+                "`nuthatch verify --all` reads what is stored; files that change are found by their times";
+            return self.end_call(call, Err(ApiError::new("not_supported", message, hint)));
+        }
+        let own = self.own_folders();
+        for (entry, _) in own.iter().filter(|(_, text)| name.is_none_or(|name| name == text.name)) {
+            self.local(entry.folder).checksum = true;
+        }
+        self.call_backup(call, name, wait);
+    }
+
+    /// A scan has read everything: what has changed without a sign of it is said.
+    pub(super) fn silent_changes(&mut self, folder: FolderId, report: &Report) {
+        if report.silent > 0 {
+            let name = self.folder_name(&folder);
+            let message = format!(
+                "{name}: {} files have other content than before, though their size and times are the same: a failing disk, or a \
+                 program that sets times back; what they were is in the snapshots before",
+                report.silent
+            );
+            self.note(Level::Warn, "backup", message);
         }
     }
 

@@ -39,6 +39,10 @@ pub struct BackupJob {
     pub anew: bool,
     /// Its directories are watched from now on.
     pub watch: bool,
+    /// Every file is read, whatever its stat says.
+    pub checksum: bool,
+    /// A snapshot is made though nothing has changed: what is wanted of it has.
+    pub fresh: bool,
     /// It is known that something has changed: the folder need not be compared before it is built.
     pub news: bool,
 }
@@ -137,6 +141,8 @@ pub struct Report {
     pub special: u64,
     /// Files that changed while they were read, each time that they were.
     pub torn: u64,
+    /// Files with other content than the parent has, though their stats are the same.
+    pub silent: u64,
     /// Names that could not be read; where the parent has them, its version was kept.
     pub unreadable: u64,
     /// The first of the unreadable and torn ones, with the reason; at most [`REPORTED_PATHS_MAX`].
@@ -154,6 +160,12 @@ impl Report {
     pub(super) fn unreadable(&mut self, path: Vec<u8>, reason: impl Into<String>) {
         self.unreadable += 1;
         self.name(path, reason.into());
+    }
+
+    /// Counts one that has changed without a sign of it.
+    pub(super) fn silent(&mut self, path: Vec<u8>) {
+        self.silent += 1;
+        self.name(path, "its content has changed, though its size and times are the same".into());
     }
 
     /// Counts one that would not hold still.

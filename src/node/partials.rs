@@ -162,7 +162,7 @@ impl Core {
             "event": "snapshot", "folder": self.folder_name(folder), "snapshot": id.hex(), "draft": true,
             "files": counts.files, "bytes": counts.bytes, "chunks": counts.chunks,
             "stored_bytes": counts.stored_bytes, "unchanged": false, "skipped": report.skipped(),
-            "torn": report.torn, "unreadable": paths(report),
+            "torn": report.torn, "silent": report.silent, "unreadable": paths(report),
         })
     }
 

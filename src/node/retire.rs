@@ -198,6 +198,13 @@ impl Core {
         self.retain_folder(folder, false);
     }
 
+    /// A folder has another policy: it is applied soon, and what was asked about the one before is answered.
+    pub(super) fn policy_changed(&mut self, folder: FolderId) {
+        self.upkeep.retire.asks.remove(&folder);
+        self.upkeep.retire.applied.remove(&folder);
+        self.retain(folder);
+    }
+
     /// Applies a folder's policy; `sure`: whatever it retires.
     fn retain_folder(&mut self, folder: FolderId, sure: bool) {
         let own = self.own_folders();

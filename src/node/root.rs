@@ -83,6 +83,8 @@ mod tests {
             exact: false,
             anew: false,
             watch: false,
+            checksum: false,
+            fresh: false,
             news: false,
         };
         let stat =

@@ -103,6 +103,12 @@ impl Sealer {
         self.epochs = keys.content.iter().map(|(id, key)| Epoch::new(*id, key)).collect();
     }
 
+    /// Whether there are keys that seal no more: content that they sealed has another id when it is sealed now.
+    #[must_use]
+    pub fn has_older_keys(&self) -> bool {
+        self.epochs.len() > 1
+    }
+
     /// Seals a chunk: `compress` is compressed as a whole where that is worth it, `follow` stays as it is.
     ///
     /// # Errors

@@ -115,6 +115,8 @@ impl Bench {
             exact: false,
             anew: false,
             watch: false,
+            checksum: false,
+            fresh: false,
             news: false,
         }
     }

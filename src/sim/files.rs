@@ -131,6 +131,12 @@ impl FakeFiles {
         file.body = Body::File(extents);
     }
 
+    /// A file's content changes without a sign of it, as on a failing disk.
+    pub fn rot(&mut self, root: &[u8], path: &[u8], content: &[u8]) {
+        let inode = self.find(root, path).expect("what rots is there");
+        self.inode(inode).body = Body::File(vec![Extent::Data(content.to_vec())]);
+    }
+
     /// Makes a directory, and those that it is in.
     pub fn make_directory(&mut self, root: &[u8], path: &[u8]) {
         if self.find(root, path).is_none() {

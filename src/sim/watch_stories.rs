@@ -164,3 +164,60 @@ fn syncing_reaches_whoever_is_there_and_scans() {
     assert_eq!((&answer.lines[0]["event"], &answer.lines[0]["connected"]), (&"sync".into(), &2.into()));
     assert!(has(&mut cluster, 2));
 }
+
+#[test]
+fn content_that_changed_without_a_sign_is_found_by_reading_everything() {
+    let mut cluster = household(15);
+    let large = vec![7; 300_000];
+    cluster.nodes[0].files.write(ROOT, b"large", &large);
+    cluster.nodes[0].files.write(ROOT, b"small", b"small");
+    // Long ago: the clock of these files is far behind that of the node.
+    cluster.run_until(MINUTE, |_| false);
+    cluster.ask(0, Call::Backup { name: None, wait: true }, MINUTE);
+    let checksum = || Call::Checksum { name: Some("family".into()), wait: true };
+    let line = |cluster: &mut Cluster, call: Call| {
+        let answer = cluster.ask(0, call, MINUTE);
+        assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+        answer.lines.into_iter().find(|line| line["event"] == "snapshot").expect("a snapshot is told")
+    };
+    let told = line(&mut cluster, checksum());
+    assert_eq!((&told["unchanged"], &told["silent"]), (&true.into(), &0.into()), "{told}");
+    let mut rotten = large;
+    rotten[150_000] = 8;
+    cluster.nodes[0].files.rot(ROOT, b"large", &rotten);
+    cluster.nodes[0].files.rot(ROOT, b"small", b"smell");
+    let told = line(&mut cluster, Call::Backup { name: None, wait: true });
+    assert_eq!(told["unchanged"], true, "a stat does not tell");
+    let told = line(&mut cluster, checksum());
+    assert_eq!((&told["unchanged"], &told["silent"]), (&false.into(), &2.into()), "{told}");
+    assert!(told["unreadable"].to_string().contains("small"), "it is named: {told}");
+    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE);
+    assert!(log.lines.iter().any(|line| line["message"].to_string().contains("2 files have other content")));
+}
+
+#[test]
+fn what_is_said_of_a_folder_can_be_said_otherwise() {
+    let mut cluster = household(17);
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(folder(&mut cluster)["protected"]["wanted"], 3);
+    let set = |cluster: &mut Cluster, changes: &[&str]| {
+        let changes = changes.iter().map(|change| (*change).to_owned()).collect();
+        cluster.ask(0, Call::FolderSet { name: "family".into(), changes }, MINUTE)
+    };
+    let answer = set(&mut cluster, &["copies=2", "ignore+=*.tmp", "keep=last=2"]);
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)));
+    assert_eq!(answer.lines[0]["copies"], 2);
+    cluster.nodes[0].files.write(ROOT, b"left.tmp", b"out");
+    cluster.run_until(MINUTE, |_| false);
+    let told = folder(&mut cluster);
+    assert_eq!((&told["protected"]["wanted"], &told["files"]), (&2.into(), &1.into()), "{told}");
+    assert_eq!((&told["keep"], &told["ignore"][0]), (&"last=2".into(), &"*.tmp".into()));
+    let wrong = set(&mut cluster, &["copies=2", "kind=shared"]);
+    assert!(matches!(&wrong.end, Some(Err(error)) if error.code == "bad_folder"), "{wrong:?}");
+    // It moves: what is there is not taken for another disk.
+    cluster.nodes[0].files.write(b"/moved", b"first", b"first");
+    cluster.nodes[0].files.remove_root(ROOT);
+    assert_eq!(set(&mut cluster, &["directory=/moved"]).end, Some(Ok(Ending::Complete)));
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(folder(&mut cluster)["state"], "protected", "{}", folder(&mut cluster));
+}

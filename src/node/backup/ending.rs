@@ -32,7 +32,8 @@ impl Backup {
     /// All chunks of the tree are durable.
     pub(super) fn settled(&mut self, scanned: Scanned, tree: ChunkId) {
         // Behind a partial snapshot a complete one is made in any case.
-        let parent = self.job.parent.filter(|_| self.job.partial.is_none() && !self.job.anew);
+        let is_new = self.job.anew || self.job.fresh;
+        let parent = self.job.parent.filter(|_| self.job.partial.is_none() && !is_new);
         if parent.is_some_and(|parent| parent.tree == tree) {
             self.sink.drop_set();
             self.unchanged(scanned);
@@ -48,7 +49,7 @@ impl Backup {
         match merged {
             Merged::Whole(manifest) => {
                 self.sink.drop_set();
-                let parent = self.job.parent.filter(|_| self.job.partial.is_none());
+                let parent = self.job.parent.filter(|_| self.job.partial.is_none() && !self.job.fresh);
                 if parent.is_some_and(|parent| (parent.tree, parent.manifest) == (tree, manifest.root)) {
                     self.unchanged(scanned);
                     return true;

@@ -1,0 +1,147 @@
+//! The commands of `folder`: their options, and what they do.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use super::exit::{Exit, Fail};
+use super::link::Link;
+use super::out::Out;
+use super::place::absolute;
+use super::report::{folders, items, word};
+use super::show::{count, text};
+use crate::node::api::{self, Call};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+/// The commands of `folder`.
+#[derive(Debug, Subcommand)]
+pub enum Folder {
+    /// Back up a directory of this node from now on.
+    #[command(after_long_help = "Examples:\n  nuthatch folder add photos ~/Pictures\n  \
+        nuthatch folder add src ~/src --ignore target/ --ignore '*.o' --copies 2\n  \
+        nuthatch folder add mail ~/Mail --keep last=10,daily=30,monthly=24\n\n\
+        Patterns are written as in .gitignore; so are files named .nuthatchignore inside DIR. Directories with a\n\
+        CACHEDIR.TAG are left out.")]
+    Add(FolderAdd),
+    /// All folders of the vault.
+    #[command(after_long_help = "Examples:\n  nuthatch folder list\n  nuthatch folder list --json")]
+    List,
+    /// Change what was said of a folder when it was added.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch folder set photos copies=2 keep=last=10,daily=30\n  \
+        nuthatch folder set src ignore+=target/ ignore-='*.o'\n  nuthatch folder set photos directory=/mnt/new/photos\n\n\
+        KEY is copies, keep, ignore (a list with commas; += adds one, -= takes one away), one-file-system (true or false), directory\n\
+        (where it lies now, if it has moved) or name. The next backup goes by it; snapshots that exist stay as they are."
+    )]
+    Set {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What to change.
+        #[arg(value_name = "KEY=VALUE", required = true)]
+        changes: Vec<String>,
+    },
+    /// Stop backing up a folder here; its snapshots stay.
+    #[command(after_long_help = "Examples:\n  nuthatch folder remove photos")]
+    Remove {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// Options of `folder add`.
+#[derive(Debug, Args)]
+pub struct FolderAdd {
+    /// Its name in the vault: letters, digits, `.`, `_` and `-`, at most 64.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The directory.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Only `backup` in this version: one device writes it.
+    #[arg(long, default_value = "backup", value_parser = ["backup", "shared"])]
+    pub kind: String,
+    /// On how many devices it shall be, this one included (else `backup.copies` of the configuration).
+    #[arg(long, value_name = "N")]
+    pub copies: Option<u8>,
+    /// Which snapshots are kept: the last ones, and the newest of each hour, day, week, month and year; or `all` (else
+    /// `backup.keep` of the configuration).
+    #[arg(long, value_name = "POLICY")]
+    pub keep: Option<String>,
+    /// What to leave out, as in .gitignore; may be given many times.
+    #[arg(long, value_name = "GLOB")]
+    pub ignore: Vec<String>,
+    /// Do not go into other file systems that are mounted below DIR.
+    #[arg(long)]
+    pub one_file_system: bool,
+}
+
+/// Does it.
+///
+/// # Errors
+/// When the node refuses, or none runs.
+pub fn folder(link: &Link, out: Out, command: Folder) -> Result<Exit, Fail> {
+    match command {
+        Folder::Add(options) => add(link, out, options),
+        Folder::List => {
+            let (value, ending) = link.value(&Call::FolderList)?;
+            out.both(&value, folders)?;
+            Ok(ending.into())
+        }
+        Folder::Set { name, changes } => {
+            let (value, ending) = link.value(&Call::FolderSet { name, changes })?;
+            out.both(&value, described)?;
+            Ok(ending.into())
+        }
+        Folder::Remove { name } => {
+            let (value, ending) = link.value(&Call::FolderRemove { name })?;
+            out.both(&value, |value| {
+                format!("{} is backed up no more; its snapshots stay.\n", text(word(value, "name")))
+            })?;
+            Ok(ending.into())
+        }
+    }
+}
+
+/// A folder as it is now.
+fn described(value: &Value) -> String {
+    let ignore: Vec<String> = items(&value["ignore"]).filter_map(Value::as_str).map(text).collect();
+    let ignore = if ignore.is_empty() { "nothing".to_owned() } else { ignore.join(" ") };
+    format!(
+        "{}: {} on {}, keeps {}, leaves out {ignore}\n",
+        text(word(value, "name")),
+        text(word(value, "directory")),
+        count(value["copies"].as_u64().unwrap_or(1), "device"),
+        text(word(value, "keep")),
+    )
+}
+
+/// `folder add`.
+fn add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
+    let directory = absolute(&options.directory)?;
+    if !directory.is_dir() {
+        let message = format!("{} is no directory", directory.display());
+        return Err(Fail::new(
+            "bad_directory",
+            message,
+            "check the path; a folder is added where its files are",
+        ));
+    }
+    let (value, ending) = link.value(&Call::FolderAdd(api::FolderAdd {
+        name: options.name,
+        directory: directory.as_os_str().as_bytes().to_vec(),
+        kind: options.kind,
+        copies: options.copies,
+        keep: options.keep,
+        ignore: options.ignore,
+        one_file_system: options.one_file_system,
+    }))?;
+    out.both(&value, |value| {
+        let copies = value["copies"].as_u64().unwrap_or(1);
+        let devices = if copies == 1 { "this device only".into() } else { format!("{copies} devices") };
+        format!("{} is backed up from now on, to be on {devices}.\n", text(word(value, "name")))
+    })?;
+    out.advice("Next: `nuthatch backup --wait`, or wait: a backup begins by itself.");
+    Ok(ending.into())
+}
