@@ -378,3 +378,109 @@ impl Table {
 fn watch_limit() -> Option<u64> {
     std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok()?.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::path::Path;
+
+    /// A folder's name.
+    fn folder(number: u8) -> FolderId {
+        FolderId::from_bytes([number; 16])
+    }
+
+    /// Watches a directory as a scan does.
+    fn watch(watches: &Watches, number: u8, path: &Path, is_root: bool) -> Option<i32> {
+        let directory = File::open(path).unwrap();
+        watches.watch(folder(number), directory.as_fd(), is_root)
+    }
+
+    /// A scan that lists these directories, the first of which is the root; how many are watched then.
+    fn scan(watches: &Watches, number: u8, paths: &[&Path]) -> u64 {
+        assert_eq!(watches.obey(&WatchOrder::Begin(folder(number))), None);
+        for (index, path) in paths.iter().enumerate() {
+            assert!(watch(watches, number, path, index == 0).is_some());
+        }
+        match watches.obey(&WatchOrder::End(folder(number))) {
+            Some(Notice::Watching { directories, missed: 0, reason: None, .. }) => directories,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What was told, however long ago it was read last.
+    fn told(changes: &mut Changes) -> Vec<Notice> {
+        changes.rests_until = None;
+        changes.is_ready = true;
+        changes.take(Time::ZERO)
+    }
+
+    #[test]
+    fn each_folder_hears_of_its_own_directories_and_of_those_that_it_shares() {
+        let place = tempfile::tempdir().unwrap();
+        let (outer, inner) = (place.path(), place.path().join("inner"));
+        fs::create_dir(&inner).unwrap();
+        let (watches, mut changes) = start().unwrap();
+        assert_eq!(scan(&watches, 1, &[outer, &inner]), 2);
+        assert_eq!(scan(&watches, 2, &[&inner]), 1);
+        assert_eq!(told(&mut changes), []);
+        fs::write(outer.join("a"), "a").unwrap();
+        assert_eq!(told(&mut changes), [Notice::Changed(folder(1))]);
+        fs::write(inner.join("b"), "b").unwrap();
+        assert_eq!(told(&mut changes), [Notice::Changed(folder(1)), Notice::Changed(folder(2))]);
+        // The next scan leaves it out; the other folder has it still.
+        assert_eq!(scan(&watches, 1, &[outer]), 1);
+        fs::write(inner.join("c"), "c").unwrap();
+        assert_eq!(told(&mut changes), [Notice::Changed(folder(2))]);
+        assert_eq!(watches.obey(&WatchOrder::Forget(folder(2))), None);
+        fs::write(inner.join("d"), "d").unwrap();
+        assert_eq!(told(&mut changes), []);
+        assert_eq!(watch(&watches, 2, &inner, true), None, "no scan of it has begun");
+    }
+
+    #[test]
+    fn a_root_that_goes_away_is_a_change_and_reading_is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("root");
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("a"), "a").unwrap();
+        let (watches, mut changes) = start().unwrap();
+        assert_eq!(scan(&watches, 1, &[&root]), 1);
+        assert_eq!(fs::read(root.join("a")).unwrap(), b"a");
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+        assert_eq!(told(&mut changes), []);
+        fs::rename(&root, place.path().join("away")).unwrap();
+        assert_eq!(told(&mut changes), [Notice::Changed(folder(1))]);
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_is_told_as_such() {
+        let place = tempfile::tempdir().unwrap();
+        let (watches, mut changes) = start().unwrap();
+        assert_eq!(scan(&watches, 1, &[place.path()]), 1);
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let most: u64 = most.trim().parse().unwrap();
+        for number in 0..most.min(1 << 20) {
+            File::create(place.path().join(if number % 2 == 0 { "a" } else { "b" })).unwrap();
+        }
+        let all: Vec<Notice> = std::iter::repeat_with(|| told(&mut changes))
+            .take_while(|all| !all.is_empty())
+            .flatten()
+            .collect();
+        assert!(all.contains(&Notice::Overflowed) && all.contains(&Notice::Changed(folder(1))), "{all:?}");
+    }
+
+    #[test]
+    fn a_storm_is_read_ten_times_a_second_and_a_busy_node_asks_no_oftener() {
+        let place = tempfile::tempdir().unwrap();
+        let (watches, mut changes) = start().unwrap();
+        assert_eq!(scan(&watches, 1, &[place.path()]), 1);
+        let now = Time::from_micros(1_000_000);
+        fs::write(place.path().join("a"), "a").unwrap();
+        assert_eq!(changes.take(now), [Notice::Changed(folder(1))]);
+        assert_eq!(changes.due(), Some(now + WATCH_REST));
+        fs::write(place.path().join("b"), "b").unwrap();
+        assert_eq!(changes.take(now + WATCH_REST.part(2)), []);
+        assert_eq!(changes.take(now + WATCH_REST), [Notice::Changed(folder(1))]);
+    }
+}

@@ -141,8 +141,8 @@ impl Watched {
         );
         Some(match reason {
             Unwatched::Limit { limit } => {
+                let wanted = all.max(limit.unwrap_or(0)).saturating_mul(2).next_power_of_two().max(524_288);
                 let limit = limit.map_or_else(String::new, |limit| format!(" ({limit})"));
-                let wanted = all.saturating_mul(2).next_power_of_two().max(524_288);
                 (
                     format!("{what}the system's limit on watches{limit} is reached"),
                     format!("as root: `sysctl fs.inotify.max_user_watches={wanted}`, and the same line in /etc/sysctl.d/nuthatch.conf"),
