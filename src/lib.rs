@@ -33,24 +33,23 @@ pub mod base {
     pub mod limits;
     pub mod ranges;
     pub mod units;
+    pub mod version;
 }
 
 pub mod file {
     //! Floor 1: file <-> chunks. Pure.
+    pub mod applied;
     pub mod attributes;
     pub mod cut;
     pub mod entry;
-    #[cfg(test)]
-    mod entry_tests;
     pub mod field;
     pub mod ignore;
     pub mod inline;
     pub mod map;
+    pub mod merge;
     pub mod piece;
     pub mod retain;
     pub mod tree;
-    #[cfg(test)]
-    mod tree_tests;
 }
 
 pub mod seal {
@@ -58,13 +57,9 @@ pub mod seal {
     pub mod cipher;
     pub mod derive;
     pub mod keys;
-    #[cfg(test)]
-    mod keys_tests;
     pub mod layout;
     pub mod phrase;
     pub mod sealed;
-    #[cfg(test)]
-    mod sealed_tests;
     pub mod wrap;
 }
 
@@ -85,8 +80,6 @@ pub mod feed {
     #[cfg(test)]
     mod entry_tests;
     pub mod epochs;
-    #[cfg(test)]
-    mod epochs_tests;
     pub mod erase;
     #[cfg(test)]
     mod erase_tests;
@@ -103,8 +96,7 @@ pub mod feed {
     #[cfg(test)]
     mod roster_tests;
     mod standing;
-    #[cfg(test)]
-    mod standing_tests;
+    pub mod text;
     pub mod view;
     #[cfg(test)]
     mod view_tests;
@@ -217,6 +209,8 @@ pub mod node {
     pub mod after;
     pub mod answering;
     pub mod api;
+    mod apply_file;
+    mod apply_pass;
     pub mod around;
     mod auditing;
     pub mod backup;
@@ -242,6 +236,7 @@ pub mod node {
     mod erase;
     mod erasing;
     pub mod finding;
+    mod folder_add;
     mod folder_set;
     pub mod folders;
     #[cfg(test)]
@@ -266,6 +261,8 @@ pub mod node {
     pub mod manifest;
     pub mod marking;
     pub mod member;
+    mod merge_pass;
+    pub mod merging;
     mod moving;
     pub mod names;
     mod offer;
@@ -279,6 +276,7 @@ pub mod node {
     pub mod ports;
     pub mod proving;
     mod pushing;
+    pub mod put;
     mod queue;
     pub mod reach;
     mod reader;
@@ -296,14 +294,18 @@ pub mod node {
     mod scrubbing;
     pub mod seeking;
     pub mod seen;
+    mod share;
+    pub mod share_scan;
     mod sighting;
     pub mod silence;
     mod sink;
+    mod snapshots;
     pub mod source;
     pub mod status;
     mod stream;
     mod surplus;
     mod tell;
+    mod turns;
     mod unfinished;
     mod unpublished;
     pub mod upkeep;
@@ -378,6 +380,7 @@ pub mod io {
     pub mod os;
     pub mod place;
     pub mod post;
+    pub mod put;
     pub mod restored;
     pub mod run;
     pub mod scope;

@@ -27,6 +27,7 @@ mod evil_stories;
 #[cfg(test)]
 mod feed_stories;
 mod file_answers;
+mod file_puts;
 pub mod files;
 #[cfg(test)]
 mod key_stories;
@@ -48,6 +49,8 @@ mod place_stories;
 mod push_stories;
 #[cfg(test)]
 mod restore_tests;
+#[cfg(test)]
+mod share_tests;
 #[cfg(test)]
 mod silence_stories;
 #[cfg(test)]

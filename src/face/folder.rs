@@ -1,7 +1,7 @@
 //! The commands of `folder`: their options, and what they do.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Fail};
 use super::link::Link;
@@ -23,6 +23,13 @@ pub enum Folder {
         Patterns are written as in .gitignore; so are files named .nuthatchignore inside DIR. Directories with a\n\
         CACHEDIR.TAG are left out.")]
     Add(FolderAdd),
+    /// Have a shared folder of the vault on this device, too: what others have comes here, what is here goes to them.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch folder attach family ~/Family\n  nuthatch folder attach music /mnt/usb/Music\n\n\
+        What lies in DIR already becomes part of the folder. Where two devices have different content under one name, both are\n\
+        kept, one of them as `name (conflict DEVICE DATE DIGITS)`."
+    )]
+    Attach(FolderAttach),
     /// All folders of the vault.
     #[command(after_long_help = "Examples:\n  nuthatch folder list\n  nuthatch folder list --json")]
     List,
@@ -59,7 +66,7 @@ pub struct FolderAdd {
     /// The directory.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    /// Only `backup` in this version: one device writes it.
+    /// `backup`: this device writes it. `shared`: every device that attaches it does, and all have the same.
     #[arg(long, default_value = "backup", value_parser = ["backup", "shared"])]
     pub kind: String,
     /// On how many devices it shall be, this one included (else `backup.copies` of the configuration).
@@ -77,6 +84,23 @@ pub struct FolderAdd {
     pub one_file_system: bool,
 }
 
+/// Options of `folder attach`.
+#[derive(Debug, Args)]
+pub struct FolderAttach {
+    /// Its name in the vault.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The directory, which may be empty.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// What to leave out here, as in .gitignore (else what the folder leaves out elsewhere).
+    #[arg(long, value_name = "GLOB")]
+    pub ignore: Vec<String>,
+    /// Do not go into other file systems that are mounted below DIR.
+    #[arg(long)]
+    pub one_file_system: bool,
+}
+
 /// Does it.
 ///
 /// # Errors
@@ -84,6 +108,7 @@ pub struct FolderAdd {
 pub fn folder(link: &Link, out: Out, command: Folder) -> Result<Exit, Fail> {
     match command {
         Folder::Add(options) => add(link, out, options),
+        Folder::Attach(options) => attach(link, out, options),
         Folder::List => {
             let (value, ending) = link.value(&Call::FolderList)?;
             out.both(&value, folders)?;
@@ -117,17 +142,39 @@ fn described(value: &Value) -> String {
     )
 }
 
+/// The directory of a folder: absolute, and there.
+fn directory_of(given: &Path) -> Result<PathBuf, Fail> {
+    let directory = absolute(given)?;
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    let message = format!("{} is no directory", directory.display());
+    Err(Fail::new("bad_directory", message, "check the path; a folder is added where its files are"))
+}
+
+/// `folder attach`.
+fn attach(link: &Link, out: Out, options: FolderAttach) -> Result<Exit, Fail> {
+    let directory = directory_of(&options.directory)?;
+    let (value, ending) = link.value(&Call::FolderAdd(api::FolderAdd {
+        name: options.name,
+        directory: directory.as_os_str().as_bytes().to_vec(),
+        kind: "attach".into(),
+        copies: None,
+        keep: None,
+        ignore: options.ignore,
+        one_file_system: options.one_file_system,
+    }))?;
+    out.both(&value, |value| {
+        let name = text(word(value, "name"));
+        format!("{name} is on this device, too: {}\n", directory.display())
+    })?;
+    out.advice("What others have comes by itself; `nuthatch status` tells how far it is.");
+    Ok(ending.into())
+}
+
 /// `folder add`.
 fn add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
-    let directory = absolute(&options.directory)?;
-    if !directory.is_dir() {
-        let message = format!("{} is no directory", directory.display());
-        return Err(Fail::new(
-            "bad_directory",
-            message,
-            "check the path; a folder is added where its files are",
-        ));
-    }
+    let directory = directory_of(&options.directory)?;
     let (value, ending) = link.value(&Call::FolderAdd(api::FolderAdd {
         name: options.name,
         directory: directory.as_os_str().as_bytes().to_vec(),
@@ -140,7 +187,12 @@ fn add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
     out.both(&value, |value| {
         let copies = value["copies"].as_u64().unwrap_or(1);
         let devices = if copies == 1 { "this device only".into() } else { format!("{copies} devices") };
-        format!("{} is backed up from now on, to be on {devices}.\n", text(word(value, "name")))
+        let name = text(word(value, "name"));
+        if word(value, "kind") == "shared" {
+            let there = format!("On another device: nuthatch folder attach {name} DIR");
+            return format!("{name} is shared from now on, to be on {devices}. {there}\n");
+        }
+        format!("{name} is backed up from now on, to be on {devices}.\n")
     })?;
     out.advice("Next: `nuthatch backup --wait`, or wait: a backup begins by itself.");
     Ok(ending.into())

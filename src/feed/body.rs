@@ -6,8 +6,8 @@ use super::error::FeedError;
 pub use super::groups::GroupSet;
 use crate::base::ids::{ChunkId, EntryHash, FeedId, FolderId, NodeId, SnapshotId};
 use crate::base::limits::{
-    ADDRESSES_MAX, ALERT_ABOUT_BYTES_MAX, CHECKPOINT_STANDING_MAX, DIRECTORY_BYTES_MAX, GLOB_BYTES_MAX,
-    IGNORE_GLOBS_MAX, NAME_BYTES_MAX, REMOVE_HEADS_MAX, SEALED_TEXT_BYTES_MAX,
+    ADDRESSES_MAX, ALERT_ABOUT_BYTES_MAX, CHECKPOINT_STANDING_MAX, GLOB_BYTES_MAX, IGNORE_GLOBS_MAX,
+    NAME_BYTES_MAX, REMOVE_HEADS_MAX, SEALED_TEXT_BYTES_MAX,
 };
 use crate::base::units::{Copies, WallTime};
 use core::{fmt, marker::PhantomData};
@@ -108,24 +108,6 @@ pub struct FolderEntry {
     pub sealed: Vec<u8>,
 }
 
-/// What only key holders may know of a folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FolderText {
-    /// What people call it.
-    #[serde(deserialize_with = "name")]
-    pub name: String,
-    /// Where it lies on the writer's disk.
-    #[serde(deserialize_with = "bytes::<_, DIRECTORY_BYTES_MAX>")]
-    pub directory: Vec<u8>,
-    /// What is left out, in gitignore syntax.
-    #[serde(deserialize_with = "globs")]
-    pub ignore: Vec<String>,
-    /// Whether other file systems mounted below it are left out.
-    pub one_file_system: bool,
-    /// How many snapshots its writer keeps: last, hourly, daily, weekly, monthly, yearly (`file/retain.rs`).
-    pub keep: [u16; 6],
-}
-
 /// A folder at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotEntry {
@@ -147,17 +129,6 @@ pub struct SnapshotEntry {
     /// A sealed [`SnapshotText`].
     #[serde(deserialize_with = "bytes::<_, SEALED_TEXT_BYTES_MAX>")]
     pub sealed: Vec<u8>,
-}
-
-/// What only key holders may know of a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotText {
-    /// The root of the tree.
-    pub tree: ChunkId,
-    /// What could not be kept: sockets, devices, unreadable files.
-    pub skipped: u64,
-    /// Files that changed while they were read.
-    pub torn: u64,
 }
 
 /// How much a snapshot is.
@@ -244,41 +215,6 @@ pub struct Begin {
     pub predecessor: Option<Head>,
 }
 
-/// Begins a text before it is sealed.
-const TEXT_VERSION: u8 = 1;
-
-/// Gives a text its plain form: the version byte, then postcard.
-macro_rules! text {
-    ($name:ident) => {
-        impl $name {
-            /// The plain bytes that are sealed into the entry.
-            ///
-            /// # Errors
-            /// [`FeedError::Malformed`] when a part is beyond its bound.
-            pub fn encode(&self) -> Result<Vec<u8>, FeedError> {
-                let bytes = postcard::to_extend(self, vec![TEXT_VERSION])
-                    .map_err(|_| FeedError::Malformed("a text that cannot be encoded"))?;
-                Self::decode(&bytes).map(|_| bytes)
-            }
-
-            /// Reads what [`Self::encode`] wrote; total.
-            ///
-            /// # Errors
-            /// [`FeedError::Version`] or [`FeedError::Malformed`].
-            pub fn decode(bytes: &[u8]) -> Result<Self, FeedError> {
-                match bytes.split_first() {
-                    Some((&TEXT_VERSION, rest)) => exactly(rest, "a sealed text"),
-                    Some((&version, _)) => Err(FeedError::Version(version)),
-                    None => Err(FeedError::Malformed("an empty text")),
-                }
-            }
-        }
-    };
-}
-
-text!(FolderText);
-text!(SnapshotText);
-
 /// Decodes all of `bytes`; a rest is an error, since postcard alone would ignore it.
 pub(super) fn exactly<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
@@ -291,7 +227,9 @@ pub(super) fn exactly<'de, T: Deserialize<'de>>(
 }
 
 /// A byte string of at most `MAX` bytes.
-fn bytes<'de, D: Deserializer<'de>, const MAX: usize>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+pub(super) fn bytes<'de, D: Deserializer<'de>, const MAX: usize>(
+    deserializer: D,
+) -> Result<Vec<u8>, D::Error> {
     let bytes = <&[u8]>::deserialize(deserializer)?;
     if bytes.len() > MAX {
         return Err(D::Error::custom("too long"));
@@ -300,7 +238,7 @@ fn bytes<'de, D: Deserializer<'de>, const MAX: usize>(deserializer: D) -> Result
 }
 
 /// A name that may stand in a terminal: bounded, without control characters.
-fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = <&str>::deserialize(deserializer)?;
     if text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
         return Err(D::Error::custom("too long, or with control characters"));
@@ -309,7 +247,7 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 }
 
 /// Ignore patterns, bounded in number and length.
-fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let globs: Vec<String> =
         items::<_, &str, IGNORE_GLOBS_MAX>(deserializer)?.into_iter().map(str::to_owned).collect();
     if globs.iter().any(|glob| glob.len() > GLOB_BYTES_MAX) {

@@ -21,12 +21,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use super::body::{
-    Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, FolderText, GroupSet, Head,
-    Note, Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText, Standing,
+    Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, GroupSet, Head, Note,
+    Receipt, Release, Remove, Role, SnapshotEntry, Standing,
 };
 pub use super::erase::{Erase, Erased};
 pub use super::error::FeedError;
 pub use super::key::{KeyEntry, Wrap};
+pub use super::text::{FolderText, SharedText, SnapshotText};
 
 /// One entry of a feed, without its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]

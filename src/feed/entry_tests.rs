@@ -1,16 +1,18 @@
 //! Golden bytes of every kind of entry, and that nothing else is read.
 
 use super::body::{
-    Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, FolderText, GroupSet, Head,
-    Note, Receipt, Release, Remove, Role, SnapshotEntry, SnapshotText, Standing,
+    Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, GroupSet, Head, Note,
+    Receipt, Release, Remove, Role, SnapshotEntry, Standing,
 };
 use super::entry::{author_of, decode, hash, kind, sign, verify, Body, Entry, FeedError, NO_ENTRY};
 use super::erase::{Erase, Erased};
 use super::key::{KeyEntry, Wrap};
+use super::text::{FolderText, SharedText, SnapshotText};
 use super::writer::Writer;
 use crate::base::ids::{hex, ChunkId, EntryHash, EpochId, FeedId, FolderId, Group, NodeId, SnapshotId};
 use crate::base::limits::{FEED_ENTRY_BYTES_MAX, NAME_BYTES_MAX, REMOVE_HEADS_MAX};
 use crate::base::units::{Copies, WallTime};
+use crate::base::version::Vector;
 use ed25519_dalek::SigningKey;
 use proptest::prelude::{any, prop, proptest, ProptestConfig};
 use rand_chacha::ChaCha8Rng;
@@ -322,9 +324,19 @@ fn texts_survive_and_have_a_version() {
     // 01 version; 01 70 name "p"; 03 2f 61 ff directory; 01 03 2a 2e 6f one pattern, "*.o"; 01 one file system; retention
     assert_eq!(hex(&bytes), "01".to_owned() + "0170" + "032f61ff" + "01032a2e6f" + "01" + "0a181e0c18f403");
     assert_eq!(FolderText::decode(&bytes), Ok(text));
-    let text = SnapshotText { tree: ChunkId::from_bytes([6; 32]), skipped: 1, torn: 200 };
+    let text = SnapshotText { tree: ChunkId::from_bytes([6; 32]), skipped: 1, torn: 200, shared: None };
     let bytes = text.encode().unwrap();
-    assert_eq!(hex(&bytes), "01".to_owned() + &times("06", 32) + "01" + "c801");
+    assert_eq!(hex(&bytes), "01".to_owned() + &times("06", 32) + "01" + "c801" + "00");
+    assert_eq!(SnapshotText::decode(&bytes), Ok(text));
+    let feed = FeedId { node: NodeId::from_bytes([7; 32]), random: [8; 8] };
+    let mut shared = SharedText { applied: ChunkId::from_bytes([9; 32]), seen: Vector::default() };
+    shared.seen.next(feed);
+    let text = SnapshotText { tree: ChunkId::from_bytes([6; 32]), skipped: 0, torn: 0, shared: Some(shared) };
+    let bytes = text.encode().unwrap();
+    // ... 01 shared; applied map; one feed, with one change
+    let golden =
+        "01".to_owned() + &times("06", 32) + "0000" + "01" + &times("09", 32) + "01" + &times("07", 32);
+    assert_eq!(hex(&bytes), golden + &times("08", 8) + "01");
     assert_eq!(SnapshotText::decode(&bytes), Ok(text));
     assert_eq!(SnapshotText::decode(&[]), Err(FeedError::Malformed("an empty text")));
     assert_eq!(SnapshotText::decode(&[7]), Err(FeedError::Version(7)));

@@ -152,3 +152,6 @@ impl View {
         (is_full || feed.node == self.roster().root()) && self.roster().is_within(feed, sequence)
     }
 }
+
+#[cfg(test)]
+mod tests;

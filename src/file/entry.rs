@@ -8,6 +8,7 @@
 
 use crate::base::ids::ChunkId;
 use crate::base::limits::{ATTRIBUTES_HERE_BYTES_MAX, ENTRY_BYTES_MAX, PIECES_INLINE_MAX, TARGET_BYTES_MAX};
+use crate::base::version::Dot;
 use crate::file::attributes::{self, check_attributes};
 pub use crate::file::attributes::{decode_attributes, encode_attributes, AttributeList};
 use crate::file::field;
@@ -96,6 +97,8 @@ pub struct Entry {
     pub content: Content,
     /// The file changed while it was read: the content may be of no one moment.
     pub torn: bool,
+    /// Which change made it, in a shared folder; in a backup folder there is only one writer, and no need to tell.
+    pub version: Option<Dot>,
 }
 
 impl Entry {
@@ -173,3 +176,6 @@ pub fn check_entry_bytes(bytes: &[u8]) {
 
 /// All permission bits with setuid, setgid and sticky.
 const MODE_MAX: u32 = 0o7777;
+
+#[cfg(test)]
+mod tests;

@@ -305,3 +305,6 @@ pub fn check_key_bytes(bytes: &[u8]) {
 
 /// Stands between the components of a key.
 const SEPARATOR: u8 = 0;
+
+#[cfg(test)]
+mod tests;

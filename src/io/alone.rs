@@ -65,7 +65,7 @@ fn drive_call<M: Machine>(home: &Path, mut machine: M, call: Call) -> Result<(Ve
     let mut alone = Alone {
         home,
         service,
-        files: FileService::new(),
+        files: FileService::default(),
         stored: VecDeque::new(),
         found: VecDeque::new(),
         pieces: Vec::new(),

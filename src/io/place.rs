@@ -164,7 +164,10 @@ fn place(directory: BorrowedFd<'_>, aside: &[u8], name: &[u8], overwrite: bool) 
 }
 
 /// Renames only to a name that is free.
-fn rename_new(directory: BorrowedFd<'_>, aside: &[u8], name: &[u8]) -> Result<(), Errno> {
+///
+/// # Errors
+/// EXIST when something has the name; else what the system says.
+pub fn rename_new(directory: BorrowedFd<'_>, aside: &[u8], name: &[u8]) -> Result<(), Errno> {
     match rustix::fs::renameat_with(directory, aside, directory, name, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         answer => return answer,

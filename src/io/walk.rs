@@ -1,6 +1,6 @@
 //! The file thread's work: listing directories, looking at files and reading them, for backups.
 //!
-//! Refuses to write, to follow a symbolic link below a folder's root, and to wait for a pipe. What is open stays open
+//! Refuses to write anything but what is put into a shared folder (`io/put.rs`), to follow a symbolic link below a folder's root, and to wait for a pipe. What is open stays open
 //! for the next request of the same file, and is let go when nothing is asked for a while ([`FileService::rest`]), so
 //! that a disk can be unmounted. Read `node/ports.rs` first.
 
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::attributes::{Carrier, Reader};
 use super::facts::{self, Device, Facts};
 use super::list::Pages;
+use super::put::{Putter, Target};
 use super::watch::Watches;
 use super::{beneath, extents};
 use crate::base::ids::FolderId;
@@ -26,6 +27,7 @@ use crate::base::limits::{
 use crate::node::ports::{
     Block, FileError, FileReply, FileRequest, FoundKind, Listing, Notice, Opened, RootFacts, WatchOrder,
 };
+use crate::node::put::Put;
 
 /// Answers the core's requests about files, one at a time.
 #[derive(Debug, Default)]
@@ -40,6 +42,8 @@ pub struct FileService {
     attributes: Reader,
     /// Watches over folders, where the system has any.
     watches: Option<Watches>,
+    /// Writes into shared folders.
+    putter: Putter,
     /// The node's own data directory: file system and inode. It is not backed up, for it grows by that very backup.
     home: Option<(Device, u64)>,
 }
@@ -76,12 +80,6 @@ struct OpenFile {
 }
 
 impl FileService {
-    /// Nothing is open yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Nothing is open yet, and what stands in `home` is left out of every listing.
     #[must_use]
     pub fn outside(home: &Path) -> Self {
@@ -103,6 +101,7 @@ impl FileService {
     /// Answers one request.
     pub fn execute(&mut self, request: FileRequest) -> FileReply {
         match request {
+            FileRequest::Put(put) => self.put(put),
             FileRequest::Root { op, root } => FileReply::Root { op, result: self.root_facts(&root) },
             FileRequest::List { op, root, path, after, watch } => {
                 FileReply::List { op, result: self.list(Place { root, path }, after, watch) }
@@ -114,6 +113,15 @@ impl FileService {
                 FileReply::Read { op, result: self.read(Place { root, path }, offset, budget) }
             }
         }
+    }
+
+    /// Something in a shared folder becomes as another has it.
+    fn put(&mut self, Put { op, root, path, act }: Put) -> FileReply {
+        self.listings.retain(|(place, _)| place.root != root);
+        let result = self.root(&root).and_then(|(directory, device)| {
+            self.putter.act(Target { root: directory.as_fd(), folder: &root, device, path: &path }, act)
+        });
+        FileReply::Put { op, result }
     }
 
     /// Lets go of everything that is open. A root is opened again when it is needed, and must then be the same.

@@ -200,7 +200,7 @@ pub struct FolderAdd {
     pub name: String,
     /// Absolute path on this node, bytes of an OS path.
     pub directory: Vec<u8>,
-    /// `backup` or `shared` (shared: refused in this version, with a sentence).
+    /// `backup`, `shared`, or `attach`: the shared folder of that name, on this device too.
     pub kind: String,
     /// How many devices; the vault's default when None.
     pub copies: Option<u8>,

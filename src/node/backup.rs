@@ -143,10 +143,10 @@ impl Backup {
             Told::File(reply) => self.file_told(reply),
             Told::Chunk { op, result, .. } => {
                 let reader = match &mut self.state {
-                    State::Compare(compare) => compare.join.old(),
+                    State::Compare(compare) => compare.join.reader_of(op),
                     State::Build(build) => build.reader_of(op),
                     State::Partial(build, making) => making.reader_of(op).or_else(|| build.reader_of(op)),
-                    State::Manifest(_, _, merge) => merge.parent(),
+                    State::Manifest(_, _, merge) => merge.reader_of(op),
                     _ => None,
                 };
                 reader.map(|reader| reader.chunk_came(op, result, sealer));
@@ -256,6 +256,7 @@ impl Backup {
         match (self.job.base(), self.job.partial) {
             (Some(base), Some(_)) => self.begin_build(true, base.is_stale() || self.job.anew),
             (Some(_), None) if self.job.anew => self.begin_build(true, true),
+            (Some(_), None) if self.is_elsewhere() => self.begin_build(true, self.job.exact),
             (Some(base), None) if self.job.news || self.job.checksum || self.job.fresh => {
                 self.begin_build(true, self.job.exact || base.is_stale())
             }
@@ -268,12 +269,33 @@ impl Backup {
         }
     }
 
+    /// What is known from before cannot be read: the folder is read anew. Of a shared one that would make whatever is not here a deletion.
+    fn old_lost(&mut self) {
+        if self.job.shared.is_some() {
+            let what = "what is known of the shared folder cannot be read here at present".into();
+            return self.end(Err(BackupError::Broken { what }));
+        }
+        self.begin_build(false, true);
+    }
+
+    /// What this disk is as of a shared folder is not known: nothing is compared.
+    fn is_elsewhere(&self) -> bool {
+        self.job.shared.as_ref().is_some_and(|shared| shared.applied.is_none())
+    }
+
     /// The merge of the directory with what is known from before, or with nothing.
     fn join(&mut self, with_old: bool) -> Option<Join> {
         let partial = self.job.partial.filter(|_| with_old).map(|partial| partial.known.tree);
-        let old = Former::new(partial, self.job.parent.filter(|_| with_old).map(|parent| parent.tree));
+        let tree = self.job.parent.filter(|_| with_old).map(|parent| parent.tree);
+        let old = match &self.job.shared {
+            Some(shared) => Former::shared(tree, shared.applied.filter(|_| with_old)),
+            None => Former::new(partial, tree),
+        };
         match Walker::new(&self.job.root, &self.job.ignore, self.job.one_file_system) {
-            Ok(walker) => Some(Join::new(walker.watching(self.job.watch.then_some(self.job.folder)), old)),
+            Ok(walker) => {
+                let walker = walker.watching(self.job.watch.then_some(self.job.folder));
+                Some(Join::new(walker.shared(self.job.shared.is_some()), old))
+            }
             Err(error) => {
                 self.end(Err(BackupError::Ignore { reason: error.to_string() }));
                 None
@@ -293,7 +315,7 @@ impl Backup {
         };
         self.meter = Meter::default();
         let trusted_ns = (self.job.trusted_ns(), self.job.partial_trusted_ns());
-        let build = Build::new(join, tools, trusted_ns, exact);
+        let build = Build::new(join, tools, trusted_ns, exact, self.job.shared.as_ref());
         self.state = State::Build(Box::new(build.reading_all(self.job.checksum)));
     }
 
@@ -307,13 +329,13 @@ impl Backup {
             }
             Compared::Same => {
                 let Compare { counts, report, .. } = *compare;
-                self.check(Scanned { tree: None, counts, report, dropped: 0 });
+                self.check(Scanned { tree: None, counts, report, dropped: 0, shared: None, restated: false });
             }
             Compared::Different => {
                 let exact = self.job.exact || self.job.parent.is_some_and(|parent| parent.is_stale());
                 self.begin_build(true, exact);
             }
-            Compared::OldLost => self.begin_build(false, true),
+            Compared::OldLost => self.old_lost(),
             Compared::RootFailed(error) => {
                 let error = root::unreadable(&self.job, error);
                 self.end(Err(error));
@@ -337,13 +359,13 @@ impl Backup {
                 true
             }
             Built::Tree(tree) => {
-                let (report, dropped) = (build.take_report(), build.dropped());
-                self.check(Scanned { tree: Some(tree), counts: *build.counts(), report, dropped });
+                let scanned = build.scanned(tree);
+                self.check(scanned);
                 true
             }
             Built::OldLost => {
                 self.sink.drop_set();
-                self.begin_build(false, true);
+                self.old_lost();
                 true
             }
             Built::RootFailed(error) => {

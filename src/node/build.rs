@@ -7,19 +7,22 @@
 use super::content::{Reading, Stepped, Tools, Whole};
 use super::duty::Ask;
 use super::join::{is_same, is_unchanged, kind_of, Join, Joined, New, Old};
-use super::outcome::{Progress, Report};
+use super::outcome::Progress;
 use super::ports::{Block, FileError, FileErrorKind, FileReply, FileRequest, Found, FoundKind, Opened};
 use super::queue::{Fresh, Popped, Queue};
 use super::reader::Reader;
 use super::scanned::Scanned;
+use super::share_scan::SharedScan;
 use super::sink::{Out, Sink};
 use super::writer::{Listed, Made, Writer};
 use crate::base::ids::ChunkId;
 use crate::base::limits::{FIRST_BLOCK_BYTES, READ_ATTEMPTS_MAX, STEPS_PER_TURN_MAX};
-use crate::feed::entry::Counts;
+use crate::feed::entry::{Counts, SharedText};
 use crate::file::entry::{Content, Entry, Kind};
 use crate::file::tree::path_of;
 use crate::store::service::Op;
+
+mod missing;
 
 /// What a step did.
 #[derive(Debug)]
@@ -71,10 +74,16 @@ pub(super) struct Build {
 
 impl Build {
     /// A build pass that has not begun.
-    pub(super) fn new(join: Join, tools: Tools, trusted_ns: (i64, i64), exact: bool) -> Self {
+    pub(super) fn new(
+        join: Join,
+        tools: Tools,
+        trusted_ns: (i64, i64),
+        exact: bool,
+        shared: Option<&SharedScan>,
+    ) -> Self {
         Self {
             join,
-            writer: Writer::new(&tools.map_key, exact),
+            writer: Writer::new(&tools.map_key, exact, shared),
             tools,
             queue: Queue::default(),
             reading: None,
@@ -114,13 +123,20 @@ impl Build {
     pub(super) fn scanned(&mut self, tree: ChunkId) -> Scanned {
         let mut report = self.writer.report.clone();
         report.special = self.join.walker().special();
-        Scanned { tree: Some(tree), counts: *self.counts(), report, dropped: self.dropped() }
+        let (shared, restated) = (self.take_shared(), self.writer.is_restated());
+        Scanned {
+            tree: Some(tree),
+            counts: *self.counts(),
+            report,
+            dropped: self.dropped(),
+            shared,
+            restated,
+        }
     }
 
-    /// What a person should hear of.
-    pub(super) fn take_report(&mut self) -> Report {
-        self.writer.report.special = self.join.walker().special();
-        std::mem::take(&mut self.writer.report)
+    /// Of a shared folder: what else is known now.
+    pub(super) fn take_shared(&mut self) -> Option<SharedText> {
+        self.writer.take_shared()
     }
 
     /// How far it is.
@@ -141,7 +157,7 @@ impl Build {
                     reading.came(op, result);
                 }
             }
-            FileReply::Root { .. } => {}
+            FileReply::Root { .. } | FileReply::Put { .. } => {}
         }
     }
 
@@ -149,7 +165,7 @@ impl Build {
     pub(super) fn reader_of(&mut self, op: Op) -> Option<&mut Reader> {
         match self.writer.reader_of(op) {
             Some(list) => Some(list),
-            None => self.join.old(),
+            None => self.join.reader_of(op),
         }
     }
 
@@ -188,6 +204,15 @@ impl Build {
             }
             match self.join.next(&mut sink.ops, &mut sink.asks, &mut self.writer.report) {
                 Joined::New(new) => self.open(new, None, sink),
+                Joined::Both(new, old) if old.shared.is_some() => match old.entry() {
+                    Some(entry)
+                        if !self.reads_all && is_unchanged(&new.found, &entry, self.trusted_of(&old)) =>
+                    {
+                        self.queue.keep(old, entry);
+                    }
+                    Some(entry) => self.open(new, Some((old, entry)), sink),
+                    None => self.open(new, None, sink),
+                },
                 Joined::Both(new, old) => match Entry::decode(&old.value) {
                     Ok(entry)
                         if !self.reads_all && is_unchanged(&new.found, &entry, self.trusted_of(&old)) =>
@@ -203,13 +228,18 @@ impl Build {
                     }
                     Err(_) => self.open(new, None, sink),
                 },
-                Joined::Kept(old) => match Entry::decode(&old.value) {
-                    Ok(entry) => self.queue.keep(old, entry),
-                    Err(error) => self.writer.report.unreadable(path_of(&old.key), error.to_string()),
+                Joined::Kept(old) => match old.entry() {
+                    Some(entry) => self.queue.keep(old, entry),
+                    None => self.writer.report.unreadable(path_of(&old.key), "its entry cannot be read"),
                 },
-                Joined::Gone(old) => {
-                    if let Ok(entry) = Entry::decode(&old.value) {
-                        self.writer.drop_old(&entry);
+                Joined::Gone(mut old) => {
+                    if let Some(entry) = old.entry() {
+                        if let Some(known) = &mut old.shared {
+                            known.gone = true;
+                            self.queue.keep(old, entry);
+                        } else {
+                            self.writer.drop_old(&entry);
+                        }
                     }
                 }
                 Joined::OldLost => return Err(Built::OldLost),
@@ -222,13 +252,9 @@ impl Build {
     }
 
     /// From when on changes may hide behind this entry's stat.
-    const fn trusted_of(&self, old: &Old) -> i64 {
+    fn trusted_of(&self, old: &Old) -> i64 {
         let (complete, partial) = self.trusted_ns;
-        if old.of_partial {
-            partial
-        } else {
-            complete
-        }
+        old.trusted(if old.of_partial { partial } else { complete })
     }
 
     /// Asks for an opening and queues the entry.
@@ -298,8 +324,8 @@ impl Build {
                     Reading::new(fresh.new.path.clone(), opened.found.stat.size, block, &self.tools);
                 self.reading = Some((fresh, opened, reading));
             }
-            (Some(Kind::Symlink), Some(target)) => self.made(&fresh, opened, Content::Target(target), out),
-            (Some(Kind::Directory), _) => self.made(&fresh, opened, Content::None, out),
+            (Some(Kind::Symlink), Some(target)) => self.made(fresh, opened, Content::Target(target), out),
+            (Some(Kind::Directory), _) => self.made(fresh, opened, Content::None, out),
             (Some(Kind::Symlink) | None, _) => {
                 self.unreadable(fresh, &failed(FileErrorKind::Failed, "it has no target"), out);
             }
@@ -307,9 +333,11 @@ impl Build {
     }
 
     /// Something that is no file is complete.
-    fn made(&mut self, fresh: &Fresh, opened: Opened, content: Content, out: &mut Out<'_>) {
-        self.forget_old(fresh);
-        self.writer.add(Made { new: &fresh.new, opened, content, tail: Vec::new(), torn: false }, out);
+    fn made(&mut self, fresh: Fresh, opened: Opened, content: Content, out: &mut Out<'_>) {
+        self.forget_old(&fresh);
+        let Fresh { new, old, .. } = fresh;
+        let old = old.map(|(old, _)| old);
+        self.writer.add(Made { new: &new, opened, content, tail: Vec::new(), torn: false, old }, out);
     }
 
     /// The file being read has come to its end: it held still, or it is read again, or it is torn.
@@ -328,7 +356,9 @@ impl Build {
         self.forget_old(&fresh);
         opened.found.stat.size = whole.length;
         let Whole { content, tail, .. } = whole;
-        self.writer.add(Made { new: &fresh.new, opened, content, tail, torn }, out);
+        let Fresh { new, old, .. } = fresh;
+        let old = old.map(|(old, _)| old);
+        self.writer.add(Made { new: &new, opened, content, tail, torn, old }, out);
     }
 
     /// A file that was read though its stat is as before: is its content?
@@ -342,39 +372,5 @@ impl Build {
         if !is_same {
             self.writer.report.silent(fresh.new.path.clone());
         }
-    }
-
-    /// It cannot be read: the parent's version stands; a directory is known by its stat; else it is only reported.
-    fn unreadable(&mut self, fresh: Fresh, error: &FileError, out: &mut Out<'_>) {
-        let is_directory = kind_of(fresh.new.found.kind) == Some(Kind::Directory);
-        if error.kind == FileErrorKind::Missing && !is_directory {
-            // It vanished, which is not an error: it is just not there.
-            return self.forget_old(&fresh);
-        }
-        self.writer.report.unreadable(fresh.new.path.clone(), error.detail.clone());
-        match fresh.old {
-            Some((old, entry)) => self.writer.keep(old, entry, out),
-            None if is_directory => {
-                let (found, attributes, block) = (fresh.new.found, Vec::new(), Block::default());
-                let opened = Opened { found, attributes, target: None, block };
-                self.made(&fresh, opened, Content::None, out);
-            }
-            None => {}
-        }
-    }
-
-    /// What the parent has of it goes.
-    fn forget_old(&mut self, fresh: &Fresh) {
-        if let Some((_, entry)) = &fresh.old {
-            self.writer.drop_old(entry);
-        }
-    }
-
-    /// Reads an unchanged file whose list of pieces is lost.
-    fn read_again(&mut self, old: &Old, entry: &Entry, sink: &mut Sink) {
-        let found = Found { kind: FoundKind::File, stat: entry.stat, same_file_system: true };
-        let new = New { key: old.key.clone(), path: path_of(&old.key), found };
-        let op = self.ask_open(&new, sink);
-        self.queue.open_again(op, Fresh { new, old: None, attempts: 1 });
     }
 }

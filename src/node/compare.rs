@@ -51,11 +51,21 @@ impl Compare {
     /// Compares a turn's worth of entries.
     pub(super) fn step(&mut self, sink: &mut Sink) -> Compared {
         for step in 0..STEPS_PER_TURN_MAX {
-            let same = match self.join.next(&mut sink.ops, &mut sink.asks, &mut self.report) {
-                Joined::Both(new, old) => Entry::decode(&old.value)
-                    .ok()
-                    .filter(|entry| is_unchanged(&new.found, entry, self.trusted_ns)),
-                Joined::Kept(old) => Entry::decode(&old.value).ok(),
+            let joined = self.join.next(&mut sink.ops, &mut sink.asks, &mut self.report);
+            if let Joined::Both(_, old) | Joined::Kept(old) | Joined::Gone(old) = &joined {
+                self.report.owed += u64::from(old.is_owed());
+            }
+            let same = match joined {
+                Joined::Both(new, old) => {
+                    let is_same = |entry: &Entry| {
+                        is_unchanged(&new.found, entry, old.trusted(self.trusted_ns))
+                            || old.is_same_directory(&new.found)
+                    };
+                    old.entry().filter(is_same)
+                }
+                Joined::Kept(old) => old.entry(),
+                // It was never here.
+                Joined::Gone(old) if old.is_pending() => continue,
                 Joined::New(_) | Joined::Gone(_) => None,
                 Joined::Wait if step > 0 => return Compared::Worked,
                 Joined::Wait => return Compared::Wait,

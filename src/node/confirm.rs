@@ -96,6 +96,7 @@ impl Core {
     /// Puts a call aside if it would write what must not be written yet. What would be refused anyway is refused at once.
     pub(super) fn set_aside(&mut self, id: CallId, call: Call) -> Option<Call> {
         let writes = match &call {
+            Call::FolderAdd(add) if add.kind == "attach" => self.check_attach(add).is_ok(),
             Call::FolderAdd(add) => self.check_folder(add).is_ok(),
             Call::FolderSet { name, changes } => self.would_set(name, changes),
             Call::FolderRemove { name } => self.own_folders().iter().any(|(_, text)| text.name == *name),

@@ -18,34 +18,33 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::activity::{Activity, Level};
-use super::api::Piece;
-use super::auditing::PROVE_DUTY;
-use super::backup::{Backup, BackupOutput};
+use super::backup::Backup;
 use super::bandwidth::Throttle;
 use super::boot::Loading;
 use super::calls::Calls;
 use super::config::Config;
 use super::confirm::Confirming;
-use super::duty::{op_of, Ask, Ops, Told};
+use super::duty::{op_of, Ops, Told};
 use super::enter::Entering;
 use super::folders::Folders;
 use super::gossip::Gossip;
 use super::holding::Holding;
-use super::keep::{Keep, KeepOutput};
+use super::keep::Keep;
 use super::keyring::Keyring;
-use super::list::{Lines, ListOutput};
+use super::list::Lines;
 use super::marking::Pass;
 use super::member::Membership;
+use super::merging::Merging;
 use super::pausing::Pausing;
 pub(super) use super::pending::Pending;
 use super::ports::{CallId, FileReply, Input, Listening, Output};
 use super::pushing::{conduct::Conduct, Pushing, PUSH_DUTY};
 use super::reach::Reach;
-use super::reconciling::{Reconciling, RECONCILE_DUTY};
-use super::restore::{Restore, RestoreOutput};
+use super::reconciling::Reconciling;
+use super::restore::Restore;
 use super::source::{Source, SOURCE_DUTY};
 use super::upkeep::Upkeep;
-use super::verify::{Verify, VerifyOutput};
+use super::verify::Verify;
 use crate::base::ids::{FolderId, NodeId};
 use crate::base::units::{Moment, Time};
 use crate::peer::event::{Event, Transmit};
@@ -101,7 +100,7 @@ pub struct Core {
     /// The next duty's number.
     next_duty: u64,
     /// The duty that was polled last: the next turn begins behind it.
-    last_duty: u64,
+    pub(super) last_duty: u64,
     /// Running API calls.
     pub(super) calls: Calls,
     /// Feed exchange with each peer.
@@ -138,6 +137,8 @@ pub struct Core {
 pub(super) enum Duty {
     /// A folder is scanned.
     Backup(Box<Backup>, FolderId),
+    /// What others have made of a shared folder becomes part of it.
+    Merge(Box<Merging>, FolderId),
     /// A snapshot is streamed to a client.
     Restore(Box<Restore>, CallId),
     /// Something of snapshots is listed for a client.
@@ -265,6 +266,7 @@ impl Core {
     pub fn busy(&self) -> bool {
         self.duties.values().filter(|duty| !self.stands_still(duty)).any(|duty| match duty {
             Duty::Backup(backup, _) => backup.busy(),
+            Duty::Merge(merging, _) => merging.busy(),
             Duty::Restore(restore, _) => restore.busy(),
             Duty::List(list, _) => list.busy(),
             Duty::Verify(verify, _) => verify.busy(),
@@ -347,7 +349,7 @@ impl Core {
         let number = self.next_duty;
         self.next_duty += 1;
         let duty = make(number);
-        if matches!(duty, Duty::Backup(..) | Duty::Keep(_)) {
+        if matches!(duty, Duty::Backup(..) | Duty::Merge(..) | Duty::Keep(_)) {
             self.upkeep.collect.disturb();
         }
         self.duties.insert(number, duty);
@@ -375,7 +377,8 @@ impl Core {
             FileReply::Root { op, .. }
             | FileReply::List { op, .. }
             | FileReply::Open { op, .. }
-            | FileReply::Read { op, .. } => *op,
+            | FileReply::Read { op, .. }
+            | FileReply::Put { op, .. } => *op,
         };
         self.tell(Ops::duty(op), Told::File(reply));
     }
@@ -406,107 +409,6 @@ impl Core {
             (Pending::Compact, Reply::Compact { result, .. }) => self.compacted(result),
             (Pending::Scrub, Reply::Scrub { result, .. }) => self.scrubbed(result),
             _ => {}
-        }
-    }
-
-    /// Hands an answer to a duty.
-    pub(super) fn tell(&mut self, number: u64, told: Told) {
-        if (RECONCILE_DUTY..=PROVE_DUTY).contains(&number) {
-            return self.reconciling_told(number, told);
-        }
-        let Some(duty) = self.duties.get_mut(&number) else { return };
-        let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
-        match (duty, sealer) {
-            (Duty::Keep(keep), _) => keep.told(told),
-            (Duty::Collect(pass), _) => pass.told(told),
-            (Duty::Verify(verify, _), sealer) => verify.told(told, sealer),
-            (Duty::Backup(backup, _), Some(sealer)) => backup.told(told, sealer),
-            (Duty::Restore(restore, _), Some(sealer)) => restore.told(told, sealer),
-            (Duty::List(list, _), Some(sealer)) => list.told(told, sealer),
-            (_, None) => {}
-        }
-    }
-
-    /// Polls the duties in turn, until one of them has done something.
-    fn poll_duties(&mut self) -> bool {
-        let after: Vec<u64> = self.duties.range(self.last_duty + 1..).map(|(number, _)| *number).collect();
-        let before = self.duties.range(..=self.last_duty).map(|(number, _)| *number);
-        let order: Vec<u64> = after.into_iter().chain(before).collect();
-        order.into_iter().any(|number| {
-            self.last_duty = number;
-            self.poll_duty(number)
-        })
-    }
-
-    /// One turn of one duty. False when it waits.
-    fn poll_duty(&mut self, number: u64) -> bool {
-        if self.duties.get(&number).is_none_or(|duty| self.stands_still(duty)) {
-            return false;
-        }
-        let Some(duty) = self.duties.get_mut(&number) else { return false };
-        let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
-        match (duty, sealer) {
-            (Duty::Keep(keep), _) => match keep.poll() {
-                Some(KeepOutput::Ask(ask)) => self.ask(ask),
-                Some(KeepOutput::Finished(end)) => self.keep_finished(number, end),
-                None => return false,
-            },
-            (Duty::Collect(_), _) => return self.poll_pass(number),
-            (Duty::Backup(backup, folder), Some(sealer)) => {
-                let folder = *folder;
-                match backup.poll(sealer) {
-                    Some(BackupOutput::Ask(ask)) => {
-                        self.push_sees(number, folder, &ask);
-                        self.ask(ask);
-                    }
-                    Some(BackupOutput::Progress(progress)) => self.backup_progress(folder, &progress),
-                    Some(BackupOutput::Partial(taken)) => self.partial_taken(folder, &taken),
-                    Some(BackupOutput::Finished(result)) => self.backup_finished(number, folder, result),
-                    None => return false,
-                }
-            }
-            (Duty::Restore(restore, call), Some(sealer)) => {
-                let call = *call;
-                match restore.poll(sealer) {
-                    Some(RestoreOutput::Ask(ask)) => self.ask(ask),
-                    Some(RestoreOutput::Piece(bytes)) => self.piece(call, Piece::Bytes(bytes)),
-                    Some(RestoreOutput::Finished(result)) => self.duty_call_ends(number, call, result),
-                    None => return false,
-                }
-            }
-            (Duty::List(list, call), Some(_)) => {
-                let call = *call;
-                match list.poll() {
-                    Some(ListOutput::Ask(ask)) => self.ask(ask),
-                    Some(ListOutput::Line(line)) => self.json(call, line),
-                    Some(ListOutput::Finished(result)) => self.duty_call_ends(number, call, result),
-                    None => return false,
-                }
-            }
-            (Duty::Verify(verify, call), sealer) => {
-                let call = *call;
-                match verify.poll(sealer) {
-                    Some(VerifyOutput::Ask(ask)) => self.ask(ask),
-                    Some(VerifyOutput::Line(line)) => self.json(call, line),
-                    Some(VerifyOutput::Finished(result)) => self.duty_call_ends(number, call, result),
-                    None => return false,
-                }
-            }
-            (_, None) => return false,
-        }
-        true
-    }
-
-    /// What a duty asks for goes where it belongs.
-    pub(super) fn ask(&mut self, ask: Ask) {
-        match ask {
-            Ask::Store(request) => self.outputs.push_back(Output::Store(request)),
-            Ask::File(request) => self.outputs.push_back(Output::File(request)),
-            Ask::Chunk { op, id } => self.source.chunk(op, id),
-            Ask::Keep { op, id } => {
-                self.source.keep(self.now.time, op, id, self.pushing.take_over(&id));
-                self.source.pump(self.now.time);
-            }
         }
     }
 

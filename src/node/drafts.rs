@@ -179,6 +179,7 @@ impl Core {
                 tree: text.as_ref().map(|text| text.tree),
                 skipped: text.as_ref().map_or(0, |text| text.skipped),
                 torn: text.as_ref().map_or(0, |text| text.torn),
+                shared: text.and_then(|text| text.shared),
                 entry: fact.entry.clone(),
                 draft: false,
             }
@@ -190,6 +191,7 @@ impl Core {
             tree: Some(draft.text.tree),
             skipped: draft.text.skipped,
             torn: draft.text.torn,
+            shared: draft.text.shared.clone(),
             entry: draft.entry.clone(),
             draft: true,
         });

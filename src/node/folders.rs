@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::activity::Level;
-use super::after::AfterAppend;
-use super::api::{ApiError, FolderAdd};
+use super::after::{AfterAppend, AfterSave};
+use super::api::ApiError;
 use super::backup::Backup;
 use super::core::{Core, Duty};
 use super::daily::Looks;
@@ -21,11 +21,10 @@ use super::outcome::{BackupError, BackupJob, Outcome, Progress, Report, Taken};
 use super::partials::Pace;
 use super::ports::{CallId, Ending, Output, WatchOrder};
 use super::watching::{Timing, Watched};
-use crate::base::ids::{FolderId, NodeId};
-use crate::base::limits::{FOLDERS_MAX, SCAN_AFTER_START};
-use crate::base::units::{Copies, Moment, Time, WallTime};
-use crate::feed::entry::{Body, FolderEntry, FolderKind, FolderText};
-use crate::file::retain::Policy;
+use crate::base::ids::{ChunkId, FolderId, NodeId};
+use crate::base::limits::SCAN_AFTER_START;
+use crate::base::units::{Moment, Time, WallTime};
+use crate::feed::entry::{FolderEntry, FolderText};
 
 /// What this node remembers of its folders.
 #[derive(Default)]
@@ -79,6 +78,8 @@ pub(super) struct Local {
     pub(super) checked: Option<WallTime>,
     /// Unreadable files of the last scan.
     pub(super) unreadable: u64,
+    /// Of a shared folder: what other devices have made that could not be written here.
+    pub(super) unwritten: u64,
 }
 
 /// What identifies a folder's place, so that an unplugged disk is not taken for an emptied folder.
@@ -90,12 +91,15 @@ pub(super) struct Binding {
     trusted_before: WallTime,
     /// Start of the one that took the newest partial snapshot, if none was completed since.
     pub(super) partial_from: Option<WallTime>,
+    /// Of a shared folder: the applied map that this disk is as. A disk that was restored from an image has an older one than the
+    /// newest snapshot of this node tells.
+    pub(super) applied: Option<ChunkId>,
 }
 
 impl Binding {
     /// A scan that began then was completed.
-    const fn complete(marker: (u64, u64), started: WallTime) -> Self {
-        Self { marker: Some(marker), trusted_before: started, partial_from: None }
+    const fn complete(&mut self, marker: (u64, u64), started: WallTime) {
+        (self.marker, self.trusted_before, self.partial_from) = (Some(marker), started, None);
     }
 }
 
@@ -113,6 +117,12 @@ impl Folders {
             }
         }
         self.drafts = super::drafts::load(settings);
+    }
+
+    /// What is known of a folder's place.
+    pub(super) fn binding(&self, folder: &FolderId) -> Binding {
+        let saved = || self.bindings.get(folder).copied().unwrap_or_default();
+        self.local.get(folder).map_or_else(saved, |local| local.binding)
     }
 
     /// When a scan begins by itself, or it is looked whether one does.
@@ -176,96 +186,8 @@ impl Core {
 
     /// The local side of a folder.
     pub(super) fn local(&mut self, folder: FolderId) -> &mut Local {
-        let binding = self.folders.bindings.get(&folder).copied().unwrap_or_default();
+        let binding = self.folders.binding(&folder);
         self.folders.local.entry(folder).or_insert_with(|| Local { binding, ..Local::default() })
-    }
-
-    /// `folder add`.
-    pub(super) fn call_folder_add(&mut self, call: CallId, add: FolderAdd) {
-        let checked = self.check_folder(&add);
-        let (kind, copies, keep) = match checked {
-            Ok(good) => good,
-            Err(error) => return self.end_call(call, Err(error)),
-        };
-        let folder = FolderId::from_bytes(self.random());
-        let text = FolderText {
-            name: add.name.clone(),
-            directory: add.directory,
-            ignore: add.ignore,
-            one_file_system: add.one_file_system,
-            keep: keep.counts(),
-        };
-        let value = json!({"folder": folder.hex(), "name": add.name, "copies": copies.get(), "keep": keep.to_string(), "kind": "backup"});
-        let then = AfterAppend::Done { call, value };
-        if self.append_folder(folder, kind, copies, &text, false, then) {
-            self.note(Level::Info, "folders", format!("folder {} was added", add.name));
-            let wait = if self.setup.config.watch { SCAN_AFTER_START } else { self.setup.config.rescan };
-            let due = self.now.time + wait;
-            self.local(folder).next_scan = Some(due);
-        } else {
-            let mut error = self.refusal();
-            if error.code == "refused" {
-                let hint = "use fewer or shorter --ignore patterns";
-                error = ApiError::new("bad_folder", "the folder's description is too long", hint);
-            }
-            self.end_call(call, Err(error));
-        }
-    }
-
-    /// What must hold of a new folder.
-    pub(super) fn check_folder(&self, add: &FolderAdd) -> Result<(FolderKind, Copies, Policy), ApiError> {
-        names::check_folder_name(&add.name)?;
-        if add.kind != "backup" {
-            return Err(ApiError::new(
-                "not_supported",
-                format!("folders of kind '{}' are not part of this version", add.kind),
-                "use --kind backup",
-            ));
-        }
-        names::check_copies(add.copies)?;
-        if !add.directory.starts_with(b"/") {
-            return Err(ApiError::new(
-                "bad_directory",
-                "the directory must be an absolute path",
-                "write the path from / on",
-            ));
-        }
-        crate::file::ignore::IgnoreStack::new(&add.ignore)
-            .map_err(|error| ApiError::new("bad_pattern", error.to_string(), "patterns follow .gitignore"))?;
-        let folders = self.all_folders();
-        if folders.iter().any(|(_, entry, text)| text.name == add.name && !entry.removed) {
-            return Err(ApiError::new(
-                "exists",
-                format!("there is a folder '{}' already", add.name),
-                "choose another name",
-            ));
-        }
-        if folders.len() >= FOLDERS_MAX {
-            return Err(ApiError::new(
-                "too_many",
-                format!("a vault has at most {FOLDERS_MAX} folders"),
-                "remove one first",
-            ));
-        }
-        let copies = add.copies.map_or(self.setup.config.copies, Copies::new);
-        Ok((FolderKind::Backup, copies, self.policy_of(add)?))
-    }
-
-    /// Writes a folder's entry. False when it was refused.
-    pub(super) fn append_folder(
-        &mut self,
-        folder: FolderId,
-        kind: FolderKind,
-        copies: Copies,
-        text: &FolderText,
-        removed: bool,
-        then: AfterAppend,
-    ) -> bool {
-        let Some(member) = self.member.as_ref().filter(|_| self.keyring.may_seal()) else { return false };
-        let (Some(sealer), Ok(plain)) = (&member.sealer, text.encode()) else { return false };
-        let sealed = sealer.seal_text(&member.own, member.next_sequence(), &plain);
-        let entry = FolderEntry { folder, kind, copies, removed, sealed };
-        self.append(Body::Folder(entry), Vec::new(), then).is_some()
     }
 
     /// `folder remove`: no more scans here; the snapshots stay.
@@ -329,9 +251,23 @@ impl Core {
         };
         let Moment { time, wall } = self.now;
         let partial_from = self.local(folder).binding.partial_from;
-        let (parent, partial) = self.scan_begins_behind(&folder, partial_from);
-        let exact = self.is_taken_over(&folder);
-        let fresh = self.newest_complete(&folder).is_some_and(|fact| fact.entry.copies != entry.copies);
+        let shared = if self.is_shared(&folder) { self.shared_scan(&folder) } else { None };
+        if shared.is_some() && !self.may_number() {
+            let hint = "it goes on by itself as soon as one is reached";
+            let waits = ApiError::new("offline", "a shared folder waits until another device was met", hint);
+            let local = self.local(folder);
+            (local.next_scan, local.timing) = (None, Timing::default());
+            return self.backup_waits(folder, waits);
+        }
+        let (parent, partial, shared, exact) = match shared {
+            Some((parent, scan)) => (parent, None, Some(scan), false),
+            None => {
+                let (parent, partial) = self.scan_begins_behind(&folder, partial_from);
+                (parent, partial, None, self.is_taken_over(&folder))
+            }
+        };
+        let newest = if shared.is_some() { self.own_shared(&folder) } else { self.newest_complete(&folder) };
+        let fresh = newest.is_some_and(|fact| fact.entry.copies != entry.copies);
         let Some(keys) = self.member.as_ref().and_then(|member| match &member.keys {
             super::member::Keys::Full(keys) => Some((keys.cut, keys.map)),
             super::member::Keys::Store(_) => None,
@@ -365,6 +301,7 @@ impl Core {
             fresh,
             watch,
             news,
+            shared,
         };
         let number = self.begin_duty(|duty| Duty::Backup(Box::new(Backup::new(job, duty)), folder));
         self.local(folder).running = Some(number);
@@ -404,23 +341,40 @@ impl Core {
         local.progress = None;
         local.telling.append(&mut local.waiters);
         local.next_scan = Some(rescan);
+        let is_scanned = result.is_ok();
         match result {
             Ok(Outcome::Unchanged { files, bytes, report, marker }) => {
-                local.binding = Binding::complete(marker, local.started);
+                local.binding.complete(marker, local.started);
                 local.checked = Some(wall);
                 local.unreadable = report.unreadable;
+                local.unwritten = report.owed;
                 self.scan_unchanged(folder, (files, bytes), &report);
             }
             Ok(Outcome::Changed(taken)) => {
-                local.binding = Binding::complete(taken.marker, local.started);
+                local.binding.complete(taken.marker, local.started);
+                local.binding.applied = taken.shared.as_ref().map(|shared| shared.applied);
                 local.checked = Some(wall);
                 local.unreadable = taken.report.unreadable;
+                local.unwritten = taken.report.owed;
                 self.snapshot_made(folder, &taken);
             }
             Err(error) => self.backup_failed(folder, backup_error(&error)),
         }
+        if is_scanned && self.begin_merge(folder) {
+            return;
+        }
         if std::mem::take(&mut self.local(folder).again) {
             self.begin_scan(folder);
+        }
+    }
+
+    /// A scan cannot begin yet, which is no failure: who waits is told.
+    fn backup_waits(&mut self, folder: FolderId, error: ApiError) {
+        let local = self.local(folder);
+        let mut waiters = std::mem::take(&mut local.waiters);
+        waiters.append(&mut local.later);
+        for (call, _) in waiters {
+            self.backup_call_ends(call, Err(error.clone()));
         }
     }
 
@@ -458,6 +412,13 @@ impl Core {
     pub(super) fn binding_settings(&mut self, folder: FolderId) -> Vec<(String, Option<Vec<u8>>)> {
         let binding = self.local(folder).binding;
         vec![(format!("{BINDING_PREFIX}{folder}"), postcard::to_stdvec(&binding).ok())]
+    }
+
+    /// Nothing is known of a folder's place any more: it may lie elsewhere.
+    pub(super) fn forget_place(&mut self, folder: FolderId) {
+        self.folders.bindings.remove(&folder);
+        self.local(folder).binding = Binding::default();
+        self.save(vec![(format!("{BINDING_PREFIX}{folder}"), None)], AfterSave::Nothing);
     }
 
     /// A snapshot is durable, as an entry or as a draft: who waits is told.
@@ -513,7 +474,7 @@ pub(super) fn paths(report: &Report) -> Vec<serde_json::Value> {
 }
 
 /// A failed scan as the API tells it.
-fn backup_error(error: &BackupError) -> ApiError {
+pub(super) fn backup_error(error: &BackupError) -> ApiError {
     let code = match error {
         BackupError::RootMissing { .. } => "folder_missing",
         BackupError::RootUnreadable { .. } => "folder_unreadable",

@@ -221,6 +221,7 @@ impl Core {
         if !member.confirmed {
             member.confirmed = true;
             self.holding.recheck(self.now.time);
+            self.share_may_number();
         }
         self.publish_drafts();
         self.describe_self();

@@ -104,6 +104,7 @@ impl Core {
     fn owed(&mut self) -> Option<(SnapshotId, NodeId, ChunkId, GroupSet)> {
         let now = self.now.time;
         self.holding.retry.retain(|_, until| *until > now);
+        let wanted = self.shared_wanted();
         // A receipt is an entry: none is written before a peer has shown what it knows of this node.
         let member = self.member.as_ref().filter(|member| member.confirmed && !member.stopped)?;
         let mut best: Option<(Rank, &SnapshotFact, GroupSet)> = None;
@@ -111,14 +112,17 @@ impl Core {
             if fact.writer == member.node || self.holding.retry.contains_key(&fact.id) {
                 continue;
             }
-            let groups = member.own_kept_groups(fact.entry.copies);
+            // What a shared folder here is waiting for is kept whole.
+            let is_wanted = wanted.contains(&fact.id);
+            let groups = if is_wanted { GroupSet::all() } else { member.own_kept_groups(fact.entry.copies) };
             let mut lacking = groups.clone();
             let own = member.view.receipts(&fact.id).find(|(node, _)| *node == member.node);
             own.iter().for_each(|(_, held)| lacking.subtract(held));
             if lacking.is_empty() {
                 continue;
             }
-            let rank = Rank(member.live_copies(fact, &lacking), Reverse(fact.entry.taken));
+            let copies = if is_wanted { 0 } else { member.live_copies(fact, &lacking) };
+            let rank = Rank(copies, Reverse(fact.entry.taken));
             if best.as_ref().is_none_or(|(first, ..)| rank < *first) {
                 best = Some((rank, fact, groups));
             }
@@ -151,6 +155,7 @@ impl Core {
                 if self.append(Body::Receipt(receipt), Vec::new(), AfterAppend::Nothing).is_some() {
                     let message = format!("snapshot {} is kept here: {held} chunks", snapshot.short());
                     self.note(Level::Info, "copies", message);
+                    self.share_kept(&snapshot);
                 } else {
                     self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY);
                 }

@@ -12,8 +12,10 @@ use super::outcome::Report;
 use super::ports::{FileError, Found, FoundKind};
 use super::reader::{Reader, Seen};
 use super::scan::{Ahead, Walked, Walker, What};
+use super::share_scan::Known;
 use crate::file::entry::{Entry, Kind, Stat};
 use crate::file::tree::is_within;
+use crate::store::service::Op;
 
 /// An entry of the parent's tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(super) struct Old {
     pub(super) tail: Vec<u8>,
     /// A partial snapshot has it.
     pub(super) of_partial: bool,
+    /// Of a shared folder: what else is known.
+    pub(super) shared: Option<Box<Known>>,
 }
 
 /// What stands at a path now.
@@ -84,9 +88,9 @@ impl Join {
         &mut self.walker
     }
 
-    /// The parent's tree, for nodes that came.
-    pub(super) fn old(&mut self) -> Option<&mut Reader> {
-        self.old.reader()
+    /// The walk over what is known from before that waits for the answer to this request.
+    pub(super) fn reader_of(&mut self, op: Op) -> Option<&mut Reader> {
+        self.old.reader_of(op)
     }
 
     /// Nodes of the parent's tree read so far.
@@ -124,8 +128,8 @@ impl Join {
     /// There is something here, and perhaps an entry of the parent's.
     fn with_new(&mut self, has_old: bool, report: &mut Report) -> Option<Joined> {
         let key = key_of_path(&self.walker.head()?.path);
-        let order = match self.old.entry().filter(|_| has_old) {
-            Some(old) => old.key().cmp(&key),
+        let order = match self.old.key().filter(|_| has_old) {
+            Some(old) => old.cmp(&key),
             None => Ordering::Greater,
         };
         let rest = matches!(self.walker.head()?.what, What::Rest(_));
@@ -138,7 +142,18 @@ impl Join {
                 self.leaf.clone_from(&key);
                 found
             }
-            What::Directory(found) | What::Bare(found) => found,
+            What::Bare(found) => {
+                if self.walker.is_shared() {
+                    // What is left out here is no deletion.
+                    self.stands = Some(key.clone());
+                }
+                found
+            }
+            What::Ignored => {
+                self.stands = Some(key);
+                return None;
+            }
+            What::Directory(found) => found,
             What::Closed(found, reason) => {
                 self.stands = Some(key.clone());
                 report.unreadable(path.clone(), reason);
@@ -153,7 +168,7 @@ impl Join {
         };
         let new = New { key, path, found };
         if order == Ordering::Equal {
-            let old = self.take_old()?;
+            let old = self.old.take()?;
             return Some(Joined::Both(new, old));
         }
         Some(Joined::New(new))
@@ -161,7 +176,7 @@ impl Join {
 
     /// There is only an entry of the parent's.
     fn without_new(&mut self) -> Joined {
-        let Some(old) = self.take_old() else { return Joined::End };
+        let Some(old) = self.old.take() else { return Joined::End };
         let stands = self.stands.as_ref().is_some_and(|key| old.key == *key || is_within(&old.key, key));
         let below_leaf = !self.leaf.is_empty() && is_within(&old.key, &self.leaf);
         if stands && !below_leaf {
@@ -169,15 +184,6 @@ impl Join {
         } else {
             Joined::Gone(old)
         }
-    }
-
-    /// Takes the parent's entry and goes on.
-    fn take_old(&mut self) -> Option<Old> {
-        let of_partial = !self.old.is_past_partial();
-        let reader = self.old.reader()?;
-        let (key, value, tail) = (reader.key().to_vec(), reader.value().to_vec(), reader.tail().to_vec());
-        reader.advance();
-        Some(Old { key, value, tail, of_partial })
     }
 }
 

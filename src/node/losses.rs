@@ -32,7 +32,7 @@ impl Core {
     /// For `status`: every fire that would take something, and of each folder the newest snapshot that would be left.
     pub(super) fn losses(&self) -> Value {
         let mut lost: BTreeMap<Fire<'_>, Vec<Value>> = BTreeMap::new();
-        for (_, entry, text) in self.all_folders() {
+        for (_, entry, text) in self.shown_folders() {
             let mut facts = self.snapshots(Some(&entry.folder));
             if facts.iter().any(|fact| fact.entry.complete) {
                 facts.retain(|fact| fact.entry.complete);

@@ -43,8 +43,8 @@ pub(super) struct Manifest {
 pub(super) struct Merge {
     /// Number of the temporary set.
     set: u64,
-    /// The parent's manifest, if it is added to.
-    parent: Option<Reader>,
+    /// Manifests that are added to: the parent's, and of a shared folder those of the sides that were merged.
+    parents: Vec<Reader>,
     /// The new one; None once it is finished.
     builder: Option<MapBuilder>,
     /// Ids that are not in the set, ascending.
@@ -66,13 +66,18 @@ pub const MANIFEST_MAP_KEY: [u8; 32] = [0; 32];
 
 impl Merge {
     /// A merge of the set, and of a few ids `apart` from it, with the manifest of `parent` (None: without one).
-    pub(super) fn new(set: u64, parent: Option<ChunkId>, mut apart: Vec<ChunkId>) -> Self {
+    pub(super) fn new(set: u64, parent: Option<ChunkId>, apart: Vec<ChunkId>) -> Self {
+        Self::of_several(set, parent.into_iter().collect(), apart)
+    }
+
+    /// The same with several manifests.
+    pub(super) fn of_several(set: u64, parents: Vec<ChunkId>, mut apart: Vec<ChunkId>) -> Self {
         apart.sort_unstable();
         apart.dedup();
         Self {
             set,
             apart: apart.into(),
-            parent: parent.map(|root| Reader::new(root, Form::Manifest)),
+            parents: parents.into_iter().map(|root| Reader::new(root, Form::Manifest)).collect(),
             builder: Some(MapBuilder::new(&MANIFEST_MAP_KEY)),
             page: VecDeque::new(),
             last: None,
@@ -82,9 +87,9 @@ impl Merge {
         }
     }
 
-    /// The parent's manifest, for nodes that came.
-    pub(super) fn parent(&mut self) -> Option<&mut Reader> {
-        self.parent.as_mut()
+    /// The walk over a manifest that waits for the answer to this request.
+    pub(super) fn reader_of(&mut self, op: Op) -> Option<&mut Reader> {
+        self.parents.iter_mut().find(|reader| reader.has_asked(op))
     }
 
     /// Takes a page; gives the answer back if it is for somebody else.
@@ -135,11 +140,7 @@ impl Merge {
                     ids.pop_front();
                 }
             }
-            if listed == Some(next) {
-                if let Some(parent) = &mut self.parent {
-                    parent.advance();
-                }
-            }
+            self.advance(&next);
             self.push(next, sink);
             if sink.sealed() != kept {
                 break;
@@ -148,17 +149,29 @@ impl Merge {
         Merged::Worked
     }
 
-    /// The parent's next id: `Ok(None)` while a node is on its way, `Ok(Some(None))` at the end.
+    /// The least id that one of the parents has next: `Ok(None)` while a node is on its way, `Ok(Some(None))` at the end of all.
     fn look(&mut self, sink: &mut Sink) -> Result<Option<Option<ChunkId>>, Merged> {
-        let Some(parent) = &mut self.parent else { return Ok(Some(None)) };
-        match parent.look(&mut sink.ops, &mut sink.asks) {
-            Seen::Wait => Ok(None),
-            Seen::End => Ok(Some(None)),
-            Seen::Lost { .. } => Err(Merged::ParentLost),
-            Seen::Entry => match <[u8; 32]>::try_from(parent.key()) {
-                Ok(bytes) => Ok(Some(Some(ChunkId::from_bytes(bytes)))),
-                Err(_) => Err(Merged::ParentLost),
-            },
+        let (mut least, mut waits) = (None::<ChunkId>, false);
+        for parent in &mut self.parents {
+            match parent.look(&mut sink.ops, &mut sink.asks) {
+                Seen::Wait => waits = true,
+                Seen::End => {}
+                Seen::Lost { .. } => return Err(Merged::ParentLost),
+                Seen::Entry => match <[u8; 32]>::try_from(parent.key()).map(ChunkId::from_bytes) {
+                    Ok(id) => least = Some(least.map_or(id, |least| least.min(id))),
+                    Err(_) => return Err(Merged::ParentLost),
+                },
+            }
+        }
+        Ok(if waits { None } else { Some(least) })
+    }
+
+    /// Goes on behind an id in each parent that has it.
+    fn advance(&mut self, id: &ChunkId) {
+        for parent in &mut self.parents {
+            if parent.key() == id.as_bytes() {
+                parent.advance();
+            }
         }
     }
 

@@ -175,6 +175,8 @@ pub struct SnapshotFact {
     pub skipped: u64,
     /// Files that changed while they were read.
     pub torn: u64,
+    /// Of a shared folder: what its writer knew.
+    pub shared: Option<crate::feed::entry::SharedText>,
     /// Not yet in a feed.
     pub draft: bool,
 }

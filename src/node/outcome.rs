@@ -3,10 +3,11 @@
 use std::fmt;
 
 use super::duty::Ask;
+use super::share_scan::SharedScan;
 use crate::base::ids::{ChunkId, FolderId};
 use crate::base::limits::REPORTED_PATHS_MAX;
 use crate::base::units::WallTime;
-use crate::feed::entry::Counts;
+use crate::feed::entry::{Counts, SharedText};
 use crate::store::service::StoreError;
 
 /// One scan of one folder.
@@ -45,6 +46,8 @@ pub struct BackupJob {
     pub fresh: bool,
     /// It is known that something has changed: the folder need not be compared before it is built.
     pub news: bool,
+    /// Of a shared folder: what else it begins with.
+    pub shared: Option<SharedScan>,
 }
 
 /// The snapshot that a new one follows.
@@ -88,6 +91,8 @@ pub struct Taken {
     pub report: Report,
     /// File system and inode of the root, to be kept as the folder's marker.
     pub marker: (u64, u64),
+    /// Of a shared folder: what else is known now.
+    pub shared: Option<SharedText>,
 }
 
 /// What a backup wants, or tells.
@@ -145,6 +150,8 @@ pub struct Report {
     pub silent: u64,
     /// Names that could not be read; where the parent has them, its version was kept.
     pub unreadable: u64,
+    /// Of a shared folder: paths at which this disk does not have what other devices have made of them.
+    pub owed: u64,
     /// The first of the unreadable and torn ones, with the reason; at most [`REPORTED_PATHS_MAX`].
     pub paths: Vec<(Vec<u8>, String)>,
 }

@@ -28,7 +28,7 @@ use super::ports::CallId;
 use crate::base::ids::{FolderId, SnapshotId};
 use crate::base::limits::{PARTIAL_EVERY, PARTIAL_PART, UNFINISHED_BYTES_MIN};
 use crate::base::units::{Time, WallTime};
-use crate::feed::entry::{Counts, SnapshotEntry, SnapshotText};
+use crate::feed::entry::{Counts, FolderKind, SnapshotEntry, SnapshotText};
 use crate::file::retain::Policy;
 
 /// When a running backup has taken a partial snapshot last.
@@ -136,7 +136,12 @@ impl Core {
     /// A snapshot of this folder, to be kept; None when the folder is not this node's any more.
     pub(super) fn draft_of(&mut self, folder: FolderId, taken: &Taken, complete: bool) -> Option<Draft> {
         let (entry, _) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder)?;
-        let parent = self.newest_snapshot(&folder).map(|fact| (fact.id, fact.entry.taken));
+        let parent = match entry.kind {
+            FolderKind::Backup => self.newest_snapshot(&folder),
+            // Other devices' clocks have no say in when this one took its snapshots.
+            FolderKind::Shared => self.own_shared(&folder),
+        };
+        let parent = parent.map(|fact| (fact.id, fact.entry.taken));
         // A clock that was set back must not make a new snapshot older than the one before it.
         let after = parent.map(|(_, taken)| WallTime::from_micros(taken.as_micros().saturating_add(1)));
         let started = self.local(folder).started;
@@ -151,7 +156,12 @@ impl Core {
             sealed: Vec::new(),
         };
         let report = &taken.report;
-        let text = SnapshotText { tree: taken.tree, skipped: report.skipped(), torn: report.torn };
+        let text = SnapshotText {
+            tree: taken.tree,
+            skipped: report.skipped(),
+            torn: report.torn,
+            shared: taken.shared.clone(),
+        };
         Some(Draft::new(snapshot, text))
     }
 

@@ -159,7 +159,7 @@ impl Core {
     pub(super) fn stands_still(&self, duty: &Duty) -> bool {
         self.pausing.is_on()
             && match duty {
-                Duty::Backup(_, folder) => !self.folders.is_asked_for(folder),
+                Duty::Backup(_, folder) | Duty::Merge(_, folder) => !self.folders.is_asked_for(folder),
                 Duty::Keep(_) | Duty::Collect(_) => true,
                 Duty::Restore(..) | Duty::List(..) | Duty::Verify(..) => false,
             }

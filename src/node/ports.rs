@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::api::{ApiError, Call, Piece};
+use super::put::Put;
 use crate::base::ids::FolderId;
 use crate::file::entry::Stat;
 use crate::peer::discovery::Announcement;
@@ -174,9 +175,12 @@ pub enum Ending {
 }
 
 /// For the file thread. Paths are absolute `root` plus a relative path of components joined by `/` ("" is the root).
-/// Nothing here follows a symbolic link below `root`, and nothing is ever written below it.
+/// Nothing here follows a symbolic link below `root`, and nothing but [`FileRequest::Put`] writes below it: of a backup folder
+/// nothing ever does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileRequest {
+    /// Something in a shared folder is to become as another device has it.
+    Put(Put),
     /// What stands at `root` itself.
     Root {
         /// Repeated in the reply.
@@ -227,6 +231,13 @@ pub enum FileRequest {
 /// What the file thread found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileReply {
+    /// Answer to [`FileRequest::Put`].
+    Put {
+        /// As asked.
+        op: Op,
+        /// What stands there now, where something was placed.
+        result: Result<Option<Found>, FileError>,
+    },
     /// Answer to [`FileRequest::Root`].
     Root {
         /// As asked.

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use serde_json::{json, Value};
 
 use super::auditing::PROVE_DUTY;
-use super::backup::Backup;
 use super::core::{Core, Duty};
 use super::duty::{Ask, Ops};
 use crate::base::ids::{ChunkId, FolderId, Group, NodeId, SnapshotId};
@@ -137,8 +136,11 @@ impl Core {
             return;
         }
         let Some(copies) = self.copies_of(number, folder) else { return };
-        let is_listing =
-            matches!(self.duties.get(&number), Some(Duty::Backup(backup, _)) if Backup::is_listing(backup));
+        let is_listing = match self.duties.get(&number) {
+            Some(Duty::Backup(backup, _)) => backup.is_listing(),
+            Some(Duty::Merge(merging, _)) => merging.is_listing(),
+            _ => false,
+        };
         self.pushing.puts.insert(*op, New { chunk: Offered { id: *id, bytes }, copies, is_listing });
     }
 

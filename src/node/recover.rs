@@ -264,7 +264,17 @@ impl Core {
         self.keep_removal(signed, AfterAppend::Nothing);
         let mut names = Vec::new();
         for (entry, text, _) in folders {
-            if self.append_folder(entry.folder, entry.kind, entry.copies, &text, false, AfterAppend::Nothing)
+            // A shared folder that is on this device already stays where it is.
+            let is_here = self.is_shared(&entry.folder);
+            if !is_here
+                && self.append_folder(
+                    entry.folder,
+                    entry.kind,
+                    entry.copies,
+                    &text,
+                    false,
+                    AfterAppend::Nothing,
+                )
             {
                 names.push(text.name);
             }

@@ -119,7 +119,8 @@ impl Core {
             .any(|(_, entry, _)| entry.folder == fact.entry.folder && !entry.removed);
         let newest = self.newest_complete(&fact.entry.folder);
         let newest = newest.or_else(|| self.newest_snapshot(&fact.entry.folder));
-        if is_backed_up && newest.is_some_and(|newest| newest.id == fact.id) {
+        let is_newest = newest.is_some_and(|newest| newest.id == fact.id);
+        if is_backed_up && (is_newest || self.is_own_state(&fact.entry.folder, &fact.id)) {
             let hint = "make another backup first, or remove the folder";
             return Err(ApiError::new(
                 "newest",
@@ -243,12 +244,14 @@ impl Core {
         let view = &member.view;
         let facts: Vec<&SnapshotFact> = view.all_snapshots_of(&folder).collect();
         let outdone = self.outdone_partials(&folder);
+        let own_state = self.own_shared(&folder).map(|fact| fact.id);
         let label = |fact: &&SnapshotFact| Label {
             taken: fact.entry.taken,
             stands: view.stands(&fact.id),
             complete: fact.entry.complete,
             // Of what others wrote nothing is retired from here; and a partial one not before others have what follows it.
             held: view.is_held(&fact.id)
+                || own_state == Some(fact.id)
                 || !(fact.writer == member.node || view.roster().is_removed(&fact.writer))
                 || !(fact.entry.complete || outdone.contains(&fact.id)),
         };

@@ -27,7 +27,10 @@ pub(super) fn before(job: &BackupJob, result: Result<RootFacts, FileError>) -> R
     if job.marker.is_some_and(|known| known != marker) {
         return Err(BackupError::RootChanged { root });
     }
-    let had_entries = job.base().is_some_and(|base| base.counts.files + base.counts.directories > 0);
+    // A shared folder that is attached to another place is to be filled there.
+    let is_elsewhere = job.shared.as_ref().is_some_and(|shared| shared.applied.is_none());
+    let had_entries =
+        !is_elsewhere && job.base().is_some_and(|base| base.counts.files + base.counts.directories > 0);
     if facts.empty && had_entries {
         return Err(BackupError::RootEmptied { root });
     }
@@ -86,6 +89,7 @@ mod tests {
             checksum: false,
             fresh: false,
             news: false,
+            shared: None,
         };
         let stat =
             Stat { size: 0, mtime_ns: 0, ctime_ns: 0, inode: 2, mode: 0o755, uid: 0, gid: 0, links: 1 };

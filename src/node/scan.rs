@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use super::duty::{Ask, Ops};
 use super::ports::{FileError, FileErrorKind, FileRequest, Found, FoundKind, Item, Listing};
+use super::put::ASIDE_PREFIX;
 use crate::base::ids::FolderId;
 use crate::base::limits::{LIST_ITEM_BYTES, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX};
 use crate::file::ignore::{IgnoreError, IgnoreStack};
@@ -41,6 +42,8 @@ pub(super) enum What {
     Hidden(String),
     /// The rest of this directory, which was given before, cannot be listed: what was known of it stands.
     Rest(String),
+    /// Something that a pattern leaves out, in a shared folder: what was known of it and below it stands.
+    Ignored,
 }
 
 /// What a look finds.
@@ -103,6 +106,8 @@ pub(super) struct Walker {
     bytes: usize,
     /// Sockets, devices and pipes seen.
     special: u64,
+    /// It is a shared folder's: what is left out is told, for it must not be taken for deleted.
+    is_shared: bool,
 }
 
 impl Walker {
@@ -124,6 +129,7 @@ impl Walker {
             begun: false,
             bytes: 0,
             special: 0,
+            is_shared: false,
         })
     }
 
@@ -131,6 +137,17 @@ impl Walker {
     pub(super) const fn watching(mut self, folder: Option<FolderId>) -> Self {
         self.watch = folder;
         self
+    }
+
+    /// The same, over a shared folder or not.
+    pub(super) const fn shared(mut self, is_shared: bool) -> Self {
+        self.is_shared = is_shared;
+        self
+    }
+
+    /// Whether it is over a shared folder.
+    pub(super) const fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Looks what comes next; asks for listings.
@@ -224,10 +241,16 @@ impl Walker {
         }
         path.extend_from_slice(&item.name);
         let what = match item.found {
+            _ if item.name.starts_with(ASIDE_PREFIX) => return,
             Err(error) if error.kind == FileErrorKind::Missing => return,
             Err(error) if !self.ignore.is_ignored(&path, false) => What::Hidden(error.detail),
             Err(_) => return,
-            Ok(found) if self.ignore.is_ignored(&path, found.kind == FoundKind::Directory) => return,
+            Ok(found) if self.ignore.is_ignored(&path, found.kind == FoundKind::Directory) => {
+                if !self.is_shared {
+                    return;
+                }
+                What::Ignored
+            }
             Ok(found) => match found.kind {
                 FoundKind::Special => {
                     self.special += 1;

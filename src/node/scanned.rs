@@ -8,7 +8,7 @@ use super::root::Marker;
 use crate::base::ids::ChunkId;
 use crate::base::limits::RACY_SPAN;
 use crate::base::units::WallTime;
-use crate::feed::entry::Counts;
+use crate::feed::entry::{Counts, SharedText};
 
 /// What a pass over a folder found.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub(super) struct Scanned {
     pub(super) report: Report,
     /// Ids that the parent needed and this tree does not.
     pub(super) dropped: u64,
+    /// Of a shared folder: what else is known now.
+    pub(super) shared: Option<SharedText>,
+    /// Of a shared folder: a snapshot is due though the tree is the same.
+    pub(super) restated: bool,
 }
 
 impl Scanned {
@@ -49,7 +53,7 @@ impl Scanned {
             stale: stale.min(manifest.chunks),
             ..self.counts
         };
-        Taken { tree, manifest: manifest.root, counts, report: self.report, marker }
+        Taken { tree, manifest: manifest.root, counts, report: self.report, marker, shared: self.shared }
     }
 }
 

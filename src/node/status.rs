@@ -10,11 +10,13 @@ use super::after::AfterAppend;
 use super::api::ApiError;
 use super::boot::role_word;
 use super::core::{Core, Duty, Pending};
+use super::folders::Local;
 use super::list::{List, ListJob};
 use super::member::SnapshotFact;
 use super::names::{self, Place, Wanted};
 use super::ports::{CallId, Ending, Listening, Output};
 use super::restore::{Restore, RestoreJob};
+use super::share::kind_word;
 use super::sighting::HINT;
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
 use super::wear;
@@ -163,7 +165,7 @@ impl Core {
     fn folder_states(&mut self, attention: &mut Vec<Value>) -> Vec<Value> {
         let own = self.member.as_ref().map(|member| member.node);
         let mut states = Vec::new();
-        for (writer, entry, text) in self.all_folders() {
+        for (writer, entry, text) in self.shown_folders() {
             let newest = self.newest_complete(&entry.folder);
             let partial = self.newest_partial(&entry.folder);
             if entry.removed && newest.is_none() && partial.is_none() {
@@ -195,15 +197,11 @@ impl Core {
                     format!("{} is backed up in part only, as a partial snapshot lists it", text.name);
                 attention.push(json!({"message": message, "hint": "let the backup come to its end; an interrupted one goes on by itself"}));
             }
-            let unreadable = local.map_or(0, |local| local.unreadable);
-            if unreadable > 0 {
-                let message = format!("{unreadable} files of {} could not be read", text.name);
-                attention.push(json!({"message": message, "hint": "see `nuthatch log`; the service's user must be allowed to read them"}));
-            }
+            local.into_iter().for_each(|local| attention.extend(hurdles(local, &text.name)));
             states.push(json!({
                 "name": text.name,
                 "folder": entry.folder.hex(),
-                "kind": "backup",
+                "kind": kind_word(entry.kind),
                 "writer": writer.hex(),
                 "own": is_own,
                 "removed": entry.removed,
@@ -271,39 +269,6 @@ impl Core {
         self.end_call(id, Ok(Ending::Complete));
     }
 
-    /// `snapshots`.
-    pub(super) fn call_snapshots(&mut self, id: CallId, name: Option<&str>) {
-        let folders = self.all_folders();
-        if let Some(name) = name {
-            if !folders.iter().any(|(_, _, text)| text.name == name) {
-                let near = names::nearest(name, folders.iter().map(|(_, _, text)| text.name.as_str()));
-                return self.end_call(id, Err(no_folder(name, &near)));
-            }
-        }
-        let mut facts = self.snapshots(None);
-        facts.sort_by_key(|fact| fact.entry.taken);
-        for fact in facts {
-            let folder = folders
-                .iter()
-                .find(|(_, entry, _)| entry.folder == fact.entry.folder)
-                .map(|(_, _, text)| text.name.clone());
-            if name.is_some() && folder.as_deref() != name {
-                continue;
-            }
-            let protection = self.protection_of(&fact);
-            let writer = self.member.as_ref().map(|member| member.name_of(&fact.writer));
-            let counts = fact.entry.counts;
-            self.json(id, json!({
-                "snapshot": fact.id.hex(), "folder": folder, "taken": fact.entry.taken.to_string(),
-                "files": counts.files, "directories": counts.directories, "bytes": counts.bytes, "chunks": counts.chunks,
-                "stored_bytes": counts.stored_bytes, "skipped": fact.skipped, "torn": fact.torn, "writer": writer,
-                "protected": {"have": protection.have, "wanted": protection.wanted, "sites": protection.sites}, "draft": fact.draft,
-                "partial": !fact.entry.complete,
-            }));
-        }
-        self.end_call(id, Ok(Ending::Complete));
-    }
-
     /// The snapshot and the path that a person means.
     pub(super) fn find_place(&self, what: &str) -> Result<(SnapshotFact, String), ApiError> {
         let place = Place::parse(what)?;
@@ -321,7 +286,7 @@ impl Core {
         let all: Vec<SnapshotFact> = ids.iter().flat_map(|folder| self.snapshots(Some(folder))).collect();
         let mut fitting: Vec<&SnapshotFact> =
             all.iter().filter(|fact| place.snapshot.fits(&fact.id, fact.entry.taken)).collect();
-        fitting.sort_by_key(|fact| fact.entry.taken);
+        fitting.sort_by_key(|fact| fact.age());
         let is_named = matches!(place.snapshot, Wanted::Prefix(_));
         if !is_named && fitting.iter().any(|fact| fact.entry.complete) {
             fitting.retain(|fact| fact.entry.complete);
@@ -516,6 +481,22 @@ impl Core {
         }
         format!("nuthatch-{}", self.instance_suffix.clone().unwrap_or_default())
     }
+}
+
+/// What could not be read of a folder here, or not be written into it.
+fn hurdles(local: &Local, name: &str) -> Vec<Value> {
+    let mut hurdles = Vec::new();
+    if local.unwritten > 0 {
+        let message = format!("{} changes of other devices to {name} are not on this disk", local.unwritten);
+        let hint = "see `nuthatch log` for the reason; they are tried again after each scan";
+        hurdles.push(json!({"message": message, "hint": hint}));
+    }
+    if local.unreadable > 0 {
+        let message = format!("{} files of {name} could not be read", local.unreadable);
+        let hint = "see `nuthatch log`; the service's user must be allowed to read them";
+        hurdles.push(json!({"message": message, "hint": hint}));
+    }
+    hurdles
 }
 
 /// Unknown folder.

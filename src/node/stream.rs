@@ -178,7 +178,7 @@ impl Stream {
 }
 
 /// The plain content of a chunk that came.
-fn open(
+pub(super) fn open(
     came: Option<Result<Vec<u8>, ChunkLost>>,
     kind: ChunkKind,
     sealer: &mut Sealer,

@@ -242,7 +242,7 @@ impl Core {
 
     /// What a pass must know of the node around it.
     fn world(&self) -> World {
-        let lists = |duty: &Duty| matches!(duty, Duty::Backup(..) | Duty::Keep(_));
+        let lists = |duty: &Duty| matches!(duty, Duty::Backup(..) | Duty::Merge(..) | Duty::Keep(_));
         World {
             disturbances: self.upkeep.collect.disturbances(),
             is_calm: !self.duties.values().any(lists),

@@ -8,10 +8,11 @@ use super::join::{kind_of, New, Old};
 use super::outcome::{BackupError, Report};
 use super::ports::Opened;
 use super::reader::{Form, Reader, Seen};
+use super::share_scan::{Changed, SharedScan, Sharing};
 use super::sink::{Out, Sink};
 use crate::base::ids::ChunkId;
 use crate::base::limits::ATTRIBUTES_HERE_BYTES_MAX;
-use crate::feed::entry::Counts;
+use crate::feed::entry::{Counts, SharedText};
 use crate::file::entry::{encode_attributes, Attributes, Content, Entry, Kind, Piece, Stat};
 use crate::file::map::{MapBuilder, MapError, NodeParts};
 use crate::file::tree::path_of;
@@ -31,6 +32,8 @@ pub(super) struct Made<'a> {
     pub(super) tail: Vec<u8>,
     /// It changed while it was read.
     pub(super) torn: bool,
+    /// What is known of the path from before.
+    pub(super) old: Option<Old>,
 }
 
 /// What a step of a walked list did.
@@ -63,12 +66,21 @@ pub(super) struct Writer {
     dropped: u64,
     /// Path of the last entry.
     path: Vec<u8>,
+    /// Of a shared folder: what stands on this disk, and whose changes are whose.
+    sharing: Option<Sharing>,
+    /// The same, finished.
+    shared: Option<SharedText>,
+    /// It says something new of more than the times of directories.
+    restated: bool,
 }
 
 impl Writer {
     /// An empty tree.
-    pub(super) fn new(map_key: &[u8; 32], exact: bool) -> Self {
+    pub(super) fn new(map_key: &[u8; 32], exact: bool, shared: Option<&SharedScan>) -> Self {
         Self {
+            sharing: shared.map(|scan| Sharing::new(map_key, scan)),
+            shared: None,
+            restated: false,
             builder: Some(MapBuilder::new(map_key)),
             exact,
             listing: None,
@@ -106,15 +118,45 @@ impl Writer {
 
     /// Adds an entry as the parent has it; in an exact build perhaps only after some steps of [`Writer::list`].
     pub(super) fn keep(&mut self, old: Old, entry: Entry, out: &mut Out<'_>) {
-        if self.exact {
+        if self.exact && !old.is_gone() {
             if let Content::List { root, .. } = entry.content {
                 self.listing = Some((old, entry, Reader::recording(root, Form::Pieces)));
                 return;
             }
             list_ids(&entry, out.sink);
         }
+        self.push_old(&old, &entry, out);
+    }
+
+    /// Adds an entry as the parent has it, whose ids are listed.
+    fn push_old(&mut self, old: &Old, entry: &Entry, out: &mut Out<'_>) {
+        if let Some(sharing) = &mut self.sharing {
+            let kept = sharing.keep(old, out);
+            return self.settle(&old.key, kept, out);
+        }
         self.push(&old.key, &old.value, &old.tail, out);
         self.count(path_of(&old.key), entry.kind, &entry.stat);
+    }
+
+    /// What the shared folder's side has for the tree goes into it.
+    fn settle(&mut self, key: &[u8], result: Result<(), String>, out: &mut Out<'_>) {
+        if let Err(what) = result {
+            self.report.unreadable(path_of(key), what);
+        }
+        while let Some(version) = self.sharing.as_mut().and_then(Sharing::pop) {
+            self.push(&version.key, &version.value, &version.tail, out);
+            self.count(path_of(&version.key), version.entry.kind, &version.entry.stat);
+        }
+    }
+
+    /// Of a shared folder, after [`Writer::finish`]: whether a snapshot is due though the tree is the same.
+    pub(super) const fn is_restated(&self) -> bool {
+        self.restated
+    }
+
+    /// Of a shared folder, after [`Writer::finish`]: what else is known now.
+    pub(super) fn take_shared(&mut self) -> Option<SharedText> {
+        self.shared.take()
     }
 
     /// Goes on with the list that is walked.
@@ -135,8 +177,7 @@ impl Writer {
             Seen::End => {
                 if let Some((old, entry, _)) = self.listing.take() {
                     list_ids(&entry, out.sink);
-                    self.push(&old.key, &old.value, &old.tail, out);
-                    self.count(path_of(&old.key), entry.kind, &entry.stat);
+                    self.push_old(&old, &entry, out);
                 }
             }
             Seen::Lost { .. } => {
@@ -150,11 +191,15 @@ impl Writer {
 
     /// Adds a new or changed entry.
     pub(super) fn add(&mut self, made: Made<'_>, out: &mut Out<'_>) {
-        let Made { new, opened, content, tail, torn } = made;
+        let Made { new, opened, content, tail, torn, old } = made;
         let Some(kind) = kind_of(opened.found.kind) else { return };
         let stat = opened.found.stat;
         let attributes = self.attributes(new, opened.attributes, out);
-        let entry = Entry { kind, stat, attributes, content, torn };
+        let entry = Entry { kind, stat, attributes, content, torn, version: None };
+        if let Some(sharing) = &mut self.sharing {
+            let changed = sharing.change(Changed { key: new.key.clone(), entry, tail, old }, out);
+            return self.settle(&new.key, changed, out);
+        }
         match entry.encode() {
             Ok(value) => {
                 self.push(&new.key, &value, &tail, out);
@@ -166,6 +211,17 @@ impl Writer {
 
     /// Ends the tree: its root, unless that failed.
     pub(super) fn finish(&mut self, out: &mut Out<'_>) -> Option<ChunkId> {
+        if let Some(sharing) = &mut self.sharing {
+            let ended = sharing.end(out);
+            self.settle(&[], ended, out);
+            self.restated = self.sharing.as_ref().is_some_and(Sharing::is_restated);
+            self.report.owed = self.sharing.as_ref().map_or(0, |sharing| sharing.owed(self.entries()));
+        }
+        match self.sharing.take().map(|sharing| sharing.finish(out)) {
+            None => {}
+            Some(Ok(shared)) => self.shared = Some(shared),
+            Some(Err(what)) => out.sink.fail(BackupError::Broken { what }),
+        }
         let builder = self.builder.take()?;
         let mut seal = |parts: NodeParts<'_>| out.seal(ChunkKind::Tree, parts.compress, parts.follow);
         match builder.finish(&mut seal) {

@@ -392,3 +392,6 @@ impl fmt::Debug for StoreKeys {
         write!(formatter, "StoreKeys({})", self.vault.short())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -329,3 +329,6 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for SealError {}
 impl std::error::Error for OpenError {}
+
+#[cfg(test)]
+mod tests;

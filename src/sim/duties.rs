@@ -118,6 +118,7 @@ impl Bench {
             checksum: false,
             fresh: false,
             news: false,
+            shared: None,
         }
     }
 
@@ -344,7 +345,7 @@ impl Bench {
     }
 
     /// Does what a duty asks.
-    fn serve(&mut self, ask: Ask, replies: &mut VecDeque<Told>) {
+    pub(super) fn serve(&mut self, ask: Ask, replies: &mut VecDeque<Told>) {
         match ask {
             Ask::File(request) => replies.push_back(Told::File(self.files.answer(request))),
             Ask::Chunk { op, id } => {
@@ -407,7 +408,7 @@ impl Bench {
     }
 
     /// Confirms all puts. False if there are none.
-    fn confirm(&mut self, replies: &mut VecDeque<Told>) -> bool {
+    pub(super) fn confirm(&mut self, replies: &mut VecDeque<Told>) -> bool {
         let any = !self.unconfirmed.is_empty();
         replies.extend(self.unconfirmed.drain(..).map(Told::Store));
         self.unconfirmed_bytes = 0;

@@ -16,6 +16,9 @@ impl FakeFiles {
     /// Answers as the file thread does.
     pub fn answer(&mut self, request: FileRequest) -> FileReply {
         match request {
+            FileRequest::Put(put) => {
+                FileReply::Put { op: put.op, result: self.put(&put.root, &put.path, put.act) }
+            }
             FileRequest::Root { op, root } => FileReply::Root { op, result: self.root_facts(&root) },
             FileRequest::List { op, root, path, after, .. } => {
                 self.asked.lists += 1;
@@ -137,7 +140,7 @@ impl FakeFiles {
 }
 
 /// What a listing says of an inode.
-fn found(inode: &Inode, home: u64) -> Found {
+pub(super) fn found(inode: &Inode, home: u64) -> Found {
     let kind = match inode.body {
         Body::File(_) => FoundKind::File,
         Body::Directory(_) => FoundKind::Directory,
@@ -186,7 +189,7 @@ fn bytes(extent: &Extent) -> Vec<u8> {
 }
 
 /// It is not there.
-fn missing(verb: &str) -> FileError {
+pub(super) fn missing(verb: &str) -> FileError {
     FileError { kind: FileErrorKind::Missing, detail: format!("{verb}: No such file or directory") }
 }
 
@@ -197,3 +200,8 @@ fn denied(verb: &str) -> FileError {
 
 /// What is read of an ignore file.
 const IGNORE_BYTES: usize = 64 * 1024;
+
+/// It failed for another reason.
+pub(super) fn failed(detail: &str) -> FileError {
+    FileError { kind: FileErrorKind::Failed, detail: detail.into() }
+}

@@ -53,6 +53,8 @@ pub struct FakeFiles {
     pub(super) page_bytes: usize,
     /// What was asked so far.
     pub(super) asked: Asked,
+    /// The file that is being written into each shared folder: its path, and what was written.
+    pub(super) aside: BTreeMap<Vec<u8>, (Vec<u8>, Vec<Extent>)>,
 }
 
 /// A file, directory, link or device.
@@ -92,6 +94,7 @@ impl Default for FakeFiles {
             clock_ns: CLOCK_START_NS,
             page_bytes: LIST_BYTES_MAX,
             asked: Asked::default(),
+            aside: BTreeMap::new(),
         }
     }
 }
@@ -169,6 +172,52 @@ impl FakeFiles {
         let (directory, name) = self.directory_for(root, path);
         self.children(directory).remove(&name);
         self.touch(directory);
+    }
+
+    /// Gives an inode another name.
+    pub(super) fn rename(&mut self, root: &[u8], from: &[u8], to: &[u8], inode: u64) {
+        self.remove(root, from);
+        let (directory, name) = self.directory_for(root, to);
+        self.children(directory).insert(name, inode);
+        self.touch(directory);
+        let now = self.clock_ns;
+        self.inode(inode).stat.ctime_ns = now;
+    }
+
+    /// Every file below a root: path and content.
+    #[must_use]
+    pub fn all(&self, root: &[u8]) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        let mut all = BTreeMap::new();
+        let mut left: Vec<(Vec<u8>, u64)> =
+            self.roots.get(root).map(|inode| (Vec::new(), *inode)).into_iter().collect();
+        while let Some((path, inode)) = left.pop() {
+            let content = match &self.inodes[&inode].body {
+                Body::Directory(children) => {
+                    for (name, child) in children {
+                        let mut path = path.clone();
+                        if !path.is_empty() {
+                            path.push(b'/');
+                        }
+                        path.extend_from_slice(name);
+                        left.push((path, *child));
+                    }
+                    None
+                }
+                Body::File(extents) => Some(
+                    extents
+                        .iter()
+                        .flat_map(|extent| match extent {
+                            Extent::Data(data) => data.clone(),
+                            Extent::Hole(length) => vec![0; usize::try_from(*length).unwrap_or(0)],
+                        })
+                        .collect(),
+                ),
+                Body::Symlink(target) => Some(target.clone()),
+                Body::Special => None,
+            };
+            all.insert(path, content);
+        }
+        all
     }
 
     /// Changes permission bits.

@@ -147,6 +147,7 @@ fn a_backup_behind_a_partial_snapshot_is_never_unchanged_and_takes_none_that_goe
         counts: complete.counts,
         report: Default::default(),
         marker: (0, 0),
+        shared: None,
     };
     // The power went right before the end: the partial snapshot has everything, and is still none of the folder.
     let job = behind(&bench, Some(complete), &whole);

@@ -26,8 +26,14 @@ fn forged(bench: &mut Bench, entries: &[(&[u8], Kind)]) -> Parent {
         let stat =
             Stat { size: 0, mtime_ns: 0, ctime_ns: 0, inode: 1, mode: 0o644, uid: 0, gid: 0, links: 1 };
         let content = if *kind == Kind::Symlink { Content::Target(b"/etc".to_vec()) } else { Content::None };
-        let entry =
-            Entry { kind: *kind, stat, attributes: Attributes::Here(Vec::new()), content, torn: false };
+        let entry = Entry {
+            kind: *kind,
+            stat,
+            attributes: Attributes::Here(Vec::new()),
+            content,
+            torn: false,
+            version: None,
+        };
         builder.push(key, &entry.encode().unwrap(), b"", &mut seal).unwrap();
     }
     let tree = builder.finish(&mut seal).unwrap();

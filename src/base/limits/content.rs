@@ -47,6 +47,13 @@ pub const ATTRIBUTES_MAX: usize = 10_000;
 /// Bytes of one ignore file that are read, in bytes; lines beyond are counted and not followed.
 pub const IGNORE_FILE_BYTES_MAX: usize = 64 * 1024;
 
+/// Feeds whose changes one shared folder can tell apart: one for each device that ever changed something in it, and one more each
+/// time that it had to begin a new feed. The vector stands in the sealed text of a snapshot.
+pub const VECTOR_FEEDS_MAX: usize = 200;
+/// Versions that lose their place and become conflict copies in one pass of a merge, in bytes of keys and entries; where there are
+/// more, the merge goes round again.
+pub const CONFLICT_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_MEAN && CUT_BYTES_MEAN < CUT_BYTES_MAX);
 const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_NORMAL && CUT_BYTES_NORMAL < CUT_BYTES_MEAN);
 const _: () = assert!(MAP_KEY_BYTES_MAX * 8 <= NODE_BYTES_MEAN && MAP_KEY_BYTES_MAX < ENTRY_BYTES_MAX);
@@ -124,5 +131,7 @@ const _: () = assert!(
 
 const _: () = assert!(KEY_WRAPS_MAX * 80 + KEY_WITHOUT_MAX * 32 + 512 < FEED_ENTRY_BYTES_MAX);
 const _: () = assert!(SEALED_TEXT_BYTES_MAX + 1024 <= FEED_ENTRY_BYTES_MAX);
+// A vector of versions (40 bytes and a counter of up to 10 for each feed) fits into a snapshot's text.
+const _: () = assert!(VECTOR_FEEDS_MAX * 50 + 256 < SEALED_TEXT_BYTES_MAX);
 const _: () = assert!(REMOVE_HEADS_MAX * 90 + 256 < FEED_ENTRY_BYTES_MAX);
 const _: () = assert!(DIRECTORY_BYTES_MAX + NAME_BYTES_MAX < SEALED_TEXT_BYTES_MAX);

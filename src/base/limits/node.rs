@@ -219,6 +219,8 @@ pub const REPORTED_PATHS_MAX: usize = 100;
 pub const NEAREST_NAMES_MAX: usize = 2_000;
 /// Content chunks that a restore asks for ahead.
 pub const RESTORE_CHUNKS_MAX: usize = 8;
+/// Acts of writing into a shared folder that are asked of the file thread before the first is answered, at most a chunk each.
+pub const PUTS_AHEAD_MAX: usize = 4;
 /// Entries, holes and chunks of a restore that wait for those before them.
 pub const RESTORE_PARTS_MAX: usize = 128;
 /// Map nodes that a walk asks for beyond the one that it needs.

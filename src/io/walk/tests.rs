@@ -16,7 +16,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), service: FileService::new() }
+        Self { directory: tempfile::tempdir().unwrap(), service: FileService::default() }
     }
 
     fn path(&self, name: &[u8]) -> std::path::PathBuf {

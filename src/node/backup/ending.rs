@@ -1,6 +1,6 @@
 //! The end of a backup: the root is looked at once more, all is synced, the manifest is built and synced too.
 
-use super::{root, Ask, Backup, ChunkId, FileError, Merge, Merged, Op, Outcome, Request, RootFacts};
+use super::{root, Ask, Backup, ChunkId, FileError, Merge, Merged, Op, Outcome, Parent, Request, RootFacts};
 use super::{Scanned, State};
 
 impl Backup {
@@ -34,7 +34,7 @@ impl Backup {
         // Behind a partial snapshot a complete one is made in any case.
         let is_new = self.job.anew || self.job.fresh;
         let parent = self.job.parent.filter(|_| self.job.partial.is_none() && !is_new);
-        if parent.is_some_and(|parent| parent.tree == tree) {
+        if !scanned.restated && parent.is_some_and(|parent| parent.tree == tree) {
             self.sink.drop_set();
             self.unchanged(scanned);
             return;
@@ -50,7 +50,8 @@ impl Backup {
             Merged::Whole(manifest) => {
                 self.sink.drop_set();
                 let parent = self.job.parent.filter(|_| self.job.partial.is_none() && !self.job.fresh);
-                if parent.is_some_and(|parent| (parent.tree, parent.manifest) == (tree, manifest.root)) {
+                let is_same = |parent: Parent| (parent.tree, parent.manifest) == (tree, manifest.root);
+                if !scanned.restated && parent.is_some_and(is_same) {
                     self.unchanged(scanned);
                     return true;
                 }

@@ -49,7 +49,7 @@ impl Making {
     /// The walk that waits for the answer to this request.
     pub(super) fn reader_of(&mut self, op: Op) -> Option<&mut Reader> {
         match &mut self.stage {
-            Stage::Merge(merge) => merge.parent().filter(|parent| parent.has_asked(op)),
+            Stage::Merge(merge) => merge.reader_of(op),
             _ => None,
         }
     }
@@ -64,6 +64,7 @@ impl Backup {
     /// Whether one is wanted, can be taken now, and would have more than the last one.
     pub(super) fn is_partial_possible(&self, build: &Build) -> bool {
         self.wants_partial
+            && self.job.shared.is_none()
             && self.sink.has_room()
             && build.behind_partial().is_some_and(|entries| (entries, self.sink.listed()) != self.partial_at)
     }

@@ -61,7 +61,10 @@ mod tests {
         part(3);
     }
 
-    // Found and not mended yet: in 39 nodes with 8 sessions each, many of which were full for a moment, one holder gets no session for hours
+    // Found and not mended yet, as it seems: a chunk that only its writer has rots there before anybody else has it. The file it is of is still there, but its
+    // stat is as before, so that no scan reads it again, and the folder stays at one copy of three (`status` says so). Reading the
+    // file again would store it anew: NUTHATCH_TURMOIL_SEED=1000140
+    // And in 39 nodes with 8 sessions each, many of which were full for a moment, one holder gets no session for hours
     // ("it holds as many connections as it may", each time that it is tried), so that a folder stays at one copy of two:
     // NUTHATCH_TURMOIL_NODES=39 NUTHATCH_TURMOIL_SESSIONS=8 NUTHATCH_TURMOIL_STEPS=3 NUTHATCH_TURMOIL_SEED=7000077 cargo test turmoil
 
@@ -78,9 +81,9 @@ mod tests {
         }
     }
 
-    /// Plays seeds on every processor until the time is up; how many, and those that found something.
+    /// Plays seeds on every processor until the time is up or `most` were played; how many, and those that found something.
     #[expect(clippy::disallowed_methods, reason = "a test that is told how long to go on needs a clock")]
-    fn play_for(span: std::time::Duration, from: u64) -> (u64, Vec<u64>) {
+    fn play_for(span: std::time::Duration, from: u64, most: u64) -> (u64, Vec<u64>) {
         let (begun, next, played) = (std::time::Instant::now(), AtomicU64::new(from), AtomicU64::new(0));
         let found = Mutex::new(Vec::new());
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
@@ -89,6 +92,9 @@ mod tests {
                 scope.spawn(|| {
                     while begun.elapsed() < span {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed - from >= most {
+                            break;
+                        }
                         if std::panic::catch_unwind(|| play(seed, size(seed))).is_err() {
                             println!("seed {seed} found something");
                             found.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
@@ -105,12 +111,13 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "plays seeds for NUTHATCH_TURMOIL_MINUTES (60), from NUTHATCH_TURMOIL_FROM (1000000) on, on every processor"]
+    #[ignore = "plays seeds for NUTHATCH_TURMOIL_MINUTES (60), from NUTHATCH_TURMOIL_FROM (1000000) on, at most NUTHATCH_TURMOIL_SEEDS"]
     fn turmoil_long() {
         let minutes = number("NUTHATCH_TURMOIL_MINUTES").unwrap_or(60);
         let from = number("NUTHATCH_TURMOIL_FROM").unwrap_or(1_000_000);
-        let (count, found) = play_for(std::time::Duration::from_secs(60 * minutes), from);
-        println!("{count} seeds were played in {minutes} minutes, {} found something", found.len());
+        let most = number("NUTHATCH_TURMOIL_SEEDS").unwrap_or(u64::MAX);
+        let (count, found) = play_for(std::time::Duration::from_secs(60 * minutes), from, most);
+        println!("{count} seeds were played in at most {minutes} minutes, {} found something", found.len());
         assert!(found.is_empty(), "{found:?}");
     }
 }

@@ -1,12 +1,12 @@
 //! Entries, pieces and attributes: their bytes, and what is refused.
 
-use super::entry::{
+use crate::base::ids::ChunkId;
+use crate::base::limits::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_HERE_BYTES_MAX, ENTRY_BYTES_MAX};
+use crate::file::entry::{
     check_entry_bytes, decode_attributes, encode_attributes, Attributes, Content, Entry, EntryError, Kind,
     Piece, Stat,
 };
-use super::field::with_version;
-use crate::base::ids::ChunkId;
-use crate::base::limits::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_HERE_BYTES_MAX, ENTRY_BYTES_MAX};
+use crate::file::field::with_version;
 use proptest::prelude::{any, prop_assert_eq, prop_oneof, proptest, Just, Strategy};
 
 /// A chunk id of equal bytes.
@@ -27,6 +27,7 @@ fn plain() -> Entry {
         attributes: Attributes::Here(vec![]),
         content: Content::None,
         torn: false,
+        version: None,
     }
 }
 
@@ -61,7 +62,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     (content, attributes, numbers, any::<bool>()).prop_map(|((kind, content), attributes, numbers, torn)| {
         let ([size, inode], [mtime_ns, ctime_ns], mode, [uid, gid, links]) = numbers;
         let stat = Stat { size, mtime_ns, ctime_ns, inode, mode, uid, gid, links };
-        Entry { kind, stat, attributes, content, torn }
+        Entry { kind, stat, attributes, content, torn, version: None }
     })
 }
 
@@ -91,6 +92,7 @@ fn entries_are_golden() {
         0x80, 2, // length 256
         1, 44, // Hole of 44
         0,  // not torn
+        0,  // no version
     ]);
     assert_eq!(entry.encode(), Ok(golden));
 
@@ -101,7 +103,7 @@ fn entries_are_golden() {
     let bytes = link.encode().unwrap();
     assert_eq!(bytes[..2], [1, 2]);
     assert_eq!(bytes[12..14], [1, 0xcd]);
-    assert_eq!(bytes[45..], [4, 4, b'.', b'.', b'/', b'x', 0]);
+    assert_eq!(bytes[45..], [4, 4, b'.', b'.', b'/', b'x', 0, 0]);
 }
 
 #[test]

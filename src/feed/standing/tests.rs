@@ -1,10 +1,10 @@
-//! Retirement, told as stories. That order changes nothing is shown in [`super::order_tests`].
+//! Retirement, told as stories. That order changes nothing is shown in [`crate::feed::order_tests`].
 
-use super::entry::{snapshot_id, Body, Checkpoint, Head, Role, Standing};
-use super::view::View;
-use super::view_tests::snapshot;
-use super::writer::Writer;
 use crate::base::ids::SnapshotId;
+use crate::feed::entry::{snapshot_id, Body, Checkpoint, Head, Role, Standing};
+use crate::feed::view::View;
+use crate::feed::view_tests::snapshot;
+use crate::feed::writer::Writer;
 
 /// A root, two full nodes, the second of which has written three snapshots.
 fn household() -> (View, Writer, Writer, Writer, Vec<SnapshotId>) {

@@ -1,10 +1,10 @@
 //! Which epochs there are, told as stories. Wrapped keys are opaque here.
 
-use super::entry::{Body, KeyEntry, Role, Wrap};
-use super::view::View;
-use super::writer::Writer;
 use crate::base::ids::{EpochId, NodeId};
 use crate::base::limits::{EPOCHS_BEGUN_MAX, KEY_ENTRIES_PER_FEED_MAX, KEY_WRAPS_MAX, REMOVE_HEADS_MAX};
+use crate::feed::entry::{Body, KeyEntry, Role, Wrap};
+use crate::feed::view::View;
+use crate::feed::writer::Writer;
 
 fn epoch(number: u8) -> EpochId {
     EpochId::from_bytes([number; 8])

@@ -1,12 +1,12 @@
 //! Keys and paths, what hostile trees are refused for, and walks over trees.
 
-use super::entry::Kind;
-use super::map::{MapBuilder, NodeParts, Step};
-use super::tree::{
+use crate::base::ids::ChunkId;
+use crate::file::entry::Kind;
+use crate::file::map::{MapBuilder, NodeParts, Step};
+use crate::file::tree::{
     check_key, check_key_bytes, is_within, key_from_path, key_of, name_of, parent_of, path_of, Lookup,
     Prefix, Shape, TreeError,
 };
-use crate::base::ids::ChunkId;
 use proptest::prelude::{any, prop_assert_eq, proptest};
 use std::collections::{BTreeSet, HashMap};
 

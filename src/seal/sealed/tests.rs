@@ -1,12 +1,12 @@
-//! What sealing promises, tested from outside [`super::sealed`]; the parts of [`super::layout`] and [`super::cipher`]
+//! What sealing promises, tested from outside [`crate::seal::sealed`]; the parts of [`crate::seal::layout`] and [`crate::seal::cipher`]
 //! that nobody else sees are reached too.
 
-use super::cipher::{Epoch, NONCE_BYTES, TAG_BYTES};
-use super::keys::{epoch_id, FullKeys, RootSecret};
-use super::layout::{padme, Layout, LayoutError, INNER_BYTES};
-use super::sealed::{chunk_id, ChunkKind, OpenError, SealError, Sealer};
 use crate::base::ids::{hex, FeedId, NodeId};
 use crate::base::limits::{CUT_BYTES_MAX, SEALED_BYTES_MAX, SEALED_TEXT_BYTES_MAX};
+use crate::seal::cipher::{Epoch, NONCE_BYTES, TAG_BYTES};
+use crate::seal::keys::{epoch_id, FullKeys, RootSecret};
+use crate::seal::layout::{padme, Layout, LayoutError, INNER_BYTES};
+use crate::seal::sealed::{chunk_id, ChunkKind, OpenError, SealError, Sealer};
 use proptest::prelude::{any, prop, proptest, ProptestConfig};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};

@@ -1,8 +1,8 @@
 //! The key tree stands for ever; what is stored of it reads back, and nothing else does.
 
-use super::keys::{epoch_id, FullKeys, KeysError, NodeSecret, RootSecret, StoreKeys};
 use crate::base::ids::hex;
 use crate::base::limits::EPOCHS_MAX;
+use crate::seal::keys::{epoch_id, FullKeys, KeysError, NodeSecret, RootSecret, StoreKeys};
 use x25519_dalek::PublicKey;
 
 #[test]

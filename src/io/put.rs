@@ -1,0 +1,243 @@
+//! Writing into a shared folder's directory: the file thread's side of `node/put.rs`.
+//!
+//! A file is written aside under a name that no scan looks at, synced, and only then given its name; what stands there is looked at
+//! right before. Between that look and the rename a person may still write: then the rename goes over it, and what was lost is a change
+//! of less than a moment (rename(2) cannot ask for an inode). New names are taken with RENAME_NOREPLACE, which has no such gap.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use super::metadata::{Metadata, NotKept};
+use super::place::{place_link, rename_new, Aside, Placed};
+use super::{beneath, facts};
+use crate::file::entry::Stat;
+use crate::file::merge::SHARED_MODE;
+use crate::node::ports::{FileError, Found, FoundKind};
+use crate::node::put::{Act, Expected, Thing, ASIDE_PREFIX};
+
+/// What is written at present.
+#[derive(Debug, Default)]
+pub struct Putter {
+    /// The file that was begun in each folder, by the folder's root: its path, and what is written.
+    begun: BTreeMap<Vec<u8>, (Vec<u8>, Aside)>,
+    /// Counts names.
+    next: u64,
+}
+
+/// A path below a folder's root.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The root.
+    pub root: BorrowedFd<'a>,
+    /// The same, as the core names it.
+    pub folder: &'a [u8],
+    /// Where it lies.
+    pub device: facts::Device,
+    /// Relative to it.
+    pub path: &'a [u8],
+}
+
+impl Putter {
+    /// Does what is asked: what stands there now, where something was placed.
+    ///
+    /// # Errors
+    /// Of the kind Changed when something else than expected stands there; else what the system says.
+    pub fn act(&mut self, target: Target<'_>, act: Act) -> Result<Option<Found>, FileError> {
+        match act {
+            Act::Begin => self.begin(target).map(|()| None),
+            Act::Data(bytes) => self.write(target, |aside| aside.write(&bytes)),
+            Act::Hole(length) => self.write(target, |aside| aside.hole(length)),
+            Act::Drop => {
+                self.begun.remove(target.folder);
+                Ok(None)
+            }
+            Act::Place { thing, stat, attributes, expected } => {
+                let metadata = metadata(stat, attributes);
+                self.place(target, &thing, &metadata, expected).map(Some)
+            }
+            Act::Remove(expected) => remove(target, &expected).map(|()| None),
+            Act::SetAside(name) => {
+                let (directory, old) = parent(target)?;
+                if !beneath::is_plain_name(&name) {
+                    return Err(facts::failure("rename", Errno::INVAL));
+                }
+                rename_new(directory.as_fd(), old, &name).map_err(|errno| facts::failure("rename", errno))?;
+                Ok(None)
+            }
+            Act::Sync => {
+                rustix::fs::syncfs(target.root).map_err(|errno| facts::failure("sync", errno))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A name for what is written aside.
+    fn draw(&mut self) -> String {
+        self.next += 1;
+        format!("{}{}-{}", String::from_utf8_lossy(ASIDE_PREFIX), std::process::id(), self.next)
+    }
+
+    /// Begins a file.
+    fn begin(&mut self, target: Target<'_>) -> Result<(), FileError> {
+        self.begun.remove(target.folder);
+        let (directory, _) = parent(target)?;
+        let name = self.draw();
+        let again = name.clone();
+        let aside = match Aside::new(directory.as_fd(), name) {
+            Err(Errno::EXIST) => {
+                // Left over from a process that was killed and had our number.
+                let _ = rustix::fs::unlinkat(&directory, &again, AtFlags::empty());
+                Aside::new(directory.as_fd(), again)
+            }
+            other => other,
+        };
+        let aside = aside.map_err(|errno| facts::failure("create", errno))?;
+        self.begun.insert(target.folder.to_vec(), (target.path.to_vec(), aside));
+        Ok(())
+    }
+
+    /// Writes on.
+    fn write(
+        &mut self,
+        target: Target<'_>,
+        write: impl FnOnce(&mut Aside) -> Result<(), Errno>,
+    ) -> Result<Option<Found>, FileError> {
+        let begun = self.begun.get_mut(target.folder).filter(|(path, _)| path == target.path);
+        let (_, aside) = begun.ok_or_else(|| facts::changed("it was not begun"))?;
+        write(aside).map_err(|errno| facts::failure("write", errno))?;
+        Ok(None)
+    }
+
+    /// Gives something its place.
+    fn place(
+        &mut self,
+        target: Target<'_>,
+        thing: &Thing,
+        metadata: &Metadata,
+        expected: Option<Expected>,
+    ) -> Result<Found, FileError> {
+        let (directory, name) = parent(target)?;
+        let is_there = *thing == Thing::Directory && is_directory(directory.as_fd(), name);
+        if !is_there {
+            // What was begun waits until what stands in its way is dealt with.
+            check(directory.as_fd(), name, expected.as_ref())?;
+        }
+        let owner = owner(directory.as_fd(), name);
+        let failed = |verb: &'static str| move |errno| facts::failure(verb, errno);
+        let mut not_kept = NotKept::default();
+        match thing {
+            Thing::File => {
+                let begun = self.begun.remove(target.folder).filter(|(path, _)| path == target.path);
+                let (_, aside) = begun.ok_or_else(|| facts::changed("it was not begun"))?;
+                if aside.position() != metadata.stat.size {
+                    return Err(facts::changed("it has another length than was told"));
+                }
+                own(aside.file(), owner);
+                aside.end().map_err(failed("write"))?;
+                metadata.apply(aside.file(), false, &mut not_kept);
+                rustix::fs::fsync(aside.file()).map_err(failed("sync"))?;
+                let written = facts::look(aside.file()).map_err(failed("stat"))?.stat;
+                placed(aside.place(name, expected.is_some()))?;
+                let now = facts::look_at(directory.as_fd(), name).map_err(failed("stat"))?.stat;
+                let key = |stat: &Stat| (stat.inode, stat.size, stat.mtime_ns);
+                if key(&now) != key(&written) {
+                    return Err(facts::changed("it was changed right after it was written"));
+                }
+            }
+            Thing::Directory => {
+                if !is_there {
+                    rustix::fs::mkdirat(&directory, name, Mode::RWXU).map_err(failed("create"))?;
+                }
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+                let made =
+                    beneath::open(directory.as_fd(), name, flags, Mode::empty()).map_err(failed("open"))?;
+                own(made.as_fd(), owner);
+                metadata.apply(made.as_fd(), false, &mut not_kept);
+            }
+            Thing::Symlink(link) => {
+                let aside = self.draw();
+                let _ = rustix::fs::unlinkat(&directory, &aside, AtFlags::empty());
+                placed(place_link(directory.as_fd(), name, link, expected.is_some(), &aside, |made| {
+                    metadata.apply_to_link(directory.as_fd(), made, false, &mut not_kept);
+                }))?;
+            }
+        }
+        let now = facts::look_at(directory.as_fd(), name).map_err(failed("stat"))?;
+        Ok(now.found(target.device))
+    }
+}
+
+/// What a shared folder may give a file: no setuid or setgid bit, no capability.
+fn metadata(mut stat: Stat, mut attributes: Vec<(Vec<u8>, Vec<u8>)>) -> Metadata {
+    stat.mode &= SHARED_MODE;
+    attributes.retain(|(name, _)| name.starts_with(b"user.") || name.starts_with(b"system.posix_acl"));
+    Metadata { stat, attributes }
+}
+
+/// Whose something is that is there, or will be made in a directory.
+fn owner(directory: BorrowedFd<'_>, name: &[u8]) -> Option<(u32, u32)> {
+    let known = facts::look_at(directory, name).or_else(|_| facts::look(directory)).ok()?;
+    Some((known.stat.uid, known.stat.gid))
+}
+
+/// Gives a file or directory to its owner, if this process may.
+fn own(file: BorrowedFd<'_>, owner: Option<(u32, u32)>) {
+    let known = facts::look(file).ok().map(|known| (known.stat.uid, known.stat.gid));
+    if let Some((user, group)) = owner.filter(|_| owner != known) {
+        // What is not allowed stays this process's own: the content is there.
+        let _ = rustix::fs::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+    }
+}
+
+/// The directory that a path is in, and its name there.
+fn parent<'a>(target: Target<'a>) -> Result<(OwnedFd, &'a [u8]), FileError> {
+    let (directory, name) = beneath::split(target.path);
+    if !beneath::is_plain_name(name) {
+        return Err(facts::failure("open", Errno::INVAL));
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let directory = beneath::open(target.root, directory, flags, Mode::empty());
+    Ok((directory.map_err(|errno| facts::failure("open the directory", errno))?, name))
+}
+
+/// Whether a directory stands there.
+fn is_directory(directory: BorrowedFd<'_>, name: &[u8]) -> bool {
+    facts::look_at(directory, name).is_ok_and(|there| there.kind == FoundKind::Directory)
+}
+
+/// Whether that stands there which must.
+fn check(directory: BorrowedFd<'_>, name: &[u8], expected: Option<&Expected>) -> Result<(), FileError> {
+    match (facts::look_at(directory, name), expected) {
+        (Err(Errno::NOENT), None) => Ok(()),
+        (Err(Errno::NOENT), Some(_)) => Err(facts::changed("it was deleted meanwhile")),
+        (Ok(there), Some(expected)) if expected.is(there.kind, &there.stat) => Ok(()),
+        (Ok(_), _) => Err(facts::changed("it was changed meanwhile")),
+        (Err(errno), _) => Err(facts::failure("stat", errno)),
+    }
+}
+
+/// Removes what is as expected.
+fn remove(target: Target<'_>, expected: &Expected) -> Result<(), FileError> {
+    let (directory, name) = parent(target)?;
+    check(directory.as_fd(), name, Some(expected))?;
+    let flags = if expected.kind == FoundKind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    match rustix::fs::unlinkat(&directory, name, flags) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Err(facts::changed("something is in it")),
+        other => other.map_err(|errno| facts::failure("remove", errno)),
+    }
+}
+
+/// Something got its place, or something else was there first.
+fn placed(placed: Result<Placed, Errno>) -> Result<(), FileError> {
+    match placed {
+        Ok(Placed::New | Placed::Overwrote) => Ok(()),
+        Ok(Placed::Kept) => Err(facts::changed("something was made there meanwhile")),
+        Err(errno) => Err(facts::failure("rename", errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Both ends of a merge: the root is looked at; what was written is made durable and listed.
+
+use super::{
+    Act, Applied, Ask, BackupError, ChunkId, Counts, FileError, FileErrorKind, FileRequest, MergeEnd,
+    Merging, Put, Request, RootFacts, SharedText, State, Taken,
+};
+
+impl Merging {
+    /// All that can be written is written.
+    pub(super) fn sync(&mut self, applied: Applied) {
+        let op = self.sink.ops.draw();
+        let root = self.job.root.clone();
+        self.sink.asks.push_back(Ask::File(FileRequest::Put(Put {
+            op,
+            root,
+            path: Vec::new(),
+            act: Act::Sync,
+        })));
+        self.state = State::Sync(op, Box::new(applied));
+    }
+
+    /// The manifest is in the store's hands.
+    pub(super) fn listed(&mut self, manifest: ChunkId, chunks: u64) {
+        let State::Manifest(applied, _) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let Some(tree) = self.tree else { return };
+        self.sink.drop_set();
+        let ours = self.job.ours.as_ref();
+        let sides = ours.into_iter().chain(&self.job.theirs).map(|(parent, _)| parent.counts);
+        // What any side had that the merged tree does not need, and the nodes that were read and are replaced.
+        let stale = sides.fold(applied.nodes, |stale, counts| stale.saturating_add(counts.stale));
+        let counts = Counts {
+            chunks,
+            stored_bytes: self.sink.new_bytes(),
+            stale: stale.min(chunks),
+            ..applied.counts
+        };
+        let shared = SharedText { applied: applied.root, seen: self.seen.clone() };
+        let is_new = ours.is_none_or(|(parent, before)| parent.tree != tree || *before != shared);
+        let taken = Taken {
+            tree,
+            manifest,
+            counts,
+            report: applied.report,
+            marker: self.marker,
+            shared: Some(shared),
+        };
+        let end = MergeEnd {
+            taken,
+            is_new,
+            pending: applied.pending,
+            written: applied.written,
+            conflicts: self.conflicts,
+        };
+        let op = self.sink.ops.draw();
+        self.sink.asks.push_back(Ask::Store(Request::Flush { op }));
+        self.state = State::Flush(op, Box::new(end));
+    }
+
+    /// The root was looked at.
+    pub(super) fn root_came(&mut self, result: Result<RootFacts, FileError>) {
+        let root = self.job.root.clone();
+        let facts = match result {
+            Ok(facts) => facts,
+            Err(error) if error.kind == FileErrorKind::Missing => {
+                return self.end(Err(BackupError::RootMissing { root }))
+            }
+            Err(error) => return self.end(Err(BackupError::RootUnreadable { root, detail: error.detail })),
+        };
+        self.marker = (facts.file_system, facts.inode);
+        if self.job.marker.is_some_and(|known| known != self.marker) {
+            return self.end(Err(BackupError::RootChanged { root }));
+        }
+        self.next_side();
+    }
+
+    /// It is over.
+    pub(super) fn end(&mut self, result: Result<Box<MergeEnd>, BackupError>) {
+        if result.is_err() {
+            self.sink.asks.clear();
+            self.sink.drop_set();
+        }
+        self.state = State::Ended(result);
+    }
+}

@@ -1,0 +1,326 @@
+//! Shared folders of this node: when they are scanned, when what others have made is merged, and what becomes of that.
+//!
+//! ```text
+//!   another device's snapshot --kept here whole--> due --scan--> own changes are numbered --> Merge --> disk, own snapshot
+//! ```
+//!
+//! Every device publishes its own snapshot of the folder. What has something new is kept whole (`node/holding.rs`), whatever this
+//! node's part is, so that a merge waits for nobody. A scan comes right before a merge: what was changed here has its number then. No
+//! change is numbered before a peer has shown what it knows of this node, or while there is another device and none was met: a disk
+//! that was restored from an image would use numbers again that others know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::activity::Level;
+use super::after::AfterAppend;
+use super::api::{ApiError, FolderAdd};
+use super::core::{Core, Duty};
+use super::folders::backup_error;
+use super::member::SnapshotFact;
+use super::merging::{MergeEnd, MergeJob, Merging};
+use super::names;
+use super::outcome::{BackupError, Parent};
+use super::ports::CallId;
+use super::share_scan::SharedScan;
+use crate::base::ids::{FolderId, NodeId, SnapshotId};
+use crate::base::units::WallTime;
+use crate::feed::entry::{FolderEntry, FolderKind, FolderText, SharedText};
+use crate::file::merge::needs_merge;
+
+impl SnapshotFact {
+    /// How new it is: of a shared folder by what its writer had seen, whatever clocks say, then by its label.
+    pub(super) fn age(&self) -> (u64, WallTime) {
+        (self.shared.as_ref().map_or(0, |shared| shared.seen.sum()), self.entry.taken)
+    }
+
+    /// What it says of a shared folder: its tree, and what its writer knew.
+    fn shared_state(&self) -> Option<(Parent, SharedText)> {
+        let parent = Parent { tree: self.tree?, manifest: self.entry.manifest, counts: self.entry.counts };
+        Some((parent, self.shared.clone()?))
+    }
+}
+
+/// A kind of folder in a word.
+pub(super) const fn kind_word(kind: FolderKind) -> &'static str {
+    match kind {
+        FolderKind::Backup => "backup",
+        FolderKind::Shared => "shared",
+    }
+}
+
+impl Core {
+    /// Every folder once: of a shared one this device's side, or that of the first who has it.
+    pub(super) fn shown_folders(&self) -> Vec<(NodeId, FolderEntry, FolderText)> {
+        let own = self.member.as_ref().map(|member| member.node);
+        let mut all = self.all_folders();
+        let rank = |writer: &NodeId, entry: &FolderEntry| (entry.removed, Some(*writer) != own);
+        let best: BTreeMap<FolderId, NodeId> = {
+            let mut sorted: Vec<_> =
+                all.iter().filter(|(_, entry, _)| entry.kind == FolderKind::Shared).collect();
+            sorted.sort_by_key(|(writer, entry, _)| std::cmp::Reverse(rank(writer, entry)));
+            sorted.into_iter().map(|(writer, entry, _)| (entry.folder, *writer)).collect()
+        };
+        all.retain(|(writer, entry, _)| best.get(&entry.folder).is_none_or(|shown| shown == writer));
+        all
+    }
+
+    /// Shared folders that this device has.
+    fn own_shared_folders(&self) -> Vec<(FolderEntry, FolderText)> {
+        let own = self.own_folders().into_iter();
+        own.filter(|(entry, _)| entry.kind == FolderKind::Shared).collect()
+    }
+
+    /// Whether a folder is a shared one that this device has.
+    pub(super) fn is_shared(&self, folder: &FolderId) -> bool {
+        self.own_shared_folders().iter().any(|(entry, _)| entry.folder == *folder)
+    }
+
+    /// The newest state of a shared folder of each device that has written one: the one that has seen most, whatever clocks say.
+    pub(super) fn shared_heads(&self, folder: &FolderId) -> BTreeMap<NodeId, SnapshotFact> {
+        let mut heads: BTreeMap<NodeId, (u64, SnapshotFact)> = BTreeMap::new();
+        for fact in self.snapshots(Some(folder)) {
+            let Some(seen) = fact.shared.as_ref().map(|shared| shared.seen.sum()) else { continue };
+            // Of equals the later one: they come in the order in which they were taken.
+            if heads.get(&fact.writer).is_none_or(|(most, _)| *most <= seen) {
+                heads.insert(fact.writer, (seen, fact));
+            }
+        }
+        heads.into_iter().map(|(writer, (_, fact))| (writer, fact)).collect()
+    }
+
+    /// The state of a shared folder that this device has, and whether its disk is as that says. Not so where the folder was attached
+    /// anew or lies elsewhere now: then all of it counts as not applied yet, and what stands there is adopted or set aside.
+    fn own_state(&self, folder: &FolderId) -> Option<(SnapshotFact, bool)> {
+        let own = self.member.as_ref()?.node;
+        let binding = self.folders.binding(folder);
+        let recorded = binding.applied.filter(|_| binding.marker.is_some());
+        let is_it = |fact: &SnapshotFact| {
+            fact.writer == own && fact.shared.as_ref().is_some_and(|shared| Some(shared.applied) == recorded)
+        };
+        let found = self.snapshots(Some(folder)).into_iter().filter(is_it).max_by_key(SnapshotFact::age);
+        // Whoever knows more of this feed's changes than this node does says what was forgotten here: no number is used twice.
+        let feed = self.member.as_ref()?.own;
+        let count = |fact: &SnapshotFact| fact.shared.as_ref().map_or(0, |shared| shared.seen.of(&feed));
+        let mut heads = self.shared_heads(folder);
+        let most = heads.values().max_by_key(|fact| count(fact)).cloned();
+        let own = found.map(|fact| (fact, true)).or_else(|| heads.remove(&own).map(|fact| (fact, false)));
+        match (own, most) {
+            (Some((fact, _)), Some(most)) if count(&most) > count(&fact) => Some((most, false)),
+            (None, Some(most)) if count(&most) > 0 => Some((most, false)),
+            (own, _) => own,
+        }
+    }
+
+    /// The snapshot that says what this device knows of a shared folder.
+    pub(super) fn own_shared(&self, folder: &FolderId) -> Option<SnapshotFact> {
+        self.own_state(folder).map(|(fact, _)| fact)
+    }
+
+    /// Whether a snapshot is what this device knows of a shared folder that it has: it must stay.
+    pub(super) fn is_own_state(&self, folder: &FolderId, snapshot: &SnapshotId) -> bool {
+        self.own_shared(folder).is_some_and(|fact| fact.id == *snapshot)
+    }
+
+    /// What a scan of a shared folder begins with.
+    pub(super) fn shared_scan(&self, folder: &FolderId) -> Option<(Option<Parent>, SharedScan)> {
+        let feed = self.member.as_ref()?.own;
+        let own = self.own_state(folder).and_then(|(fact, is_here)| Some((fact.shared_state()?, is_here)));
+        let is_here = own.as_ref().is_some_and(|(_, is_here)| *is_here);
+        let (parent, shared) = own.map(|(state, _)| state).unzip();
+        let applied = shared.as_ref().filter(|_| is_here).map(|shared: &SharedText| shared.applied);
+        let seen = shared.map(|shared| shared.seen).unwrap_or_default();
+        Some((parent, SharedScan { applied, seen, feed }))
+    }
+
+    /// Whether changes may be numbered now.
+    pub(super) fn may_number(&self) -> bool {
+        self.member.as_ref().is_some_and(|member| member.confirmed || member.is_alone())
+    }
+
+    /// States of other devices that have something new for a shared folder here.
+    fn news(&self, folder: &FolderId) -> Vec<SnapshotFact> {
+        let Some(own) = self.member.as_ref().map(|member| member.node) else { return Vec::new() };
+        let mut heads = self.shared_heads(folder);
+        heads.remove(&own);
+        let ours = self.own_shared(folder).and_then(|fact| fact.shared_state());
+        let seen = ours.as_ref().map(|(_, shared)| shared.seen.clone()).unwrap_or_default();
+        let tree = ours.map(|(parent, _)| parent.tree);
+        let is_new = |fact: &SnapshotFact| {
+            fact.shared_state()
+                .is_some_and(|(parent, shared)| needs_merge(&seen, &shared.seen, tree == Some(parent.tree)))
+        };
+        heads.into_values().filter(|fact| !fact.draft && is_new(fact)).collect()
+    }
+
+    /// Snapshots that are to be kept whole, because they have something new for a shared folder here.
+    pub(super) fn shared_wanted(&self) -> BTreeSet<SnapshotId> {
+        let folders = self.own_shared_folders();
+        folders.iter().flat_map(|(entry, _)| self.news(&entry.folder)).map(|fact| fact.id).collect()
+    }
+
+    /// Whether all chunks of a snapshot are here.
+    fn is_whole(&self, snapshot: &SnapshotId) -> bool {
+        let Some(member) = &self.member else { return false };
+        let mut receipts = member.view.receipts(snapshot);
+        receipts.any(|(node, groups)| node == member.node && groups.is_all())
+    }
+
+    /// A snapshot is kept here: if it has something new for a shared folder, that is scanned, and merged then.
+    pub(super) fn share_kept(&mut self, snapshot: &SnapshotId) {
+        let folder = self.member.as_ref().and_then(|member| member.view.snapshot(snapshot));
+        let Some(folder) = folder.map(|fact| fact.entry.folder) else { return };
+        if self.is_shared(&folder) && self.news(&folder).iter().any(|fact| fact.id == *snapshot) {
+            self.begin_scan(folder);
+        }
+    }
+
+    /// A peer has shown what it knows of this node: what waited for that is looked at.
+    pub(super) fn share_may_number(&mut self) {
+        let due = self.now.time;
+        for (entry, _) in self.own_shared_folders() {
+            let local = self.local(entry.folder);
+            local.next_scan = Some(local.next_scan.map_or(due, |next| next.min(due)));
+        }
+    }
+
+    /// A shared folder was scanned: what others have made is merged, if all of it is here. Whether a merge began.
+    pub(super) fn begin_merge(&mut self, folder: FolderId) -> bool {
+        let Some((_, text)) = self.own_shared_folders().into_iter().find(|(entry, _)| entry.folder == folder)
+        else {
+            return false;
+        };
+        let news = self.news(&folder);
+        let theirs: Vec<(Parent, SharedText)> = news
+            .iter()
+            .filter(|fact| self.is_whole(&fact.id))
+            .filter_map(SnapshotFact::shared_state)
+            .collect();
+        let owed = self.folders.local.get(&folder).map_or(0, |local| local.unwritten);
+        let is_due = !theirs.is_empty() || owed > 0;
+        // The scan right before has told what this disk is as, unless that could not be kept.
+        let ours = self.own_state(&folder).filter(|(_, is_here)| *is_here);
+        let ours = ours.and_then(|(fact, _)| fact.shared_state()).filter(|_| is_due && self.may_number());
+        let (Some(member), Some(ours)) = (self.member.as_ref(), ours) else { return false };
+        let super::member::Keys::Full(keys) = &member.keys else { return false };
+        // The name that a device was let in with: all know the same, and it does not change.
+        let name = |node: &NodeId| {
+            let named = member.view.roster().member(node).map(|member| member.name.clone());
+            named.filter(|name| !name.is_empty()).unwrap_or_else(|| node.short())
+        };
+        let seen = self.shared_heads(&folder).into_keys();
+        let job = MergeJob {
+            folder,
+            root: text.directory,
+            marker: self.folders.binding(&folder).marker,
+            ours: Some(ours),
+            theirs,
+            feed: member.own,
+            names: seen.map(|node| (node, name(&node))).collect(),
+            own_name: name(&member.node),
+            map_key: keys.map,
+        };
+        let number = self.begin_duty(|duty| Duty::Merge(Box::new(Merging::new(job, duty)), folder));
+        self.local(folder).running = Some(number);
+        true
+    }
+
+    /// A merge has ended.
+    pub(super) fn merge_finished(
+        &mut self,
+        number: u64,
+        folder: FolderId,
+        result: Result<Box<MergeEnd>, BackupError>,
+    ) {
+        self.duties.remove(&number);
+        self.local(folder).running = None;
+        let name = self.folder_name(&folder);
+        let mut goes_on = false;
+        match result {
+            Ok(end) => {
+                let MergeEnd { taken, is_new, pending, written, conflicts } = *end;
+                self.local(folder).unwritten = pending;
+                if written > 0 || conflicts > 0 {
+                    let copies =
+                        if conflicts > 0 { format!(", {conflicts} conflicts") } else { String::new() };
+                    let message = format!("{name}: {written} changes of other devices were applied{copies}");
+                    self.note(Level::Info, "sync", message);
+                }
+                if pending > 0 {
+                    let first = taken.report.paths.first();
+                    let why = first.map_or_else(String::new, |(path, reason)| {
+                        format!(", {}: {reason}", String::from_utf8_lossy(path))
+                    });
+                    let message =
+                        format!("{name}: {pending} changes of other devices cannot be written here{why}");
+                    self.note(Level::Warn, "sync", message);
+                }
+                if is_new {
+                    self.local(folder).binding.applied = taken.shared.as_ref().map(|shared| shared.applied);
+                    if let Some(draft) = self.draft_of(folder, &taken, true) {
+                        let settings = self.binding_settings(folder);
+                        self.keep_partial(draft, settings);
+                    }
+                }
+                // Whoever has seen the same and chose otherwise has to come to the same by itself: nothing is gained by trying again.
+                goes_on =
+                    is_new && self.own_shared(&folder).is_some_and(|fact| fact.tree == Some(taken.tree));
+            }
+            Err(error) => self.backup_failed(folder, backup_error(&error)),
+        }
+        let is_again = std::mem::take(&mut self.local(folder).again);
+        if is_again || (goes_on && self.news(&folder).iter().any(|fact| self.is_whole(&fact.id))) {
+            self.begin_scan(folder);
+        }
+    }
+
+    /// `folder attach`: an existing shared folder, on this device too.
+    pub(super) fn call_folder_attach(&mut self, call: CallId, add: FolderAdd) {
+        let (entry, known) = match self.check_attach(&add) {
+            Ok(found) => found,
+            Err(error) => return self.end_call(call, Err(error)),
+        };
+        let text = FolderText {
+            directory: add.directory,
+            ignore: if add.ignore.is_empty() { known.ignore.clone() } else { add.ignore },
+            one_file_system: add.one_file_system,
+            ..known
+        };
+        let value = json!({
+            "folder": entry.folder.hex(), "name": text.name, "copies": entry.copies.get(), "kind": "shared",
+        });
+        let then = AfterAppend::Done { call, value };
+        if !self.append_folder(entry.folder, entry.kind, entry.copies, &text, false, then) {
+            return self.end_call(call, Err(self.refusal()));
+        }
+        self.note(Level::Info, "folders", format!("folder {} is on this device, too", text.name));
+        let due = self.now.time;
+        self.forget_place(entry.folder);
+        self.local(entry.folder).next_scan = Some(due);
+        self.holding.recheck(due);
+    }
+
+    /// The shared folder that is meant by `folder attach`.
+    pub(super) fn check_attach(&self, add: &FolderAdd) -> Result<(FolderEntry, FolderText), ApiError> {
+        if !add.directory.starts_with(b"/") {
+            let hint = "write the path from / on";
+            return Err(ApiError::new("bad_directory", "the directory must be an absolute path", hint));
+        }
+        let all = self.all_folders();
+        let shared = all.iter().filter(|(_, entry, _)| entry.kind == FolderKind::Shared && !entry.removed);
+        let found = shared.clone().find(|(_, _, text)| text.name == add.name);
+        let Some((_, entry, text)) = found else {
+            let near = names::nearest(&add.name, shared.map(|(_, _, text)| text.name.as_str()));
+            let message = format!("the vault has no shared folder '{}'{near}", add.name);
+            let hint =
+                "see `nuthatch folder list`; make one with `nuthatch folder add NAME DIR --kind shared`";
+            return Err(ApiError::new("no_folder", message, hint));
+        };
+        if self.is_shared(&entry.folder) {
+            let message = format!("this device has the folder '{}' already", add.name);
+            return Err(ApiError::new("exists", message, "see `nuthatch folder list`"));
+        }
+        Ok((entry.clone(), text.clone()))
+    }
+}
