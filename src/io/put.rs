@@ -67,6 +67,15 @@ impl Putter {
                 rename_new(directory.as_fd(), old, &name).map_err(|errno| facts::failure("rename", errno))?;
                 Ok(None)
             }
+            Act::Clean => {
+                let (directory, name) = parent(target)?;
+                // Another folder's may be on its way in the same directory, if one lies in the other.
+                if name.starts_with(ASIDE_PREFIX) && !name.starts_with(self.prefix().as_bytes()) {
+                    let removed = rustix::fs::unlinkat(&directory, name, AtFlags::empty());
+                    removed.map_err(|errno| facts::failure("remove", errno))?;
+                }
+                Ok(None)
+            }
             Act::Sync => {
                 rustix::fs::syncfs(target.root).map_err(|errno| facts::failure("sync", errno))?;
                 Ok(None)
@@ -77,7 +86,13 @@ impl Putter {
     /// A name for what is written aside.
     fn draw(&mut self) -> String {
         self.next += 1;
-        format!("{}{}-{}", String::from_utf8_lossy(ASIDE_PREFIX), std::process::id(), self.next)
+        format!("{}{}", self.prefix(), self.next)
+    }
+
+    /// What the names of this process begin with.
+    #[expect(clippy::unused_self, reason = "it belongs to the names that are drawn")]
+    fn prefix(&self) -> String {
+        format!("{}{}-", String::from_utf8_lossy(ASIDE_PREFIX), std::process::id())
     }
 
     /// Begins a file.

@@ -24,6 +24,7 @@ use crate::base::ids::FolderId;
 use crate::base::limits::{WATCHES_MAX, WATCH_READS_MAX, WATCH_REST};
 use crate::base::units::Time;
 use crate::node::ports::{Notice, Unwatched, WatchOrder};
+use crate::node::put::ASIDE_PREFIX;
 
 /// The file thread's side: sets watches and takes them away.
 #[derive(Debug)]
@@ -187,6 +188,9 @@ impl Changes {
                 }
             }
             match reader.next() {
+                // What this process writes aside is no change; that it gets its name is.
+                Ok(event)
+                    if event.file_name().is_some_and(|name| name.to_bytes().starts_with(ASIDE_PREFIX)) => {}
                 Ok(event) => self.shared.with(|table| table.heard(event.wd(), event.events(), &mut found)),
                 Err(Errno::INTR) => {}
                 Err(_) => break,

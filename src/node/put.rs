@@ -55,6 +55,8 @@ pub enum Act {
     Remove(Expected),
     /// What stands at the path gets this name in the same directory, if nothing has it.
     SetAside(Vec<u8>),
+    /// A file that was left aside by a process that is no more goes.
+    Clean,
     /// All that was done in the folder is made durable.
     Sync,
 }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use super::duty::{Ask, Ops};
 use super::ports::{FileError, FileErrorKind, FileRequest, Found, FoundKind, Item, Listing};
-use super::put::ASIDE_PREFIX;
+use super::put::{Act, Put, ASIDE_PREFIX};
 use crate::base::ids::FolderId;
 use crate::base::limits::{LIST_ITEM_BYTES, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX};
 use crate::file::ignore::{IgnoreError, IgnoreStack};
@@ -241,7 +241,14 @@ impl Walker {
         }
         path.extend_from_slice(&item.name);
         let what = match item.found {
-            _ if item.name.starts_with(ASIDE_PREFIX) => return,
+            _ if item.name.starts_with(ASIDE_PREFIX) => {
+                if self.is_shared {
+                    // Nothing is merged during a scan: it was left over.
+                    let (op, root) = (ops.draw(), self.root.clone());
+                    asks.push_back(Ask::File(FileRequest::Put(Put { op, root, path, act: Act::Clean })));
+                }
+                return;
+            }
             Err(error) if error.kind == FileErrorKind::Missing => return,
             Err(error) if !self.ignore.is_ignored(&path, false) => What::Hidden(error.detail),
             Err(_) => return,

@@ -29,6 +29,10 @@ impl FakeFiles {
             }
             Act::Remove(expected) => self.remove_expected(root, path, &expected),
             Act::SetAside(name) => self.set_aside(root, path, &name),
+            Act::Clean => {
+                self.remove(root, path);
+                Ok(None)
+            }
             Act::Sync => Ok(None),
         }
     }

@@ -314,6 +314,14 @@ fn a_folder_attached_to_another_place_is_filled_there_and_nothing_is_taken_for_d
 }
 
 #[test]
+fn what_a_killed_process_left_aside_goes_and_reaches_nobody() {
+    let mut devices = pair();
+    devices[0].bench.files.write(ROOT, b"a/.nuthatch-aside-7-1", b"half of it");
+    let all = settle(&mut devices);
+    assert!(!all.keys().any(|path| path.ends_with(b"aside-7-1")), "{:?}", shown(&all));
+}
+
+#[test]
 fn what_one_device_leaves_out_is_not_deleted_elsewhere() {
     let mut devices = pair();
     devices[0].write("build/out", "made");

@@ -102,6 +102,23 @@ fn two_folders_that_are_written_at_once_do_not_mix() {
 }
 
 #[test]
+fn only_what_another_process_left_aside_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, mut putter) = (folder.path(), Putter::default());
+    act(&mut putter, root, "f", Act::Begin).unwrap();
+    let own = fs::read_dir(root).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    for name in [".nuthatch-aside-0-1", "file"] {
+        fs::write(root.join(name), "x").unwrap();
+    }
+    for name in [own.as_str(), ".nuthatch-aside-0-1", "file"] {
+        act(&mut putter, root, name, Act::Clean).unwrap();
+    }
+    assert!(
+        root.join(&own).exists() && root.join("file").exists() && !root.join(".nuthatch-aside-0-1").exists()
+    );
+}
+
+#[test]
 fn a_directory_with_something_in_it_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (root, mut putter) = (folder.path(), Putter::default());
