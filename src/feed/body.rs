@@ -103,7 +103,7 @@ pub struct FolderEntry {
     pub copies: Copies,
     /// Whether it is given up; its snapshots stay until they are retired.
     pub removed: bool,
-    /// A sealed [`FolderText`].
+    /// A sealed [`super::text::FolderText`].
     #[serde(deserialize_with = "bytes::<_, SEALED_TEXT_BYTES_MAX>")]
     pub sealed: Vec<u8>,
 }
@@ -126,7 +126,7 @@ pub struct SnapshotEntry {
     pub complete: bool,
     /// How much it is.
     pub counts: Counts,
-    /// A sealed [`SnapshotText`].
+    /// A sealed [`super::text::SnapshotText`].
     #[serde(deserialize_with = "bytes::<_, SEALED_TEXT_BYTES_MAX>")]
     pub sealed: Vec<u8>,
 }
