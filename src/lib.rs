@@ -267,6 +267,7 @@ pub mod node {
     pub mod names;
     mod offer;
     mod order;
+    mod outbox;
     pub mod outcome;
     mod partials;
     mod parts;

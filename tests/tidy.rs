@@ -23,13 +23,12 @@ const FLOORS: [(&str, u8); 11] = [
 
 /// Files that are longer, with the lines they may have at the most. They are to be split:
 /// no number here may grow, and no file may be added.
-const LONG_FILES: [(&str, usize); 6] = [
-    ("node/calls.rs", 489),
-    ("node/core.rs", 536),
-    ("node/folders.rs", 528),
-    ("node/status.rs", 534),
+const LONG_FILES: [(&str, usize); 5] = [
+    ("node/calls.rs", 477),
+    ("node/core.rs", 430),
+    ("node/folders.rs", 488),
+    ("node/status.rs", 514),
     ("node/verify.rs", 450),
-    ("wire/frame.rs", 543),
 ];
 
 /// Most lines of a file, its tests not counted.

@@ -18,7 +18,7 @@
 
 use std::collections::VecDeque;
 
-use super::entry::{Content, Entry, Kind};
+use super::entry::{Entry, Kind};
 use super::tree::{is_within, name_of, parent_of};
 use crate::base::limits::{COMPONENT_BYTES_MAX, CONFLICT_BYTES_MAX, MAP_KEY_BYTES_MAX};
 use crate::base::units::WallTime;
@@ -370,12 +370,6 @@ pub fn conflict_key(version: &Version, device: &str, attempt: u32) -> Vec<u8> {
     key.extend_from_slice(mark.as_bytes());
     key.extend_from_slice(extension);
     key
-}
-
-/// Whether this content needs chunks.
-#[must_use]
-pub const fn has_chunks(content: &Content) -> bool {
-    matches!(content, Content::Pieces(_) | Content::List { .. })
 }
 
 /// Longer ones are no extensions, in bytes with the dot.

@@ -5,7 +5,7 @@
 
 use super::duty::{Ask, ChunkLost};
 use super::parts::{Part, Parts, Placed, Source};
-use super::ports::{FileError, FileRequest, Found};
+use super::ports::{FileError, FileRequest};
 use super::put::{Act, Put, Thing};
 use super::reader::{Form, Reader};
 use super::sink::Out;
@@ -41,8 +41,6 @@ pub(super) struct Filled {
     pub(super) attributes: Vec<(Vec<u8>, Vec<u8>)>,
     /// What stood in its way was given another name.
     pub(super) is_aside: bool,
-    /// What became of it.
-    pub(super) result: Option<Result<Found, FileError>>,
 }
 
 /// A chunk that is on its way, or came.
@@ -99,7 +97,7 @@ impl Filling {
     }
 
     /// Takes an answer of the file thread.
-    pub(super) fn put_came(&mut self, _op: Op, error: Option<FileError>) {
+    pub(super) fn put_came(&mut self, error: Option<FileError>) {
         self.asked = self.asked.saturating_sub(1);
         if let (None, Some(error)) = (&self.failed, error) {
             self.failed = Some(error.detail);
@@ -122,7 +120,7 @@ impl Filling {
         if is_whole && self.failed.is_none() {
             if let Some(attributes) = self.attributes.take() {
                 let thing = Thing::from(&version);
-                let filled = Filled { version, thing, attributes, is_aside: false, result: None };
+                let filled = Filled { version, thing, attributes, is_aside: false };
                 return Content::Filled(Box::new(filled));
             }
         }

@@ -71,9 +71,9 @@ pub(super) struct Apply {
     /// What is to be.
     tree: Reader,
     /// What is.
-    applied: Option<Reader>,
+    applied: Reader,
     /// The tree that the applied map belongs to.
-    former: Option<Reader>,
+    former: Reader,
     /// The new applied map; None once it is finished.
     builder: Option<MapBuilder>,
     /// Directories that go when all in them has been dealt with, each in the one before it.
@@ -110,15 +110,30 @@ enum Doing {
     SetAside(Op, Box<Filled>, u32),
     /// A path goes.
     Remove(Op, Box<Leaving>),
+    /// The file thread has answered; what follows is done in the next step, where the applied map can be written.
+    Next(Next),
+}
+
+/// What follows on an answer of the file thread.
+#[derive(Debug)]
+enum Next {
+    /// What stood in the way has another name: its place is asked for again.
+    Place(Box<Filled>),
+    /// It got its place, or not.
+    Placed(Box<Filled>, Option<applied::Applied>, Result<Found, FileError>),
+    /// What stands in its way is given another name; so many were tried.
+    SetAside(Box<Filled>, u32),
+    /// A path went, or cannot go.
+    Removed(Box<Leaving>),
 }
 
 impl Apply {
     /// A pass that has not begun.
-    pub(super) fn new(tree: ChunkId, before: Option<(ChunkId, ChunkId)>, tools: Tools) -> Self {
+    pub(super) fn new(tree: ChunkId, (former, applied): (ChunkId, ChunkId), tools: Tools) -> Self {
         Self {
             tree: Reader::new(tree, Form::Tree),
-            applied: before.map(|(_, applied)| Reader::new(applied, Form::Tree)),
-            former: before.map(|(former, _)| Reader::new(former, Form::Tree)),
+            applied: Reader::new(applied, Form::Tree),
+            former: Reader::new(former, Form::Tree),
             builder: Some(MapBuilder::new(&tools.map_key)),
             leaving: Vec::new(),
             doing: None,
@@ -142,8 +157,8 @@ impl Apply {
 
     /// Takes a chunk.
     pub(super) fn chunk_came(&mut self, op: Op, result: Result<Vec<u8>, ChunkLost>, sealer: &mut Sealer) {
-        let readers = [Some(&mut self.tree), self.applied.as_mut(), self.former.as_mut()];
-        if let Some(reader) = readers.into_iter().flatten().find(|reader| reader.has_asked(op)) {
+        let readers = [&mut self.tree, &mut self.applied, &mut self.former];
+        if let Some(reader) = readers.into_iter().find(|reader| reader.has_asked(op)) {
             reader.chunk_came(op, result, sealer);
         } else if let Some(Doing::Fill(filling, _)) = &mut self.doing {
             filling.chunk_came(op, result, sealer);
@@ -154,7 +169,7 @@ impl Apply {
     pub(super) fn put_came(&mut self, op: Op, result: Result<Option<Found>, FileError>) {
         match self.doing.take() {
             Some(Doing::Fill(mut filling, was)) => {
-                filling.put_came(op, result.err());
+                filling.put_came(result.err());
                 self.doing = Some(Doing::Fill(filling, was));
             }
             Some(Doing::Place(asked, filled, was)) if asked == op => self.placed(filled, was, result),
@@ -209,29 +224,8 @@ impl Apply {
                     true
                 }
             },
-            // Answers that came are dealt with here, where the map can be written.
-            Doing::Remove(PLACED, leaving) => {
-                let is_open = self.leaving.iter().all(|outer| outer.instead.is_none());
-                match leaving.instead {
-                    Some(version) => self.fill(version, None),
-                    // It is still owed; without this the next scan would take it for something new.
-                    None if leaving.stays && leaving.was.kind != Kind::Directory && is_open => {
-                        self.push(&leaving.key, &leaving.was, out);
-                    }
-                    None => {}
-                }
-                true
-            }
-            Doing::Place(PLACED, filled, was) => {
-                self.finish_place(&filled, was.as_ref(), out);
-                true
-            }
-            Doing::Place(AGAIN, filled, was) => {
-                self.place(filled, was, out.sink);
-                true
-            }
-            Doing::SetAside(AGAIN, filled, attempt) => {
-                self.ask_aside(filled, attempt, out.sink);
+            Doing::Next(next) => {
+                self.act_on(next, out);
                 true
             }
             waiting => {
@@ -243,11 +237,11 @@ impl Apply {
 
     /// Begins with the next key: whether it did something; None at the end.
     fn next(&mut self, out: &mut Out<'_>) -> Result<Option<bool>, String> {
-        let tree = see(Some(&mut self.tree), out)?;
-        let applied = see(self.applied.as_mut(), out)?;
+        let tree = see(&mut self.tree, out)?;
+        let applied = see(&mut self.applied, out)?;
         let (Some(tree), Some(applied)) = (tree, applied) else { return Ok(Some(false)) };
         let one = Some(&self.tree).filter(|_| tree).map(Reader::key);
-        let other = self.applied.as_ref().filter(|_| applied).map(Reader::key);
+        let other = Some(&self.applied).filter(|_| applied).map(Reader::key);
         let key = one.into_iter().chain(other).min().map(<[u8]>::to_vec);
         if let Some(leaving) = self.leaving.pop() {
             if key.as_deref().is_some_and(|key| is_within(key, &leaving.key)) {
@@ -267,7 +261,7 @@ impl Apply {
         } else {
             None
         };
-        let was = match self.applied.as_mut().filter(|reader| applied && reader.key() == key) {
+        let was = match Some(&mut self.applied).filter(|reader| applied && reader.key() == key) {
             Some(reader) => {
                 let was = applied::Applied::decode(reader.value()).ok();
                 reader.advance();
@@ -275,7 +269,7 @@ impl Apply {
             }
             None => None,
         };
-        let was = was.map(|was| former::restated(was, former, version.as_ref()));
+        let was = was.map(|was| former::adopted(was, former, version.as_ref()));
         self.begin(key, version, was, out);
         Ok(Some(true))
     }
@@ -341,7 +335,7 @@ impl Apply {
     fn end(&mut self, out: &mut Out<'_>) -> Option<Applied> {
         let builder = self.builder.take()?;
         let root = finish(builder, out)?;
-        let nodes = self.tree.nodes() + self.applied.as_ref().map_or(0, Reader::nodes);
+        let nodes = self.tree.nodes() + self.applied.nodes();
         let report = std::mem::take(&mut self.done.report);
         let Applied { counts, pending, written, .. } = self.done;
         Some(Applied { root, counts, report, nodes, pending, written })
@@ -366,8 +360,7 @@ impl Apply {
 }
 
 /// Whether a reader stands on an entry; None while it waits.
-fn see(reader: Option<&mut Reader>, out: &mut Out<'_>) -> Result<Option<bool>, String> {
-    let Some(reader) = reader else { return Ok(Some(false)) };
+fn see(reader: &mut Reader, out: &mut Out<'_>) -> Result<Option<bool>, String> {
     match reader.look(&mut out.sink.ops, &mut out.sink.asks) {
         Seen::Entry => Ok(Some(true)),
         Seen::End => Ok(Some(false)),
@@ -386,9 +379,5 @@ fn expected(was: &applied::Applied) -> Expected {
     Expected { kind, stat: was.stat }
 }
 
-/// An operation that was answered: what follows is done in the next step.
-const PLACED: Op = 0;
-/// An operation that is to be asked for in the next step.
-const AGAIN: Op = 1;
 /// Names that are tried for what is in the way.
 const ASIDE_ATTEMPTS_MAX: u32 = 9;

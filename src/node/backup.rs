@@ -256,7 +256,7 @@ impl Backup {
         match (self.job.base(), self.job.partial) {
             (Some(base), Some(_)) => self.begin_build(true, base.is_stale() || self.job.anew),
             (Some(_), None) if self.job.anew => self.begin_build(true, true),
-            (Some(_), None) if self.is_elsewhere() => self.begin_build(true, self.job.exact),
+            (Some(_), None) if self.job.is_elsewhere() => self.begin_build(true, self.job.exact),
             (Some(base), None) if self.job.news || self.job.checksum || self.job.fresh => {
                 self.begin_build(true, self.job.exact || base.is_stale())
             }
@@ -276,11 +276,6 @@ impl Backup {
             return self.end(Err(BackupError::Broken { what }));
         }
         self.begin_build(false, true);
-    }
-
-    /// What this disk is as of a shared folder is not known: nothing is compared.
-    fn is_elsewhere(&self) -> bool {
-        self.job.shared.as_ref().is_some_and(|shared| shared.applied.is_none())
     }
 
     /// The merge of the directory with what is known from before, or with nothing.

@@ -13,9 +13,10 @@ use super::api::ApiError;
 use super::duty::{Ask, ChunkLost, Ops, Told};
 use super::list::{entry_line, Lines, ListOutput};
 use super::lookup::lost;
+use super::outbox::Outbox;
 use super::ports::Ending;
 use crate::base::ids::ChunkId;
-use crate::base::limits::{CALL_PIECES_MAX, STEPS_PER_TURN_MAX};
+use crate::base::limits::STEPS_PER_TURN_MAX;
 use crate::file::entry::{Attributes, Content, Entry, Kind};
 use crate::file::ignore::pattern::Pattern;
 use crate::file::map::{Differ, Difference, Side};
@@ -60,12 +61,8 @@ pub struct Changes {
     running: Option<Running>,
     /// Numbers of what is asked.
     ops: Ops,
-    /// What is asked.
-    asks: VecDeque<Ask>,
-    /// Lines that are ready.
-    lines: VecDeque<Value>,
-    /// Lines that the client has room for.
-    credit: usize,
+    /// Questions and lines on their way out.
+    out: Outbox,
     /// What was counted.
     sums: Sums,
     /// How it ended, until that is told.
@@ -111,9 +108,7 @@ impl Changes {
             job,
             running: None,
             ops: Ops::new(duty),
-            asks: VecDeque::new(),
-            lines: VecDeque::new(),
-            credit: CALL_PIECES_MAX,
+            out: Outbox::new(),
             sums: Sums::default(),
             end: None,
             over: false,
@@ -125,7 +120,7 @@ impl Changes {
     /// Does a turn's work. False if nothing can be done before something is told.
     fn work(&mut self) -> bool {
         for step in 0..STEPS_PER_TURN_MAX {
-            let is_full = self.lines.len() >= CALL_PIECES_MAX;
+            let is_full = self.out.is_full();
             if is_full || self.over || self.end.is_some() || !self.go_on() {
                 return step > 0;
             }
@@ -149,7 +144,7 @@ impl Changes {
             Ok(Difference::Need(side, id)) => {
                 let op = self.ops.draw();
                 running.asked = Some((op, side, id));
-                self.asks.push_back(Ask::Chunk { op, id });
+                self.out.asks.push_back(Ask::Chunk { op, id });
             }
             Ok(Difference::End) => self.running = None,
             Ok(Difference::Entry { key, .. }) if !is_within(key, &self.job.key) => self.running = None,
@@ -162,7 +157,7 @@ impl Changes {
                     (Ok(()), true) => told(&running.pair.label, &path, before, after, &mut self.sums),
                 };
                 match told {
-                    Ok(line) => self.lines.extend(line.map(|line| self.job.shaped(line))),
+                    Ok(line) => line.into_iter().for_each(|line| self.out.tell(self.job.shaped(line))),
                     Err(()) => self.damaged("an entry of the tree is damaged"),
                 }
             }
@@ -185,7 +180,7 @@ impl Changes {
     /// Something is not as it should be, and all else goes on.
     fn damaged(&mut self, reason: &str) {
         self.partial = true;
-        self.lines.push_back(json!({"lost": true, "reason": reason}));
+        self.out.tell(json!({"lost": true, "reason": reason}));
     }
 
     /// All is told.
@@ -193,7 +188,7 @@ impl Changes {
         if self.job.sum {
             let sum = |(paths, bytes): (u64, u64)| json!({"paths": paths, "bytes": bytes});
             let Sums { added, changed, deleted } = self.sums;
-            self.lines.push_back(json!({
+            self.out.tell(json!({
                 "event": "result", "added": sum(added), "changed": sum(changed), "deleted": sum(deleted),
             }));
         }
@@ -226,7 +221,7 @@ impl Lines for Changes {
     }
 
     fn taken(&mut self) {
-        self.credit = (self.credit + 1).min(CALL_PIECES_MAX);
+        self.out.taken();
         self.idle = false;
     }
 
@@ -239,16 +234,10 @@ impl Lines for Changes {
 
     fn poll(&mut self) -> Option<ListOutput> {
         loop {
-            if let Some(ask) = self.asks.pop_front() {
-                return Some(ListOutput::Ask(ask));
+            if let Some(output) = self.out.pop() {
+                return Some(output);
             }
-            if self.credit > 0 {
-                if let Some(line) = self.lines.pop_front() {
-                    self.credit -= 1;
-                    return Some(ListOutput::Line(line));
-                }
-            }
-            if self.lines.is_empty() {
+            if !self.out.has_lines() {
                 if let Some(end) = self.end.take() {
                     self.over = true;
                     return Some(ListOutput::Finished(end));

@@ -101,11 +101,11 @@ impl Core {
         self.save(settings, AfterSave::Drafted { folder });
     }
 
-    /// Keeps a partial snapshot in the same way; nobody waits for it, and what is stored later is listed by another one.
-    pub(super) fn keep_partial(&mut self, draft: Draft, mut settings: Vec<(String, Option<Vec<u8>>)>) {
+    /// Keeps a snapshot that no call waits for, a partial one or one of a merge, in the same way.
+    pub(super) fn keep_unasked(&mut self, draft: Draft, mut settings: Vec<(String, Option<Vec<u8>>)>) {
         if self.may_publish() {
             if self.publish(draft, settings, false).is_none() {
-                log::warn!("a partial snapshot was not published: {}", self.refusal());
+                log::warn!("a snapshot was not published: {}", self.refusal());
             }
             return;
         }
@@ -167,7 +167,7 @@ impl Core {
         Some(SnapshotId::from_bytes(*applied.hash.as_bytes()))
     }
 
-    /// All snapshots (of one folder), published or not, oldest first.
+    /// All snapshots (of one folder), published or not, oldest first: of a shared folder what has seen less, whatever clocks say.
     pub(super) fn snapshots(&self, folder: Option<&FolderId>) -> Vec<SnapshotFact> {
         let Some(member) = &self.member else { return Vec::new() };
         let wanted = |of: &FolderId| folder.is_none_or(|folder| folder == of);
@@ -196,7 +196,7 @@ impl Core {
             draft: true,
         });
         let mut all: Vec<SnapshotFact> = published.chain(drafts).collect();
-        all.sort_by_key(|fact| (fact.entry.folder, fact.entry.taken, fact.draft));
+        all.sort_by_key(|fact| (fact.entry.folder, fact.age(), fact.draft));
         all
     }
 

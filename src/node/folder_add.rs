@@ -12,6 +12,7 @@ use crate::base::ids::FolderId;
 use crate::base::limits::{FOLDERS_MAX, SCAN_AFTER_START};
 use crate::base::units::Copies;
 use crate::feed::entry::{Body, FolderEntry, FolderKind, FolderText};
+use crate::file::ignore::IgnoreStack;
 use crate::file::retain::Policy;
 
 impl Core {
@@ -62,15 +63,7 @@ impl Core {
             }
         };
         names::check_copies(add.copies)?;
-        if !add.directory.starts_with(b"/") {
-            return Err(ApiError::new(
-                "bad_directory",
-                "the directory must be an absolute path",
-                "write the path from / on",
-            ));
-        }
-        crate::file::ignore::IgnoreStack::new(&add.ignore)
-            .map_err(|error| ApiError::new("bad_pattern", error.to_string(), "patterns follow .gitignore"))?;
+        check_place(add)?;
         let folders = self.all_folders();
         if folders.iter().any(|(_, entry, text)| text.name == add.name && !entry.removed) {
             return Err(ApiError::new(
@@ -106,4 +99,18 @@ impl Core {
         let entry = FolderEntry { folder, kind, copies, removed, sealed };
         self.append(Body::Folder(entry), Vec::new(), then).is_some()
     }
+}
+
+/// What must hold of the place of a folder.
+pub(super) fn check_place(add: &FolderAdd) -> Result<(), ApiError> {
+    if !add.directory.starts_with(b"/") {
+        return Err(ApiError::new(
+            "bad_directory",
+            "the directory must be an absolute path",
+            "write the path from / on",
+        ));
+    }
+    IgnoreStack::new(&add.ignore)
+        .map(|_| ())
+        .map_err(|error| ApiError::new("bad_pattern", error.to_string(), "patterns follow .gitignore"))
 }

@@ -15,9 +15,9 @@ use serde_json::{json, Map, Value};
 use super::api::ApiError;
 use super::duty::{Ask, Ops, Told};
 use super::list::{entry_line, Lines, ListOutput};
+use super::outbox::Outbox;
 use super::ports::Ending;
 use crate::base::ids::{ChunkId, SnapshotId};
-use crate::base::limits::CALL_PIECES_MAX;
 use crate::base::units::WallTime;
 use crate::file::entry::Entry;
 use crate::file::map::{MapCursor, Step};
@@ -51,12 +51,8 @@ pub struct History {
     row: Option<Row>,
     /// Numbers of what is asked.
     ops: Ops,
-    /// What is asked.
-    asks: VecDeque<Ask>,
-    /// Lines that are ready.
-    lines: VecDeque<Value>,
-    /// Lines that the client has room for.
-    credit: usize,
+    /// Questions and lines on their way out.
+    out: Outbox,
     /// The path was in a snapshot.
     found: bool,
     /// A line was told.
@@ -115,9 +111,7 @@ impl History {
             way: Vec::new(),
             row: None,
             ops: Ops::new(duty),
-            asks: VecDeque::new(),
-            lines: VecDeque::new(),
-            credit: CALL_PIECES_MAX,
+            out: Outbox::new(),
             found: false,
             told: false,
             partial: false,
@@ -151,7 +145,7 @@ impl History {
                 } else {
                     let op = self.ops.draw();
                     descent.asked = Some((op, id));
-                    self.asks.push_back(Ask::Chunk { op, id });
+                    self.out.asks.push_back(Ask::Chunk { op, id });
                     return true;
                 }
             }
@@ -201,7 +195,7 @@ impl History {
         line.insert("first".into(), moment(first));
         line.insert("last".into(), moment(last));
         line.insert("snapshots".into(), count.into());
-        self.lines.push_back(Value::Object(line));
+        self.out.tell(Value::Object(line));
         self.told = true;
     }
 
@@ -225,11 +219,11 @@ impl History {
 impl Lines for History {
     fn busy(&self) -> bool {
         let waits = self.descent.as_ref().is_some_and(|descent| descent.asked.is_some());
-        !self.over && !waits && (self.credit > 0 || self.lines.is_empty())
+        !self.over && !waits && (self.out.has_credit() || !self.out.has_lines())
     }
 
     fn taken(&mut self) {
-        self.credit = (self.credit + 1).min(CALL_PIECES_MAX);
+        self.out.taken();
     }
 
     fn told(&mut self, told: Told, sealer: &mut Sealer) {
@@ -252,18 +246,13 @@ impl Lines for History {
 
     fn poll(&mut self) -> Option<ListOutput> {
         loop {
-            if let Some(ask) = self.asks.pop_front() {
-                return Some(ListOutput::Ask(ask));
+            if let Some(output) = self.out.pop() {
+                return Some(output);
             }
-            if self.credit > 0 {
-                if let Some(line) = self.lines.pop_front() {
-                    self.credit -= 1;
-                    return Some(ListOutput::Line(line));
-                }
-            } else if !self.lines.is_empty() {
-                return None;
-            }
-            if self.over || self.descent.as_ref().is_some_and(|descent| descent.asked.is_some()) {
+            if self.out.has_lines()
+                || self.over
+                || self.descent.as_ref().is_some_and(|descent| descent.asked.is_some())
+            {
                 return None;
             }
             if !self.work() && self.descent.is_none() {
@@ -293,6 +282,7 @@ fn version(key: &[u8], value: &[u8], tail: &[u8]) -> State {
     };
     let line = entry_line(&path_of(key), &entry);
     (entry.stat.ctime_ns, entry.stat.inode, entry.stat.links) = (0, 0, 0);
+    entry.version = None;
     let Ok(seen) = entry.encode() else {
         return State::Unknown("the entry in the tree is damaged".into());
     };

@@ -2,18 +2,17 @@
 //!
 //! Owns the shape of a line. One level is listed without reading what is below its directories. Reads no content.
 
-use std::collections::VecDeque;
-
 use base64::Engine as _;
 use serde_json::{json, Map, Value};
 
 use super::api::ApiError;
 use super::duty::{Ask, Ops, Told};
 use super::lookup::{behind, lost, wanted_key, Seek, Sought};
+use super::outbox::Outbox;
 use super::ports::Ending;
 use super::reader::{Form, Reader, Seen};
 use crate::base::ids::ChunkId;
-use crate::base::limits::{CALL_PIECES_MAX, STEPS_PER_TURN_MAX};
+use crate::base::limits::STEPS_PER_TURN_MAX;
 use crate::base::units::WallTime;
 use crate::file::entry::{Content, Entry, Kind};
 use crate::file::tree::{check_key, is_within, path_of};
@@ -65,16 +64,12 @@ pub struct List {
     key: Vec<u8>,
     /// Numbers of what is asked.
     ops: Ops,
-    /// What is asked.
-    asks: VecDeque<Ask>,
+    /// Questions and lines on their way out.
+    out: Outbox,
     /// The tree.
     reader: Reader,
     /// Where it stands.
     state: State,
-    /// Lines that are ready.
-    lines: VecDeque<Value>,
-    /// Lines that the client has room for.
-    credit: usize,
     /// A part of the tree cannot be had.
     partial: bool,
     /// Nothing can be done before something is told.
@@ -108,11 +103,9 @@ impl List {
             recursive: job.recursive,
             key,
             ops: Ops::new(duty),
-            asks: VecDeque::new(),
+            out: Outbox::new(),
             reader: Reader::new(job.tree, Form::Tree),
             state,
-            lines: VecDeque::new(),
-            credit: CALL_PIECES_MAX,
             partial: false,
             idle: false,
             worked: false,
@@ -122,22 +115,24 @@ impl List {
     /// Does a turn's work. False if nothing can be done before something is told.
     fn work(&mut self) -> bool {
         for step in 0..STEPS_PER_TURN_MAX {
-            if self.lines.len() >= CALL_PIECES_MAX {
+            if self.out.is_full() {
                 return step > 0;
             }
             let went_on = match &mut self.state {
                 State::Over | State::Ended(_) => false,
-                State::Seeking(seek) => match seek.look(&mut self.reader, &mut self.ops, &mut self.asks) {
-                    Sought::Wait => false,
-                    Sought::Failed(error) => {
-                        self.state = State::Ended(Err(error));
-                        true
+                State::Seeking(seek) => {
+                    match seek.look(&mut self.reader, &mut self.ops, &mut self.out.asks) {
+                        Sought::Wait => false,
+                        Sought::Failed(error) => {
+                            self.state = State::Ended(Err(error));
+                            true
+                        }
+                        Sought::Found => {
+                            self.state = State::Walking;
+                            true
+                        }
                     }
-                    Sought::Found => {
-                        self.state = State::Walking;
-                        true
-                    }
-                },
+                }
                 State::Walking => self.walk(),
             };
             if !went_on {
@@ -149,7 +144,7 @@ impl List {
 
     /// Goes on by one entry. False if it waits.
     fn walk(&mut self) -> bool {
-        match self.reader.look(&mut self.ops, &mut self.asks) {
+        match self.reader.look(&mut self.ops, &mut self.out.asks) {
             Seen::Wait => return false,
             Seen::End => self.end(),
             Seen::Lost { reason, .. } if self.reader.nodes() == 0 => {
@@ -157,7 +152,7 @@ impl List {
             }
             Seen::Lost { reason, .. } => {
                 self.partial = true;
-                self.lines.push_back(json!({"lost": true, "reason": reason}));
+                self.out.tell(json!({"lost": true, "reason": reason}));
                 self.reader.skip();
             }
             Seen::Entry if !is_within(self.reader.key(), &self.key) => self.end(),
@@ -173,7 +168,7 @@ impl List {
             (Ok(()), Ok(entry)) => entry,
             (Err(_), _) | (_, Err(_)) => {
                 self.partial = true;
-                self.lines.push_back(json!({"lost": true, "reason": "an entry of the tree is damaged"}));
+                self.out.tell(json!({"lost": true, "reason": "an entry of the tree is damaged"}));
                 self.reader.advance();
                 return;
             }
@@ -182,7 +177,7 @@ impl List {
         // A directory that was named is not listed itself, only what is in it.
         let named = key == self.key;
         if !(named && is_directory) {
-            self.lines.push_back(Value::Object(entry_line(&path_of(&key), &entry)));
+            self.out.tell(Value::Object(entry_line(&path_of(&key), &entry)));
         }
         if is_directory && !named && !self.recursive {
             self.reader.seek(&behind(&key));
@@ -203,7 +198,7 @@ impl Lines for List {
     }
 
     fn taken(&mut self) {
-        self.credit = (self.credit + 1).min(CALL_PIECES_MAX);
+        self.out.taken();
         self.idle = false;
     }
 
@@ -216,16 +211,10 @@ impl Lines for List {
 
     fn poll(&mut self) -> Option<ListOutput> {
         loop {
-            if let Some(ask) = self.asks.pop_front() {
-                return Some(ListOutput::Ask(ask));
+            if let Some(output) = self.out.pop() {
+                return Some(output);
             }
-            if self.credit > 0 {
-                if let Some(line) = self.lines.pop_front() {
-                    self.credit -= 1;
-                    return Some(ListOutput::Line(line));
-                }
-            }
-            if self.lines.is_empty() {
+            if !self.out.has_lines() {
                 if let State::Ended(_) = self.state {
                     let State::Ended(result) = std::mem::replace(&mut self.state, State::Over) else {
                         return None;

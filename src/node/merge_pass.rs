@@ -39,8 +39,7 @@ enum Next {
 }
 
 /// Looks at an input. `Err`: the pass waits, or has failed.
-fn look(reader: Option<&mut Reader>, out: &mut Out<'_>) -> Result<Next, Passed> {
-    let Some(reader) = reader else { return Ok(Next::End) };
+fn look(reader: &mut Reader, out: &mut Out<'_>) -> Result<Next, Passed> {
     match reader.look(&mut out.sink.ops, &mut out.sink.asks) {
         Seen::Entry => Ok(Next::Entry),
         Seen::End => Ok(Next::End),
@@ -82,8 +81,8 @@ pub(super) fn finish(builder: MapBuilder, out: &mut Out<'_>) -> Option<ChunkId> 
 /// Two trees become one.
 #[derive(Debug)]
 pub(super) struct Meet {
-    /// The tree here; None: there is none yet.
-    ours: Option<Reader>,
+    /// The tree here.
+    ours: Reader,
     /// The other one.
     theirs: Reader,
     /// Decides.
@@ -96,12 +95,12 @@ impl Meet {
     /// A pass that has not begun; conflicts below the key `settled` were dealt with in an earlier one.
     pub(super) fn new(
         map_key: &[u8; 32],
-        (ours, ours_seen): (Option<ChunkId>, Vector),
+        (ours, ours_seen): (ChunkId, Vector),
         (theirs, theirs_seen): (ChunkId, Vector),
         settled: Vec<u8>,
     ) -> Self {
         Self {
-            ours: ours.map(|root| Reader::new(root, Form::Tree)),
+            ours: Reader::new(ours, Form::Tree),
             theirs: Reader::new(theirs, Form::Tree),
             merger: Merger::new(ours_seen, theirs_seen, settled),
             builder: Some(MapBuilder::new(map_key)),
@@ -110,8 +109,7 @@ impl Meet {
 
     /// The walk that waits for the answer to this request.
     pub(super) fn reader_of(&mut self, op: Op) -> Option<&mut Reader> {
-        let readers = self.ours.as_mut().into_iter().chain(Some(&mut self.theirs));
-        readers.into_iter().find(|reader| reader.has_asked(op))
+        [&mut self.ours, &mut self.theirs].into_iter().find(|reader| reader.has_asked(op))
     }
 
     /// Versions that lost their place, and from which key on another pass has to deal with the rest.
@@ -142,10 +140,10 @@ impl Meet {
 
     /// Takes what stands at the next key; false at the end of both.
     fn next(&mut self, out: &mut Out<'_>) -> Result<bool, Passed> {
-        let ours = look(self.ours.as_mut(), out);
-        let theirs = look(Some(&mut self.theirs), out);
+        let ours = look(&mut self.ours, out);
+        let theirs = look(&mut self.theirs, out);
         let (ours, theirs) = (ours?, theirs?);
-        let one = self.ours.as_mut().filter(|_| matches!(ours, Next::Entry));
+        let one = Some(&mut self.ours).filter(|_| matches!(ours, Next::Entry));
         let other = Some(&mut self.theirs).filter(|_| matches!(theirs, Next::Entry));
         let (one, other) = match (one, other) {
             (None, None) => return Ok(false),
@@ -243,7 +241,7 @@ impl Insert {
             if !out.sink.has_room() {
                 return if step == 0 { Passed::Wait } else { Passed::Worked };
             }
-            let next = match look(Some(&mut self.tree), out) {
+            let next = match look(&mut self.tree, out) {
                 Ok(next) => next,
                 Err(Passed::Wait) if step > 0 => return Passed::Worked,
                 Err(passed) => return passed,

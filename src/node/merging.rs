@@ -20,7 +20,7 @@ use super::ports::{FileError, FileErrorKind, FileReply, FileRequest, RootFacts};
 use super::put::{Act, Put};
 use super::root::Marker;
 use super::sink::{Out, Sink};
-use crate::base::ids::{ChunkId, FeedId, FolderId, NodeId};
+use crate::base::ids::{ChunkId, FeedId, NodeId};
 use crate::base::version::Vector;
 use crate::feed::entry::{Counts, SharedText};
 use crate::seal::sealed::Sealer;
@@ -31,14 +31,12 @@ mod ending;
 /// One merge of one folder.
 #[derive(Debug, Clone)]
 pub struct MergeJob {
-    /// Which folder (for whoever reads logs).
-    pub folder: FolderId,
     /// Absolute path of its directory here.
     pub root: Vec<u8>,
     /// File system and inode that the root has.
     pub marker: Option<Marker>,
-    /// The folder as this device has it; None: it has nothing yet.
-    pub ours: Option<(Parent, SharedText)>,
+    /// The folder as this device has it.
+    pub ours: (Parent, SharedText),
     /// What other devices have.
     pub theirs: Vec<(Parent, SharedText)>,
     /// The feed in which this device's changes are numbered.
@@ -89,7 +87,7 @@ pub struct Merging {
     /// Those still to be met.
     left: VecDeque<(Parent, SharedText)>,
     /// The tree so far.
-    tree: Option<ChunkId>,
+    tree: ChunkId,
     /// What was seen so far.
     seen: Vector,
     /// What the last pass left: the other side, and where to go on.
@@ -139,8 +137,8 @@ impl Merging {
             sink,
             state: State::Root(op),
             left: job.theirs.clone().into(),
-            tree: job.ours.as_ref().map(|(parent, _)| parent.tree),
-            seen: job.ours.as_ref().map(|(_, shared)| shared.seen.clone()).unwrap_or_default(),
+            tree: job.ours.0.tree,
+            seen: job.ours.1.seen.clone(),
             rest: None,
             conflicts: 0,
             marker: (0, 0),
@@ -245,7 +243,7 @@ impl Merging {
                 true
             }
             Passed::Tree(root) => {
-                self.tree = Some(root);
+                self.tree = root;
                 self.passed();
                 true
             }
@@ -272,14 +270,11 @@ impl Merging {
             State::Insert(mut insert) => insert.take_again(),
             _ => Vec::new(),
         };
-        match (self.tree, copies.is_empty()) {
-            (Some(tree), false) => {
-                let Self { job, .. } = self;
-                let insert = Insert::new(&job.map_key, tree, copies, &job.names, job.feed);
-                self.state = State::Insert(Box::new(insert));
-            }
-            _ => self.next_side(),
+        if copies.is_empty() {
+            return self.next_side();
         }
+        let Self { job, tree, .. } = self;
+        self.state = State::Insert(Box::new(Insert::new(&job.map_key, *tree, copies, &job.names, job.feed)));
     }
 
     /// Begins the next pass, or goes on to the disk.
@@ -295,16 +290,14 @@ impl Merging {
 
     /// Begins to make the disk as the tree is.
     fn apply(&mut self) {
-        let Some(tree) = self.tree else {
-            return self.end(Err(BackupError::Broken { what: "there is nothing to apply".into() }));
-        };
-        let before = self.job.ours.as_ref().map(|(parent, shared)| (parent.tree, shared.applied));
+        let (parent, shared) = &self.job.ours;
+        let before = (parent.tree, shared.applied);
         let tools = Tools {
             root: self.job.root.clone(),
             map_key: self.job.map_key,
             own_name: self.job.own_name.clone(),
         };
-        self.state = State::Apply(Box::new(Apply::new(tree, before, tools)));
+        self.state = State::Apply(Box::new(Apply::new(self.tree, before, tools)));
     }
 
     /// Takes an answer of the store.
@@ -333,7 +326,7 @@ impl Merging {
             }
             (State::Sync(asked, applied), FileReply::Put { op, result }) if asked == op => match result {
                 Ok(_) => {
-                    let sides = self.job.ours.iter().chain(&self.job.theirs);
+                    let sides = std::iter::once(&self.job.ours).chain(&self.job.theirs);
                     let parents = sides.map(|(parent, _)| parent.manifest).collect();
                     let merge = Merge::of_several(self.duty, parents, Vec::new());
                     self.sink.flush_ids();

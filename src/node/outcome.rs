@@ -71,6 +71,12 @@ pub struct Partial {
 }
 
 impl BackupJob {
+    /// It is a shared folder, and what this disk has of it is not known: it was attached here, or lies elsewhere now.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.applied.is_none())
+    }
+
     /// The newest snapshot, complete or not: what the manifest of the next one is made from.
     #[must_use]
     pub fn base(&self) -> Option<Parent> {

@@ -130,7 +130,7 @@ impl Core {
         for call in calls {
             self.progress(call, line.clone());
         }
-        self.keep_partial(draft, settings);
+        self.keep_unasked(draft, settings);
     }
 
     /// A snapshot of this folder, to be kept; None when the folder is not this node's any more.

@@ -28,9 +28,8 @@ pub(super) fn before(job: &BackupJob, result: Result<RootFacts, FileError>) -> R
         return Err(BackupError::RootChanged { root });
     }
     // A shared folder that is attached to another place is to be filled there.
-    let is_elsewhere = job.shared.as_ref().is_some_and(|shared| shared.applied.is_none());
     let had_entries =
-        !is_elsewhere && job.base().is_some_and(|base| base.counts.files + base.counts.directories > 0);
+        !job.is_elsewhere() && job.base().is_some_and(|base| base.counts.files + base.counts.directories > 0);
     if facts.empty && had_entries {
         return Err(BackupError::RootEmptied { root });
     }

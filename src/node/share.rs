@@ -17,6 +17,7 @@ use super::activity::Level;
 use super::after::AfterAppend;
 use super::api::{ApiError, FolderAdd};
 use super::core::{Core, Duty};
+use super::folder_add::check_place;
 use super::folders::backup_error;
 use super::member::SnapshotFact;
 use super::merging::{MergeEnd, MergeJob, Merging};
@@ -26,6 +27,7 @@ use super::ports::CallId;
 use super::share_scan::SharedScan;
 use crate::base::ids::{FolderId, NodeId, SnapshotId};
 use crate::base::units::WallTime;
+use crate::base::version::Vector;
 use crate::feed::entry::{FolderEntry, FolderKind, FolderText, SharedText};
 use crate::file::merge::needs_merge;
 
@@ -39,6 +41,29 @@ impl SnapshotFact {
     fn shared_state(&self) -> Option<(Parent, SharedText)> {
         let parent = Parent { tree: self.tree?, manifest: self.entry.manifest, counts: self.entry.counts };
         Some((parent, self.shared.clone()?))
+    }
+}
+
+/// What is known of a shared folder.
+struct Standing {
+    /// The state that this device has, and whether its disk is as that says. Not so where the folder was attached anew or lies
+    /// elsewhere now: then all of it counts as not applied yet, and what stands there is adopted or set aside.
+    own: Option<(SnapshotFact, bool)>,
+    /// The newest state of each other device that has written one: the one that has seen most, whatever clocks say.
+    heads: BTreeMap<NodeId, SnapshotFact>,
+}
+
+impl Standing {
+    /// States of other devices that have something new.
+    fn news(self) -> Vec<SnapshotFact> {
+        let ours = self.own.and_then(|(fact, _)| fact.shared_state());
+        let (tree, seen) = ours.map(|(parent, shared)| (parent.tree, shared.seen)).unzip();
+        let seen = seen.unwrap_or_default();
+        let is_new = |fact: &SnapshotFact| {
+            fact.shared_state()
+                .is_some_and(|(parent, shared)| needs_merge(&seen, &shared.seen, tree == Some(parent.tree)))
+        };
+        self.heads.into_values().filter(is_new).collect()
     }
 }
 
@@ -67,58 +92,52 @@ impl Core {
     }
 
     /// Shared folders that this device has.
-    fn own_shared_folders(&self) -> Vec<(FolderEntry, FolderText)> {
-        let own = self.own_folders().into_iter();
-        own.filter(|(entry, _)| entry.kind == FolderKind::Shared).collect()
+    fn own_shared_folders(&self) -> Vec<FolderId> {
+        let Some(member) = &self.member else { return Vec::new() };
+        let own = member.view.folders().filter(|fact| {
+            fact.writer == member.node && fact.entry.kind == FolderKind::Shared && !fact.entry.removed
+        });
+        own.map(|fact| fact.entry.folder).collect()
     }
 
     /// Whether a folder is a shared one that this device has.
     pub(super) fn is_shared(&self, folder: &FolderId) -> bool {
-        self.own_shared_folders().iter().any(|(entry, _)| entry.folder == *folder)
+        self.own_shared_folders().contains(folder)
     }
 
-    /// The newest state of a shared folder of each device that has written one: the one that has seen most, whatever clocks say.
-    pub(super) fn shared_heads(&self, folder: &FolderId) -> BTreeMap<NodeId, SnapshotFact> {
-        let mut heads: BTreeMap<NodeId, (u64, SnapshotFact)> = BTreeMap::new();
-        for fact in self.snapshots(Some(folder)) {
-            let Some(seen) = fact.shared.as_ref().map(|shared| shared.seen.sum()) else { continue };
-            // Of equals the later one: they come in the order in which they were taken.
-            if heads.get(&fact.writer).is_none_or(|(most, _)| *most <= seen) {
-                heads.insert(fact.writer, (seen, fact));
-            }
-        }
-        heads.into_iter().map(|(writer, (_, fact))| (writer, fact)).collect()
-    }
-
-    /// The state of a shared folder that this device has, and whether its disk is as that says. Not so where the folder was attached
-    /// anew or lies elsewhere now: then all of it counts as not applied yet, and what stands there is adopted or set aside.
-    fn own_state(&self, folder: &FolderId) -> Option<(SnapshotFact, bool)> {
-        let own = self.member.as_ref()?.node;
+    /// What is known of a shared folder.
+    fn standing(&self, folder: &FolderId) -> Option<Standing> {
+        let member = self.member.as_ref()?;
         let binding = self.folders.binding(folder);
         let recorded = binding.applied.filter(|_| binding.marker.is_some());
-        let is_it = |fact: &SnapshotFact| {
-            fact.writer == own && fact.shared.as_ref().is_some_and(|shared| Some(shared.applied) == recorded)
-        };
-        let found = self.snapshots(Some(folder)).into_iter().filter(is_it).max_by_key(SnapshotFact::age);
-        // Whoever knows more of this feed's changes than this node does says what was forgotten here: no number is used twice.
-        let feed = self.member.as_ref()?.own;
-        let count = |fact: &SnapshotFact| fact.shared.as_ref().map_or(0, |shared| shared.seen.of(&feed));
-        let mut heads = self.shared_heads(folder);
-        let most = heads.values().max_by_key(|fact| count(fact)).cloned();
-        let own = found.map(|fact| (fact, true)).or_else(|| heads.remove(&own).map(|fact| (fact, false)));
-        match (own, most) {
-            (Some((fact, _)), Some(most)) if count(&most) > count(&fact) => Some((most, false)),
-            (None, Some(most)) if count(&most) > 0 => Some((most, false)),
-            (own, _) => own,
+        let (mut heads, mut here) = (BTreeMap::new(), None);
+        // They come by what they have seen: later ones take the place of earlier ones.
+        for fact in self.snapshots(Some(folder)).into_iter().filter(|fact| fact.shared.is_some()) {
+            let applied = fact.shared.as_ref().map(|shared| shared.applied);
+            if fact.writer == member.node && applied == recorded {
+                here = Some(fact.clone());
+            }
+            heads.insert(fact.writer, fact);
         }
+        // Whoever knows more of this feed's changes than this node does says what was forgotten here: no number is used twice.
+        let count =
+            |fact: &SnapshotFact| fact.shared.as_ref().map_or(0, |shared| shared.seen.of(&member.own));
+        let most = heads.values().max_by_key(|fact| count(fact)).filter(|most| count(most) > 0).cloned();
+        let newest = heads.remove(&member.node).map(|fact| (fact, false));
+        let own = match (here.map(|fact| (fact, true)).or(newest), most) {
+            (Some((own, _)), Some(most)) if count(&most) > count(&own) => Some((most, false)),
+            (None, Some(most)) => Some((most, false)),
+            (own, _) => own,
+        };
+        Some(Standing { own, heads })
     }
 
     /// The snapshot that says what this device knows of a shared folder.
     pub(super) fn own_shared(&self, folder: &FolderId) -> Option<SnapshotFact> {
-        self.own_state(folder).map(|(fact, _)| fact)
+        Some(self.standing(folder)?.own?.0)
     }
 
-    /// Whether a snapshot is what this device knows of a shared folder that it has: it must stay.
+    /// Whether a snapshot is what this device knows of a shared folder: it must stay.
     pub(super) fn is_own_state(&self, folder: &FolderId, snapshot: &SnapshotId) -> bool {
         self.own_shared(folder).is_some_and(|fact| fact.id == *snapshot)
     }
@@ -126,12 +145,12 @@ impl Core {
     /// What a scan of a shared folder begins with.
     pub(super) fn shared_scan(&self, folder: &FolderId) -> Option<(Option<Parent>, SharedScan)> {
         let feed = self.member.as_ref()?.own;
-        let own = self.own_state(folder).and_then(|(fact, is_here)| Some((fact.shared_state()?, is_here)));
-        let is_here = own.as_ref().is_some_and(|(_, is_here)| *is_here);
-        let (parent, shared) = own.map(|(state, _)| state).unzip();
-        let applied = shared.as_ref().filter(|_| is_here).map(|shared: &SharedText| shared.applied);
-        let seen = shared.map(|shared| shared.seen).unwrap_or_default();
-        Some((parent, SharedScan { applied, seen, feed }))
+        let own =
+            self.standing(folder)?.own.and_then(|(fact, is_here)| Some((fact.shared_state()?, is_here)));
+        let Some(((parent, SharedText { applied, seen }), is_here)) = own else {
+            return Some((None, SharedScan { applied: None, seen: Vector::default(), feed }));
+        };
+        Some((Some(parent), SharedScan { applied: Some(applied).filter(|_| is_here), seen, feed }))
     }
 
     /// Whether changes may be numbered now.
@@ -141,23 +160,13 @@ impl Core {
 
     /// States of other devices that have something new for a shared folder here.
     fn news(&self, folder: &FolderId) -> Vec<SnapshotFact> {
-        let Some(own) = self.member.as_ref().map(|member| member.node) else { return Vec::new() };
-        let mut heads = self.shared_heads(folder);
-        heads.remove(&own);
-        let ours = self.own_shared(folder).and_then(|fact| fact.shared_state());
-        let seen = ours.as_ref().map(|(_, shared)| shared.seen.clone()).unwrap_or_default();
-        let tree = ours.map(|(parent, _)| parent.tree);
-        let is_new = |fact: &SnapshotFact| {
-            fact.shared_state()
-                .is_some_and(|(parent, shared)| needs_merge(&seen, &shared.seen, tree == Some(parent.tree)))
-        };
-        heads.into_values().filter(|fact| !fact.draft && is_new(fact)).collect()
+        self.standing(folder).map(Standing::news).unwrap_or_default()
     }
 
     /// Snapshots that are to be kept whole, because they have something new for a shared folder here.
     pub(super) fn shared_wanted(&self) -> BTreeSet<SnapshotId> {
         let folders = self.own_shared_folders();
-        folders.iter().flat_map(|(entry, _)| self.news(&entry.folder)).map(|fact| fact.id).collect()
+        folders.iter().flat_map(|folder| self.news(folder)).map(|fact| fact.id).collect()
     }
 
     /// Whether all chunks of a snapshot are here.
@@ -179,45 +188,41 @@ impl Core {
     /// A peer has shown what it knows of this node: what waited for that is looked at.
     pub(super) fn share_may_number(&mut self) {
         let due = self.now.time;
-        for (entry, _) in self.own_shared_folders() {
-            let local = self.local(entry.folder);
+        for folder in self.own_shared_folders() {
+            let local = self.local(folder);
             local.next_scan = Some(local.next_scan.map_or(due, |next| next.min(due)));
         }
     }
 
     /// A shared folder was scanned: what others have made is merged, if all of it is here. Whether a merge began.
     pub(super) fn begin_merge(&mut self, folder: FolderId) -> bool {
-        let Some((_, text)) = self.own_shared_folders().into_iter().find(|(entry, _)| entry.folder == folder)
-        else {
+        let own = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder);
+        let shared = own.filter(|(entry, _)| entry.kind == FolderKind::Shared);
+        let (Some((_, text)), Some(standing)) = (shared, self.standing(&folder)) else { return false };
+        // The scan right before has told what this disk is as, unless that could not be kept.
+        let own = standing.own.as_ref().filter(|(_, is_here)| *is_here && self.may_number());
+        let Some(ours) = own.and_then(|(fact, _)| fact.shared_state()) else { return false };
+        let heads: Vec<NodeId> = standing.heads.keys().copied().collect();
+        let whole = standing.news().into_iter().filter(|fact| self.is_whole(&fact.id));
+        let theirs: Vec<(Parent, SharedText)> = whole.filter_map(|fact| fact.shared_state()).collect();
+        let is_owed = self.folders.local.get(&folder).is_some_and(|local| local.unwritten > 0);
+        let Some(member) = self.member.as_ref().filter(|_| is_owed || !theirs.is_empty()) else {
             return false;
         };
-        let news = self.news(&folder);
-        let theirs: Vec<(Parent, SharedText)> = news
-            .iter()
-            .filter(|fact| self.is_whole(&fact.id))
-            .filter_map(SnapshotFact::shared_state)
-            .collect();
-        let owed = self.folders.local.get(&folder).map_or(0, |local| local.unwritten);
-        let is_due = !theirs.is_empty() || owed > 0;
-        // The scan right before has told what this disk is as, unless that could not be kept.
-        let ours = self.own_state(&folder).filter(|(_, is_here)| *is_here);
-        let ours = ours.and_then(|(fact, _)| fact.shared_state()).filter(|_| is_due && self.may_number());
-        let (Some(member), Some(ours)) = (self.member.as_ref(), ours) else { return false };
         let super::member::Keys::Full(keys) = &member.keys else { return false };
         // The name that a device was let in with: all know the same, and it does not change.
         let name = |node: &NodeId| {
             let named = member.view.roster().member(node).map(|member| member.name.clone());
             named.filter(|name| !name.is_empty()).unwrap_or_else(|| node.short())
         };
-        let seen = self.shared_heads(&folder).into_keys();
+        let members = member.view.roster().members().map(|member| member.node);
         let job = MergeJob {
-            folder,
             root: text.directory,
             marker: self.folders.binding(&folder).marker,
-            ours: Some(ours),
+            ours,
             theirs,
             feed: member.own,
-            names: seen.map(|node| (node, name(&node))).collect(),
+            names: members.chain(heads).map(|node| (node, name(&node))).collect(),
             own_name: name(&member.node),
             map_key: keys.map,
         };
@@ -260,7 +265,7 @@ impl Core {
                     self.local(folder).binding.applied = taken.shared.as_ref().map(|shared| shared.applied);
                     if let Some(draft) = self.draft_of(folder, &taken, true) {
                         let settings = self.binding_settings(folder);
-                        self.keep_partial(draft, settings);
+                        self.keep_unasked(draft, settings);
                     }
                 }
                 // Whoever has seen the same and chose otherwise has to come to the same by itself: nothing is gained by trying again.
@@ -303,10 +308,7 @@ impl Core {
 
     /// The shared folder that is meant by `folder attach`.
     pub(super) fn check_attach(&self, add: &FolderAdd) -> Result<(FolderEntry, FolderText), ApiError> {
-        if !add.directory.starts_with(b"/") {
-            let hint = "write the path from / on";
-            return Err(ApiError::new("bad_directory", "the directory must be an absolute path", hint));
-        }
+        check_place(add)?;
         let all = self.all_folders();
         let shared = all.iter().filter(|(_, entry, _)| entry.kind == FolderKind::Shared && !entry.removed);
         let found = shared.clone().find(|(_, _, text)| text.name == add.name);

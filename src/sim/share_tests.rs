@@ -6,7 +6,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
 use super::duties::{Bench, ROOT};
-use crate::base::ids::{FeedId, FolderId, NodeId};
+use crate::base::ids::{FeedId, NodeId};
 use crate::base::version::Vector;
 use crate::feed::entry::SharedText;
 use crate::file::merge::needs_merge;
@@ -88,6 +88,9 @@ impl Device {
 
     /// Takes in what others have made.
     fn meet(&mut self, others: &[(Parent, SharedText)]) -> Option<MergeEnd> {
+        if self.state.is_none() {
+            self.scan();
+        }
         let ours = self.state.as_ref();
         let tree = ours.map(|(parent, _)| parent.tree);
         let theirs: Vec<(Parent, SharedText)> = others
@@ -99,10 +102,9 @@ impl Device {
             return None;
         }
         let job = MergeJob {
-            folder: FolderId::from_bytes([1; 16]),
             root: ROOT.to_vec(),
             marker: None,
-            ours: self.state.clone(),
+            ours: self.state.clone().expect("it was scanned"),
             theirs,
             feed: self.feed,
             names: (1..=5)

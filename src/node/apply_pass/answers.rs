@@ -2,55 +2,24 @@
 
 use super::{
     applied, applied_of, conflict_key, expected, name_of, path_of, Act, Apply, Doing, FileError,
-    FileErrorKind, Filled, Found, Leaving, Out, Sink, AGAIN, ASIDE_ATTEMPTS_MAX, PLACED,
+    FileErrorKind, Filled, Found, Kind, Leaving, Next, Out, Sink, ASIDE_ATTEMPTS_MAX,
 };
 
 impl Apply {
     /// It got its place, or not.
     pub(super) fn placed(
         &mut self,
-        mut filled: Box<Filled>,
+        filled: Box<Filled>,
         was: Option<applied::Applied>,
         result: Result<Option<Found>, FileError>,
     ) {
-        match result {
+        let gone = || FileError { kind: FileErrorKind::Failed, detail: "it is not there".into() };
+        self.doing = Some(Doing::Next(match result {
             Err(error) if error.kind == FileErrorKind::Changed && !filled.is_aside => {
-                self.doing = Some(Doing::SetAside(AGAIN, filled, 1));
+                Next::SetAside(filled, 1)
             }
-            other => {
-                filled.result = Some(other.and_then(|found| {
-                    found.ok_or(FileError { kind: FileErrorKind::Failed, detail: "it is not there".into() })
-                }));
-                self.doing = Some(Doing::Place(PLACED, filled, was));
-            }
-        }
-    }
-
-    /// Writes down that it got its place, or that it did not.
-    pub(super) fn finish_place(
-        &mut self,
-        filled: &Filled,
-        was: Option<&applied::Applied>,
-        out: &mut Out<'_>,
-    ) {
-        let version = &filled.version;
-        match &filled.result {
-            Some(Ok(found)) => {
-                self.done.written += 1;
-                if let Some(applied) = applied_of(found, version.dot) {
-                    self.push(&version.key, &applied, out);
-                }
-            }
-            Some(Err(error)) => self.fail(&version.key, was, error.detail.clone(), out),
-            None => {}
-        }
-    }
-
-    /// Asks to give what stands there another name.
-    pub(super) fn ask_aside(&mut self, filled: Box<Filled>, attempt: u32, sink: &mut Sink) {
-        let key = conflict_key(&filled.version, &self.tools.own_name, attempt);
-        let op = self.ask(&filled.version.key, Act::SetAside(name_of(&key).to_vec()), sink);
-        self.doing = Some(Doing::SetAside(op, filled, attempt));
+            other => Next::Placed(filled, was, other.and_then(|found| found.ok_or_else(gone))),
+        }));
     }
 
     /// What stood there has another name, or not.
@@ -60,22 +29,16 @@ impl Apply {
         attempt: u32,
         result: Result<Option<Found>, FileError>,
     ) {
-        match result {
+        self.doing = Some(Doing::Next(match result {
             Err(error) if error.kind != FileErrorKind::Missing && attempt < ASIDE_ATTEMPTS_MAX => {
-                self.doing = Some(Doing::SetAside(AGAIN, filled, attempt + 1));
+                Next::SetAside(filled, attempt + 1)
             }
             // Whatever became of it: if something still stands there, its place is refused once more, and it stays pending.
             _ => {
                 filled.is_aside = true;
-                self.doing = Some(Doing::Place(AGAIN, filled, None));
+                Next::Place(filled)
             }
-        }
-    }
-
-    /// Asks for something to go.
-    pub(super) fn remove(&mut self, leaving: Leaving, sink: &mut Sink) {
-        let op = self.ask(&leaving.key, Act::Remove(expected(&leaving.was)), sink);
-        self.doing = Some(Doing::Remove(op, Box::new(leaving)));
+        }));
     }
 
     /// It went, or not.
@@ -90,6 +53,50 @@ impl Apply {
                 self.done.report.unreadable(path_of(&leaving.key), error.detail.clone());
             }
         }
-        self.doing = Some(Doing::Remove(PLACED, leaving));
+        self.doing = Some(Doing::Next(Next::Removed(leaving)));
+    }
+
+    /// Does what follows on an answer.
+    pub(super) fn act_on(&mut self, next: Next, out: &mut Out<'_>) {
+        match next {
+            Next::Place(filled) => self.place(filled, None, out.sink),
+            Next::SetAside(filled, attempt) => self.ask_aside(filled, attempt, out.sink),
+            Next::Placed(filled, _, Ok(found)) => {
+                self.done.written += 1;
+                if let Some(applied) = applied_of(&found, filled.version.dot) {
+                    self.push(&filled.version.key, &applied, out);
+                }
+            }
+            Next::Placed(filled, was, Err(error)) => {
+                self.fail(&filled.version.key, was.as_ref(), error.detail, out);
+            }
+            Next::Removed(leaving) => self.go_on_behind(*leaving, out),
+        }
+    }
+
+    /// A path went, and what has its place is made; or it stays.
+    fn go_on_behind(&mut self, leaving: Leaving, out: &mut Out<'_>) {
+        let is_open = self.leaving.iter().all(|outer| outer.instead.is_none());
+        match leaving.instead {
+            Some(version) => self.fill(version, None),
+            // It is still owed; without this the next scan would take it for something new.
+            None if leaving.stays && leaving.was.kind != Kind::Directory && is_open => {
+                self.push(&leaving.key, &leaving.was, out);
+            }
+            None => {}
+        }
+    }
+
+    /// Asks to give what stands there another name.
+    fn ask_aside(&mut self, filled: Box<Filled>, attempt: u32, sink: &mut Sink) {
+        let key = conflict_key(&filled.version, &self.tools.own_name, attempt);
+        let op = self.ask(&filled.version.key, Act::SetAside(name_of(&key).to_vec()), sink);
+        self.doing = Some(Doing::SetAside(op, filled, attempt));
+    }
+
+    /// Asks for something to go.
+    pub(super) fn remove(&mut self, leaving: Leaving, sink: &mut Sink) {
+        let op = self.ask(&leaving.key, Act::Remove(expected(&leaving.was)), sink);
+        self.doing = Some(Doing::Remove(op, Box::new(leaving)));
     }
 }

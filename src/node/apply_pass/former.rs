@@ -12,12 +12,12 @@ impl Apply {
         out: &mut Out<'_>,
     ) -> Result<Option<Option<Version>>, String> {
         loop {
-            match see(self.former.as_mut(), out)? {
+            match see(&mut self.former, out)? {
                 None => return Ok(None),
                 Some(false) => return Ok(Some(None)),
                 Some(true) => {}
             }
-            let Some(former) = &mut self.former else { return Ok(Some(None)) };
+            let former = &mut self.former;
             if former.key() >= key {
                 let read = Version::read(former.key(), former.value(), former.tail(), false);
                 return Ok(Some(read.filter(|version| version.key == key)));
@@ -28,7 +28,7 @@ impl Apply {
 }
 
 /// What stands at a path counts as the new version if that is level with the one that was applied: nothing is written then.
-pub(super) fn restated(
+pub(super) fn adopted(
     was: applied::Applied,
     former: Option<Version>,
     version: Option<&Version>,

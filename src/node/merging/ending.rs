@@ -22,12 +22,12 @@ impl Merging {
     /// The manifest is in the store's hands.
     pub(super) fn listed(&mut self, manifest: ChunkId, chunks: u64) {
         let State::Manifest(applied, _) = std::mem::replace(&mut self.state, State::Over) else { return };
-        let Some(tree) = self.tree else { return };
         self.sink.drop_set();
-        let ours = self.job.ours.as_ref();
-        let sides = ours.into_iter().chain(&self.job.theirs).map(|(parent, _)| parent.counts);
+        let tree = self.tree;
+        let (parent, before) = &self.job.ours;
+        let sides = std::iter::once(parent).chain(self.job.theirs.iter().map(|(parent, _)| parent));
         // What any side had that the merged tree does not need, and the nodes that were read and are replaced.
-        let stale = sides.fold(applied.nodes, |stale, counts| stale.saturating_add(counts.stale));
+        let stale = sides.fold(applied.nodes, |stale, side| stale.saturating_add(side.counts.stale));
         let counts = Counts {
             chunks,
             stored_bytes: self.sink.new_bytes(),
@@ -35,7 +35,7 @@ impl Merging {
             ..applied.counts
         };
         let shared = SharedText { applied: applied.root, seen: self.seen.clone() };
-        let is_new = ours.is_none_or(|(parent, before)| parent.tree != tree || *before != shared);
+        let is_new = parent.tree != tree || *before != shared;
         let taken = Taken {
             tree,
             manifest,
