@@ -19,6 +19,8 @@ pub struct Applied {
     pub stat: Stat,
     /// Which version of the tree's it is.
     pub dot: Dot,
+    /// It lies on another file system than the folder's root: without the disk that is mounted there it is not gone.
+    pub beyond: bool,
     /// This device has written it, with a time of its own choice: any later change shows in the stat, however coarse the clock.
     pub placed: bool,
 }

@@ -15,7 +15,7 @@ use super::place::{place_link, rename_new, Aside, Placed};
 use super::{beneath, facts};
 use crate::file::entry::Stat;
 use crate::file::merge::SHARED_MODE;
-use crate::node::ports::{FileError, Found, FoundKind};
+use crate::node::ports::{FileError, FileErrorKind, Found, FoundKind};
 use crate::node::put::{Act, Expected, Thing, ASIDE_PREFIX};
 
 /// What is written at present.
@@ -38,6 +38,8 @@ pub struct Target<'a> {
     pub device: facts::Device,
     /// Relative to it.
     pub path: &'a [u8],
+    /// It must lie on another file system than the root.
+    pub beyond: bool,
 }
 
 impl Putter {
@@ -215,6 +217,14 @@ fn parent<'a>(target: Target<'a>) -> Result<(OwnedFd, &'a [u8]), FileError> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let directory = beneath::open(target.root, directory, flags, Mode::empty());
+    if target.beyond {
+        let device =
+            directory.as_ref().ok().and_then(|open| facts::look(open.as_fd()).ok()).map(|look| look.device);
+        if device.is_none_or(|device| device == target.device) {
+            let detail = "the disk that was mounted there is not".into();
+            return Err(FileError { kind: FileErrorKind::Failed, detail });
+        }
+    }
     Ok((directory.map_err(|errno| facts::failure("open the directory", errno))?, name))
 }
 

@@ -116,10 +116,11 @@ impl FileService {
     }
 
     /// Something in a shared folder becomes as another has it.
-    fn put(&mut self, Put { op, root, path, act }: Put) -> FileReply {
+    fn put(&mut self, Put { op, root, path, beyond, act }: Put) -> FileReply {
         self.listings.retain(|(place, _)| place.root != root);
         let result = self.root(&root).and_then(|(directory, device)| {
-            self.putter.act(Target { root: directory.as_fd(), folder: &root, device, path: &path }, act)
+            self.putter
+                .act(Target { root: directory.as_fd(), folder: &root, device, path: &path, beyond }, act)
         });
         FileReply::Put { op, result }
     }

@@ -51,6 +51,8 @@ type Away = (Op, Option<Result<Vec<u8>, ChunkLost>>);
 pub(super) struct Filling {
     /// What it is.
     version: Option<Version>,
+    /// A disk is mounted above it.
+    beyond: bool,
     /// Its attributes, once they are here.
     attributes: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// The chunk with its attributes.
@@ -71,9 +73,10 @@ pub(super) struct Filling {
 
 impl Filling {
     /// Nothing was asked for yet.
-    pub(super) fn new(version: Version) -> Self {
+    pub(super) fn new(version: Version, beyond: bool) -> Self {
         Self {
             version: Some(version),
+            beyond,
             attributes: None,
             away: None,
             source: None,
@@ -237,7 +240,8 @@ impl Filling {
         let op = out.sink.ops.draw();
         self.asked += 1;
         let (root, path) = (root.to_vec(), path_of(&version.key));
-        out.sink.asks.push_back(Ask::File(FileRequest::Put(Put { op, root, path, act })));
+        let beyond = self.beyond;
+        out.sink.asks.push_back(Ask::File(FileRequest::Put(Put { op, root, path, beyond, act })));
     }
 }
 

@@ -78,6 +78,8 @@ pub(super) struct Apply {
     builder: Option<MapBuilder>,
     /// Directories that go when all in them has been dealt with, each in the one before it.
     leaving: Vec<Leaving>,
+    /// The last directory where a disk is mounted; empty: there was none.
+    mounted: Vec<u8>,
     /// What is being dealt with.
     doing: Option<Doing>,
     /// Counts and losses.
@@ -136,6 +138,7 @@ impl Apply {
             former: Reader::new(former, Form::Tree),
             builder: Some(MapBuilder::new(&tools.map_key)),
             leaving: Vec::new(),
+            mounted: Vec::new(),
             doing: None,
             done: Applied {
                 root: tree,
@@ -286,6 +289,9 @@ impl Apply {
             count(&mut self.done.counts, version.entry.kind, &version.entry.stat);
         }
         let is_directory = was.is_some_and(|was| was.kind == Kind::Directory);
+        if is_directory && was.is_some_and(|was| was.beyond) && !self.is_beyond(&key) {
+            self.mounted = key.clone();
+        }
         match (version, was) {
             (Some(version), Some(was)) if version.dot == was.dot => self.push(&key, &was, out),
             (Some(version), Some(was)) if is_directory && version.entry.kind != Kind::Directory => {
@@ -305,7 +311,8 @@ impl Apply {
 
     /// Begins to make something.
     fn fill(&mut self, version: Version, was: Option<applied::Applied>) {
-        self.doing = Some(Doing::Fill(Box::new(Filling::new(version)), was));
+        let beyond = self.is_beyond(&version.key);
+        self.doing = Some(Doing::Fill(Box::new(Filling::new(version, beyond)), was));
     }
 
     /// Asks for its place.
@@ -354,7 +361,13 @@ impl Apply {
     fn ask(&self, key: &[u8], act: Act, sink: &mut Sink) -> Op {
         let op = sink.ops.draw();
         let root = self.tools.root.clone();
-        sink.asks.push_back(Ask::File(FileRequest::Put(Put { op, root, path: path_of(key), act })));
+        sink.asks.push_back(Ask::File(FileRequest::Put(Put {
+            op,
+            root,
+            path: path_of(key),
+            beyond: self.is_beyond(key),
+            act,
+        })));
         op
     }
 }

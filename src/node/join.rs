@@ -169,6 +169,11 @@ impl Join {
         let new = New { key, path, found };
         if order == Ordering::Equal {
             let old = self.old.take()?;
+            if old.is_unplugged(&new.found) {
+                report.unreadable(new.path, UNPLUGGED);
+                self.stands = Some(new.key);
+                return Some(Joined::Kept(old));
+            }
             return Some(Joined::Both(new, old));
         }
         Some(Joined::New(new))
@@ -186,6 +191,10 @@ impl Join {
         }
     }
 }
+
+/// What is said of a directory of a shared folder where a disk is missing: nothing in it is taken for deleted.
+const UNPLUGGED: &str =
+    "a disk was mounted there, and is not any more: plug it in, or remove the directory if it is not to come back";
 
 /// Is the entry as `found` says, and old enough that this can be told from its stat?
 pub(super) fn is_unchanged(found: &Found, entry: &Entry, trusted_ns: i64) -> bool {

@@ -25,6 +25,8 @@ pub struct Put {
     pub root: Vec<u8>,
     /// Relative to it.
     pub path: Vec<u8>,
+    /// A disk is mounted above the path: where it is not, nothing is done.
+    pub beyond: bool,
     /// What is to be done.
     pub act: Act,
 }

@@ -245,7 +245,13 @@ impl Walker {
                 if self.is_shared {
                     // Nothing is merged during a scan: it was left over.
                     let (op, root) = (ops.draw(), self.root.clone());
-                    asks.push_back(Ask::File(FileRequest::Put(Put { op, root, path, act: Act::Clean })));
+                    asks.push_back(Ask::File(FileRequest::Put(Put {
+                        op,
+                        root,
+                        path,
+                        beyond: false,
+                        act: Act::Clean,
+                    })));
                 }
                 return;
             }

@@ -83,6 +83,12 @@ impl Old {
         })
     }
 
+    /// It was a directory of a shared folder on another file system than the root's, and is not any more: a disk is missing.
+    pub(super) fn is_unplugged(&self, found: &Found) -> bool {
+        let known = self.shared.as_ref().and_then(|known| known.applied);
+        known.is_some_and(|known| known.kind == Kind::Directory && known.beyond && found.same_file_system)
+    }
+
     /// From when on changes may hide behind its stat, in nanoseconds since 1970, if not from `trusted_ns` on.
     pub(super) fn trusted(&self, trusted_ns: i64) -> i64 {
         let placed =
@@ -123,6 +129,8 @@ pub(super) struct Changed {
     pub(super) tail: Vec<u8>,
     /// What is known of the path from before.
     pub(super) old: Option<Old>,
+    /// It lies on another file system than the folder's root.
+    pub(super) beyond: bool,
 }
 
 /// The shared folder's side of a tree under construction.
@@ -196,7 +204,7 @@ impl Sharing {
 
     /// Something is new or changed here.
     pub(super) fn change(&mut self, changed: Changed, out: &mut Out<'_>) -> Result<(), String> {
-        let Changed { key, mut entry, tail, old } = changed;
+        let Changed { key, mut entry, tail, old, beyond } = changed;
         self.decide(&key, out)?;
         if self.leaf.as_ref().is_some_and(|leaf| is_within(&key, leaf)) {
             self.restated = true;
@@ -217,9 +225,10 @@ impl Sharing {
             let was_here = applied.is_some_and(|applied| applied.dot == version.dot);
             if level {
                 // Only its stat is new, or it was made here just as another device has made it.
-                let applied = Applied { kind, stat, dot: version.dot, placed: false };
+                let is_mounted = applied.is_some_and(|before| before.beyond != beyond);
+                let applied = Applied { kind, stat, dot: version.dot, placed: false, beyond };
                 self.level += 1;
-                self.restated |= !was_here || kind != Kind::Directory;
+                self.restated |= !was_here || kind != Kind::Directory || is_mounted;
                 self.keeper.keep(version);
                 return self.apply(&key, &applied, out);
             }
@@ -234,7 +243,8 @@ impl Sharing {
         let dot = self.seen.next(self.feed);
         let entry = shared(entry, dot);
         let value = entry.encode().map_err(|error| error.to_string())?;
-        let (applied, is_directory) = (Applied { kind, stat, dot, placed: false }, kind == Kind::Directory);
+        let is_directory = kind == Kind::Directory;
+        let applied = Applied { kind, stat, dot, placed: false, beyond };
         let version = Version { key: key.clone(), entry, dot, value, tail, theirs: false };
         if let Some(directory) = directory.filter(|_| !is_directory) {
             // If something in it was not applied yet, the directory stays, and what stands here is set aside.
@@ -316,5 +326,6 @@ impl Sharing {
 /// What is applied once something was placed on the disk, and was found so.
 #[must_use]
 pub(super) fn applied_of(found: &Found, dot: Dot) -> Option<Applied> {
-    kind_of(found.kind).map(|kind| Applied { kind, stat: found.stat, dot, placed: true })
+    let beyond = !found.same_file_system;
+    kind_of(found.kind).map(|kind| Applied { kind, stat: found.stat, dot, placed: true, beyond })
 }

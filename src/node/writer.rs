@@ -197,7 +197,8 @@ impl Writer {
         let attributes = self.attributes(new, opened.attributes, out);
         let entry = Entry { kind, stat, attributes, content, torn, version: None };
         if let Some(sharing) = &mut self.sharing {
-            let changed = sharing.change(Changed { key: new.key.clone(), entry, tail, old }, out);
+            let (key, beyond) = (new.key.clone(), !opened.found.same_file_system);
+            let changed = sharing.change(Changed { key, entry, tail, old, beyond }, out);
             return self.settle(&new.key, changed, out);
         }
         match entry.encode() {

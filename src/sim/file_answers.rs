@@ -16,9 +16,7 @@ impl FakeFiles {
     /// Answers as the file thread does.
     pub fn answer(&mut self, request: FileRequest) -> FileReply {
         match request {
-            FileRequest::Put(put) => {
-                FileReply::Put { op: put.op, result: self.put(&put.root, &put.path, put.act) }
-            }
+            FileRequest::Put(put) => FileReply::Put { op: put.op, result: self.put(put) },
             FileRequest::Root { op, root } => FileReply::Root { op, result: self.root_facts(&root) },
             FileRequest::List { op, root, path, after, .. } => {
                 self.asked.lists += 1;

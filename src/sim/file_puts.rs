@@ -4,13 +4,18 @@ use super::file_answers::{failed, found, missing};
 use super::files::{length, Body, FakeFiles};
 use crate::file::entry::Stat;
 use crate::node::ports::{Extent, FileError, FileErrorKind, Found, FoundKind};
-use crate::node::put::{Act, Expected, Thing};
+use crate::node::put::{Act, Expected, Put, Thing};
 
 impl FakeFiles {
     /// Answers as the file thread does.
-    pub(super) fn put(&mut self, root: &[u8], path: &[u8], act: Act) -> Result<Option<Found>, FileError> {
+    pub(super) fn put(&mut self, put: Put) -> Result<Option<Found>, FileError> {
+        let Put { root, path, beyond, act, .. } = put;
+        let (root, path) = (&root[..], &path[..]);
         if !self.roots.contains_key(root) {
             return Err(missing("open"));
+        }
+        if beyond && !self.lies_beyond(root, path) {
+            return Err(failed("the disk that was mounted there is not"));
         }
         match act {
             Act::Begin => {
@@ -45,6 +50,13 @@ impl FakeFiles {
             Body::Directory(_) => Ok(path[..end].to_vec()),
             _ => Err(changed("it is no directory")),
         }
+    }
+
+    /// Whether the directory that a path is in lies on another file system than the root.
+    fn lies_beyond(&self, root: &[u8], path: &[u8]) -> bool {
+        let home = self.inodes[&self.roots[root]].file_system;
+        let parent = self.parent(root, path).ok().and_then(|parent| self.find(root, &parent));
+        parent.is_some_and(|inode| self.inodes[&inode].file_system != home)
     }
 
     /// Writes on.

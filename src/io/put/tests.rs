@@ -18,7 +18,7 @@ fn act(putter: &mut Putter, root: &Path, path: &str, act: Act) -> Result<Option<
     let folder = root.as_os_str().as_encoded_bytes();
     let root = fs::File::open(root).unwrap();
     let device = facts::look(root.as_fd()).unwrap().device;
-    putter.act(Target { root: root.as_fd(), folder, device, path: path.as_bytes() }, act)
+    putter.act(Target { root: root.as_fd(), folder, device, path: path.as_bytes(), beyond: false }, act)
 }
 
 fn expected(root: &Path, path: &str) -> Expected {
@@ -58,7 +58,7 @@ fn what_a_person_changed_is_neither_replaced_nor_removed() {
     act(&mut putter, root, "f", Act::Begin).unwrap();
     act(&mut putter, root, "f", Act::Data(b"theirs".to_vec())).unwrap();
     let refused = act(&mut putter, root, "f", place(Thing::File, 6, Some(known))).unwrap_err();
-    assert_eq!(refused.kind, crate::node::ports::FileErrorKind::Changed);
+    assert_eq!(refused.kind, FileErrorKind::Changed);
     assert!(act(&mut putter, root, "f", Act::Remove(known)).is_err());
     assert!(
         act(&mut putter, root, "f", place(Thing::File, 6, None)).is_err(),
@@ -141,4 +141,20 @@ fn no_link_leads_out_of_the_folder() {
         assert!(act(&mut putter, root, path, place(Thing::Directory, 0, None)).is_err(), "{path}");
     }
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn nothing_is_done_where_a_disk_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, mut putter) = (folder.path(), Putter::default());
+    fs::create_dir(root.join("usb")).unwrap();
+    let opened = fs::File::open(root).unwrap();
+    let device = facts::look(opened.as_fd()).unwrap().device;
+    for path in ["usb/new", "usb/not/there"] {
+        let target =
+            Target { root: opened.as_fd(), folder: b"f", device, path: path.as_bytes(), beyond: true };
+        let refused = putter.act(target, place(Thing::Directory, 0, None)).unwrap_err();
+        assert_eq!(refused.kind, FileErrorKind::Failed, "it is neither gone nor changed: {refused:?}");
+    }
+    assert_eq!(fs::read_dir(root.join("usb")).unwrap().count(), 0);
 }

@@ -1,7 +1,7 @@
 //! What the file thread answered: something has its place, or something else stands in its way; something went, or not.
 
 use super::{
-    applied, applied_of, conflict_key, expected, name_of, path_of, Act, Apply, Doing, FileError,
+    applied, applied_of, conflict_key, expected, is_within, name_of, path_of, Act, Apply, Doing, FileError,
     FileErrorKind, Filled, Found, Kind, Leaving, Next, Out, Sink, ASIDE_ATTEMPTS_MAX,
 };
 
@@ -98,5 +98,10 @@ impl Apply {
     pub(super) fn remove(&mut self, leaving: Leaving, sink: &mut Sink) {
         let op = self.ask(&leaving.key, Act::Remove(expected(&leaving.was)), sink);
         self.doing = Some(Doing::Remove(op, Box::new(leaving)));
+    }
+
+    /// Whether a disk is mounted above a path.
+    pub(super) fn is_beyond(&self, key: &[u8]) -> bool {
+        !self.mounted.is_empty() && key != self.mounted && is_within(key, &self.mounted)
     }
 }

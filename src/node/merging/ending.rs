@@ -14,6 +14,7 @@ impl Merging {
             op,
             root,
             path: Vec::new(),
+            beyond: false,
             act: Act::Sync,
         })));
         self.state = State::Sync(op, Box::new(applied));
