@@ -235,6 +235,7 @@ pub mod node {
     pub mod enter;
     mod erase;
     mod erasing;
+    pub mod events;
     pub mod finding;
     mod folder_add;
     mod folder_set;

@@ -4,20 +4,21 @@ use std::collections::VecDeque;
 
 use serde_json::{json, Value};
 
+use super::events::{Event, Kind};
 use crate::base::limits::ACTIVITY_ENTRIES_MAX;
 use crate::base::units::WallTime;
 
 /// The last events.
 #[derive(Debug, Default)]
 pub struct Activity {
-    /// Oldest first.
-    events: VecDeque<Event>,
+    /// Oldest first, each with the time by this node's clock.
+    events: VecDeque<(WallTime, Event)>,
     /// How many there have been in this run.
     count: u64,
 }
 
 /// How much an event matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// As it should be.
     Info,
@@ -27,23 +28,23 @@ pub enum Level {
     Error,
 }
 
-/// Something that happened.
-#[derive(Debug, Clone)]
-struct Event {
-    /// When, by this node's clock.
-    wall: WallTime,
-    /// How much it matters.
-    level: Level,
-    /// Which part of the node.
-    area: &'static str,
-    /// What, in a sentence.
-    message: String,
+impl Level {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 impl Activity {
-    /// Notes an event, here and in the program's log.
-    pub fn note(&mut self, wall: WallTime, level: Level, area: &'static str, message: impl Into<String>) {
-        let message = message.into();
+    /// Takes an event, here and in the program's log, which is read by more people than notes are meant for.
+    pub fn take(&mut self, wall: WallTime, event: Event) {
+        let Event { kind, level, area, message, .. } = &event;
+        let message = if *kind == Kind::Note { "somebody wrote one, see `nuthatch log`" } else { message };
         match level {
             Level::Info => log::info!(target: "nuthatch", "{area}: {message}"),
             Level::Warn => log::warn!(target: "nuthatch", "{area}: {message}"),
@@ -52,7 +53,7 @@ impl Activity {
         if self.events.len() >= ACTIVITY_ENTRIES_MAX {
             self.events.pop_front();
         }
-        self.events.push_back(Event { wall, level, area, message });
+        self.events.push_back((wall, event));
         self.count += 1;
     }
 
@@ -67,13 +68,10 @@ impl Activity {
         let kept = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
         let forgotten = self.count - kept.min(self.count);
         let skip = usize::try_from(seen.saturating_sub(forgotten)).unwrap_or(usize::MAX);
-        self.events.iter().skip(skip).map(|event| {
-            json!({
-                "time": event.wall.to_string(),
-                "level": match event.level { Level::Info => "info", Level::Warn => "warn", Level::Error => "error" },
-                "area": event.area,
-                "message": event.message,
-            })
+        self.events.iter().skip(skip).map(|(wall, event)| {
+            let mut line = event.json();
+            line["time"] = json!(wall.to_string());
+            line
         })
     }
 }
@@ -85,14 +83,18 @@ mod tests {
     #[test]
     fn a_follower_sees_each_event_once_even_when_old_ones_are_forgotten() {
         let mut activity = Activity::default();
+        let note = |activity: &mut Activity, level, message: String| {
+            activity.take(WallTime::default(), Event::new(Kind::Other, level, "test", message));
+        };
         for number in 0..ACTIVITY_ENTRIES_MAX + 10 {
-            activity.note(WallTime::default(), Level::Info, "test", number.to_string());
+            note(&mut activity, Level::Info, number.to_string());
         }
         assert_eq!(activity.since(0).count(), ACTIVITY_ENTRIES_MAX);
         let seen = activity.count();
-        activity.note(WallTime::default(), Level::Warn, "test", "last");
+        note(&mut activity, Level::Warn, "last".into());
         let new: Vec<Value> = activity.since(seen).collect();
         assert_eq!(new.len(), 1);
         assert_eq!(new[0]["message"], "last");
+        assert_eq!(new[0]["event"], "other");
     }
 }

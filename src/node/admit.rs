@@ -14,6 +14,7 @@ use super::after::AfterAppend;
 use super::api::ApiError;
 use super::boot::{encode_keys, role_word};
 use super::core::Core;
+use super::events::{Event, Kind};
 use super::member::Keys;
 use super::names::free_name;
 use super::ports::{CallId, Ending};
@@ -155,7 +156,8 @@ impl Core {
         let welcome = postcard::to_stdvec(&Welcome { keys: encode_keys(&keys), chain });
         let payload = welcome.map_err(|_| "the answer cannot be written")?;
         let taken = if name == application.name { "" } else { ", for its name was taken" };
-        self.note(Level::Info, "members", format!("{name} joins from {from}{taken}"));
+        let message = format!("{name} joins from {from}{taken}");
+        self.raise(Event::new(Kind::MemberJoined, Level::Info, "members", message).of_node(name.clone()));
         let then = AfterAppend::Admitted { ticket, payload, name, node };
         self.keep_entries(vec![(applied, bytes)], None, Vec::new(), then);
         Ok(())
@@ -259,7 +261,8 @@ impl Core {
             );
         }
         let key = if is_full { "; what is backed up from now on is sealed with a new key" } else { "" };
-        self.note(Level::Warn, "members", format!("{name} was removed for good{key}"));
+        let message = format!("{name} was removed for good{key}");
+        self.raise(Event::new(Kind::MemberRemoved, Level::Warn, "members", message).of_node(name));
     }
 
     /// A node that was not in the roster proved that it is a member.

@@ -15,6 +15,7 @@ use super::after::AfterSave;
 use super::challenge::{Challenge, ChallengeOutput, Outcome};
 use super::core::Core;
 use super::duty::Told;
+use super::events::{Event, Kind};
 use super::proving::{Proving, ProvingOutput};
 use crate::base::ids::{ChunkId, Group, NodeId};
 use crate::base::limits::{AUDIT_AFTER_UP, COMPARE_RETRY};
@@ -306,7 +307,8 @@ impl Core {
             format!("{name} proves again what it claims: its copies count")
         };
         let level = if verdict == Verdict::Marked { Level::Error } else { Level::Info };
-        self.note(level, "audit", message);
+        let kind = if verdict == Verdict::Marked { Kind::Damaged } else { Kind::Other };
+        self.raise(Event::new(kind, level, "audit", message).of_node(name));
         let marks = self.reconciling.auditing.marks();
         self.save(vec![marks], AfterSave::Nothing);
         self.check_waiting_backups();

@@ -327,12 +327,6 @@ impl Core {
         self.outputs.push_back(Output::Store(request(op)));
     }
 
-    /// Notes what happened, and tells followers.
-    pub(super) fn note(&mut self, level: Level, area: &'static str, message: impl Into<String>) {
-        self.activity.note(self.now.wall, level, area, message);
-        self.show_activity();
-    }
-
     /// Sends a message, if there is a session with room; the feeds' exchange repeats itself, so a loss only delays.
     pub(super) fn send(&mut self, node: &NodeId, lane: Lane, message: &Message) -> bool {
         match message::encode(message) {

@@ -397,14 +397,7 @@ impl Core {
         self.silent_changes(folder, &taken.report);
         let line = self.snapshot_line(&folder, &draft.id(), taken);
         let settings = self.binding_settings(folder);
-        let counts = taken.counts;
-        let message = format!(
-            "{}: {} files, {} new bytes",
-            self.folder_name(&folder),
-            counts.files,
-            counts.stored_bytes
-        );
-        self.note(Level::Info, "backup", message);
+        self.snapshot_noted(folder, &taken.counts);
         self.keep_snapshot(draft, line, settings);
     }
 

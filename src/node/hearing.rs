@@ -12,6 +12,7 @@ use super::activity::Level;
 use super::around::Around;
 use super::collect::Settings;
 use super::core::Core;
+use super::events::{Event, Kind};
 use super::outcome::{BackupError, Outcome};
 use super::silence::Silence;
 use crate::base::ids::{FolderId, NodeId};
@@ -188,8 +189,14 @@ impl Core {
         for silent in &all {
             if self.hearing.silence.tell(&silent.folder, silent.is_alarming()) {
                 let message = self.silence_sentence(silent);
-                let level = if silent.is_alarming() { Level::Warn } else { Level::Info };
-                self.note(level, "silence", message);
+                let (kind, level) = match silent.is_alarming() {
+                    true => (Kind::NodeSilent, Level::Warn),
+                    false => (Kind::NodeHeard, Level::Info),
+                };
+                let event =
+                    Event::new(kind, level, "silence", message).of_folder(self.folder_name(&silent.folder));
+                let device = self.member.as_ref().map(|member| member.name_of(&silent.writer));
+                self.raise(event.of_node(device.unwrap_or_default()));
             }
         }
     }

@@ -7,12 +7,14 @@
 use super::activity::Level;
 use super::api::ApiError;
 use super::core::Core;
+use super::events::{Event, Kind};
 use super::names;
 use super::outcome::{BackupError, Outcome, Report};
 use super::ports::{CallId, Ending};
 use crate::base::ids::FolderId;
 use crate::base::limits::SCAN_RETRY;
 use crate::base::units::Span;
+use crate::feed::entry::Counts;
 use crate::seal::sealed::Sealer;
 use serde_json::json;
 
@@ -109,20 +111,40 @@ impl Core {
         }
     }
 
+    /// A backup has made a new snapshot.
+    pub(super) fn snapshot_noted(&mut self, folder: FolderId, counts: &Counts) {
+        let name = self.folder_name(&folder);
+        let message = format!("{name}: {} files, {} new bytes", counts.files, counts.stored_bytes);
+        self.raise(Event::new(Kind::BackupDone, Level::Info, "backup", message).of_folder(name));
+    }
+
+    /// A merge of a shared folder has kept both versions of so many files.
+    pub(super) fn conflicts_kept(&mut self, name: &str, conflicts: u64) {
+        if conflicts > 0 {
+            let message = format!(
+                "{name}: {conflicts} files were changed on two devices at once; both versions are kept, one as a copy with `conflict` in its name"
+            );
+            let event = Event::new(Kind::Conflict, Level::Warn, "sync", message).of_folder(name);
+            self.raise(event.about(conflicts.to_string()));
+        }
+    }
+
     /// A scan has failed: it is said if it did not fail for the same reason before.
     pub(super) fn scan_fails(&mut self, folder: FolderId, error: &ApiError) {
         let before = self.local(folder).failure.replace(error.clone());
         if before.as_ref() != Some(error) {
-            let message = format!("{}: {error}", self.folder_name(&folder));
-            self.note(Level::Error, "backup", message);
+            let name = self.folder_name(&folder);
+            let event = Event::new(Kind::BackupFailed, Level::Error, "backup", format!("{name}: {error}"));
+            self.raise(event.of_folder(name).about(error.code.clone()));
         }
     }
 
     /// A scan has come to its end.
     pub(super) fn scan_works_again(&mut self, folder: FolderId) {
         if self.local(folder).failure.take().is_some() {
-            let message = format!("{} can be backed up again", self.folder_name(&folder));
-            self.note(Level::Info, "backup", message);
+            let name = self.folder_name(&folder);
+            let message = format!("{name} can be backed up again");
+            self.raise(Event::new(Kind::BackupWorks, Level::Info, "backup", message).of_folder(name));
         }
     }
 }

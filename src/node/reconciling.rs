@@ -15,6 +15,7 @@ use super::answering::{Answering, AnsweringOutput};
 use super::auditing::{Auditing, CHALLENGE_DUTY};
 use super::core::Core;
 use super::duty::Told;
+use super::events::{Event, Kind};
 use super::reconcile::{Reconcile, ReconcileOutput, Report};
 use crate::base::ids::{Group, NodeId};
 use crate::base::limits::{
@@ -298,7 +299,8 @@ impl Core {
                 "{} chunks that this device keeps for the vault were not on its disk; {} were fetched again ({name} has them)",
                 report.lacking, report.healed
             );
-            self.note(Level::Error, "copies", message);
+            let event = Event::new(Kind::Damaged, Level::Error, "copies", message);
+            self.raise(event.about(report.lacking.to_string()));
         }
         if report.ended == Some(Ended::Nonsense) {
             let message =

@@ -9,6 +9,7 @@ use serde_json::{json, Value};
 use super::activity::Level;
 use super::config_keys::bytes_of;
 use super::core::{Core, Pending};
+use super::events::{Event, Kind};
 use crate::base::limits::{ROOM_LOOK_EVERY, ROOM_WARNING_PERCENT};
 use crate::base::units::Time;
 use crate::store::service::{Request, StoreStats};
@@ -160,7 +161,8 @@ impl Core {
     fn now_used(&mut self, used: Option<u64>) {
         let used = used.filter(|used| *used >= ROOM_WARNING_PERCENT);
         if let Some(used) = used.filter(|_| !self.upkeep.room.nearly) {
-            self.note(Level::Warn, "store", nearly_full(used));
+            let event = Event::new(Kind::DiskNearlyFull, Level::Warn, "store", nearly_full(used));
+            self.raise(event.about(format!("{used}%")));
         }
         self.upkeep.room.nearly = used.is_some();
     }
@@ -171,7 +173,7 @@ impl Core {
             match &full {
                 Some(reason) => {
                     let message = format!("this node is full and takes no more copies: {reason}");
-                    self.note(Level::Warn, "store", message);
+                    self.raise(Event::new(Kind::DiskFull, Level::Warn, "store", message));
                 }
                 None => self.note(Level::Info, "store", "this node has room for copies again"),
             }

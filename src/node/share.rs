@@ -246,12 +246,11 @@ impl Core {
             Ok(end) => {
                 let MergeEnd { taken, is_new, pending, written, conflicts } = *end;
                 self.local(folder).unwritten = pending;
-                if written > 0 || conflicts > 0 {
-                    let copies =
-                        if conflicts > 0 { format!(", {conflicts} conflicts") } else { String::new() };
-                    let message = format!("{name}: {written} changes of other devices were applied{copies}");
+                if written > 0 {
+                    let message = format!("{name}: {written} changes of other devices were applied");
                     self.note(Level::Info, "sync", message);
                 }
+                self.conflicts_kept(&name, conflicts);
                 if pending > 0 {
                     let first = taken.report.paths.first();
                     let why = first.map_or_else(String::new, |(path, reason)| {

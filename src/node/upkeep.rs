@@ -12,6 +12,7 @@ use super::after::{AfterAppend, AfterSave};
 use super::collect::{Collect, Settings};
 use super::compacting::Compacting;
 use super::core::{Core, Duty, Pending};
+use super::events::{Event, Kind};
 use super::known::Known;
 use super::marking::{Pass, PassCounts, PassOutput, World};
 use super::moving::Moving;
@@ -226,7 +227,8 @@ impl Core {
             "{} chunks on this disk were damaged; they are fetched from other devices",
             damaged.len()
         );
-        self.note(Level::Error, "store", message);
+        let event = Event::new(Kind::Damaged, Level::Error, "store", message);
+        self.raise(event.about(damaged.len().to_string()));
         for id in damaged {
             let op = self.ops.draw();
             self.source.keep(self.now.time, op, *id, None);
