@@ -349,6 +349,7 @@ pub mod face {
     pub mod report;
     pub mod restore;
     pub mod routes;
+    pub mod say;
     pub mod secret;
     pub mod serve;
     pub mod settings;

@@ -40,6 +40,8 @@ mod move_model;
 mod move_stories;
 pub mod net;
 #[cfg(test)]
+mod note_stories;
+#[cfg(test)]
 mod partial_stories;
 #[cfg(test)]
 mod partial_tests;

@@ -6,6 +6,7 @@
 mod absence;
 mod compare;
 mod content;
+mod events;
 mod lookup;
 mod moving;
 mod node;
@@ -19,6 +20,7 @@ mod watching;
 pub use self::absence::*;
 pub use self::compare::*;
 pub use self::content::*;
+pub use self::events::*;
 pub use self::lookup::*;
 pub use self::moving::*;
 pub use self::node::*;

@@ -13,10 +13,10 @@ use super::link::Link;
 use super::options::{Bench, Completions, Log, Ls, Snapshots, Store};
 use super::out::Out;
 use super::place::absolute;
-use super::report::{activity, entry, short, snapshots, status, word};
+use super::report::{entry, short, snapshots, status, word};
 use super::show::text;
 use super::{
-    bench, bench_store, demo, erase, folder, hold, job, restore, serve, settings, store, vault, versions,
+    bench, bench_store, demo, erase, folder, hold, job, restore, say, serve, settings, store, vault, versions,
 };
 use crate::io::os::default_home;
 use crate::node::api::Call;
@@ -99,6 +99,7 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
             Ok(ending.into())
         }
         Command::Verify(options) => job::verify(&link()?, out, &options),
+        Command::Say(options) => say::say(&link()?, out, &options),
         Command::Log(options) => log(&link()?, out, &options),
         Command::Config(options) => settings::config(&link()?, out, options),
         Command::Store(Store::Check) => store::check(link()?.home(), None, out),
@@ -165,7 +166,8 @@ fn ls(link: &Link, out: Out, options: Ls) -> Result<Exit, Fail> {
 
 /// `log`.
 fn log(link: &Link, out: Out, options: &Log) -> Result<Exit, Fail> {
-    link.lines(&Call::Log { follow: options.follow }, &mut |line| out.both(&line, activity)).map(Exit::from)
+    link.lines(&Call::Log { follow: options.follow }, &mut |line| out.both(&line, say::activity))
+        .map(Exit::from)
 }
 
 /// `completions`.

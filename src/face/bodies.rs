@@ -161,6 +161,14 @@ pub(super) struct VerifyBody {
     pub(super) all: bool,
 }
 
+/// The body of `say`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SayBody {
+    /// As in [`Call::Say`].
+    pub(super) text: String,
+}
+
 /// The body of `config`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,6 +13,7 @@ use super::options::{
     Bench, Completions, Config, Demo, Init, Invite, Join, Log, Ls, Recover, Remove, Restore, Run, Snapshots,
     Store, Verify,
 };
+use super::say::Say;
 use super::versions::{Diff, Find, History};
 use clap::{Args, Parser, Subcommand};
 
@@ -194,9 +195,17 @@ pub enum Command {
     #[command(after_long_help = "Examples:\n  nuthatch verify\n  nuthatch verify --all\n\n\
         Exits with 1 and a list when something is damaged or missing.")]
     Verify(Verify),
-    /// What happened.
-    #[command(after_long_help = "Examples:\n  nuthatch log\n  nuthatch log --follow")]
+    /// What happened, and what people said.
+    #[command(after_long_help = "Examples:\n  nuthatch log\n  nuthatch log --follow\n  \
+        nuthatch log --json | jq -r 'select(.level != \"info\").message'\n\n\
+        Events are those since the node was started; notes are the newest 128 of the vault, with the time at which they were written.")]
     Log(Log),
+    /// Leave a note to everybody who looks at a full node of the vault.
+    #[command(after_long_help = "Examples:\n  nuthatch say the attic box will be off until Friday\n  \
+        nuthatch say - < note.txt\n\n\
+        It reaches all full nodes, also those that are off now, and stands in their `nuthatch log`. Store nodes carry it and\n\
+        cannot read it. At most 2,000 bytes; there is no way to take it back.")]
+    Say(Say),
     /// Read, change or check the configuration (nuthatch.toml).
     #[command(
         subcommand,

@@ -306,18 +306,6 @@ pub fn snapshot(line: &Value) -> String {
     out
 }
 
-/// A line of the activity log.
-#[must_use]
-pub fn activity(line: &Value) -> String {
-    format!(
-        "{}  {:<5}  {:<9} {}\n",
-        word(line, "time"),
-        word(line, "level"),
-        word(line, "area"),
-        text(word(line, "message"))
-    )
-}
-
 /// A line of `ls`.
 #[must_use]
 pub fn entry(line: &Value) -> String {
@@ -366,6 +354,7 @@ fn indented(lines: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::say::activity;
     use super::*;
     use serde_json::json;
 

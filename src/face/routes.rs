@@ -4,9 +4,12 @@
 //! uses; a test sends every call through both. Decides nothing, and knows no sockets. Secrets travel in bodies, never in
 //! paths or queries, for those end up in logs. The bodies are JSON objects; fields that are left out have their default.
 
+mod query;
+
+use self::query::{escape, unescape, Query};
 use super::bodies::{
     backup, folder_add, folder_body, BackupBody, ConfigBody, EraseBody, InitBody, InviteBody, JoinBody,
-    NoBody, PauseBody, RecoverBody, SetBody, SyncBody, VerifyBody, WhatBody,
+    NoBody, PauseBody, RecoverBody, SayBody, SetBody, SyncBody, VerifyBody, WhatBody,
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
@@ -71,6 +74,7 @@ const fn media_of(call: &Call) -> Media {
         | Call::Erase { .. }
         | Call::Confirm { .. }
         | Call::Status
+        | Call::Say { .. }
         | Call::ConfigGet { .. }
         | Call::ConfigSet { .. } => Media::Json,
     }
@@ -148,6 +152,7 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
         }),
         ("POST", "confirm") => parsed(body).map(|WhatBody { what }| Call::Confirm { what }),
         ("POST", "verify") => parsed(body).map(|VerifyBody { all }| Call::Verify { all }),
+        ("POST", "say") => parsed(body).map(|SayBody { text }| Call::Say { text }),
         ("PUT", "config") => parsed(body).map(|ConfigBody { key, value }| Call::ConfigSet { key, value }),
         _ => return None,
     })
@@ -219,45 +224,11 @@ pub fn request_of(call: &Call) -> Request {
         }
         Call::Status => get("status", &[]),
         Call::Verify { all } => post("verify", &VerifyBody { all: *all }),
+        Call::Say { text } => post("say", &SayBody { text: text.clone() }),
         Call::Log { follow } => get("log", &[("follow", Some(flag(*follow)))]),
         Call::ConfigGet { key } => get("config", &[("key", key.as_deref())]),
         Call::ConfigSet { key, value } => {
             put("config", &ConfigBody { key: key.clone(), value: value.clone() })
-        }
-    }
-}
-
-/// The parts of a query.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    /// Splits `a=b&c=d`; both sides may be escaped.
-    fn parse(text: &str) -> Result<Self, ApiError> {
-        let parts = text.split('&').filter(|part| !part.is_empty());
-        let split = |part: &str| {
-            let (key, value) = part.split_once('=').unwrap_or((part, "true"));
-            Ok((unescape(key)?, unescape(value)?))
-        };
-        Ok(Self(parts.map(split).collect::<Result<_, ApiError>>()?))
-    }
-
-    /// The value of a key that may be left out.
-    fn value(&self, key: &str) -> Option<String> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
-    }
-
-    /// The value of a key that may not.
-    fn wanted(&self, key: &str) -> Result<String, ApiError> {
-        self.value(key)
-            .ok_or_else(|| bad(format!("the query has no {key}"), "add it after the question mark"))
-    }
-
-    /// A key that is true or false; false when left out.
-    fn flag(&self, key: &str) -> Result<bool, ApiError> {
-        match self.value(key).as_deref() {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(other) => Err(bad(format!("{key} cannot be {other}"), "give true or false")),
         }
     }
 }
@@ -306,41 +277,9 @@ const fn flag(on: bool) -> &'static str {
     }
 }
 
-/// Percent-encodes all but the unreserved characters of RFC 3986, section 2.3.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
-/// Takes percent-encoding away.
-fn unescape(text: &str) -> Result<String, ApiError> {
-    let wrong = || bad("the address is not escaped right".to_owned(), "escape as UTF-8 with %XX");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, behind) = rest.split_at_checked(2).ok_or_else(wrong)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-        rest = behind;
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
-}
-
 /// The error for a method that the name does not have, or for a name that does not exist.
 fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: [&str; 24] = [
+    const NAMES: [&str; 25] = [
         "init",
         "join",
         "recover",
@@ -363,6 +302,7 @@ fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
         "restore",
         "status",
         "verify",
+        "say",
         "log",
         "config",
     ];
@@ -465,6 +405,7 @@ mod tests {
             Call::Restore { what: "photos".into(), dry_run: false },
             Call::Status,
             Call::Verify { all: true },
+            Call::Say { text: "milk, \n\u{1b}[2J \u{e9}".into() },
             Call::Log { follow: true },
             Call::ConfigGet { key: None },
             Call::ConfigGet { key: some("node.name") },

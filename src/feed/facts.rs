@@ -52,6 +52,23 @@ pub struct SnapshotFact {
     pub entry: SnapshotEntry,
 }
 
+/// A note and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteFact {
+    /// Who wrote it.
+    pub writer: NodeId,
+    /// In which feed (with `sequence`, what its sealed text is bound to).
+    pub feed: FeedId,
+    /// At which place.
+    pub sequence: u64,
+    /// The entry's hash.
+    pub hash: EntryHash,
+    /// When, by its writer's clock.
+    pub wall: WallTime,
+    /// A sealed [`super::text::NoteText`].
+    pub sealed: Vec<u8>,
+}
+
 /// Proof that a node has signed two histories of one feed: a disk was copied or restored, or it cheats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fork {

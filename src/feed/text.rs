@@ -4,9 +4,10 @@
 use super::body::{bytes, exactly, globs, name};
 use super::error::FeedError;
 use crate::base::ids::ChunkId;
-use crate::base::limits::DIRECTORY_BYTES_MAX;
+use crate::base::limits::{DIRECTORY_BYTES_MAX, NOTE_BYTES_MAX};
 use crate::base::version::Vector;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What only key holders may know of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,14 @@ pub struct SharedText {
     pub seen: Vector,
 }
 
+/// A note to the household.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteText {
+    /// What a person wrote: any characters, at most [`NOTE_BYTES_MAX`] bytes.
+    #[serde(deserialize_with = "note")]
+    pub text: String,
+}
+
 /// Begins a text before it is sealed.
 const TEXT_VERSION: u8 = 1;
 
@@ -82,3 +91,13 @@ macro_rules! text {
 
 text!(FolderText);
 text!(SnapshotText);
+text!(NoteText);
+
+/// A note's text, bounded.
+fn note<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = <&str>::deserialize(deserializer)?;
+    if text.len() > NOTE_BYTES_MAX {
+        return Err(D::Error::custom("too long"));
+    }
+    Ok(text.to_owned())
+}

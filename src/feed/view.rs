@@ -19,9 +19,11 @@ use crate::base::limits::{FEEDS_MAX, REMOVE_HEADS_MAX};
 use crate::base::units::WallTime;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use super::facts::{Applied, FolderFact, Fork, SnapshotFact};
+pub use super::facts::{Applied, FolderFact, Fork, NoteFact, SnapshotFact};
 
 mod conclude;
+mod generations;
+mod notes;
 
 /// The state of a vault as its feeds tell it.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub struct View {
     forks: BTreeMap<FeedId, Fork>,
     /// Content keys of epochs.
     pub(super) keys: KeyFacts,
+    /// The newest notes.
+    notes: notes::Notes,
     /// Grows when who is a member, or what one says of itself, may have changed.
     seats: u64,
 }
@@ -79,6 +83,7 @@ impl View {
             newest: BTreeMap::new(),
             forks: BTreeMap::new(),
             keys: KeyFacts::new(),
+            notes: notes::Notes::default(),
             seats: 0,
         }
     }
@@ -298,6 +303,7 @@ impl View {
             Body::Receipt(receipt) => self.take_receipt(&entry.feed, receipt),
             Body::Release(release) => self.take_release(&entry.feed, release),
             Body::Erase(erase) => self.take_erase(&entry.feed, erase),
+            Body::Note(note) => self.take_note(entry, note, hash),
             _ => {}
         }
         if is_new {
@@ -365,33 +371,6 @@ impl View {
             Body::Describe(_) | Body::Alert(_) | Body::Begin(_) => is_within && role.is_some(),
             Body::Erase(erase) => self.erase_counts(author, erase),
             Body::Reserved { .. } => false,
-        }
-    }
-
-    /// All feeds of one node.
-    fn feeds_of(&self, node: &NodeId) -> impl Iterator<Item = (&FeedId, &Feed)> {
-        let from = FeedId { node: *node, random: [0; 8] };
-        let to = FeedId { node: *node, random: [u8::MAX; 8] };
-        self.feeds.range(from..=to)
-    }
-
-    /// Orders the feeds of one node by age: how many feeds it follows (as far as they are here), then its id.
-    fn generation(&self, feed: &FeedId) -> (usize, FeedId) {
-        let mut next = self.feeds.get(feed).and_then(|feed| feed.predecessor);
-        let mut depth = 0;
-        let bound = self.feeds_of(&feed.node).count();
-        while let Some(predecessor) = next.filter(|_| depth <= bound) {
-            depth += 1;
-            next = self.feeds.get(&predecessor).and_then(|feed| feed.predecessor);
-        }
-        (depth, *feed)
-    }
-
-    /// Finds the newest feed of a node anew.
-    fn find_newest(&mut self, node: &NodeId) {
-        let newest = self.feeds_of(node).map(|(feed, _)| self.generation(feed)).max();
-        if let Some((_, feed)) = newest {
-            self.newest.insert(*node, feed);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde_json::{json, Value};
+use serde_json::Value;
 
 use super::events::{Event, Kind};
 use crate::base::limits::ACTIVITY_ENTRIES_MAX;
@@ -68,11 +68,13 @@ impl Activity {
         let kept = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
         let forgotten = self.count - kept.min(self.count);
         let skip = usize::try_from(seen.saturating_sub(forgotten)).unwrap_or(usize::MAX);
-        self.events.iter().skip(skip).map(|(wall, event)| {
-            let mut line = event.json();
-            line["time"] = json!(wall.to_string());
-            line
-        })
+        self.events.iter().skip(skip).map(|(wall, event)| event.json_at(*wall))
+    }
+
+    /// What the events of a kind are about.
+    pub fn subjects_of(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        let of_kind = self.events.iter().filter(move |(_, event)| event.kind == kind);
+        of_kind.filter_map(|(_, event)| event.subject.as_deref())
     }
 }
 

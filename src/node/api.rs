@@ -174,7 +174,12 @@ pub enum Call {
         /// Read everything.
         all: bool,
     },
-    /// The activity log. JSON Lines.
+    /// A note to all full nodes. One JSON object.
+    Say {
+        /// At most [`crate::base::limits::NOTE_BYTES_MAX`] bytes.
+        text: String,
+    },
+    /// The activity log, notes included. JSON Lines.
     Log {
         /// Go on with what happens.
         follow: bool,

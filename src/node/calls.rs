@@ -3,6 +3,8 @@
 //! At most [`CALL_PIECES_MAX`] pieces of a call are under way; the rest waits here, bounded by what the call can say.
 //! Progress is dropped rather than queued for a slow client.
 
+mod setting;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{json, Value};
@@ -72,6 +74,13 @@ impl Calls {
             running
                 .protecting
                 .insert(folder, Waiting { heard: now, told: None, next_look: now + WAIT_FOR_PEERS_MAX });
+        }
+    }
+
+    /// The call is told what happens after so many events.
+    pub(super) fn follow(&mut self, call: CallId, seen: u64) {
+        if let Some(running) = self.running.get_mut(&call) {
+            running.follows = Some(seen);
         }
     }
 
@@ -161,6 +170,7 @@ impl Core {
             Call::Restore { what, dry_run } => self.call_restore(id, &what, dry_run),
             Call::Status => self.call_status(id),
             Call::Verify { all } => self.call_verify(id, all),
+            Call::Say { text } => self.call_say(id, &text),
             Call::Log { follow } => self.call_log(id, follow),
             Call::ConfigGet { key } => self.call_config_get(id, key.as_deref()),
             Call::ConfigSet { key, value } => self.call_config_set(id, &key, &value),
@@ -390,22 +400,6 @@ impl Core {
         }
     }
 
-    /// `log`.
-    fn call_log(&mut self, id: CallId, follow: bool) {
-        let lines: Vec<Value> = self.activity.since(0).collect();
-        for line in lines {
-            self.json(id, line);
-        }
-        if follow {
-            let seen = self.activity.count();
-            if let Some(running) = self.calls.running.get_mut(&id) {
-                running.follows = Some(seen);
-            }
-        } else {
-            self.end_call(id, Ok(Ending::Complete));
-        }
-    }
-
     /// Tells followers what they have not seen; those that are slow, when they have taken the rest.
     pub(super) fn show_activity(&mut self) {
         let count = self.activity.count();
@@ -426,52 +420,4 @@ impl Core {
             }
         }
     }
-
-    /// `config get`.
-    fn call_config_get(&mut self, id: CallId, key: Option<&str>) {
-        let value = match key {
-            None => Ok(self.setup.config.values()),
-            Some(key) => self.setup.config.value(key).map_err(config_error),
-        };
-        match value {
-            Ok(value) => {
-                self.json(id, value);
-                self.end_call(id, Ok(Ending::Complete));
-            }
-            Err(error) => self.end_call(id, Err(error)),
-        }
-    }
-
-    /// `config set`.
-    fn call_config_set(&mut self, id: CallId, key: &str, value: &str) {
-        match self.set_config(key, value) {
-            Ok(()) => {
-                self.json(id, json!({"key": key, "value": value}));
-                self.configured();
-                self.end_call(id, Ok(Ending::Complete));
-            }
-            Err(error) => self.end_call(id, Err(error)),
-        }
-    }
-
-    /// Changes a key of the configuration, here and in the file.
-    pub(super) fn set_config(&mut self, key: &str, value: &str) -> Result<(), ApiError> {
-        let text = super::config::set(&self.setup.config_text, key, value).map_err(config_error)?;
-        self.setup.config = super::config::Config::parse(&text).map_err(config_error)?;
-        self.endpoint.set_keepalive(self.setup.config.keepalive);
-        self.setup.config_text.clone_from(&text);
-        self.outputs.push_back(Output::SaveConfig(text));
-        Ok(())
-    }
-
-    /// Puts names that were given with init, join or recover into the configuration.
-    pub(super) fn take_names(&mut self, name: Option<String>, site: Option<String>) -> Result<(), ApiError> {
-        name.map_or(Ok(()), |name| self.set_config("node.name", &name))?;
-        site.map_or(Ok(()), |site| self.set_config("node.site", &site))
-    }
-}
-
-/// A configuration error as the API tells it.
-fn config_error(error: super::config::ConfigError) -> ApiError {
-    error.into()
 }

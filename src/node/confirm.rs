@@ -86,7 +86,7 @@ impl Core {
             let hint = "run this on a full node";
             return Err(ApiError::new(
                 "not_full",
-                "this node stores sealed chunks only and holds no key to read or change folders",
+                "this node stores sealed chunks only and holds no key to read or write folders and notes",
                 hint,
             ));
         }
@@ -107,6 +107,7 @@ impl Core {
                 self.would_erase(folder, snapshots, phrase.is_some())
             }
             Call::Invite { .. } => true,
+            Call::Say { text } => self.would_say(text),
             _ => false,
         };
         if !writes || self.may_append() {

@@ -127,6 +127,8 @@ pub struct Core {
     pub(super) upkeep: Upkeep,
     /// What happened lately.
     pub(super) activity: Activity,
+    /// What people said.
+    pub(super) notes: super::events::notes::Notes,
     /// Ends the name under which mDNS announces this run.
     pub(super) instance_suffix: Option<String>,
     /// The day whose tag is announced.
@@ -189,6 +191,7 @@ impl Core {
             hearing: super::hearing::Hearing::default(),
             upkeep: Upkeep::default(),
             activity: Activity::default(),
+            notes: super::events::notes::Notes::default(),
             instance_suffix: None,
             announced_day: 0,
             throttle: Throttle::default(),

@@ -4,8 +4,11 @@
 //! it stands in the activity log (`node/activity.rs`). To add a word: a row in [`Kind`], its text in [`Kind::word`], a
 //! place in [`Kind::ALL`] and a row in `docs/EVENTS.md` (a test compares them).
 
+pub(super) mod notes;
+
 use super::activity::Level;
 use super::core::Core;
+use crate::base::units::WallTime;
 use serde_json::{json, Value};
 
 /// What kind of thing happened. Words are for ever: programs that people write know them.
@@ -137,6 +140,14 @@ impl Event {
         self
     }
 
+    /// As one JSON object, with this time.
+    #[must_use]
+    pub fn json_at(&self, wall: WallTime) -> Value {
+        let mut value = self.json();
+        value["time"] = json!(wall.to_string());
+        value
+    }
+
     /// As one JSON object, without a time.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -163,7 +174,12 @@ impl Core {
 
     /// Notes what happened by a word that programs know, and tells followers.
     pub(super) fn raise(&mut self, event: Event) {
-        self.activity.take(self.now.wall, event);
+        self.raise_at(self.now.wall, event);
+    }
+
+    /// The same of something that happened then, by whoever's clock.
+    pub(super) fn raise_at(&mut self, wall: WallTime, event: Event) {
+        self.activity.take(wall, event);
         self.show_activity();
     }
 }

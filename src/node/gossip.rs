@@ -315,6 +315,7 @@ impl Core {
         let addresses_change = roster_changes || any(|body| matches!(body, Body::Describe(_)));
         self.keyring_heard(&entries);
         self.hearing_heard(&entries);
+        self.notes_heard(&entries);
         let bytes = entries.into_iter().map(|(_, bytes)| bytes).collect();
         self.ask_store(Pending::Append(Appended { head, from, then }), |op| Request::Append {
             op,

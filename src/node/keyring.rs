@@ -100,7 +100,7 @@ impl Core {
             self.save(settings, AfterSave::Nothing);
         }
         if learnt > 0 {
-            self.note(Level::Info, "keys", format!("{learnt} content keys were given to this node"));
+            self.keys_learnt(learnt);
         }
         self.keyring.resumes |= had && !self.keyring.waits;
         self.keyring.due = Some(self.now.time);
