@@ -49,6 +49,7 @@ pub mod file {
     pub mod merge;
     pub mod piece;
     pub mod retain;
+    pub mod texture;
     pub mod tree;
 }
 
@@ -212,6 +213,7 @@ pub mod node {
     mod apply_file;
     mod apply_pass;
     pub mod around;
+    mod attention;
     mod auditing;
     pub mod backup;
     pub mod bandwidth;
@@ -245,6 +247,8 @@ pub mod node {
     mod former;
     pub mod frames;
     pub mod gossip;
+    pub mod guard;
+    pub mod guarding;
     pub mod hearing;
     pub mod history;
     pub mod holding;
@@ -305,7 +309,9 @@ pub mod node {
     pub mod source;
     pub mod status;
     mod stream;
+    mod summary;
     mod surplus;
+    pub mod tally;
     mod tell;
     mod turns;
     mod unfinished;
@@ -322,6 +328,7 @@ pub mod node {
 pub mod face {
     //! Floor 4: person <-> node.
     pub mod act;
+    pub mod attention;
     pub mod bar;
     pub mod bench;
     pub mod bench_ends;

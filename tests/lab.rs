@@ -92,7 +92,9 @@ impl Household {
                 folder["state"] == "protected"
                     && (&folder["protected"]["have"], &folder["protected"]["sites"]) == (&3.into(), &2.into())
                     && last["losses"].as_array().is_some_and(Vec::is_empty)
-                    && last["summary"] == "Everything is protected: 3 copies."
+                    && last["summary"]
+                        .as_str()
+                        .is_some_and(|said| said.starts_with("Everything is protected: 3 copies in 2 places"))
             };
             wait_for(&format!("{name} says that all is protected"), &mut is_good);
         }

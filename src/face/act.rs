@@ -93,9 +93,9 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::Diff(options) => versions::diff(&link()?, out, options),
         Command::Find(options) => versions::find(&link()?, out, options),
         Command::Restore(options) => restore::restore(&link()?, out, &options),
-        Command::Status => {
+        Command::Status { all } => {
             let (value, ending) = link()?.value(&Call::Status)?;
-            out.both(&value, status)?;
+            out.both(&value, |value| status(value, all))?;
             Ok(ending.into())
         }
         Command::Verify(options) => job::verify(&link()?, out, &options),

@@ -189,8 +189,14 @@ pub enum Command {
         What is there already is kept unless --overwrite is given; then the exit code is 4.")]
     Restore(Restore),
     /// How things are: one sentence first, then details.
-    #[command(after_long_help = "Examples:\n  nuthatch status\n  nuthatch status --json | jq -r .summary")]
-    Status,
+    #[command(
+        after_long_help = "Examples:\n  nuthatch status\n  nuthatch status --all\n  nuthatch status --json | jq -r .summary"
+    )]
+    Status {
+        /// Everything that needs attention, not only the worst three.
+        #[arg(long)]
+        all: bool,
+    },
     /// Check that everything that should be here is here; with --all read every byte.
     #[command(after_long_help = "Examples:\n  nuthatch verify\n  nuthatch verify --all\n\n\
         Exits with 1 and a list when something is damaged or missing.")]

@@ -3,6 +3,7 @@
 //! Takes the JSON of the API and makes lines; prints nothing. What is missing or null in it is shown as `-`, never as zero
 //! and never as good.
 
+use super::attention::attention;
 use super::losses::losses;
 use super::show::{bytes, count, name, number, span, text, Table};
 use super::upkeep;
@@ -74,9 +75,9 @@ pub fn copies(value: &Value) -> String {
     }
 }
 
-/// The answer to `status`.
+/// The answer to `status`; `all`: with everything that needs attention.
 #[must_use]
-pub fn status(value: &Value) -> String {
+pub fn status(value: &Value, all: bool) -> String {
     let mut out = format!("{}\n\n", text(word(value, "summary")));
     out.push_str(&this_node(value));
     if items(&value["folders"]).next().is_some() {
@@ -103,16 +104,7 @@ pub fn status(value: &Value) -> String {
     if items(&value["losses"]).next().is_some() {
         out.push_str(&format!("\nWhat a fire would take\n{}", losses(&value["losses"])));
     }
-    let mut attention = items(&value["attention"]).peekable();
-    if attention.peek().is_some() {
-        out.push_str("\nNeeds attention\n");
-        for entry in attention {
-            out.push_str(&format!("  - {}\n", text(word(entry, "message"))));
-            if !word(entry, "hint").is_empty() {
-                out.push_str(&format!("    {}\n", text(word(entry, "hint"))));
-            }
-        }
-    }
+    out.push_str(&attention(&value["attention"], all));
     out
 }
 
@@ -366,7 +358,7 @@ mod tests {
             "peers": [{"name": "shed", "rtt_us": 1_250}],
             "attention": [{"message": "photos is partly protected", "hint": "start shed\u{1b}[2J"}],
         });
-        let told = status(&value);
+        let told = status(&value, false);
         assert!(told.starts_with("Partly protected: photos (2 of 3).\n\n"));
         assert!(told.contains("attic (abababab)"), "{told}");
         assert!(told.contains("2 of 3") && told.contains("1.2 ms"), "{told}");
@@ -379,7 +371,7 @@ mod tests {
     fn an_empty_answer_makes_no_panic() {
         for value in [json!(null), json!({}), json!([]), json!([{}, 1, "x"])] {
             let _ = (
-                status(&value),
+                status(&value, false),
                 folders(&value),
                 nodes(&value),
                 snapshot(&value),

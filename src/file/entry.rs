@@ -16,6 +16,7 @@ pub use crate::file::field::EntryError;
 pub use crate::file::inline::InlineCodec;
 use crate::file::piece::check_pieces;
 pub use crate::file::piece::Piece;
+use crate::file::texture::Texture;
 use serde::{Deserialize, Serialize};
 
 /// What stands at a path.
@@ -97,6 +98,8 @@ pub struct Entry {
     pub content: Content,
     /// The file changed while it was read: the content may be of no one moment.
     pub torn: bool,
+    /// What the content of a file looks like.
+    pub texture: Texture,
     /// Which change made it, in a shared folder; in a backup folder there is only one writer, and no need to tell.
     pub version: Option<Dot>,
 }

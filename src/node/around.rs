@@ -15,6 +15,7 @@ use serde_json::{json, Value};
 use super::absence::{planned_around, Absences};
 use super::activity::Level;
 use super::after::AfterSave;
+use super::attention::{Attention, Severity};
 use super::collect::Settings;
 use super::core::Core;
 use super::hearing::in_words;
@@ -204,7 +205,7 @@ impl Core {
     }
 
     /// For `status`: who is planned around, and whether it is rather this node that hears nothing.
-    pub(super) fn around_status(&self, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn around_status(&self, attention: &mut Attention) -> Value {
         let Some(member) = &self.member else { return Value::Null };
         let away = member.placing.away();
         if !away.is_empty() {
@@ -218,14 +219,16 @@ impl Core {
                 "{} {verb} not heard of for longer than usual: other devices keep copies in that place",
                 names.join(", ")
             );
-            let hint =
-                "start it again and it is made use of as before; if it is gone for good: `nuthatch remove`";
-            attention.push(json!({"message": message, "hint": hint}));
+            let first = away.iter().next().map_or_else(String::new, |node| member.name_of(node));
+            let hint = format!(
+                "start it again and it is made use of as before; if it is gone for good: `nuthatch remove {first}`"
+            );
+            attention.add(Severity::Trouble, message, hint);
         } else if self.hearing.around.is_cut_off {
             let message =
                 "more than half of the devices that keep copies were not heard of for longer than usual";
-            let hint = "as likely as not it is this device that is cut off: look at its network. Nothing is copied on that account";
-            attention.push(json!({"message": message, "hint": hint}));
+            let hint = "as likely as not it is this device that is cut off: look at its network, and at `nuthatch nodes`. Nothing is copied on that account";
+            attention.add(Severity::Trouble, message, hint);
         }
         let told = away.iter().map(|node| {
             json!({"node": node.hex(), "name": member.name_of(node), "absence": self.absence_of(node)})

@@ -12,6 +12,7 @@ use serde_json::{json, Value};
 
 use super::activity::Level;
 use super::after::AfterSave;
+use super::attention::{Attention, Severity};
 use super::challenge::{Challenge, ChallengeOutput, Outcome};
 use super::core::Core;
 use super::duty::Told;
@@ -315,14 +316,16 @@ impl Core {
     }
 
     /// For `status`.
-    pub(super) fn auditing_status(&self, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn auditing_status(&self, attention: &mut Attention) -> Value {
         let Auditing { holders, running, proving, .. } = &self.reconciling.auditing;
         let marked = holders.iter().filter(|(_, holder)| holder.belief.is_marked());
         for (node, _) in marked {
             let name = self.member.as_ref().map_or_else(|| node.short(), |member| member.name_of(node));
             let message =
                 format!("{name} claims chunks that it cannot prove to have; its copies do not count");
-            attention.push(json!({"message": message, "hint": format!("look at the disk of {name}; if it does not recover, `nuthatch remove {name}`")}));
+            let hint =
+                format!("look at the disk of {name}; if it does not recover, `nuthatch remove {name}`");
+            attention.add(Severity::Danger, message, hint);
         }
         let (proven, missing, refused) = proving.counts();
         json!({

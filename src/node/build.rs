@@ -14,14 +14,17 @@ use super::reader::Reader;
 use super::scanned::Scanned;
 use super::share_scan::SharedScan;
 use super::sink::{Out, Sink};
+use super::tally::{Amount, Tally};
 use super::writer::{Listed, Made, Writer};
 use crate::base::ids::ChunkId;
 use crate::base::limits::{FIRST_BLOCK_BYTES, READ_ATTEMPTS_MAX, STEPS_PER_TURN_MAX};
 use crate::feed::entry::{Counts, SharedText};
 use crate::file::entry::{Content, Entry, Kind};
+use crate::file::texture::Texture;
 use crate::file::tree::path_of;
 use crate::store::service::Op;
 
+mod counting;
 mod missing;
 
 /// What a step did.
@@ -70,6 +73,10 @@ pub(super) struct Build {
     trusted_ns: (i64, i64),
     /// Every file is read, whatever its stat says.
     reads_all: bool,
+    /// What went and came, once there is something to compare with.
+    tally: Tally,
+    /// Contents that are missed, their hashes ascending.
+    missed: Vec<u64>,
 }
 
 impl Build {
@@ -90,12 +97,19 @@ impl Build {
             joined: false,
             trusted_ns,
             reads_all: false,
+            tally: Tally::default(),
+            missed: Vec::new(),
         }
     }
 
     /// The same, and every file is read, whatever its stat says.
     pub(super) fn reading_all(self, reads_all: bool) -> Self {
         Self { reads_all, ..self }
+    }
+
+    /// The same, for the guard: how much there was before, and contents that are missed.
+    pub(super) fn guarded(self, before: Amount, missed: &[u64]) -> Self {
+        Self { tally: Tally { before, ..self.tally }, missed: missed.to_vec(), ..self }
     }
 
     /// What was counted so far: files, directories, bytes.
@@ -123,6 +137,7 @@ impl Build {
     pub(super) fn scanned(&mut self, tree: ChunkId) -> Scanned {
         let mut report = self.writer.report.clone();
         report.special = self.join.walker().special();
+        report.tally = std::mem::take(&mut self.tally);
         let (shared, restated) = (self.take_shared(), self.writer.is_restated());
         Scanned {
             tree: Some(tree),
@@ -234,6 +249,7 @@ impl Build {
                 },
                 Joined::Gone(mut old) => {
                     if let Some(entry) = old.entry() {
+                        self.tally_gone(&old, &entry);
                         if let Some(known) = &mut old.shared {
                             known.gone = true;
                             self.queue.keep(old, entry);
@@ -337,7 +353,8 @@ impl Build {
         self.forget_old(&fresh);
         let Fresh { new, old, .. } = fresh;
         let old = old.map(|(old, _)| old);
-        self.writer.add(Made { new: &new, opened, content, tail: Vec::new(), torn: false, old }, out);
+        let (tail, texture) = (Vec::new(), Texture::Plain);
+        self.writer.add(Made { new: &new, opened, content, tail, texture, torn: false, old }, out);
     }
 
     /// The file being read has come to its end: it held still, or it is read again, or it is torn.
@@ -353,12 +370,13 @@ impl Build {
             self.writer.report.torn(fresh.new.path.clone());
         }
         self.compare_with_old(&fresh, &opened, &whole);
+        self.tally_read(&fresh, &whole);
         self.forget_old(&fresh);
         opened.found.stat.size = whole.length;
-        let Whole { content, tail, .. } = whole;
+        let Whole { content, tail, texture, .. } = whole;
         let Fresh { new, old, .. } = fresh;
         let old = old.map(|(old, _)| old);
-        self.writer.add(Made { new: &new, opened, content, tail, torn, old }, out);
+        self.writer.add(Made { new: &new, opened, content, tail, texture, torn, old }, out);
     }
 
     /// A file that was read though its stat is as before: is its content?

@@ -277,6 +277,35 @@ pub const KEYS: &[Key] = &[
         show: |config| Json::from(size_text(config.partial_bytes)),
     },
     Key {
+        name: "guard.share",
+        meaning: "When more than this part of a folder's files, or of their bytes, is suddenly gone, this node asks before anything is retired or passed on; a file that became noise counts twice.",
+        default: "\"50%\"",
+        range: "\"off\", or from \"1%\" to \"99%\"",
+        read: |config, value| {
+            config.guard_share = match value.as_str().ok_or(Refused)? {
+                "off" => None,
+                text => {
+                    let share = text.strip_suffix('%').and_then(|share| share.parse().ok());
+                    Some(share.filter(|share| (1..=99).contains(share)).ok_or(Refused)?)
+                }
+            };
+            Ok(())
+        },
+        show: |config| Json::from(config.guard_share.map_or_else(|| "off".to_owned(), |share| format!("{share}%"))),
+    },
+    Key {
+        name: "guard.files",
+        meaning: "... and at least so many files.",
+        default: "20",
+        range: "a whole number from 1 to 1000000",
+        read: |config, value| {
+            let files = value.as_integer().and_then(|files| u64::try_from(files).ok()).ok_or(Refused)?;
+            config.guard_files = (1..=1_000_000).contains(&files).then_some(files).ok_or(Refused)?;
+            Ok(())
+        },
+        show: |config| Json::from(config.guard_files),
+    },
+    Key {
         name: "store.retired",
         meaning: "How long a retired snapshot can be taken back before this node gives its chunks up, counted in the time that the node itself has run.",
         default: "\"37d\"",

@@ -21,6 +21,7 @@ use crate::base::limits::{
 use crate::file::cut::{Cutter, Gear};
 use crate::file::entry::{Content, InlineCodec, Piece, Stat};
 use crate::file::map::{MapBuilder, NodeParts};
+use crate::file::texture::{Shrinking, Texture, HEAD_BYTES};
 use crate::seal::sealed::ChunkKind;
 use crate::store::service::Op;
 
@@ -65,6 +66,8 @@ pub(super) struct Whole {
     pub(super) content: Content,
     /// The content itself, packed, if it is small.
     pub(super) tail: Vec<u8>,
+    /// What it looks like.
+    pub(super) texture: Texture,
     /// Its length as it was read, in bytes.
     pub(super) length: u64,
     /// Its stat after the last block.
@@ -96,6 +99,10 @@ pub(super) struct Reading {
     cutter: Cutter,
     /// The pieces so far.
     pieces: Pieces,
+    /// Its first bytes, unless it begins with a hole.
+    head: Vec<u8>,
+    /// Whether its pieces shrink.
+    shrinking: Shrinking,
     /// A read that failed.
     failed: Option<FileError>,
 }
@@ -128,8 +135,13 @@ impl Reading {
             after: None,
             cutter: Cutter::new(Rc::clone(&tools.gear)),
             pieces: Pieces::default(),
+            head: Vec::new(),
+            shrinking: Shrinking::default(),
             failed: None,
         };
+        if let Some(Extent::Data(data)) = first.extents.first() {
+            reading.head = data[..data.len().min(HEAD_BYTES)].to_vec();
+        }
         reading.take_block(first);
         reading
     }
@@ -204,10 +216,12 @@ impl Reading {
         }
         let length = u64::try_from(plain.len()).unwrap_or(u64::MAX);
         if plain.is_empty() {
-            return Some(Whole { content: Content::None, tail: Vec::new(), length, after: self.after });
+            let (content, texture) = (Content::None, Texture::Plain);
+            return Some(Whole { content, tail: Vec::new(), texture, length, after: self.after });
         }
         let tail = tools.inline.pack(&plain);
-        Some(Whole { content: Content::Inline, tail, length, after: self.after })
+        let texture = Texture::of_small(&plain, tail.len());
+        Some(Whole { content: Content::Inline, tail, texture, length, after: self.after })
     }
 
     /// Takes a block: short holes become data.
@@ -266,7 +280,8 @@ impl Reading {
     /// Seals the first `length` bytes of the buffer.
     fn cut(&mut self, length: usize, tools: &Tools, out: &mut Out<'_>) {
         let plain = &self.buffer[self.taken..self.taken + length];
-        let id = out.seal(ChunkKind::Content, plain, &[]);
+        let (id, shrinks) = out.seal_content(plain);
+        self.shrinking.add(length, shrinks);
         self.taken += length;
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         self.pieces.settle_hole(&tools.map_key, out);
@@ -279,7 +294,8 @@ impl Reading {
         let pieces = std::mem::take(&mut self.pieces);
         let length = pieces.end;
         let content = pieces.finish(out);
-        Stepped::Whole(Whole { content, tail: Vec::new(), length, after: self.after })
+        let texture = Texture::of(&self.head, self.shrinking.shrinks());
+        Stepped::Whole(Whole { content, tail: Vec::new(), texture, length, after: self.after })
     }
 }
 

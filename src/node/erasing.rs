@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{json, Value};
 
+use super::attention::{Attention, Severity};
 use super::core::Core;
 use super::known::Heed;
 use super::member::Membership;
@@ -61,7 +62,7 @@ impl Core {
     }
 
     /// For `status`: what is asked and what goes on.
-    pub(super) fn erase_status(&self, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn erase_status(&self, attention: &mut Attention) -> Value {
         let Some(member) = &self.member else { return Value::Null };
         let all = self.going();
         if member.sealer.is_some() {
@@ -82,7 +83,7 @@ impl Core {
     }
 
     /// What a person is told.
-    fn erase_attention(&self, member: &Membership, all: &[Going], attention: &mut Vec<Value>) {
+    fn erase_attention(&self, member: &Membership, all: &[Going], attention: &mut Attention) {
         let mut concerns: BTreeMap<(FolderId, Concern), Vec<SnapshotId>> = BTreeMap::new();
         for going in all {
             let has_spoken = going.words.contains(&member.node);
@@ -103,6 +104,8 @@ impl Core {
                 1 => format!("snapshot {} of {folder}", named.concat()),
                 count => format!("{count} forgotten snapshots of {folder}"),
             };
+            let severity =
+                if matches!(concern, Concern::Asked(_)) { Severity::Trouble } else { Severity::Advice };
             let (message, hint) = match concern {
                 Concern::Asked(author) => {
                     let name = member.name_of(&author);
@@ -123,7 +126,7 @@ impl Core {
                     (message, "a device gives it up when it is on, connected, and makes no backup; `nuthatch status` there says what it waits for".to_owned())
                 }
             };
-            attention.push(json!({"message": message, "hint": hint}));
+            attention.add(severity, message, hint);
         }
     }
 }

@@ -15,8 +15,10 @@ use super::backup::Backup;
 use super::core::{Core, Duty};
 use super::daily::Looks;
 use super::drafts::Draft;
+use super::guarding::Guards;
 use super::member::Membership;
 use super::names;
+use super::order::backup_error;
 use super::outcome::{BackupError, BackupJob, Outcome, Progress, Report, Taken};
 use super::partials::Pace;
 use super::ports::{CallId, Ending, Output, WatchOrder};
@@ -39,6 +41,8 @@ pub struct Folders {
     pub(super) looks: Looks,
     /// Why nothing is watched, if the system gives no watches.
     pub(super) unwatched: Option<String>,
+    /// What is asked before anything follows from a loss.
+    pub(super) guards: Guards,
 }
 
 /// One folder of this node.
@@ -117,6 +121,7 @@ impl Folders {
             }
         }
         self.drafts = super::drafts::load(settings);
+        self.guards.load(settings);
     }
 
     /// What is known of a folder's place.
@@ -283,6 +288,7 @@ impl Core {
         local.next_scan = None;
         local.waiters.append(&mut local.later);
         let (watch, news) = (self.watch_begins(folder), self.expects_news(folder));
+        let guarded = self.folders.guards.of_scan(&folder);
         let local = self.local(folder);
         let job = BackupJob {
             folder,
@@ -302,6 +308,7 @@ impl Core {
             watch,
             news,
             shared,
+            guarded,
         };
         let number = self.begin_duty(|duty| Duty::Backup(Box::new(Backup::new(job, duty)), folder));
         self.local(folder).running = Some(number);
@@ -332,6 +339,7 @@ impl Core {
         result: Result<Outcome, BackupError>,
     ) {
         self.duties.remove(&number);
+        let result = self.guarded(folder, result);
         self.looked_after(folder, &result);
         self.backup_ended(&folder, &result);
         self.watch_ended(folder, &result);
@@ -464,18 +472,4 @@ pub(super) fn paths(report: &Report) -> Vec<serde_json::Value> {
     let path =
         |(path, reason): &(Vec<u8>, String)| json!({"path": String::from_utf8_lossy(path), "reason": reason});
     report.paths.iter().map(path).collect()
-}
-
-/// A failed scan as the API tells it.
-pub(super) fn backup_error(error: &BackupError) -> ApiError {
-    let code = match error {
-        BackupError::RootMissing { .. } => "folder_missing",
-        BackupError::RootUnreadable { .. } => "folder_unreadable",
-        BackupError::RootChanged { .. } => "folder_changed",
-        BackupError::RootEmptied { .. } => "folder_emptied",
-        BackupError::Ignore { .. } => "bad_pattern",
-        BackupError::Store(_) => "disk",
-        BackupError::Broken { .. } => "internal",
-    };
-    ApiError::new(code, error.to_string(), "nothing was changed; older snapshots stay as they are")
 }

@@ -10,6 +10,7 @@ use serde_json::{json, Value};
 
 use super::activity::Level;
 use super::around::Around;
+use super::attention::{Attention, Severity};
 use super::collect::Settings;
 use super::core::Core;
 use super::events::{Event, Kind};
@@ -262,16 +263,18 @@ impl Core {
     }
 
     /// For `status`: every folder of others, and what is too long.
-    pub(super) fn silence_status(&self, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn silence_status(&self, attention: &mut Attention) -> Value {
         let all = self.silences();
         let alone = self.gossip.peers().next().is_none();
         for silent in all.iter().filter(|silent| silent.is_alarming()) {
             let hint = if alone {
-                "this node is connected to no other device at present, so it may be the one that hears nothing: look at its network"
+                "this node is connected to no other device at present, so it may be the one that hears nothing: look at its network, and at `nuthatch nodes`".into()
             } else {
-                "look at that device: is it on, connected, and its disk plugged in? If it is gone for good: `nuthatch remove`"
+                let name =
+                    self.member.as_ref().map_or_else(String::new, |member| member.name_of(&silent.writer));
+                format!("look at that device: is it on, connected, and its disk plugged in? If it is gone for good: `nuthatch remove {name}`")
             };
-            attention.push(json!({"message": self.silence_sentence(silent), "hint": hint}));
+            attention.add(Severity::Danger, self.silence_sentence(silent), hint);
         }
         let told = all.iter().map(|silent| {
             json!({

@@ -15,6 +15,7 @@ use serde_json::{json, Value};
 use super::activity::Level;
 use super::after::{AfterAppend, AfterSave};
 use super::api::ApiError;
+use super::attention::{Attention, Severity};
 use super::boot::{encode_keys, setting};
 use super::core::Core;
 use super::enter::{Way, WayKind};
@@ -308,13 +309,17 @@ impl Core {
     }
 
     /// For `status`.
-    pub(super) fn keyring_status(&self, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn keyring_status(&self, attention: &mut Attention) -> Value {
         let Some(Keys::Full(keys)) = self.member.as_ref().map(|member| &member.keys) else {
             return Value::Null;
         };
         if self.keyring.waits {
             let ApiError { message, hint, .. } = waiting();
-            attention.push(json!({"message": message, "hint": hint}));
+            attention.add(
+                Severity::Danger,
+                message,
+                format!("{hint}; `nuthatch nodes` shows who is connected"),
+            );
         }
         let epoch = keys.epoch().filter(|_| !self.keyring.waits).map(|epoch| epoch.hex());
         json!({"epochs": keys.content.len(), "seals_with": epoch, "waits": self.keyring.waits})

@@ -148,3 +148,18 @@ impl Core {
         }
     }
 }
+
+/// A failed scan as the API tells it.
+pub(super) fn backup_error(error: &BackupError) -> ApiError {
+    let code = match error {
+        BackupError::RootMissing { .. } => "folder_missing",
+        BackupError::RootUnreadable { .. } => "folder_unreadable",
+        BackupError::RootChanged { .. } => "folder_changed",
+        BackupError::RootEmptied { .. } => "folder_emptied",
+        BackupError::Guarded { .. } => "folder_guarded",
+        BackupError::Ignore { .. } => "bad_pattern",
+        BackupError::Store(_) => "disk",
+        BackupError::Broken { .. } => "internal",
+    };
+    ApiError::new(code, error.to_string(), "nothing was changed; older snapshots stay as they are")
+}

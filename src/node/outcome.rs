@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::duty::Ask;
+use super::guarding::Guarded;
 use super::share_scan::SharedScan;
+use super::tally::Tally;
 use crate::base::ids::{ChunkId, FolderId};
 use crate::base::limits::REPORTED_PATHS_MAX;
 use crate::base::units::WallTime;
@@ -48,6 +50,8 @@ pub struct BackupJob {
     pub news: bool,
     /// Of a shared folder: what else it begins with.
     pub shared: Option<SharedScan>,
+    /// What the guard over it knows.
+    pub guarded: Guarded,
 }
 
 /// The snapshot that a new one follows.
@@ -160,6 +164,8 @@ pub struct Report {
     pub owed: u64,
     /// The first of the unreadable and torn ones, with the reason; at most [`REPORTED_PATHS_MAX`].
     pub paths: Vec<(Vec<u8>, String)>,
+    /// What went and came, for the guard over the folder.
+    pub tally: Tally,
 }
 
 impl Report {
@@ -220,6 +226,11 @@ pub enum BackupError {
         /// Where.
         root: Vec<u8>,
     },
+    /// Much of a shared folder is gone or noise, and nobody has said that it is meant.
+    Guarded {
+        /// What was found.
+        what: String,
+    },
     /// A pattern of the folder's ignore list is none.
     Ignore {
         /// What is wrong with it.
@@ -252,9 +263,13 @@ impl fmt::Display for BackupError {
             ),
             Self::RootEmptied { root } => write!(
                 formatter,
-                "the directory {} has become empty, which is not taken for a deletion; put its content back, or any \
-                 one file if it was emptied on purpose",
+                "the directory {} has become empty, which is not taken for a deletion; put its content back, or \
+                 confirm that it was emptied on purpose",
                 show(root)
+            ),
+            Self::Guarded { what } => write!(
+                formatter,
+                "{what}, which is not passed on to other devices before it is confirmed"
             ),
             Self::Ignore { reason } => write!(formatter, "the folder's ignore list is wrong: {reason}"),
             Self::Store(error) => write!(formatter, "the backup could not be stored: {error}"),

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use super::activity::Level;
 use super::after::AfterSave;
 use super::api::ApiError;
+use super::attention::{Attention, Severity};
 use super::core::{Core, Duty};
 use super::folders::Folders;
 use super::ports::CallId;
@@ -174,12 +175,12 @@ impl Core {
     }
 
     /// For `status`.
-    pub(super) fn pausing_status(&self, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn pausing_status(&self, attention: &mut Attention) -> Value {
         let Some(pause) = self.pausing.pause else { return Value::Null };
         let until = pause.wall.map(|wall| wall.to_string());
         let end = until.as_ref().map_or_else(String::new, |until| format!(" until {until}"));
         let message = format!("this node is paused{end}: nothing is backed up or copied by itself");
-        attention.push(json!({"message": message, "hint": "`nuthatch resume` ends that"}));
+        attention.add(Severity::Trouble, message, "`nuthatch resume` ends that");
         json!({"until": until})
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{json, Value};
 
 use super::activity::Level;
 use super::answering::{Answering, AnsweringOutput};
+use super::attention::{Attention, Severity};
 use super::auditing::{Auditing, CHALLENGE_DUTY};
 use super::core::Core;
 use super::duty::Told;
@@ -317,13 +318,14 @@ impl Core {
     }
 
     /// For `status`.
-    pub(super) fn reconciling_status(&self, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn reconciling_status(&self, attention: &mut Attention) -> Value {
         let Reconciling { turns, running, answering, totals, .. } = &self.reconciling;
         // Several peers may miss the same ones here.
         let open = turns.values().map(|turn| turn.open).max().unwrap_or(0);
         if open > 0 {
             let message = format!("{open} chunks that this device keeps for the vault are not on its disk");
-            attention.push(json!({"message": message, "hint": "they are fetched again as soon as another device has them; look at the disk and at `nuthatch log`"}));
+            let hint = "they are fetched again as soon as another device has them; `nuthatch verify --all` says whether the disk is whole";
+            attention.add(Severity::Danger, message, hint);
         }
         let (answered, refused) = answering.counts();
         json!({

@@ -318,7 +318,7 @@ impl Restore {
 
     /// Queues an entry and what is known of its content.
     fn queue(&mut self, placed: Placed, entry: Entry) {
-        let Entry { kind, stat, attributes, content, torn, version: _ } = entry;
+        let Entry { kind, stat, attributes, content, torn, texture: _, version: _ } = entry;
         let target = match &content {
             Content::Target(target) => Some(target.clone()),
             _ => None,

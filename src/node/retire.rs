@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{json, Value};
+use serde_json::json;
 
 use super::activity::Level;
 use super::after::AfterAppend;
 use super::api::{ApiError, FolderAdd};
+use super::attention::{Attention, Severity};
 use super::core::Core;
 use super::names::{Place, Wanted};
 use super::ports::{CallId, Ending};
@@ -59,6 +60,8 @@ impl Core {
             let settings = self.upkeep.collect.thaw(self.now.time);
             self.upkeep.recheck(self.now.time);
             self.save(settings, super::after::AfterSave::Nothing);
+        } else if self.guard_confirmed(what) {
+            log::debug!("the guard over {what} was answered");
         } else if let Some(folder) = folder {
             self.upkeep.retire.asks.remove(&folder);
             self.retain_folder(folder, true);
@@ -206,8 +209,17 @@ impl Core {
         self.retain(folder);
     }
 
+    /// Nothing keeps a folder's policy from being applied any more.
+    pub(super) fn retain_again(&mut self, folder: FolderId) {
+        self.upkeep.retire.applied.remove(&folder);
+        self.retain(folder);
+    }
+
     /// Applies a folder's policy; `sure`: whatever it retires.
     fn retain_folder(&mut self, folder: FolderId, sure: bool) {
+        if self.folders.guards.is_asking(&folder) {
+            return;
+        }
         let own = self.own_folders();
         let Some((FolderEntry { .. }, FolderText { name, keep, .. })) =
             own.into_iter().find(|(entry, _)| entry.folder == folder)
@@ -285,12 +297,11 @@ impl Core {
     }
 
     /// What status asks about policies.
-    pub(super) fn retire_attention(&self, attention: &mut Vec<Value>) {
+    pub(super) fn retire_attention(&self, attention: &mut Attention) {
         for (name, count) in self.upkeep.retire.asks.values() {
             let message = format!("the policy of {name} would retire {count} snapshots at once");
-            attention.push(
-                json!({"message": message, "hint": format!("if that is meant: `nuthatch confirm {name}`")}),
-            );
+            let hint = format!("if that is meant: `nuthatch confirm {name}`; if not: `nuthatch folder set {name} keep=POLICY`");
+            attention.add(Severity::Trouble, message, hint);
         }
     }
 }

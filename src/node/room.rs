@@ -7,6 +7,7 @@
 use serde_json::{json, Value};
 
 use super::activity::Level;
+use super::attention::{Attention, Severity};
 use super::config_keys::bytes_of;
 use super::core::{Core, Pending};
 use super::events::{Event, Kind};
@@ -203,30 +204,34 @@ impl Core {
     }
 
     /// For `status`: what is full here or elsewhere, and what will be soon.
-    pub(super) fn room_status(&self, stats: Option<&StoreStats>, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn room_status(&self, stats: Option<&StoreStats>, attention: &mut Attention) -> Value {
         let capacity = self.setup.config.capacity.bytes(stats);
         let limit = stats.map(|stats| self.setup.config.capacity.limit(stats));
         let used = stats.and_then(|stats| self.setup.config.capacity.used_percent(stats));
         if let Some(reason) = &self.upkeep.room.full {
             let message = format!("this node is full and takes no more copies: {reason}");
-            attention.push(json!({"message": message, "hint": "raise node.capacity, free space on the disk, or forget snapshots"}));
+            let hint = "`nuthatch config set node.capacity SIZE` with more, free space on the disk, or `nuthatch forget NAME SNAPSHOT`";
+            attention.add(Severity::Trouble, message, hint);
         } else if let Some(used) = used.filter(|used| *used >= ROOM_WARNING_PERCENT) {
-            let hint = "raise node.capacity, or make room on the disk, before this node takes no more copies";
-            attention.push(json!({"message": nearly_full(used), "hint": hint}));
+            let hint = "`nuthatch config set node.capacity SIZE` with more, or make room on the disk, before this node takes no more copies";
+            attention.add(Severity::Advice, nearly_full(used), hint);
         }
         if let Some(wanted) = stats.map(|stats| stats.merge_wants_bytes).filter(|wanted| *wanted > 0) {
             let message = format!(
                 "the index of the store waits for {} MiB of free space to be put in order",
                 (wanted >> 20) + 1
             );
-            attention.push(json!({"message": message, "hint": "make room on the disk; until then look-ups take longer, and nothing else"}));
+            attention.add(
+                Severity::Advice,
+                message,
+                "make room on the disk; until then look-ups take longer, and nothing else",
+            );
         }
         let full = self.gossip.peers().filter(|peer| self.gossip.free_bytes(peer) == Some(0));
         for name in full.filter_map(|peer| Some(self.member.as_ref()?.name_of(peer))) {
             let message = format!("{name} is full and takes no more copies");
-            attention.push(
-                json!({"message": message, "hint": "raise its node.capacity, or let another device join"}),
-            );
+            let hint = "there: `nuthatch config set node.capacity SIZE` with more; or let another device join: `nuthatch invite`";
+            attention.add(Severity::Trouble, message, hint);
         }
         json!({
             "capacity_bytes": capacity, "limit_bytes": limit, "used_percent": used, "full": self.upkeep.room.full,

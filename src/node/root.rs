@@ -30,7 +30,7 @@ pub(super) fn before(job: &BackupJob, result: Result<RootFacts, FileError>) -> R
     // A shared folder that is attached to another place is to be filled there.
     let had_entries =
         !job.is_elsewhere() && job.base().is_some_and(|base| base.counts.files + base.counts.directories > 0);
-    if facts.empty && had_entries {
+    if facts.empty && had_entries && !job.guarded.may_be_empty {
         return Err(BackupError::RootEmptied { root });
     }
     Ok(marker)
@@ -89,6 +89,7 @@ mod tests {
             fresh: false,
             news: false,
             shared: None,
+            guarded: crate::node::guarding::Guarded::default(),
         };
         let stat =
             Stat { size: 0, mtime_ns: 0, ctime_ns: 0, inode: 2, mode: 0o755, uid: 0, gid: 0, links: 1 };

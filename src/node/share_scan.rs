@@ -22,6 +22,7 @@ use crate::file::applied::Applied;
 use crate::file::entry::{Attributes, Content, Entry, Kind, Stat};
 use crate::file::map::{MapBuilder, NodeParts};
 use crate::file::merge::{is_level, shared, Keeper, Version};
+use crate::file::texture::Texture;
 use crate::file::tree::is_within;
 use crate::seal::sealed::ChunkKind;
 
@@ -59,6 +60,7 @@ impl Old {
             attributes: Attributes::Here(Vec::new()),
             content: Content::None,
             torn: false,
+            texture: Texture::Plain,
             version: Some(applied.dot),
         };
         let is_applied = |entry: &Entry| entry.version == Some(applied.dot);

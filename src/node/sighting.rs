@@ -13,7 +13,7 @@ use crate::base::limits::SIGHTING_OVERDUE;
 use crate::peer::discovery::{Announcement, Search, State};
 
 /// What to do about it.
-pub(super) const HINT: &str = "name addresses with --peer or peers.addresses; let the router or access point pass multicast (no client isolation), \
+pub(super) const HINT: &str = "name addresses (`nuthatch config set peers.addresses IP:PORT`); let the router or access point pass multicast (no client isolation), \
      and see mdns.enabled and mdns.interfaces on both devices";
 
 impl Core {

@@ -37,6 +37,8 @@ pub(super) struct Sink {
     new_bytes: u64,
     /// Chunks sealed so far.
     sealed: u64,
+    /// Those of them that are shorter than what they hold.
+    shrunk: u64,
     /// What went wrong; the backup ends with it.
     failed: Option<BackupError>,
 }
@@ -58,10 +60,18 @@ impl Out<'_> {
         id
     }
 
+    /// Seals a piece of a file, keeps it, and lists it; whether it shrinks.
+    pub(super) fn seal_content(&mut self, plain: &[u8]) -> (ChunkId, bool) {
+        let before = self.sink.shrunk;
+        let id = self.seal(ChunkKind::Content, plain, &[]);
+        (id, self.sink.shrunk > before)
+    }
+
     /// Seals content and keeps it; whoever asks lists it.
     pub(super) fn seal_apart(&mut self, kind: ChunkKind, compress: &[u8], follow: &[u8]) -> ChunkId {
         match self.sealer.seal(kind, compress, follow) {
             Ok(sealed) => {
+                self.sink.shrunk += u64::from(sealed.shrinks(compress.len() + follow.len()));
                 self.sink.put(sealed.id, sealed.bytes);
                 sealed.id
             }
@@ -88,6 +98,7 @@ impl Sink {
             put_bytes: 0,
             new_bytes: 0,
             sealed: 0,
+            shrunk: 0,
             failed: None,
         }
     }

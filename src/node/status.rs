@@ -8,16 +8,15 @@ use serde_json::{json, Value};
 use super::activity::Level;
 use super::after::AfterAppend;
 use super::api::ApiError;
+use super::attention::{hurdles, About, Attention};
 use super::boot::role_word;
 use super::core::{Core, Duty, Pending};
-use super::folders::Local;
 use super::list::{List, ListJob};
 use super::member::SnapshotFact;
 use super::names::{self, Place, Wanted};
 use super::ports::{CallId, Ending, Listening, Output};
 use super::restore::{Restore, RestoreJob};
 use super::share::kind_word;
-use super::sighting::HINT;
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
 use super::wear;
 use crate::feed::entry::{Body, Describe};
@@ -34,15 +33,10 @@ impl Core {
 
     /// `status`, with the store's numbers.
     pub(super) fn status_with(&mut self, id: CallId, stats: Option<&StoreStats>) {
-        let mut attention: Vec<Value> = Vec::new();
+        let mut attention = Attention::default();
         let folders = self.folder_states(&mut attention);
-        attention.extend(stats.and_then(wear::damaged));
-        attention.extend(stats.and_then(wear::attention));
-        attention
-            .extend(self.folders.unwatched.iter().map(|message| json!({"message": message, "hint": ""})));
-        if let Some(message) = self.multicast_doubt() {
-            attention.push(json!({"message": message, "hint": HINT}));
-        }
+        self.guard_attention(&mut attention);
+        self.surroundings_attention(stats, &mut attention);
         let upkeep = self.upkeep_status(&mut attention);
         let compared = self.reconciling_status(&mut attention);
         let audited = self.auditing_status(&mut attention);
@@ -93,7 +87,7 @@ impl Core {
             "silence": silence, "around": around,
             "compare": compared,
             "audit": audited,
-            "attention": attention,
+            "attention": attention.told(),
             "bandwidth": self.throttle.status(), "links": self.links_status(), "lookup": self.lookup_status(),
             "counters": {
                 "strangers": counters.strangers, "garbage": counters.garbage, "replayed": counters.replayed,
@@ -104,65 +98,8 @@ impl Core {
         self.end_call(id, Ok(Ending::Complete));
     }
 
-    /// The one true sentence.
-    fn summary(&self, folders: &[Value]) -> String {
-        let Some(member) = &self.member else {
-            return "This node belongs to no vault yet.".into();
-        };
-        if member.sealer.is_none() {
-            let kept = member
-                .view
-                .snapshots()
-                .filter(|fact| member.view.receipts(&fact.id).any(|(node, _)| node == member.node))
-                .count();
-            return format!("This node keeps sealed copies of {kept} snapshots for its vault.");
-        }
-        // What was removed is kept as it is; nobody waits for it.
-        let folders: Vec<&Value> = folders.iter().filter(|folder| folder["removed"] != true).collect();
-        if folders.is_empty() {
-            return "No folder is backed up on this vault yet.".into();
-        }
-        let named = |is_it: fn(&Value) -> bool| -> Vec<&str> {
-            folders
-                .iter()
-                .filter(|folder| is_it(folder))
-                .filter_map(|folder| folder["name"].as_str())
-                .collect()
-        };
-        let failing = named(|folder| folder["state"] == "failed");
-        let never = named(|folder| folder["last_snapshot"].is_null());
-        let in_part = named(|folder| folder["state"] == "partial");
-        let partly: Vec<String> = folders
-            .iter()
-            .filter(|folder| folder["state"] == "partly_protected")
-            .map(|folder| {
-                format!(
-                    "{} ({} of {})",
-                    folder["name"].as_str().unwrap_or("?"),
-                    folder["protected"]["have"],
-                    folder["protected"]["wanted"]
-                )
-            })
-            .collect();
-        if !failing.is_empty() {
-            format!("The last backup failed: {}.", failing.join(", "))
-        } else if !in_part.is_empty() && in_part.len() == never.len() {
-            format!("Backed up in part so far: {}.", in_part.join(", "))
-        } else if !never.is_empty() {
-            format!("Not backed up yet: {}.", never.join(", "))
-        } else if let [device, ..] = self.silent_devices().as_slice() {
-            format!("No backup by {device} was heard of for too long.")
-        } else if !partly.is_empty() {
-            format!("Partly protected: {}.", partly.join(", "))
-        } else {
-            let copies =
-                folders.iter().filter_map(|folder| folder["protected"]["have"].as_u64()).min().unwrap_or(1);
-            format!("Everything is protected: {copies} copies.")
-        }
-    }
-
     /// Each folder and how it is.
-    fn folder_states(&mut self, attention: &mut Vec<Value>) -> Vec<Value> {
+    fn folder_states(&mut self, attention: &mut Attention) -> Vec<Value> {
         let own = self.member.as_ref().map(|member| member.node);
         let mut states = Vec::new();
         for (writer, entry, text) in self.shown_folders() {
@@ -183,21 +120,11 @@ impl Core {
                 (None, Some(protection)) if protection.is_full() => "protected",
                 (None, Some(_)) => "partly_protected",
             };
-            if let Some(failure) = &failure {
-                attention.push(
-                    json!({"message": format!("{}: {}", text.name, failure.message), "hint": failure.hint}),
-                );
+            if !entry.removed {
+                let about = About { name: &text.name, state, failure: failure.as_ref(), protection, is_own };
+                self.folder_attention(&about, attention);
             }
-            if state == "partly_protected" && !entry.removed {
-                let message = format!("{} is partly protected", text.name);
-                attention.push(json!({"message": message, "hint": "let more devices join with `nuthatch invite`, or start those that are off"}));
-            }
-            if state == "partial" && !entry.removed {
-                let message =
-                    format!("{} is backed up in part only, as a partial snapshot lists it", text.name);
-                attention.push(json!({"message": message, "hint": "let the backup come to its end; an interrupted one goes on by itself"}));
-            }
-            local.into_iter().for_each(|local| attention.extend(hurdles(local, &text.name)));
+            local.into_iter().for_each(|local| hurdles(local, &text.name, attention));
             states.push(json!({
                 "name": text.name,
                 "folder": entry.folder.hex(),
@@ -217,7 +144,7 @@ impl Core {
                 "draft": newest.as_ref().is_some_and(|fact| fact.draft),
                 "watch": self.watch_status(&entry.folder, &text.name, attention),
                 "checked": local.and_then(|local| local.checked).map(|wall| wall.to_string()),
-                "scanning": scanning,
+                "scanning": scanning, "guard": self.guard_status(&entry.folder),
                 "protected": protection.map(|protection| json!({"have": protection.have, "wanted": protection.wanted, "sites": protection.sites})),
                 "pending_bytes": newest.as_ref().map(|fact| if protection.is_some_and(Protection::is_full) { 0 } else { fact.entry.counts.stored_bytes }),
                 "partial": self.partial_status(partial.as_ref()),
@@ -230,7 +157,7 @@ impl Core {
 
     /// `folder list`.
     pub(super) fn call_folder_list(&mut self, id: CallId) {
-        let states = self.folder_states(&mut Vec::new());
+        let states = self.folder_states(&mut Attention::default());
         self.json(id, Value::Array(states));
         self.end_call(id, Ok(Ending::Complete));
     }
@@ -481,22 +408,6 @@ impl Core {
         }
         format!("nuthatch-{}", self.instance_suffix.clone().unwrap_or_default())
     }
-}
-
-/// What could not be read of a folder here, or not be written into it.
-fn hurdles(local: &Local, name: &str) -> Vec<Value> {
-    let mut hurdles = Vec::new();
-    if local.unwritten > 0 {
-        let message = format!("{} changes of other devices to {name} are not on this disk", local.unwritten);
-        let hint = "see `nuthatch log` for the reason; they are tried again after each scan";
-        hurdles.push(json!({"message": message, "hint": hint}));
-    }
-    if local.unreadable > 0 {
-        let message = format!("{} files of {name} could not be read", local.unreadable);
-        let hint = "see `nuthatch log`; the service's user must be allowed to read them";
-        hurdles.push(json!({"message": message, "hint": hint}));
-    }
-    hurdles
 }
 
 /// Unknown folder.

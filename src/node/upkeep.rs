@@ -9,6 +9,7 @@ use serde_json::{json, Value};
 
 use super::activity::Level;
 use super::after::{AfterAppend, AfterSave};
+use super::attention::{Attention, Severity};
 use super::collect::{Collect, Settings};
 use super::compacting::Compacting;
 use super::core::{Core, Duty, Pending};
@@ -349,13 +350,14 @@ impl Core {
     }
 
     /// For `status`.
-    pub(super) fn upkeep_status(&self, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn upkeep_status(&self, attention: &mut Attention) -> Value {
         let upkeep = &self.upkeep;
         self.retire_attention(attention);
         if let Some(count) = upkeep.collect.frozen() {
             let message =
                 format!("{count} snapshots were retired at once; their chunks stay until this is confirmed");
-            attention.push(json!({"message": message, "hint": "if it was meant: `nuthatch confirm collect`, on each device that asks; if not: `nuthatch undo`"}));
+            let hint = "if it was meant: `nuthatch confirm collect`, on each device that asks; if not: `nuthatch undo NAME`";
+            attention.add(Severity::Danger, message, hint);
         }
         let pass = upkeep.pass.flatten().and_then(|number| match self.duties.get(&number) {
             Some(Duty::Collect(pass)) => Some(

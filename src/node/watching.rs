@@ -15,6 +15,7 @@
 //! asks for a backup waits for none of them.
 
 use super::activity::Level;
+use super::attention::{Attention, Severity};
 use super::core::Core;
 use super::outcome::{BackupError, Outcome};
 use super::ports::{Notice, Output, Unwatched, WatchOrder};
@@ -150,10 +151,10 @@ impl Watched {
             }
             Unwatched::Bound => (
                 format!("{what}no more directories are watched"),
-                "leave out what need not be backed up (`folder set`), or have it scanned more often (`backup.rescan`)".into(),
+                format!("leave out what need not be backed up (`nuthatch folder set {name} ignore+=GLOB`), or have it scanned more often: `nuthatch config set backup.rescan 15m`"),
             ),
             Unwatched::Failed { reason } => {
-                (format!("{what}{reason}"), "nothing is lost; see `backup.rescan` for how often it is scanned".into())
+                (format!("{what}{reason}"), "nothing is lost; `nuthatch config set backup.rescan 15m` has it scanned more often".into())
             }
         })
     }
@@ -242,12 +243,12 @@ impl Core {
     }
 
     /// For `status`: what is watched of an own folder.
-    pub(super) fn watch_status(&self, folder: &FolderId, name: &str, attention: &mut Vec<Value>) -> Value {
+    pub(super) fn watch_status(&self, folder: &FolderId, name: &str, attention: &mut Attention) -> Value {
         let Some(watched) = self.folders.local.get(folder).and_then(|local| local.watched.as_ref()) else {
             return Value::Null;
         };
         if let Some((message, hint)) = watched.complaint(name) {
-            attention.push(json!({"message": message, "hint": hint}));
+            attention.add(Severity::Advice, message, hint);
         }
         json!({"directories": watched.directories, "missed": watched.missed})
     }

@@ -4,6 +4,7 @@
 
 use serde_json::{json, Value};
 
+use super::attention::{Concern, Severity};
 use crate::store::service::StoreStats;
 
 /// What was ever written; `per_stored_byte` is the write amplification, null before the first chunk.
@@ -29,19 +30,22 @@ pub(super) fn life(stats: &StoreStats) -> Value {
 }
 
 /// What `status` asks attention for where chunks were found damaged.
-pub(super) fn damaged(stats: &StoreStats) -> Option<Value> {
+pub(super) fn damaged(stats: &StoreStats) -> Option<Concern> {
     let message =
         format!("{} chunks on this disk were found damaged; they are fetched again", stats.quarantined);
-    let hint = "`nuthatch verify --all` says whether all is whole; think of replacing the disk";
-    (stats.quarantined > 0).then(|| json!({"message": message, "hint": hint}))
+    let hint = "`nuthatch verify --all` says whether all is whole; think of replacing the disk".into();
+    (stats.quarantined > 0).then_some(Concern { severity: Severity::Danger, message, hint })
 }
 
 /// A medium at its end needs attention.
-pub(super) fn attention(stats: &StoreStats) -> Option<Value> {
+pub(super) fn worn(stats: &StoreStats) -> Option<Concern> {
     let wear = stats.wear.filter(|wear| wear.used_percent_max >= WORN_PERCENT)?;
     let message =
         format!("the disk of this node says that up to {}% of its life is used", wear.used_percent_max);
-    Some(json!({"message": message, "hint": "replace it soon; what is protected is on the other devices"}))
+    let hint =
+        "replace it soon; `nuthatch status` says under \"what a fire would take\" what is on no other device"
+            .into();
+    Some(Concern { severity: Severity::Danger, message, hint })
 }
 
 /// From here on a person should think of a new disk.
@@ -56,11 +60,11 @@ mod tests {
     fn what_is_unknown_is_null_and_a_worn_disk_needs_attention() {
         let mut stats = StoreStats::default();
         assert_eq!((written(&stats)["per_stored_byte"].clone(), life(&stats)), (Value::Null, Value::Null));
-        assert_eq!(attention(&stats), None);
+        assert_eq!(worn(&stats), None);
         stats.written_ever = Written { segments: 110, index: 10, state: 5, sets: 0, payload: 100 };
         assert_eq!(written(&stats)["per_stored_byte"], 1.25);
         stats.wear = Some(Wear { used_percent_max: 90, days_left: Some(40) });
         assert_eq!(life(&stats)["days_left"], 40);
-        assert!(attention(&stats).is_some());
+        assert!(worn(&stats).is_some());
     }
 }

@@ -15,6 +15,7 @@ use crate::base::limits::ATTRIBUTES_HERE_BYTES_MAX;
 use crate::feed::entry::{Counts, SharedText};
 use crate::file::entry::{encode_attributes, Attributes, Content, Entry, Kind, Piece, Stat};
 use crate::file::map::{MapBuilder, MapError, NodeParts};
+use crate::file::texture::Texture;
 use crate::file::tree::path_of;
 use crate::seal::sealed::ChunkKind;
 use crate::store::service::Op;
@@ -30,6 +31,8 @@ pub(super) struct Made<'a> {
     pub(super) content: Content,
     /// Its inline content.
     pub(super) tail: Vec<u8>,
+    /// What it looks like.
+    pub(super) texture: Texture,
     /// It changed while it was read.
     pub(super) torn: bool,
     /// What is known of the path from before.
@@ -191,11 +194,11 @@ impl Writer {
 
     /// Adds a new or changed entry.
     pub(super) fn add(&mut self, made: Made<'_>, out: &mut Out<'_>) {
-        let Made { new, opened, content, tail, torn, old } = made;
+        let Made { new, opened, content, tail, texture, torn, old } = made;
         let Some(kind) = kind_of(opened.found.kind) else { return };
         let stat = opened.found.stat;
         let attributes = self.attributes(new, opened.attributes, out);
-        let entry = Entry { kind, stat, attributes, content, torn, version: None };
+        let entry = Entry { kind, stat, attributes, content, torn, texture, version: None };
         if let Some(sharing) = &mut self.sharing {
             let (key, beyond) = (new.key.clone(), !opened.found.same_file_system);
             let changed = sharing.change(Changed { key, entry, tail, old, beyond }, out);

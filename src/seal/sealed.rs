@@ -42,6 +42,14 @@ pub struct Sealed {
     pub bytes: Vec<u8>,
 }
 
+impl Sealed {
+    /// Whether it was compressed, when it holds so many bytes: padding may hide a little that was saved.
+    #[must_use]
+    pub fn shrinks(&self, length: usize) -> bool {
+        self.bytes.len() < HEAD_BYTES + padme(INNER_BYTES + length) + TAG_BYTES
+    }
+}
+
 /// Why something cannot be sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealError {

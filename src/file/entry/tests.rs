@@ -7,6 +7,7 @@ use crate::file::entry::{
     Piece, Stat,
 };
 use crate::file::field::with_version;
+use crate::file::texture::Texture;
 use proptest::prelude::{any, prop_assert_eq, prop_oneof, proptest, Just, Strategy};
 
 /// A chunk id of equal bytes.
@@ -27,6 +28,7 @@ fn plain() -> Entry {
         attributes: Attributes::Here(vec![]),
         content: Content::None,
         torn: false,
+        texture: Texture::Plain,
         version: None,
     }
 }
@@ -61,8 +63,9 @@ fn entry() -> impl Strategy<Value = Entry> {
     let numbers = (any::<[u64; 2]>(), any::<[i64; 2]>(), 0_u32..=0o7777, any::<[u32; 3]>());
     (content, attributes, numbers, any::<bool>()).prop_map(|((kind, content), attributes, numbers, torn)| {
         let ([size, inode], [mtime_ns, ctime_ns], mode, [uid, gid, links]) = numbers;
+        let texture = if torn { Texture::Noise } else { Texture::Packed };
         let stat = Stat { size, mtime_ns, ctime_ns, inode, mode, uid, gid, links };
-        Entry { kind, stat, attributes, content, torn, version: None }
+        Entry { kind, stat, attributes, content, torn, texture, version: None }
     })
 }
 
@@ -72,6 +75,7 @@ fn entries_are_golden() {
     entry.attributes = Attributes::Here(vec![(b"user.a".to_vec(), b"1".to_vec())]);
     entry.content =
         Content::Pieces(vec![Piece::Chunk { id: id(0xab), length: 256 }, Piece::Hole { length: 44 }]);
+    entry.texture = Texture::Noise;
     let mut golden = vec![
         1, // version
         0, // File
@@ -92,6 +96,7 @@ fn entries_are_golden() {
         0x80, 2, // length 256
         1, 44, // Hole of 44
         0,  // not torn
+        2,  // Noise
         0,  // no version
     ]);
     assert_eq!(entry.encode(), Ok(golden));
@@ -103,7 +108,7 @@ fn entries_are_golden() {
     let bytes = link.encode().unwrap();
     assert_eq!(bytes[..2], [1, 2]);
     assert_eq!(bytes[12..14], [1, 0xcd]);
-    assert_eq!(bytes[45..], [4, 4, b'.', b'.', b'/', b'x', 0, 0]);
+    assert_eq!(bytes[45..], [4, 4, b'.', b'.', b'/', b'x', 0, 0, 0]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Merging, with the whole of a folder in memory: any edits on any devices, any order of meetings.
 
+use crate::file::texture::Texture;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -72,7 +73,8 @@ impl Device {
         let content = if text.is_empty() { Content::None } else { Content::Inline };
         let attributes = Attributes::Here(Vec::new());
         let dot = self.seen.next(self.feed);
-        let entry = shared(Entry { kind, stat, attributes, content, torn: false, version: None }, dot);
+        let (torn, texture) = (false, Texture::Plain);
+        let entry = shared(Entry { kind, stat, attributes, content, torn, texture, version: None }, dot);
         let value = entry.encode().unwrap();
         let version = Version { key: key.to_vec(), entry, dot, value, tail: text.into(), theirs: false };
         self.tree.insert(key.to_vec(), version);

@@ -29,6 +29,7 @@ impl Build {
     pub(super) fn vanished(&mut self, mut fresh: Fresh, out: &mut Out<'_>) {
         self.forget_old(&fresh);
         if let Some((mut old, entry)) = fresh.old.take() {
+            self.tally_gone(&old, &entry);
             if let Some(known) = &mut old.shared {
                 known.gone = true;
                 self.writer.keep(old, entry, out);

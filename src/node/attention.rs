@@ -1,0 +1,214 @@
+//! What needs a person's attention: sentences, each with what to do about it, the worst first.
+//!
+//! Owns the order and the shape in `status`. Who has something to say adds it here, with its severity and with the command
+//! that solves it; where no command helps, with what else does. All of it is told as JSON; the command line shows the first few.
+
+use serde_json::{json, Value};
+
+use super::api::ApiError;
+use super::core::Core;
+use super::folders::Local;
+use super::sighting::HINT;
+use super::wear;
+use crate::replicate::ledger::Protection;
+use crate::store::service::StoreStats;
+
+/// How much something matters, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Severity {
+    /// Data is at risk, or is not backed up.
+    Danger,
+    /// Less is protected than a person wants, or an answer is awaited.
+    Trouble,
+    /// It could be better, and nothing is in danger.
+    Advice,
+}
+
+/// One thing that needs attention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Concern {
+    /// How much it matters.
+    pub(super) severity: Severity,
+    /// What is the case.
+    pub(super) message: String,
+    /// What to do: the command in backquotes, where there is one.
+    pub(super) hint: String,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Attention {
+    /// In the order in which it was said.
+    concerns: Vec<Concern>,
+}
+
+/// A folder that is backed up, as far as it can need attention.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// How it is, in the word of `status`.
+    pub(super) state: &'a str,
+    /// Why the last scan here failed.
+    pub(super) failure: Option<&'a ApiError>,
+    /// How well its newest snapshot is protected.
+    pub(super) protection: Option<Protection>,
+    /// This node writes it.
+    pub(super) is_own: bool,
+}
+
+impl Severity {
+    /// The word for programs.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Danger => "danger",
+            Self::Trouble => "trouble",
+            Self::Advice => "advice",
+        }
+    }
+}
+
+impl Attention {
+    /// One more.
+    pub(super) fn add(&mut self, severity: Severity, message: impl Into<String>, hint: impl Into<String>) {
+        self.concerns.push(Concern { severity, message: message.into(), hint: hint.into() });
+    }
+
+    /// The same, if there is something to say.
+    pub(super) fn extend(&mut self, concern: Option<Concern>) {
+        self.concerns.extend(concern);
+    }
+
+    /// As `status` tells it: the worst first, else in the order in which it was said.
+    pub(super) fn told(mut self) -> Value {
+        self.concerns.sort_by_key(|concern| concern.severity);
+        let told = |concern: Concern| {
+            let Concern { severity, message, hint } = concern;
+            json!({"severity": severity.word(), "message": message, "hint": hint})
+        };
+        self.concerns.into_iter().map(told).collect()
+    }
+}
+
+impl Core {
+    /// What the disk, the watches and the network are the reason of.
+    pub(super) fn surroundings_attention(&self, stats: Option<&StoreStats>, attention: &mut Attention) {
+        attention.extend(stats.and_then(wear::damaged));
+        attention.extend(stats.and_then(wear::worn));
+        if let Some(message) = &self.folders.unwatched {
+            let hint =
+                "changes are found by the rescan; `nuthatch config set backup.rescan 15m` has it more often";
+            attention.add(Severity::Advice, message.clone(), hint);
+        }
+        if let Some(message) = self.multicast_doubt() {
+            attention.add(Severity::Advice, message, HINT);
+        }
+    }
+
+    /// What is the matter with a folder that is backed up.
+    pub(super) fn folder_attention(&self, about: &About<'_>, attention: &mut Attention) {
+        let name = about.name;
+        let is_asked =
+            |failure: &&ApiError| matches!(failure.code.as_str(), "folder_emptied" | "folder_guarded");
+        // What the guard asks it says itself.
+        if let Some(failure) = about.failure.filter(|failure| !is_asked(failure)) {
+            let message = format!("{name}: {}", failure.message);
+            attention.add(Severity::Danger, message, remedy(name, failure));
+        }
+        let here = if about.is_own { "" } else { "on its own device: " };
+        match (about.state, about.protection) {
+            ("partly_protected", Some(Protection { have, wanted, .. })) => {
+                let members = self.member.as_ref().map_or(0, |member| member.view.roster().members().count());
+                let hint = if members < usize::from(wanted) {
+                    format!("let another device join: `nuthatch invite`; or be content with less: `nuthatch folder set {name} copies={members}`")
+                } else {
+                    "start the devices that are off or not connected (`nuthatch nodes`); they fetch it by themselves then".into()
+                };
+                let message = format!("{name} is partly protected: {have} of {wanted} copies");
+                attention.add(Severity::Trouble, message, hint);
+            }
+            ("partial", _) => {
+                let message = format!("{name} is backed up in part only, as a partial snapshot lists it");
+                let hint = format!(
+                    "an interrupted backup goes on by itself, or now, {here}`nuthatch backup {name} --wait`"
+                );
+                attention.add(Severity::Trouble, message, hint);
+            }
+            ("never", _) => {
+                let hint = format!("{here}`nuthatch backup {name} --wait`");
+                attention.add(Severity::Trouble, format!("{name} is not backed up yet"), hint);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What could not be read of a folder here, or not be written into it.
+pub(super) fn hurdles(local: &Local, name: &str, attention: &mut Attention) {
+    if local.unwritten > 0 {
+        let message = format!("{} changes of other devices to {name} are not on this disk", local.unwritten);
+        let hint = format!("`nuthatch log` says why; `nuthatch backup {name}` tries again");
+        attention.add(Severity::Trouble, message, hint);
+    }
+    if local.unreadable > 0 {
+        let message = format!("{} files of {name} could not be read", local.unreadable);
+        let hint = format!(
+            "`nuthatch log` names them: let the node's user read them, or leave them out with `nuthatch folder set {name} ignore+=GLOB`"
+        );
+        attention.add(Severity::Trouble, message, hint);
+    }
+}
+
+/// What to do about a scan that failed.
+fn remedy(name: &str, failure: &ApiError) -> String {
+    let again = format!("`nuthatch backup {name}`");
+    match failure.code.as_str() {
+        "folder_missing" | "folder_changed" => format!(
+            "plug the disk in or mount it, then {again}; if the folder has moved: `nuthatch folder set {name} directory=DIR`"
+        ),
+        "folder_unreadable" => format!("let the node's user read it, then {again}"),
+        "bad_pattern" => format!("`nuthatch folder set {name} ignore=GLOB,GLOB`"),
+        "disk" => format!("`nuthatch verify --all` says whether the store is whole; make room on its disk, then {again}"),
+        "internal" => format!("`nuthatch verify`, then {again}; older snapshots stay as they are"),
+        _ if failure.hint.is_empty() => format!("{again} tries again; `nuthatch log` says more"),
+        _ => failure.hint.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_comes_first_and_equals_stay_in_order() {
+        let mut attention = Attention::default();
+        attention.add(Severity::Advice, "a", "`nuthatch a`");
+        attention.add(Severity::Danger, "b", "`nuthatch b`");
+        attention.add(Severity::Trouble, "c", "`nuthatch c`");
+        attention.add(Severity::Danger, "d", "`nuthatch d`");
+        let told = attention.told();
+        let messages: Vec<&str> =
+            told.as_array().unwrap().iter().filter_map(|told| told["message"].as_str()).collect();
+        assert_eq!(messages, ["b", "d", "c", "a"]);
+        assert_eq!(told[0]["severity"], "danger");
+        assert_eq!(told[3]["hint"], "`nuthatch a`");
+    }
+
+    #[test]
+    fn every_failure_of_a_scan_has_something_to_do_about_it() {
+        let codes = [
+            "folder_missing",
+            "folder_unreadable",
+            "folder_changed",
+            "bad_pattern",
+            "disk",
+            "internal",
+            "another",
+        ];
+        for code in codes {
+            let hint = remedy("photos", &ApiError::new(code, "what", ""));
+            assert!(hint.contains("`nuthatch ") && hint.contains("photos"), "{code}: {hint}");
+        }
+        assert_eq!(remedy("photos", &ApiError::new("offline", "what", "meet another")), "meet another");
+    }
+}

@@ -1,0 +1,31 @@
+//! What a build pass counts for the guard over the folder (`node/tally.rs`): nothing where there is nothing to compare with.
+
+use super::{Build, Entry, Fresh, Old, Whole};
+use crate::node::tally::Seen;
+
+impl Build {
+    /// Something is not there any more.
+    pub(super) fn tally_gone(&mut self, old: &Old, entry: &Entry) {
+        if let Some(seen) = Seen::of(entry, &old.tail).filter(|_| self.compares() && !old.is_pending()) {
+            self.tally.gone(seen);
+        }
+    }
+
+    /// A file was read.
+    pub(super) fn tally_read(&mut self, fresh: &Fresh, whole: &Whole) {
+        if !self.compares() {
+            return;
+        }
+        let now = Seen::new(whole.length, whole.texture, &whole.content, &whole.tail);
+        let before = fresh.old.as_ref().filter(|(old, _)| !old.is_pending());
+        match before.and_then(|(old, entry)| Seen::of(entry, &old.tail)) {
+            Some(before) => self.tally.changed(before, now, &self.missed),
+            None => self.tally.fresh(now, &self.missed),
+        }
+    }
+
+    /// There is something to compare with.
+    const fn compares(&self) -> bool {
+        self.tally.before.files > 0
+    }
+}

@@ -1,0 +1,332 @@
+//! The guards over this node's folders: what follows when much of a folder is suddenly gone or noise (`node/guard.rs` judges).
+//!
+//! ```text
+//!   watching --a scan lost too much--> asked --confirm NAME--> watching
+//!                                       |  \--what was lost is back--> watching, and it is said
+//!                                       \--(shared folder, or an emptied one) confirm NAME--> answered --next scan--> watching
+//! ```
+//!
+//! Owns the state, which outlives a restart, and the answer. Of a backup folder the snapshot is taken and kept as ever, for what is there
+//! now is a version too; but its policy retires nothing until somebody has answered. Of a shared folder, whose deletions would travel,
+//! and of a root that is empty, what the scan found is not published at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::activity::Level;
+use super::after::AfterSave;
+use super::attention::{Attention, Severity};
+use super::core::Core;
+use super::guard::{Limits, Loss, Losses, What, Window};
+use super::outcome::{BackupError, Outcome};
+use super::tally::Tally;
+use crate::base::ids::{FolderId, SnapshotId};
+use crate::base::limits::GUARD_LOST_MAX;
+use crate::base::units::WallTime;
+
+/// All guards of this node, by folder.
+#[derive(Debug, Default)]
+pub struct Guards {
+    /// Those that have something to remember.
+    all: BTreeMap<FolderId, Guard>,
+}
+
+/// What is remembered of one folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Guard {
+    /// The losses of the last day.
+    window: Window,
+    /// Contents that were lost in it and are not back: the smallest hashes.
+    lost: BTreeSet<u64>,
+    /// How many of such are back, since something is asked.
+    returned: usize,
+    /// What is asked.
+    asked: Option<Asked>,
+}
+
+/// What a person is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Asked {
+    /// What happened.
+    loss: Loss,
+    /// Since when, by this node's clock.
+    since: WallTime,
+    /// The newest snapshot from before.
+    before: Option<SnapshotId>,
+    /// It was meant: the next scan passes, whatever it finds.
+    answered: bool,
+}
+
+/// What a scan is told of the guard.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Guarded {
+    /// Contents that are missed, their hashes ascending.
+    pub missed: Vec<u64>,
+    /// That the folder is empty is meant.
+    pub may_be_empty: bool,
+}
+
+/// Prefix of the settings that keep guards.
+const GUARD_PREFIX: &str = "guard:";
+
+impl Guards {
+    /// What was remembered.
+    pub(super) fn load(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
+        for (key, bytes) in settings {
+            let Some(folder) = key.strip_prefix(GUARD_PREFIX).and_then(|id| id.parse().ok()) else {
+                continue;
+            };
+            if let Ok((guard, [])) = postcard::take_from_bytes(bytes) {
+                self.all.insert(folder, guard);
+            }
+        }
+    }
+
+    /// Whether something is asked about a folder, so that nothing of it is retired.
+    pub(super) fn is_asking(&self, folder: &FolderId) -> bool {
+        self.all.get(folder).is_some_and(|guard| guard.asked.is_some())
+    }
+
+    /// What a scan of a folder is told.
+    pub(super) fn of_scan(&self, folder: &FolderId) -> Guarded {
+        let Some(guard) = self.all.get(folder) else { return Guarded::default() };
+        let Some(asked) = guard.asked else { return Guarded::default() };
+        Guarded { missed: guard.lost.iter().copied().collect(), may_be_empty: asked.answered }
+    }
+}
+
+impl Guard {
+    /// Remembers contents that were lost, as many as there is room for.
+    fn miss(&mut self, tally: &Tally) {
+        self.lost.extend(tally.lost.smallest());
+        while self.lost.len() > GUARD_LOST_MAX {
+            self.lost.pop_last();
+        }
+    }
+
+    /// Forgets contents that are here again; whether most of all that was lost is.
+    fn is_back(&mut self, tally: &Tally) -> bool {
+        let missed = self.lost.len();
+        self.lost.retain(|hash| !tally.returned.contains(hash));
+        self.returned += missed - self.lost.len();
+        let all = self.returned + self.lost.len();
+        self.returned > 0 && self.returned * BACK_OF >= all * BACK
+    }
+}
+
+impl Core {
+    /// A scan has ended: what its result becomes, once the guard has seen it.
+    pub(super) fn guarded(
+        &mut self,
+        folder: FolderId,
+        result: Result<Outcome, BackupError>,
+    ) -> Result<Outcome, BackupError> {
+        let tally = match &result {
+            Ok(Outcome::Unchanged { report, .. }) => report.tally.clone(),
+            Ok(Outcome::Changed(taken)) => taken.report.tally.clone(),
+            Err(BackupError::RootEmptied { .. }) => {
+                let of = self.newest_complete(&folder).map(|fact| fact.entry.counts).unwrap_or_default();
+                let of = super::tally::Amount { files: of.files, bytes: of.bytes };
+                self.guard_asks(folder, Loss { what: What::Emptied, lost: of, of }, None);
+                return result;
+            }
+            Err(_) => return result,
+        };
+        let is_shared = self.is_shared(&folder);
+        let guard = self.folders.guards.all.entry(folder).or_default();
+        match guard.asked {
+            Some(asked) if asked.answered => {
+                self.guard_ends(folder, "goes on as it was confirmed");
+                return result;
+            }
+            Some(asked) if asked.loss.what == What::Emptied => {
+                self.guard_ends(folder, "is not empty any more");
+            }
+            Some(_) if !is_shared => {
+                if guard.is_back(&tally) {
+                    self.guard_ends(folder, "has most of what was missing again: nothing is asked any more");
+                } else if !tally.is_quiet() {
+                    guard.miss(&tally);
+                    self.save_guard(folder);
+                }
+                return result;
+            }
+            _ => {}
+        }
+        self.guard_judges(folder, is_shared, &tally, result)
+    }
+
+    /// Nothing is asked about what was known so far: is something now?
+    fn guard_judges(
+        &mut self,
+        folder: FolderId,
+        is_shared: bool,
+        tally: &Tally,
+        result: Result<Outcome, BackupError>,
+    ) -> Result<Outcome, BackupError> {
+        let (share, files) = (self.setup.config.guard_share, self.setup.config.guard_files);
+        let Some(limits) = share.map(|share| Limits { share, files }) else {
+            self.guard_ends(folder, "is not guarded any more");
+            return result;
+        };
+        let losses = Losses::of(tally, tally.before);
+        let guard = self.folders.guards.all.entry(folder).or_default();
+        let mut window = guard.window.clone();
+        window.add(self.now.wall.as_micros().div_euclid(HOUR_MICROS), losses);
+        let found = window.judge(&losses, limits).filter(|_| !tally.is_quiet());
+        match (found, is_shared) {
+            (None, true) if guard.asked.is_some() => {
+                self.guard_ends(folder, "has enough of what was missing again: nothing is asked any more");
+            }
+            (Some(loss), true) => {
+                // Nothing of it is published: the next scan finds the same, or what has come back.
+                self.guard_asks(folder, loss, None);
+                let what = sentence(&loss);
+                return Err(BackupError::Guarded { what });
+            }
+            _ => {}
+        }
+        let guard = self.folders.guards.all.entry(folder).or_default();
+        guard.window = window;
+        if guard.window.is_quiet() {
+            guard.lost.clear();
+        }
+        match found {
+            Some(loss) => self.guard_asks(folder, loss, Some(tally)),
+            None if losses.is_some() => {
+                guard.miss(tally);
+                self.save_guard(folder);
+            }
+            None => {}
+        }
+        result
+    }
+
+    /// A person is asked, unless that was done before.
+    fn guard_asks(&mut self, folder: FolderId, loss: Loss, tally: Option<&Tally>) {
+        let before = self.newest_complete(&folder).map(|fact| fact.id);
+        let guard = self.folders.guards.all.entry(folder).or_default();
+        if guard.asked.is_some() {
+            return;
+        }
+        tally.into_iter().for_each(|tally| guard.miss(tally));
+        guard.returned = 0;
+        guard.asked = Some(Asked { loss, since: self.now.wall, before, answered: false });
+        self.save_guard(folder);
+        let name = self.folder_name(&folder);
+        let message = format!("{name}: {}; {}", sentence(&loss), self.consequence(&folder, &loss));
+        self.note(Level::Error, "guard", format!("{message}; `nuthatch confirm {name}` if that is meant"));
+    }
+
+    /// Nothing is asked any more.
+    fn guard_ends(&mut self, folder: FolderId, why: &str) {
+        let had = self.folders.guards.all.remove(&folder);
+        if had.is_some_and(|guard| guard.asked.is_some()) {
+            let message = format!("{} {why}", self.folder_name(&folder));
+            self.note(Level::Info, "guard", message);
+            self.save_guard(folder);
+        }
+    }
+
+    /// `confirm NAME`: what is asked about a folder was meant. False when nothing is.
+    pub(super) fn guard_confirmed(&mut self, name: &str) -> bool {
+        let own = self.own_folders();
+        let Some((entry, _)) = own.iter().find(|(_, text)| text.name == name) else { return false };
+        let folder = entry.folder;
+        let is_shared = self.is_shared(&folder);
+        let guard = self.folders.guards.all.get_mut(&folder);
+        let Some(asked) = guard.and_then(|guard| guard.asked.as_mut()) else { return false };
+        if is_shared || asked.loss.what == What::Emptied {
+            asked.answered = true;
+            self.save_guard(folder);
+            self.begin_scan(folder);
+        } else {
+            self.guard_ends(folder, "is as it should be, as was confirmed");
+            self.retain_again(folder);
+        }
+        true
+    }
+
+    /// For `status`.
+    pub(super) fn guard_attention(&self, attention: &mut Attention) {
+        for (folder, guard) in &self.folders.guards.all {
+            let Some(Asked { loss, since, before, answered: false }) = guard.asked else { continue };
+            if !self.own_folders().iter().any(|(entry, _)| entry.folder == *folder) {
+                continue;
+            }
+            let name = self.folder_name(folder);
+            let message =
+                format!("{name}: {} ({since}); {}", sentence(&loss), self.consequence(folder, &loss));
+            let look = before.map_or_else(String::new, |before| {
+                format!("; to get it back: `nuthatch restore {name}@{} --to DIR`", before.short())
+            });
+            attention.add(
+                Severity::Danger,
+                message,
+                format!("if that is meant: `nuthatch confirm {name}`{look}"),
+            );
+        }
+    }
+
+    /// Whether something is asked about a folder, for `status`.
+    pub(super) fn guard_status(&self, folder: &FolderId) -> serde_json::Value {
+        let asked = self.folders.guards.all.get(folder).and_then(|guard| guard.asked);
+        asked.map_or(serde_json::Value::Null, |Asked { loss, since, before, answered }| {
+            serde_json::json!({
+                "what": match loss.what { What::Emptied => "emptied", What::Vanished => "vanished", What::Noise => "noise" },
+                "lost_files": loss.lost.files, "lost_bytes": loss.lost.bytes, "of_files": loss.of.files, "of_bytes": loss.of.bytes,
+                "since": since.to_string(), "before": before.map(|id| id.hex()), "answered": answered,
+            })
+        })
+    }
+
+    /// What follows from it.
+    fn consequence(&self, folder: &FolderId, loss: &Loss) -> &'static str {
+        if loss.what == What::Emptied || self.is_shared(folder) {
+            "it is not taken over before it is confirmed"
+        } else {
+            "every older snapshot stays until it is confirmed"
+        }
+    }
+
+    /// Saves what is remembered of a folder.
+    fn save_guard(&mut self, folder: FolderId) {
+        let value = self.folders.guards.all.get(&folder).and_then(|guard| postcard::to_stdvec(guard).ok());
+        self.save(vec![(format!("{GUARD_PREFIX}{folder}"), value)], AfterSave::Nothing);
+    }
+}
+
+/// What happened, in words.
+fn sentence(loss: &Loss) -> String {
+    let Loss { what, lost, of } = loss;
+    match what {
+        What::Emptied => format!("all {} files are gone, the directory is empty", of.files),
+        What::Vanished => format!("{} of {} files are gone at once", lost.files, of.files),
+        What::Noise => {
+            format!("{} of {} files became such as look encrypted or packed", lost.files, of.files)
+        }
+    }
+}
+
+/// What was lost is back when so many parts of it are...
+const BACK: usize = 3;
+/// ... of so many.
+const BACK_OF: usize = 4;
+/// An hour.
+const HOUR_MICROS: i64 = 3_600_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_is_back_when_most_of_it_is() {
+        let mut guard = Guard { lost: (0..100).collect(), ..Guard::default() };
+        let returned = |range: core::ops::Range<u64>| Tally { returned: range.collect(), ..Tally::default() };
+        assert!(!guard.is_back(&returned(0..0)) && !guard.is_back(&returned(0..40)));
+        assert!(!guard.is_back(&returned(0..74)), "what was back before counts once");
+        assert!(guard.is_back(&returned(74..75)));
+        assert_eq!((guard.returned, guard.lost.len()), (75, 25));
+    }
+}
