@@ -30,6 +30,8 @@ mod file_answers;
 mod file_puts;
 pub mod files;
 #[cfg(test)]
+mod guard_stories;
+#[cfg(test)]
 mod key_stories;
 mod medium;
 #[cfg(test)]

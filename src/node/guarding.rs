@@ -18,6 +18,7 @@ use super::activity::Level;
 use super::after::AfterSave;
 use super::attention::{Attention, Severity};
 use super::core::Core;
+use super::events::{Event, Kind};
 use super::guard::{Limits, Loss, Losses, What, Window};
 use super::outcome::{BackupError, Outcome};
 use super::tally::Tally;
@@ -216,15 +217,17 @@ impl Core {
         self.save_guard(folder);
         let name = self.folder_name(&folder);
         let message = format!("{name}: {}; {}", sentence(&loss), self.consequence(&folder, &loss));
-        self.note(Level::Error, "guard", format!("{message}; `nuthatch confirm {name}` if that is meant"));
+        let message = format!("{message}; `nuthatch confirm {name}` if that is meant");
+        self.raise(Event::new(Kind::Guard, Level::Warn, "guard", message).of_folder(name));
     }
 
     /// Nothing is asked any more.
     fn guard_ends(&mut self, folder: FolderId, why: &str) {
         let had = self.folders.guards.all.remove(&folder);
         if had.is_some_and(|guard| guard.asked.is_some()) {
-            let message = format!("{} {why}", self.folder_name(&folder));
-            self.note(Level::Info, "guard", message);
+            let name = self.folder_name(&folder);
+            let message = format!("{name} {why}");
+            self.raise(Event::new(Kind::Guard, Level::Info, "guard", message).of_folder(name));
             self.save_guard(folder);
         }
     }

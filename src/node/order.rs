@@ -132,7 +132,9 @@ impl Core {
     /// A scan has failed: it is said if it did not fail for the same reason before.
     pub(super) fn scan_fails(&mut self, folder: FolderId, error: &ApiError) {
         let before = self.local(folder).failure.replace(error.clone());
-        if before.as_ref() != Some(error) {
+        // What the guard asks it says itself.
+        let is_asked = matches!(error.code.as_str(), "folder_emptied" | "folder_guarded");
+        if before.as_ref() != Some(error) && !is_asked {
             let name = self.folder_name(&folder);
             let event = Event::new(Kind::BackupFailed, Level::Error, "backup", format!("{name}: {error}"));
             self.raise(event.of_folder(name).about(error.code.clone()));

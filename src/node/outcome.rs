@@ -165,7 +165,7 @@ pub struct Report {
     /// The first of the unreadable and torn ones, with the reason; at most [`REPORTED_PATHS_MAX`].
     pub paths: Vec<(Vec<u8>, String)>,
     /// What went and came, for the guard over the folder.
-    pub tally: Tally,
+    pub tally: Box<Tally>,
 }
 
 impl Report {
