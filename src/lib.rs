@@ -49,7 +49,6 @@ pub mod file {
     pub mod merge;
     pub mod piece;
     pub mod retain;
-    pub mod texture;
     pub mod tree;
 }
 
@@ -213,7 +212,6 @@ pub mod node {
     mod apply_file;
     mod apply_pass;
     pub mod around;
-    mod attention;
     mod auditing;
     pub mod backup;
     pub mod bandwidth;
@@ -248,7 +246,6 @@ pub mod node {
     pub mod frames;
     pub mod gossip;
     pub mod guard;
-    pub mod guarding;
     pub mod hearing;
     pub mod history;
     pub mod holding;
@@ -293,7 +290,6 @@ pub mod node {
     pub mod retire;
     pub mod room;
     mod root;
-    mod roots;
     mod said;
     mod scan;
     mod scanned;
@@ -309,9 +305,7 @@ pub mod node {
     pub mod source;
     pub mod status;
     mod stream;
-    mod summary;
     mod surplus;
-    pub mod tally;
     mod tell;
     mod turns;
     mod unfinished;
@@ -321,14 +315,12 @@ pub mod node {
     mod versions;
     mod wanting;
     pub mod watching;
-    mod wear;
     mod writer;
 }
 
 pub mod face {
     //! Floor 4: person <-> node.
     pub mod act;
-    pub mod attention;
     pub mod bar;
     pub mod bench;
     pub mod bench_ends;

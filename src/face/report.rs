@@ -3,14 +3,16 @@
 //! Takes the JSON of the API and makes lines; prints nothing. What is missing or null in it is shown as `-`, never as zero
 //! and never as good.
 
-use super::attention::attention;
 use super::losses::losses;
 use super::show::{bytes, count, name, number, span, text, Table};
 use super::upkeep;
 use crate::base::units::Span;
+use attention::attention;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::Engine as _;
 use serde_json::Value;
+
+mod attention;
 
 /// A text in an object; empty when there is none.
 #[must_use]

@@ -16,8 +16,10 @@ pub use crate::file::field::EntryError;
 pub use crate::file::inline::InlineCodec;
 use crate::file::piece::check_pieces;
 pub use crate::file::piece::Piece;
-use crate::file::texture::Texture;
 use serde::{Deserialize, Serialize};
+use texture::Texture;
+
+pub mod texture;
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -15,11 +15,11 @@ use serde_json::{json, Value};
 use super::absence::{planned_around, Absences};
 use super::activity::Level;
 use super::after::AfterSave;
-use super::attention::{Attention, Severity};
 use super::collect::Settings;
 use super::core::Core;
 use super::hearing::in_words;
 use super::member::Membership;
+use super::status::attention::{Attention, Severity};
 use crate::base::ids::{Group, NodeId};
 use crate::base::limits::{
     ABSENCE_LOOK_EVERY, ABSENCE_NAMES_MAX, ABSENCE_PROBES_MAX, ABSENCE_PROBE_AGAIN, ABSENCE_PROBE_EVERY,

@@ -12,12 +12,12 @@ use serde_json::{json, Value};
 
 use super::activity::Level;
 use super::after::AfterSave;
-use super::attention::{Attention, Severity};
 use super::challenge::{Challenge, ChallengeOutput, Outcome};
 use super::core::Core;
 use super::duty::Told;
 use super::events::{Event, Kind};
 use super::proving::{Proving, ProvingOutput};
+use super::status::attention::{Attention, Severity};
 use crate::base::ids::{ChunkId, Group, NodeId};
 use crate::base::limits::{AUDIT_AFTER_UP, COMPARE_RETRY};
 use crate::base::ranges::IdRange;

@@ -32,7 +32,6 @@ use super::root::{self, Marker};
 use super::scan::Walker;
 use super::scanned::{Meter, Scanned};
 use super::sink::{Out, Sink};
-use super::tally::Amount;
 use crate::base::ids::ChunkId;
 use crate::file::cut::Gear;
 use crate::file::entry::InlineCodec;
@@ -314,13 +313,6 @@ impl Backup {
         let build = Build::new(join, tools, trusted_ns, exact, self.job.shared.as_ref());
         let build = build.guarded(self.before(with_old), &self.job.guarded.missed);
         self.state = State::Build(Box::new(build.reading_all(self.job.checksum)));
-    }
-
-    /// How much there was before, as far as this scan is compared with all of it.
-    fn before(&self, with_old: bool) -> Amount {
-        let parent = self.job.parent.filter(|_| with_old && self.job.partial.is_none());
-        let counts = parent.filter(|_| !self.job.is_elsewhere()).map(|parent| parent.counts);
-        counts.map_or_else(Amount::default, |counts| Amount { files: counts.files, bytes: counts.bytes })
     }
 
     /// Compares on. False if it waits.

@@ -6,6 +6,7 @@
 
 use super::content::{Reading, Stepped, Tools, Whole};
 use super::duty::Ask;
+use super::guard::tally::{Amount, Tally};
 use super::join::{is_same, is_unchanged, kind_of, Join, Joined, New, Old};
 use super::outcome::Progress;
 use super::ports::{Block, FileError, FileErrorKind, FileReply, FileRequest, Found, FoundKind, Opened};
@@ -14,13 +15,12 @@ use super::reader::Reader;
 use super::scanned::Scanned;
 use super::share_scan::SharedScan;
 use super::sink::{Out, Sink};
-use super::tally::{Amount, Tally};
 use super::writer::{Listed, Made, Writer};
 use crate::base::ids::ChunkId;
 use crate::base::limits::{FIRST_BLOCK_BYTES, READ_ATTEMPTS_MAX, STEPS_PER_TURN_MAX};
 use crate::feed::entry::{Counts, SharedText};
+use crate::file::entry::texture::Texture;
 use crate::file::entry::{Content, Entry, Kind};
-use crate::file::texture::Texture;
 use crate::file::tree::path_of;
 use crate::store::service::Op;
 

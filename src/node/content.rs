@@ -19,9 +19,9 @@ use crate::base::limits::{
     CUT_BYTES_MAX, GROWTH_BYTES_MAX, HOLE_BYTES_MIN, INLINE_BYTES_MAX, NEXT_BLOCK_BYTES, PIECES_INLINE_MAX,
 };
 use crate::file::cut::{Cutter, Gear};
+use crate::file::entry::texture::{Shrinking, Texture, HEAD_BYTES};
 use crate::file::entry::{Content, InlineCodec, Piece, Stat};
 use crate::file::map::{MapBuilder, NodeParts};
-use crate::file::texture::{Shrinking, Texture, HEAD_BYTES};
 use crate::seal::sealed::ChunkKind;
 use crate::store::service::Op;
 

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{json, Value};
 
-use super::attention::{Attention, Severity};
 use super::core::Core;
 use super::known::Heed;
 use super::member::Membership;
+use super::status::attention::{Attention, Severity};
 use crate::base::ids::{FolderId, NodeId, SnapshotId};
 use crate::base::limits::ERASED_NAMED_MAX;
 

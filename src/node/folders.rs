@@ -15,7 +15,7 @@ use super::backup::Backup;
 use super::core::{Core, Duty};
 use super::daily::Looks;
 use super::drafts::Draft;
-use super::guarding::Guards;
+use super::guard::guarding::Guards;
 use super::member::Membership;
 use super::names;
 use super::order::backup_error;

@@ -1,8 +1,8 @@
 //! Whether so much of a folder went, or turned into noise, that a person is asked before anything follows from it.
 //!
 //! Owns the judgement, a pure function of counts: of one scan, and of the scans of the last day together, for whatever encrypts or
-//! deletes files takes its time, and a scan follows every minute. What follows from the judgement is `node/guarding.rs`; what is
-//! counted is `node/tally.rs`.
+//! deletes files takes its time, and a scan follows every minute. What follows from the judgement is `node/guard/guarding.rs`; what is
+//! counted is `node/guard/tally.rs`.
 //!
 //! ```text
 //!   vanished   more than a share of the files, or of their bytes, are gone and stand nowhere else in the folder
@@ -14,8 +14,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::tally::{Amount, Tally};
 use crate::base::limits::GUARD_HOURS_MAX;
+use tally::{Amount, Tally};
+
+pub mod guarding;
+pub mod tally;
 
 /// From when on a loss is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,12 +10,12 @@ use serde_json::{json, Value};
 
 use super::activity::Level;
 use super::around::Around;
-use super::attention::{Attention, Severity};
 use super::collect::Settings;
 use super::core::Core;
 use super::events::{Event, Kind};
 use super::outcome::{BackupError, Outcome};
 use super::silence::Silence;
+use super::status::attention::{Attention, Severity};
 use crate::base::ids::{FolderId, NodeId};
 use crate::base::limits::{
     ABSENCE_SHORT, FOLDERS_MAX, MARKS_PASSED_MEMBERS_MAX, SILENCE_LABELS_MAX, SILENCE_LOOK_EVERY,

@@ -15,11 +15,11 @@ use serde_json::{json, Value};
 use super::activity::Level;
 use super::after::{AfterAppend, AfterSave};
 use super::api::ApiError;
-use super::attention::{Attention, Severity};
 use super::boot::{encode_keys, setting};
 use super::core::Core;
 use super::enter::{Way, WayKind};
 use super::member::{Keys, Membership};
+use super::status::attention::Attention;
 use crate::base::ids::{EpochId, NodeId};
 use crate::base::limits::{KEY_ENTRIES_PER_TURN_MAX, KEY_RETRY, KEY_WITHOUT_MAX, KEY_WRAPS_MAX};
 use crate::base::units::Time;
@@ -314,12 +314,7 @@ impl Core {
             return Value::Null;
         };
         if self.keyring.waits {
-            let ApiError { message, hint, .. } = waiting();
-            attention.add(
-                Severity::Danger,
-                message,
-                format!("{hint}; `nuthatch nodes` shows who is connected"),
-            );
+            attention.error(waiting());
         }
         let epoch = keys.epoch().filter(|_| !self.keyring.waits).map(|epoch| epoch.hex());
         json!({"epochs": keys.content.len(), "seals_with": epoch, "waits": self.keyring.waits})
@@ -400,6 +395,6 @@ pub(super) fn waiting() -> ApiError {
     ApiError::new(
         "key_waits",
         "a full node was removed, and the content key that came after it has not been given to this node yet",
-        "connect it to another full node of the vault; backups go on by themselves then",
+        "connect it to another full node of the vault (see `nuthatch nodes`); backups go on by themselves then",
     )
 }

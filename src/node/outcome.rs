@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::duty::Ask;
-use super::guarding::Guarded;
+use super::guard::guarding::Guarded;
+use super::guard::tally::Tally;
 use super::share_scan::SharedScan;
-use super::tally::Tally;
 use crate::base::ids::{ChunkId, FolderId};
 use crate::base::limits::REPORTED_PATHS_MAX;
 use crate::base::units::WallTime;

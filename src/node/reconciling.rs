@@ -12,12 +12,12 @@ use serde_json::{json, Value};
 
 use super::activity::Level;
 use super::answering::{Answering, AnsweringOutput};
-use super::attention::{Attention, Severity};
 use super::auditing::{Auditing, CHALLENGE_DUTY};
 use super::core::Core;
 use super::duty::Told;
 use super::events::{Event, Kind};
 use super::reconcile::{Reconcile, ReconcileOutput, Report};
+use super::status::attention::{Attention, Severity};
 use crate::base::ids::{Group, NodeId};
 use crate::base::limits::{
     COMPARE_ABSENCE_MIN, COMPARE_AFTER_ABSENCE, COMPARE_EVERY, COMPARE_GO_ON, COMPARE_GROUPS_MIN,

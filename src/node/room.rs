@@ -7,10 +7,10 @@
 use serde_json::{json, Value};
 
 use super::activity::Level;
-use super::attention::{Attention, Severity};
 use super::config_keys::bytes_of;
 use super::core::{Core, Pending};
 use super::events::{Event, Kind};
+use super::status::attention::{Attention, Severity};
 use crate::base::limits::{ROOM_LOOK_EVERY, ROOM_WARNING_PERCENT};
 use crate::base::units::Time;
 use crate::store::service::{Request, StoreStats};

@@ -89,7 +89,7 @@ mod tests {
             fresh: false,
             news: false,
             shared: None,
-            guarded: crate::node::guarding::Guarded::default(),
+            guarded: crate::node::guard::guarding::Guarded::default(),
         };
         let stat =
             Stat { size: 0, mtime_ns: 0, ctime_ns: 0, inode: 2, mode: 0o755, uid: 0, gid: 0, links: 1 };

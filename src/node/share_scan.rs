@@ -19,10 +19,10 @@ use crate::base::ids::{ChunkId, FeedId};
 use crate::base::version::{Dot, Vector};
 use crate::feed::entry::SharedText;
 use crate::file::applied::Applied;
+use crate::file::entry::texture::Texture;
 use crate::file::entry::{Attributes, Content, Entry, Kind, Stat};
 use crate::file::map::{MapBuilder, NodeParts};
 use crate::file::merge::{is_level, shared, Keeper, Version};
-use crate::file::texture::Texture;
 use crate::file::tree::is_within;
 use crate::seal::sealed::ChunkKind;
 

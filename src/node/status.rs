@@ -8,7 +8,6 @@ use serde_json::{json, Value};
 use super::activity::Level;
 use super::after::AfterAppend;
 use super::api::ApiError;
-use super::attention::{hurdles, About, Attention};
 use super::boot::role_word;
 use super::core::{Core, Duty, Pending};
 use super::list::{List, ListJob};
@@ -18,12 +17,16 @@ use super::ports::{CallId, Ending, Listening, Output};
 use super::restore::{Restore, RestoreJob};
 use super::share::kind_word;
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
-use super::wear;
 use crate::feed::entry::{Body, Describe};
 use crate::peer::discovery::{vault_tag, Announcement, State};
 use crate::replicate::ledger::Protection;
 use crate::store::service::{Request, StoreStats};
+use attention::{hurdles, About, Attention};
 use std::net::SocketAddr;
+
+pub(super) mod attention;
+mod summary;
+mod wear;
 
 impl Core {
     /// `status`: the store's numbers are asked for first.

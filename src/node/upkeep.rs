@@ -9,7 +9,6 @@ use serde_json::{json, Value};
 
 use super::activity::Level;
 use super::after::{AfterAppend, AfterSave};
-use super::attention::{Attention, Severity};
 use super::collect::{Collect, Settings};
 use super::compacting::Compacting;
 use super::core::{Core, Duty, Pending};
@@ -21,6 +20,7 @@ use super::offer::Offer;
 use super::retire::Retiring;
 use super::room::Room;
 use super::scrubbing::Scrubbing;
+use super::status::attention::{Attention, Severity};
 use super::unfinished::Unfinished;
 use crate::base::ids::{ChunkId, SnapshotId};
 use crate::base::limits::{COLLECT_AFTER_START, COLLECT_EVERY, COLLECT_RETRY, RUNNING_SAVE_EVERY};
@@ -28,6 +28,8 @@ use crate::base::units::{Span, Time, WallTime};
 use crate::feed::entry::{Body, GroupSet, Release};
 use crate::feed::view::Applied;
 use crate::store::service::{Request, StoreStats};
+
+mod roots;
 
 /// What is known of the node's upkeep.
 #[derive(Debug, Default)]

@@ -15,10 +15,10 @@
 //! asks for a backup waits for none of them.
 
 use super::activity::Level;
-use super::attention::{Attention, Severity};
 use super::core::Core;
 use super::outcome::{BackupError, Outcome};
 use super::ports::{Notice, Output, Unwatched, WatchOrder};
+use super::status::attention::{Attention, Severity};
 use crate::base::ids::FolderId;
 use crate::base::limits::{
     FRUITLESS_PAUSE, FRUITLESS_PAUSE_MAX, SCAN_COST_BYTES_MAX, SCAN_CREDIT, SCAN_PAUSE_MAX, SCAN_PAUSE_TIMES,

@@ -119,7 +119,7 @@ impl Bench {
             fresh: false,
             news: false,
             shared: None,
-            guarded: crate::node::guarding::Guarded::default(),
+            guarded: crate::node::guard::guarding::Guarded::default(),
         }
     }
 

@@ -32,7 +32,7 @@ fn forged(bench: &mut Bench, entries: &[(&[u8], Kind)]) -> Parent {
             attributes: Attributes::Here(Vec::new()),
             content,
             torn: false,
-            texture: crate::file::texture::Texture::Plain,
+            texture: crate::file::entry::texture::Texture::Plain,
             version: None,
         };
         builder.push(key, &entry.encode().unwrap(), b"", &mut seal).unwrap();

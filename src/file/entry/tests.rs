@@ -2,12 +2,12 @@
 
 use crate::base::ids::ChunkId;
 use crate::base::limits::{ATTRIBUTES_BYTES_MAX, ATTRIBUTES_HERE_BYTES_MAX, ENTRY_BYTES_MAX};
+use crate::file::entry::texture::Texture;
 use crate::file::entry::{
     check_entry_bytes, decode_attributes, encode_attributes, Attributes, Content, Entry, EntryError, Kind,
     Piece, Stat,
 };
 use crate::file::field::with_version;
-use crate::file::texture::Texture;
 use proptest::prelude::{any, prop_assert_eq, prop_oneof, proptest, Just, Strategy};
 
 /// A chunk id of equal bytes.

@@ -1,6 +1,6 @@
 //! Merging, with the whole of a folder in memory: any edits on any devices, any order of meetings.
 
-use crate::file::texture::Texture;
+use crate::file::entry::texture::Texture;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

@@ -2,8 +2,16 @@
 
 use super::{root, Ask, Backup, ChunkId, FileError, Merge, Merged, Op, Outcome, Parent, Request, RootFacts};
 use super::{Scanned, State};
+use crate::node::guard::tally::Amount;
 
 impl Backup {
+    /// How much there was before, as far as this scan is compared with all of it.
+    pub(super) fn before(&self, with_old: bool) -> Amount {
+        let parent = self.job.parent.filter(|_| with_old && self.job.partial.is_none());
+        let counts = parent.filter(|_| !self.job.is_elsewhere()).map(|parent| parent.counts);
+        counts.map_or_else(Amount::default, |counts| Amount { files: counts.files, bytes: counts.bytes })
+    }
+
     /// Looks at the root once more.
     pub(super) fn check(&mut self, scanned: Scanned) {
         let op = root::ask(&self.job, &mut self.sink);

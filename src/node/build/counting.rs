@@ -1,7 +1,7 @@
-//! What a build pass counts for the guard over the folder (`node/tally.rs`): nothing where there is nothing to compare with.
+//! What a build pass counts for the guard over the folder (`node/guard/tally.rs`): nothing where there is nothing to compare with.
 
 use super::{Build, Entry, Fresh, Old, Whole};
-use crate::node::tally::Seen;
+use crate::node::guard::tally::Seen;
 
 impl Build {
     /// Something is not there any more.

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits::GUARD_SKETCH_MAX;
+use crate::file::entry::texture::Texture;
 use crate::file::entry::{Content, Entry, Kind, Piece};
-use crate::file::texture::Texture;
 
 /// Files, and their content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ pub struct Sketch {
 
 /// A file's content as a tally sees it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
+pub(in crate::node) struct Seen {
     /// Bytes.
     bytes: u64,
     /// What it is made of.
@@ -147,33 +147,33 @@ impl Sketch {
 
 impl Seen {
     /// The content of an entry; None of what is no file.
-    pub(super) fn of(entry: &Entry, tail: &[u8]) -> Option<Self> {
+    pub(in crate::node) fn of(entry: &Entry, tail: &[u8]) -> Option<Self> {
         let hash = hash_of(&entry.content, tail);
         let (bytes, texture) = (entry.stat.size, entry.texture);
         (entry.kind == Kind::File).then_some(Self { bytes, texture, hash })
     }
 
     /// New content.
-    pub(super) fn new(bytes: u64, texture: Texture, content: &Content, tail: &[u8]) -> Self {
+    pub(in crate::node) fn new(bytes: u64, texture: Texture, content: &Content, tail: &[u8]) -> Self {
         Self { bytes, texture, hash: hash_of(content, tail) }
     }
 }
 
 impl Tally {
     /// A file is not there any more.
-    pub(super) fn gone(&mut self, before: Seen) {
+    pub(in crate::node) fn gone(&mut self, before: Seen) {
         self.gone[index(before.texture)].add(before.bytes);
         before.hash.into_iter().for_each(|hash| self.lost.add(hash));
     }
 
     /// A file is new.
-    pub(super) fn fresh(&mut self, now: Seen, missed: &[u64]) {
+    pub(in crate::node) fn fresh(&mut self, now: Seen, missed: &[u64]) {
         self.fresh[index(now.texture)].add(now.bytes);
         self.arrived(now, missed);
     }
 
     /// A file was read again.
-    pub(super) fn changed(&mut self, before: Seen, now: Seen, missed: &[u64]) {
+    pub(in crate::node) fn changed(&mut self, before: Seen, now: Seen, missed: &[u64]) {
         if before.hash == now.hash {
             return;
         }

@@ -1,19 +1,20 @@
 //! The roots of a pass of collection (`node/marking.rs`): every manifest whose chunks stay.
 
-use super::core::Core;
-use super::marking::Root;
+use crate::node::core::Core;
+use crate::node::drafts::Draft;
+use crate::node::marking::Root;
 
 impl Core {
     /// Every manifest whose chunks stay: what is pinned, drafts, and what stands in the feeds. Of what others wrote and stands, groups
     /// may have been moved.
-    pub(super) fn roots(&self) -> Vec<Root> {
+    pub(in crate::node) fn roots(&self) -> Vec<Root> {
         let pins = self.upkeep.collect.pins().iter();
         let pinned = pins.map(|(id, pin)| Root {
             manifest: pin.manifest,
             pinned: true,
             whole: !self.may_be_moved(id),
         });
-        let drafts = self.folders.drafts.iter().map(super::drafts::Draft::manifest);
+        let drafts = self.folders.drafts.iter().map(Draft::manifest);
         let drafts = drafts.map(|manifest| Root { manifest, pinned: true, whole: true });
         let standing = self.member.iter().flat_map(|member| member.view.snapshots());
         let standing = standing.map(|fact| Root {

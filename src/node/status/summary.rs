@@ -4,13 +4,13 @@
 
 use serde_json::Value;
 
-use super::core::Core;
-use super::member::Membership;
 use crate::base::ids::NodeId;
+use crate::node::core::Core;
+use crate::node::member::Membership;
 
 impl Core {
     /// The one true sentence.
-    pub(super) fn summary(&self, folders: &[Value]) -> String {
+    pub(in crate::node) fn summary(&self, folders: &[Value]) -> String {
         let Some(member) = &self.member else {
             return "This node belongs to no vault yet.".into();
         };
@@ -100,7 +100,7 @@ impl Core {
 }
 
 /// So many seconds ago, as people say it.
-pub(super) fn ago(seconds: u64) -> String {
+pub(in crate::node) fn ago(seconds: u64) -> String {
     match seconds {
         0..=59 => "less than a minute ago".into(),
         60..=7_199 => format!("{} min ago", seconds / 60),

@@ -14,17 +14,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::activity::Level;
-use super::after::AfterSave;
-use super::attention::{Attention, Severity};
-use super::core::Core;
-use super::events::{Event, Kind};
-use super::guard::{Limits, Loss, Losses, What, Window};
-use super::outcome::{BackupError, Outcome};
-use super::tally::Tally;
 use crate::base::ids::{FolderId, SnapshotId};
 use crate::base::limits::GUARD_LOST_MAX;
 use crate::base::units::WallTime;
+use crate::node::activity::Level;
+use crate::node::after::AfterSave;
+use crate::node::core::Core;
+use crate::node::events::{Event, Kind};
+use crate::node::guard::tally::Tally;
+use crate::node::guard::{Limits, Loss, Losses, What, Window};
+use crate::node::outcome::{BackupError, Outcome};
+use crate::node::status::attention::{Attention, Severity};
 
 /// All guards of this node, by folder.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ const GUARD_PREFIX: &str = "guard:";
 
 impl Guards {
     /// What was remembered.
-    pub(super) fn load(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
+    pub(in crate::node) fn load(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
         for (key, bytes) in settings {
             let Some(folder) = key.strip_prefix(GUARD_PREFIX).and_then(|id| id.parse().ok()) else {
                 continue;
@@ -85,12 +85,12 @@ impl Guards {
     }
 
     /// Whether something is asked about a folder, so that nothing of it is retired.
-    pub(super) fn is_asking(&self, folder: &FolderId) -> bool {
+    pub(in crate::node) fn is_asking(&self, folder: &FolderId) -> bool {
         self.all.get(folder).is_some_and(|guard| guard.asked.is_some())
     }
 
     /// What a scan of a folder is told.
-    pub(super) fn of_scan(&self, folder: &FolderId) -> Guarded {
+    pub(in crate::node) fn of_scan(&self, folder: &FolderId) -> Guarded {
         let Some(guard) = self.all.get(folder) else { return Guarded::default() };
         let Some(asked) = guard.asked else { return Guarded::default() };
         Guarded { missed: guard.lost.iter().copied().collect(), may_be_empty: asked.answered }
@@ -118,7 +118,7 @@ impl Guard {
 
 impl Core {
     /// A scan has ended: what its result becomes, once the guard has seen it.
-    pub(super) fn guarded(
+    pub(in crate::node) fn guarded(
         &mut self,
         folder: FolderId,
         result: Result<Outcome, BackupError>,
@@ -128,7 +128,7 @@ impl Core {
             Ok(Outcome::Changed(taken)) => taken.report.tally.clone(),
             Err(BackupError::RootEmptied { .. }) => {
                 let of = self.newest_complete(&folder).map(|fact| fact.entry.counts).unwrap_or_default();
-                let of = super::tally::Amount { files: of.files, bytes: of.bytes };
+                let of = crate::node::guard::tally::Amount { files: of.files, bytes: of.bytes };
                 self.guard_asks(folder, Loss { what: What::Emptied, lost: of, of }, None);
                 return result;
             }
@@ -233,7 +233,7 @@ impl Core {
     }
 
     /// `confirm NAME`: what is asked about a folder was meant. False when nothing is.
-    pub(super) fn guard_confirmed(&mut self, name: &str) -> bool {
+    pub(in crate::node) fn guard_confirmed(&mut self, name: &str) -> bool {
         let own = self.own_folders();
         let Some((entry, _)) = own.iter().find(|(_, text)| text.name == name) else { return false };
         let folder = entry.folder;
@@ -252,7 +252,7 @@ impl Core {
     }
 
     /// For `status`.
-    pub(super) fn guard_attention(&self, attention: &mut Attention) {
+    pub(in crate::node) fn guard_attention(&self, attention: &mut Attention) {
         for (folder, guard) in &self.folders.guards.all {
             let Some(Asked { loss, since, before, answered: false }) = guard.asked else { continue };
             if !self.own_folders().iter().any(|(entry, _)| entry.folder == *folder) {
@@ -273,7 +273,7 @@ impl Core {
     }
 
     /// Whether something is asked about a folder, for `status`.
-    pub(super) fn guard_status(&self, folder: &FolderId) -> serde_json::Value {
+    pub(in crate::node) fn guard_status(&self, folder: &FolderId) -> serde_json::Value {
         let asked = self.folders.guards.all.get(folder).and_then(|guard| guard.asked);
         asked.map_or(serde_json::Value::Null, |Asked { loss, since, before, answered }| {
             serde_json::json!({

@@ -5,17 +5,17 @@
 
 use serde_json::{json, Value};
 
-use super::api::ApiError;
-use super::core::Core;
-use super::folders::Local;
-use super::sighting::HINT;
-use super::wear;
+use crate::node::api::ApiError;
+use crate::node::core::Core;
+use crate::node::folders::Local;
+use crate::node::sighting::HINT;
+use crate::node::status::wear;
 use crate::replicate::ledger::Protection;
 use crate::store::service::StoreStats;
 
 /// How much something matters, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Severity {
+pub(in crate::node) enum Severity {
     /// Data is at risk, or is not backed up.
     Danger,
     /// Less is protected than a person wants, or an answer is awaited.
@@ -26,35 +26,35 @@ pub(super) enum Severity {
 
 /// One thing that needs attention.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Concern {
+pub(in crate::node) struct Concern {
     /// How much it matters.
-    pub(super) severity: Severity,
+    pub(in crate::node) severity: Severity,
     /// What is the case.
-    pub(super) message: String,
+    pub(in crate::node) message: String,
     /// What to do: the command in backquotes, where there is one.
-    pub(super) hint: String,
+    pub(in crate::node) hint: String,
 }
 
 /// All of it.
 #[derive(Debug, Default)]
-pub(super) struct Attention {
+pub(in crate::node) struct Attention {
     /// In the order in which it was said.
     concerns: Vec<Concern>,
 }
 
 /// A folder that is backed up, as far as it can need attention.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct About<'a> {
+pub(in crate::node) struct About<'a> {
     /// Its name.
-    pub(super) name: &'a str,
+    pub(in crate::node) name: &'a str,
     /// How it is, in the word of `status`.
-    pub(super) state: &'a str,
+    pub(in crate::node) state: &'a str,
     /// Why the last scan here failed.
-    pub(super) failure: Option<&'a ApiError>,
+    pub(in crate::node) failure: Option<&'a ApiError>,
     /// How well its newest snapshot is protected.
-    pub(super) protection: Option<Protection>,
+    pub(in crate::node) protection: Option<Protection>,
     /// This node writes it.
-    pub(super) is_own: bool,
+    pub(in crate::node) is_own: bool,
 }
 
 impl Severity {
@@ -70,17 +70,27 @@ impl Severity {
 
 impl Attention {
     /// One more.
-    pub(super) fn add(&mut self, severity: Severity, message: impl Into<String>, hint: impl Into<String>) {
+    pub(in crate::node) fn add(
+        &mut self,
+        severity: Severity,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.concerns.push(Concern { severity, message: message.into(), hint: hint.into() });
     }
 
+    /// Something that does not work.
+    pub(in crate::node) fn error(&mut self, error: ApiError) {
+        self.add(Severity::Danger, error.message, error.hint);
+    }
+
     /// The same, if there is something to say.
-    pub(super) fn extend(&mut self, concern: Option<Concern>) {
+    pub(in crate::node) fn extend(&mut self, concern: Option<Concern>) {
         self.concerns.extend(concern);
     }
 
     /// As `status` tells it: the worst first, else in the order in which it was said.
-    pub(super) fn told(mut self) -> Value {
+    pub(in crate::node) fn told(mut self) -> Value {
         self.concerns.sort_by_key(|concern| concern.severity);
         let told = |concern: Concern| {
             let Concern { severity, message, hint } = concern;
@@ -92,7 +102,11 @@ impl Attention {
 
 impl Core {
     /// What the disk, the watches and the network are the reason of.
-    pub(super) fn surroundings_attention(&self, stats: Option<&StoreStats>, attention: &mut Attention) {
+    pub(in crate::node) fn surroundings_attention(
+        &self,
+        stats: Option<&StoreStats>,
+        attention: &mut Attention,
+    ) {
         attention.extend(stats.and_then(wear::damaged));
         attention.extend(stats.and_then(wear::worn));
         if let Some(message) = &self.folders.unwatched {
@@ -106,7 +120,7 @@ impl Core {
     }
 
     /// What is the matter with a folder that is backed up.
-    pub(super) fn folder_attention(&self, about: &About<'_>, attention: &mut Attention) {
+    pub(in crate::node) fn folder_attention(&self, about: &About<'_>, attention: &mut Attention) {
         let name = about.name;
         let is_asked =
             |failure: &&ApiError| matches!(failure.code.as_str(), "folder_emptied" | "folder_guarded");
@@ -144,7 +158,7 @@ impl Core {
 }
 
 /// What could not be read of a folder here, or not be written into it.
-pub(super) fn hurdles(local: &Local, name: &str, attention: &mut Attention) {
+pub(in crate::node) fn hurdles(local: &Local, name: &str, attention: &mut Attention) {
     if local.unwritten > 0 {
         let message = format!("{} changes of other devices to {name} are not on this disk", local.unwritten);
         let hint = format!("`nuthatch log` says why; `nuthatch backup {name}` tries again");

@@ -2,8 +2,8 @@
 //!
 //! Takes the list of `status`, which is in order, and makes lines; prints nothing.
 
-use super::report::{items, word};
-use super::show::text;
+use super::{items, word};
+use crate::face::show::text;
 use serde_json::Value;
 
 /// At most three of them unless `all` is wanted; how many more there are is said.

@@ -4,11 +4,11 @@
 
 use serde_json::{json, Value};
 
-use super::attention::{Concern, Severity};
+use crate::node::status::attention::{Concern, Severity};
 use crate::store::service::StoreStats;
 
 /// What was ever written; `per_stored_byte` is the write amplification, null before the first chunk.
-pub(super) fn written(stats: &StoreStats) -> Value {
+pub(in crate::node) fn written(stats: &StoreStats) -> Value {
     let ever = stats.written_ever;
     let hundredths = ever.total().saturating_mul(100).checked_div(ever.payload);
     let times = hundredths.and_then(|times| u32::try_from(times).ok()).map(|times| f64::from(times) / 100.0);
@@ -24,13 +24,13 @@ pub(super) fn written(stats: &StoreStats) -> Value {
 }
 
 /// How worn the medium is; null: it does not tell.
-pub(super) fn life(stats: &StoreStats) -> Value {
+pub(in crate::node) fn life(stats: &StoreStats) -> Value {
     let life = |wear: crate::store::service::Wear| json!({"used_percent_max": wear.used_percent_max, "days_left": wear.days_left});
     stats.wear.map_or(Value::Null, life)
 }
 
 /// What `status` asks attention for where chunks were found damaged.
-pub(super) fn damaged(stats: &StoreStats) -> Option<Concern> {
+pub(in crate::node) fn damaged(stats: &StoreStats) -> Option<Concern> {
     let message =
         format!("{} chunks on this disk were found damaged; they are fetched again", stats.quarantined);
     let hint = "`nuthatch verify --all` says whether all is whole; think of replacing the disk".into();
@@ -38,7 +38,7 @@ pub(super) fn damaged(stats: &StoreStats) -> Option<Concern> {
 }
 
 /// A medium at its end needs attention.
-pub(super) fn worn(stats: &StoreStats) -> Option<Concern> {
+pub(in crate::node) fn worn(stats: &StoreStats) -> Option<Concern> {
     let wear = stats.wear.filter(|wear| wear.used_percent_max >= WORN_PERCENT)?;
     let message =
         format!("the disk of this node says that up to {}% of its life is used", wear.used_percent_max);
