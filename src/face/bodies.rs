@@ -5,7 +5,9 @@
 use std::net::SocketAddr;
 
 use super::routes::bad;
+use crate::base::limits::SELECTION_RANGES_MAX;
 use crate::node::api::{ApiError, Call, FolderAdd};
+use crate::node::restore::selection::Range;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
@@ -96,6 +98,16 @@ pub(super) struct EraseBody {
     pub(super) snapshots: Vec<String>,
     /// As in [`Call::Erase`].
     pub(super) phrase: Option<String>,
+}
+
+/// The body of a `restore` of some content.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RestoreBody {
+    /// As in [`Call::RestoreSome`].
+    what: String,
+    /// Pairs of a first and a last path, in base64.
+    wanted_base64: Vec<(String, String)>,
 }
 
 /// The body of `backup`.
@@ -227,4 +239,28 @@ pub(super) fn folder_body(folder: &FolderAdd) -> FolderBody {
         ignore: folder.ignore.clone(),
         one_file_system: folder.one_file_system,
     }
+}
+
+/// A body of `restore` as a call.
+pub(super) fn restore_some(body: RestoreBody) -> Result<Call, ApiError> {
+    let path = |text: &str| {
+        BASE64
+            .decode(text)
+            .map_err(|_| bad("a path is not base64".to_owned(), "encode the bytes of the path"))
+    };
+    let range = |(first, last): &(String, String)| Ok(Range { first: path(first)?, last: path(last)? });
+    let wanted = body.wanted_base64.iter().map(range).collect::<Result<Vec<_>, ApiError>>()?;
+    if wanted.len() > SELECTION_RANGES_MAX {
+        return Err(bad(
+            "there are too many ranges".to_owned(),
+            "ask for what lies between some of them too",
+        ));
+    }
+    Ok(Call::RestoreSome { what: body.what, wanted })
+}
+
+/// A call as a body of `restore`.
+pub(super) fn restore_body(what: &str, wanted: &[Range]) -> RestoreBody {
+    let pair = |range: &Range| (BASE64.encode(&range.first), BASE64.encode(&range.last));
+    RestoreBody { what: what.to_owned(), wanted_base64: wanted.iter().map(pair).collect() }
 }

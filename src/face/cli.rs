@@ -185,8 +185,10 @@ pub enum Command {
     /// Write a folder, or one path of it, from a snapshot to a directory.
     #[command(after_long_help = "Examples:\n  nuthatch restore photos --to /tmp/photos\n  \
         nuthatch restore photos@3fa4b2:2024/summer --to .        makes ./summer\n  \
-        nuthatch restore photos --to ~/Pictures --dry-run\n\n\
-        What is there already is kept unless --overwrite is given; then the exit code is 4.")]
+        nuthatch restore photos --to ~/Pictures --dry-run        what would be done, path by path\n\n\
+        What is there already (a file of the same size and time, a link with the same target) is neither fetched nor\n\
+        written, so a restore that broke off is finished by the same command. What is there and differs is kept, which\n\
+        makes the exit code 4, unless --overwrite is given.")]
     Restore(Restore),
     /// How things are: one sentence first, then details.
     #[command(

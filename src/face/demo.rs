@@ -22,6 +22,7 @@ use super::show::{bytes, span};
 use crate::base::units::Time;
 use crate::feed::entry::Role;
 use crate::io::os::Clock;
+use crate::io::target::Options;
 use crate::node::api::{Call, FolderAdd};
 use crate::node::ports::Ending;
 use serde_json::Value;
@@ -239,7 +240,9 @@ impl Play {
 
     /// `restore`.
     fn restore(&mut self, actor: &Actor, target: &Path) -> Result<(), Fail> {
-        let wish = Wish { what: FOLDER, target, overwrite: false, dry_run: false };
+        let owner = rustix::process::geteuid().is_root();
+        let options = Options { owner, ..Options::default() };
+        let wish = Wish { what: FOLDER, target, options };
         let (report, _) =
             write_snapshot(&actor.link, &wish, &self.bar).map_err(|fail| self.stage.explain(actor, fail))?;
         self.outcome.lost = report.lost_count;

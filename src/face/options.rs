@@ -173,9 +173,12 @@ pub struct Restore {
     /// Replace files that are there already and differ.
     #[arg(long)]
     pub overwrite: bool,
-    /// Write nothing; say what would be written.
+    /// Write nothing; say for each file what would become of it, then the sums.
     #[arg(long)]
     pub dry_run: bool,
+    /// Compare what is there already by content, not by size and time: everything is fetched and read.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub checksum: bool,
 }
 
 /// Options of `verify`.

@@ -1,8 +1,14 @@
 //! `restore`: takes the stream of a snapshot's files from the node and writes them here, with the rights of whoever runs
 //! the command.
 //!
-//! The writing itself is in `io/target.rs`. What was there already and stays, and what could not be had, is named in
-//! the result and makes the exit code 4: a restore is only called done when all of it is there.
+//! ```text
+//!   target is new or empty ------------------------------> all content --> written
+//!   something is there --> entries alone --> what of it --> its content --> written
+//! ```
+//!
+//! What stands there already whole is neither fetched nor written, so a restore that broke off is repeated by the same command. The
+//! writing itself is in `io/target.rs`, what is told of it in `face/restore/told.rs`. What was there already, differs and stays, and what
+//! could not be had, makes the exit code 4: a restore is only called done when all of it is there.
 
 use std::path::Path;
 
@@ -12,13 +18,15 @@ use super::link::Link;
 use super::options::Restore;
 use super::out::Out;
 use super::place::absolute;
-use super::show::{bytes, count, name, number, percent, text};
-use crate::io::target::{Options, Report, TargetError, Writer};
+use super::show::{bytes, number, percent};
+use crate::io::target::{Fate, Options, Planned, Report, TargetError, Writer};
 use crate::node::api::{Call, Piece};
 use crate::node::ports::Ending;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use base64::Engine as _;
-use serde_json::{json, Value};
+use crate::node::restore::selection::Choice;
+
+mod told;
+
+use self::told::{as_json, as_text, planned_json, planned_text};
 
 /// What to write where.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +35,12 @@ pub struct Wish<'a> {
     pub what: &'a str,
     /// The directory to write into.
     pub target: &'a Path,
-    /// Replace what is there.
-    pub overwrite: bool,
-    /// Write nothing.
-    pub dry_run: bool,
+    /// How.
+    pub options: Options,
 }
+
+/// Takes lines of a plan.
+type EachPlanned<'a> = &'a mut dyn FnMut(Vec<Planned>) -> Result<(), Fail>;
 
 /// `restore`.
 ///
@@ -39,12 +48,24 @@ pub struct Wish<'a> {
 /// When there is no such snapshot or path, or the target cannot be written.
 pub fn restore(link: &Link, out: Out, options: &Restore) -> Result<Exit, Fail> {
     let target = absolute(&options.to)?;
-    let wish =
-        Wish { what: &options.what, target: &target, overwrite: options.overwrite, dry_run: options.dry_run };
-    let bar = out.bar();
-    let result = write_snapshot(link, &wish, &bar);
-    bar.clear();
-    let (report, ending) = result?;
+    let wish = Wish {
+        what: &options.what,
+        target: &target,
+        options: Options {
+            overwrite: options.overwrite,
+            dry_run: options.dry_run,
+            owner: rustix::process::geteuid().is_root(),
+            checksum: options.checksum,
+        },
+    };
+    let (report, ending) = if options.dry_run {
+        show_plan(link, out, &wish)?
+    } else {
+        let bar = out.bar();
+        let result = write_snapshot(link, &wish, &bar);
+        bar.clear();
+        result?
+    };
     out.both(&as_json(&report, &wish), |_| as_text(&report, &wish))?;
     let whole = !report.partial && report.lost_count == 0 && (report.kept == 0 || options.dry_run);
     Ok(if whole { ending.into() } else { Exit::Partial })
@@ -55,14 +76,82 @@ pub fn restore(link: &Link, out: Out, options: &Restore) -> Result<Exit, Fail> {
 /// # Errors
 /// As [`restore`].
 pub fn write_snapshot(link: &Link, wish: &Wish<'_>, bar: &Bar) -> Result<(Report, Ending), Fail> {
-    let options = Options {
-        overwrite: wish.overwrite,
-        dry_run: wish.dry_run,
-        owner: rustix::process::geteuid().is_root(),
+    let call = if wish.options.checksum || is_free(wish.target) {
+        Call::Restore { what: wish.what.to_owned(), dry_run: false }
+    } else {
+        missing(link, wish, bar)?
     };
+    let progress = |report: &Report| {
+        let done = number(report.new + report.overwritten + report.kept + report.equal);
+        let whole = report.bytes_expected.saturating_sub(report.equal_bytes).max(1);
+        let share = percent(report.bytes, whole).min(100);
+        bar.part(format!("{done} files, {} ({share}%)", bytes(report.bytes)), report.bytes, whole);
+    };
+    run(link, wish.target, wish.options, &call, &progress, &mut |_| Ok(()))
+}
+
+/// Shows what a restore would do, line by line as it is found.
+fn show_plan(link: &Link, out: Out, wish: &Wish<'_>) -> Result<(Report, Ending), Fail> {
+    let call = Call::Restore { what: wish.what.to_owned(), dry_run: true };
+    run(link, wish.target, wish.options, &call, &|_| {}, &mut |planned| {
+        if out.json {
+            return planned.iter().try_for_each(|planned| out.value(&planned_json(planned)));
+        }
+        out.text(&planned.iter().map(planned_text).collect::<String>())
+    })
+}
+
+/// Looks at what is there, and asks for what of it is missing or is to be replaced.
+fn missing(link: &Link, wish: &Wish<'_>, bar: &Bar) -> Result<Call, Fail> {
+    let call = Call::Restore { what: wish.what.to_owned(), dry_run: true };
+    let options = Options { dry_run: true, ..wish.options };
+    let mut choice = Choice::default();
+    let progress = |report: &Report| {
+        bar.say(format!(
+            "looking at what is there: {} of {} files",
+            number(report.equal),
+            number(report.new + report.overwritten + report.kept + report.equal)
+        ));
+    };
+    let (report, _) = run(link, wish.target, options, &call, &progress, &mut |planned| {
+        for planned in planned.into_iter().filter(|planned| !planned.directory) {
+            match planned.fate {
+                Fate::New | Fate::Overwritten => choice.take(planned.path),
+                Fate::Kept | Fate::Equal => choice.leave(planned.size),
+            }
+        }
+        Ok(())
+    })?;
+    // Of this very snapshot: a newer one may come meanwhile.
+    Ok(Call::RestoreSome { what: pinned(wish.what, &report.snapshot), wanted: choice.into_ranges() })
+}
+
+/// `NAME[@SNAPSHOT][:PATH]` with this snapshot.
+fn pinned(what: &str, snapshot: &str) -> String {
+    let (place, path) = match what.split_once(':') {
+        Some((place, path)) => (place, format!(":{path}")),
+        None => (what, String::new()),
+    };
+    let name = place.split_once('@').map_or(place, |(name, _)| name);
+    format!("{name}@{snapshot}{path}")
+}
+
+/// Whether nothing is there. What cannot be looked at is seen when it is written.
+fn is_free(target: &Path) -> bool {
+    std::fs::read_dir(target).map_or(true, |mut entries| entries.next().is_none())
+}
+
+/// Has the node answer, and a writer take that.
+fn run(
+    link: &Link,
+    target: &Path,
+    options: Options,
+    call: &Call,
+    progress: &dyn Fn(&Report),
+    each: EachPlanned<'_>,
+) -> Result<(Report, Ending), Fail> {
     let mut writer: Option<Writer> = None;
-    let call = Call::Restore { what: wish.what.to_owned(), dry_run: wish.dry_run };
-    let ending = link.call(&call, &mut |piece| {
+    let ending = link.call(call, &mut |piece| {
         let Piece::Bytes(piece) = piece else {
             return Err(Fail::new(
                 "lost",
@@ -73,18 +162,11 @@ pub fn write_snapshot(link: &Link, wish: &Wish<'_>, bar: &Bar) -> Result<(Report
         // The target is made only when the node has found what is asked for.
         let writer = match &mut writer {
             Some(writer) => writer,
-            None => writer.insert(Writer::new(wish.target, options).map_err(|error| failed(&error))?),
+            None => writer.insert(Writer::new(target, options).map_err(|error| failed(&error))?),
         };
         writer.take(&piece).map_err(|error| failed(&error))?;
-        let report = writer.report();
-        let done = number(report.new + report.overwritten + report.kept);
-        let share = percent(report.bytes, report.bytes_expected.max(1)).min(100);
-        bar.part(
-            format!("{done} files, {} ({share}%)", bytes(report.bytes)),
-            report.bytes,
-            report.bytes_expected,
-        );
-        Ok(())
+        progress(writer.report());
+        each(writer.take_planned())
     })?;
     let writer = writer.ok_or_else(|| failed(&TargetError::Short))?;
     let report = writer.finish().map_err(|error| failed(&error))?;
@@ -103,128 +185,26 @@ fn failed(error: &TargetError) -> Fail {
     Fail::new(code, message, hint)
 }
 
-/// The result as JSON.
-fn as_json(report: &Report, wish: &Wish<'_>) -> Value {
-    let path = |path: &[u8]| match std::str::from_utf8(path) {
-        Ok(text) => json!({"path": text}),
-        Err(_) => json!({"path": String::from_utf8_lossy(path), "path_base64": BASE64.encode(path)}),
-    };
-    let lost = report.lost.iter().map(|(lost, reason)| {
-        let mut entry = path(lost);
-        entry["reason"] = json!(reason);
-        entry
-    });
-    json!({
-        "to": wish.target.to_string_lossy(),
-        "dry_run": wish.dry_run,
-        "partial": report.partial,
-        "new": report.new,
-        "overwritten": report.overwritten,
-        "kept": report.kept,
-        "kept_paths": report.kept_paths.iter().map(|kept| path(kept)).collect::<Vec<_>>(),
-        "directories": report.directories,
-        "file_bytes": report.bytes,
-        "lost": report.lost_count,
-        "lost_paths": lost.collect::<Vec<_>>(),
-        "torn": report.torn,
-        "owners_not_kept": report.owners_not_kept,
-        "attributes_not_kept": report.attributes_not_kept,
-        "modes_not_kept": report.modes_not_kept,
-        "times_not_kept": report.times_not_kept,
-        "links_copied": report.links_copied,
-    })
-}
-
-/// The result in words.
-fn as_text(report: &Report, wish: &Wish<'_>) -> String {
-    let verb = if wish.dry_run { "Would write" } else { "Wrote" };
-    let mut out = format!(
-        "{verb} {}, {} in {} to {}: {} new, {} overwritten, {} kept, {} lost.\n",
-        count(report.new + report.overwritten, "file"),
-        bytes(report.bytes),
-        count(report.directories, "new directory"),
-        name(wish.target.as_os_str().as_encoded_bytes()),
-        number(report.new),
-        number(report.overwritten),
-        number(report.kept),
-        number(report.lost_count),
-    );
-    if report.partial {
-        out.push_str("This was a partial snapshot: its backup had not come to its end, and the folder may have had more.\n");
-    }
-    if report.kept > 0 {
-        out.push_str("Kept as they are, since --overwrite was not given:\n");
-        list(&mut out, report.kept, report.kept_paths.iter().map(|path| name(path)));
-    }
-    if report.lost_count > 0 {
-        out.push_str("Lost for now; try again when more devices are connected:\n");
-        list(
-            &mut out,
-            report.lost_count,
-            report.lost.iter().map(|(path, reason)| format!("{}: {}", name(path), text(reason))),
-        );
-    }
-    let notes = [
-        (report.torn, "changed while it was backed up"),
-        (report.owners_not_kept, "has another owner now"),
-        (report.attributes_not_kept, "lacks an extended attribute"),
-        (report.modes_not_kept, "has another mode"),
-        (report.times_not_kept, "has another time"),
-        (report.links_copied, "is a copy now, not a hard link"),
-    ];
-    for (number, what) in notes.iter().filter(|(number, _)| *number > 0) {
-        out.push_str(&format!("  {}: {what}\n", count(*number, "file")));
-    }
-    out
-}
-
-/// The first of many, and how many more there are.
-fn list(out: &mut String, all: u64, shown: impl Iterator<Item = String>) {
-    let mut left = all;
-    for line in shown {
-        out.push_str(&format!("  {line}\n"));
-        left = left.saturating_sub(1);
-    }
-    if left > 0 {
-        out.push_str(&format!("  and {} more\n", number(left)));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_was_not_written_is_named() {
-        let wish = Wish { what: "x", target: Path::new("/t"), overwrite: false, dry_run: false };
-        let report = Report {
-            new: 2,
-            kept: 3,
-            kept_paths: vec![b"a\n".to_vec()],
-            lost_count: 1,
-            lost: vec![(b"b\xff".to_vec(), "no device holds it".to_owned())],
-            ..Report::default()
-        };
-        let told = as_text(&report, &wish);
-        assert!(
-            told.starts_with(
-                "Wrote 2 files, 0 B in 0 new directories to /t: 2 new, 0 overwritten, 3 kept, 1 lost.\n"
-            ),
-            "{told}"
-        );
-        assert!(
-            told.contains("  a\\n\n  and 2 more\n") && told.contains("  b\\xff: no device holds it\n"),
-            "{told}"
-        );
-        let value = as_json(&report, &wish);
-        assert_eq!(value["lost_paths"][0]["path_base64"], "Yv8=");
-        assert_eq!((value["kept"].as_u64(), value["lost"].as_u64()), (Some(3), Some(1)));
-    }
 
     #[test]
     fn an_error_of_the_target_is_split_into_message_and_hint() {
         let fail = failed(&TargetError::Short);
         let error = fail.error.unwrap();
         assert_eq!((error.message.as_str(), error.hint.is_empty()), ("the restore broke off", false));
+    }
+
+    #[test]
+    fn the_second_question_is_for_the_snapshot_of_the_first() {
+        for (what, with) in [
+            ("docs", "docs@ab"),
+            ("docs@latest", "docs@ab"),
+            ("docs:a@b:c", "docs@ab:a@b:c"),
+            ("docs@2024-01-01T0000:x", "docs@ab:x"),
+        ] {
+            assert_eq!(pinned(what, "ab"), with);
+        }
     }
 }

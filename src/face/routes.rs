@@ -8,8 +8,8 @@ mod query;
 
 use self::query::{escape, unescape, Query};
 use super::bodies::{
-    backup, folder_add, folder_body, BackupBody, ConfigBody, EraseBody, InitBody, InviteBody, JoinBody,
-    NoBody, PauseBody, RecoverBody, SayBody, SetBody, SyncBody, VerifyBody, WhatBody,
+    backup, folder_add, folder_body, restore_body, restore_some, BackupBody, ConfigBody, EraseBody, InitBody,
+    InviteBody, JoinBody, NoBody, PauseBody, RecoverBody, SayBody, SetBody, SyncBody, VerifyBody, WhatBody,
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
@@ -46,7 +46,7 @@ impl Handler for Routes {
 /// In which form a call is answered.
 const fn media_of(call: &Call) -> Media {
     match call {
-        Call::Restore { .. } => Media::Bytes,
+        Call::Restore { .. } | Call::RestoreSome { .. } => Media::Bytes,
         Call::Join { .. }
         | Call::Recover { .. }
         | Call::Invite { .. }
@@ -151,6 +151,7 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
             phrase,
         }),
         ("POST", "confirm") => parsed(body).map(|WhatBody { what }| Call::Confirm { what }),
+        ("POST", "restore") => parsed(body).and_then(restore_some),
         ("POST", "verify") => parsed(body).map(|VerifyBody { all }| Call::Verify { all }),
         ("POST", "say") => parsed(body).map(|SayBody { text }| Call::Say { text }),
         ("PUT", "config") => parsed(body).map(|ConfigBody { key, value }| Call::ConfigSet { key, value }),
@@ -219,9 +220,8 @@ pub fn request_of(call: &Call) -> Request {
             "find",
             &[("pattern", Some(pattern)), ("folder", folder.as_deref()), ("all", Some(flag(*all)))],
         ),
-        Call::Restore { what, dry_run } => {
-            get("restore", &[("what", Some(what)), ("dry_run", Some(flag(*dry_run)))])
-        }
+        Call::Restore { what, dry_run } => restore_request(what, *dry_run),
+        Call::RestoreSome { what, wanted } => post("restore", &restore_body(what, wanted)),
         Call::Status => get("status", &[]),
         Call::Verify { all } => post("verify", &VerifyBody { all: *all }),
         Call::Say { text } => post("say", &SayBody { text: text.clone() }),
@@ -231,6 +231,11 @@ pub fn request_of(call: &Call) -> Request {
             put("config", &ConfigBody { key: key.clone(), value: value.clone() })
         }
     }
+}
+
+/// The request of a restore.
+fn restore_request(what: &str, dry_run: bool) -> Request {
+    get("restore", &[("what", Some(what)), ("dry_run", Some(flag(dry_run)))])
 }
 
 /// A body as what it should be.
@@ -341,6 +346,7 @@ pub fn error_json(error: &ApiError) -> serde_json::Value {
 mod tests {
     use super::*;
     use crate::node::api::FolderAdd;
+    use crate::node::restore::selection::Range;
     use std::net::SocketAddr;
 
     /// One of every call, with awkward values.
@@ -403,6 +409,10 @@ mod tests {
             Call::Find { pattern: "*.p&f".into(), folder: None, all: true },
             Call::Find { pattern: "a/**/b?".into(), folder: some("photos"), all: false },
             Call::Restore { what: "photos".into(), dry_run: false },
+            Call::RestoreSome {
+                what: "photos".into(),
+                wanted: vec![Range { first: b"a/\xff".to_vec(), last: b"b".to_vec() }],
+            },
             Call::Status,
             Call::Verify { all: true },
             Call::Say { text: "milk, \n\u{1b}[2J \u{e9}".into() },

@@ -3,15 +3,21 @@
 //! A directory gets its own mode and times only when nothing more will be written into it. Nothing here follows a
 //! symbolic link: one that stands where a directory should be is in the way.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::beneath;
-use super::metadata::{Metadata, NotKept};
-use super::place::standing;
+use super::metadata::{is_same_time, Metadata, NotKept};
+use super::place::{remove_left_over, standing};
+use super::{beneath, facts};
 use crate::base::limits::TARGET_LEVELS_OPEN_MAX;
+use crate::node::put::ASIDE_PREFIX;
+
+/// The mode of a directory that a restore has made and not left yet, until it gets its own. With the sticky bit and nothing
+/// for others it is one that people hardly choose: a restore that finds it finishes what one that was killed has begun.
+const UNFINISHED_MODE: u32 = 0o1700;
 
 /// The stack.
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub struct Levels {
     stack: Vec<Level>,
     /// Write nothing.
     dry_run: bool,
+    /// Directories that were there, and whose metadata was put right.
+    corrected: u64,
 }
 
 /// One directory.
@@ -31,8 +39,21 @@ struct Level {
     path: Vec<u8>,
     /// How it can be reached.
     handle: Handle,
-    /// Applied when it is left.
-    metadata: Option<Metadata>,
+    /// What happens when it is left.
+    finish: Finish,
+}
+
+/// What happens when a directory is left.
+#[derive(Debug)]
+enum Finish {
+    /// It stays as it is.
+    Nothing,
+    /// It gets its metadata.
+    Whole(Metadata),
+    /// It gets its metadata if anything of it is different.
+    Differing(Metadata),
+    /// It had its time when it was entered, and has it again.
+    Time(Metadata),
 }
 
 /// How a directory can be reached.
@@ -63,7 +84,13 @@ impl Levels {
     /// Nothing is entered yet.
     #[must_use]
     pub const fn new(root: Option<OwnedFd>, dry_run: bool) -> Self {
-        Self { root, stack: Vec::new(), dry_run }
+        Self { root, stack: Vec::new(), dry_run, corrected: 0 }
+    }
+
+    /// Directories that were there, and whose metadata was put right.
+    #[must_use]
+    pub const fn corrected(&self) -> u64 {
+        self.corrected
     }
 
     /// Leaves directories until `path` is the deepest one or lies below it.
@@ -87,14 +114,42 @@ impl Levels {
 
     /// Leaves the deepest.
     fn leave(&mut self, owner: bool, not_kept: &mut NotKept) {
-        let metadata = self.stack.last_mut().and_then(|level| level.metadata.take());
-        if let Some(metadata) = metadata {
-            match self.deepest() {
-                Ok(Some(directory)) => metadata.apply(directory, owner, not_kept),
-                Ok(None) => {}
-                Err(_) => not_kept.times += 1,
+        let finish = self.stack.last_mut().map(|level| std::mem::replace(&mut level.finish, Finish::Nothing));
+        let dry_run = self.dry_run;
+        let directory = match self.deepest() {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return self.pop(),
+            Err(_) => {
+                not_kept.times += u64::from(!matches!(finish, None | Some(Finish::Nothing)));
+                return self.pop();
             }
+        };
+        let mut corrected = 0;
+        match finish {
+            None | Some(Finish::Nothing) => {}
+            Some(Finish::Whole(metadata)) if !dry_run => metadata.apply(directory, owner, not_kept),
+            Some(Finish::Differing(metadata)) => {
+                if metadata.differs(directory, owner) {
+                    corrected = 1;
+                    if !dry_run {
+                        metadata.apply(directory, owner, not_kept);
+                    }
+                }
+            }
+            Some(Finish::Time(metadata)) if !dry_run => {
+                let now = facts::look(directory).map(|facts| facts.stat.mtime_ns);
+                if !now.is_ok_and(|now| is_same_time(now, metadata.stat.mtime_ns)) {
+                    metadata.apply_times(directory, not_kept);
+                }
+            }
+            Some(Finish::Whole(_) | Finish::Time(_)) => {}
         }
+        self.corrected += corrected;
+        self.pop();
+    }
+
+    /// The deepest is left.
+    fn pop(&mut self) {
         self.stack.pop();
     }
 
@@ -131,8 +186,8 @@ impl Levels {
         open_directory(root.as_fd(), path)
     }
 
-    /// Enters `name` in the deepest directory. `metadata` is applied when it is left, but not to one that was there,
-    /// unless it may be overwritten; None: it is made with what the system gives it.
+    /// Enters `name` in the deepest directory. `metadata` is applied when it is left, but to one that was there only if it may be
+    /// overwritten, or is one that a killed restore has begun; None: it is made with what the system gives it.
     ///
     /// # Errors
     /// What the system says.
@@ -148,7 +203,7 @@ impl Levels {
         }
         path.extend_from_slice(name);
         let dry_run = self.dry_run;
-        let mode = if metadata.is_some() { Mode::RWXU } else { Mode::from_raw_mode(0o777) };
+        let mode = Mode::from_raw_mode(if metadata.is_some() { UNFINISHED_MODE } else { 0o777 });
         let (entered, handle) = match self.deepest()? {
             None => (Entered::New, Handle::Imagined),
             Some(parent) if dry_run => imagine(parent, name, overwrite)?,
@@ -157,8 +212,14 @@ impl Levels {
         if entered == Entered::Blocked {
             return Ok(entered);
         }
-        let metadata = metadata.filter(|_| entered != Entered::Reused || overwrite);
-        self.stack.push(Level { path, handle, metadata });
+        let finish = metadata.map_or(Finish::Nothing, |metadata| match (&handle, entered) {
+            (Handle::Open(directory), Entered::Reused) => {
+                let cleaned = !dry_run && clean(directory.as_fd());
+                finish_of(directory.as_fd(), metadata, overwrite, cleaned)
+            }
+            _ => Finish::Whole(metadata),
+        });
+        self.stack.push(Level { path, handle, finish });
         if let Some(above) = self.stack.len().checked_sub(TARGET_LEVELS_OPEN_MAX + 1) {
             if matches!(self.stack[above].handle, Handle::Open(_)) {
                 self.stack[above].handle = Handle::Closed;
@@ -166,6 +227,33 @@ impl Levels {
         }
         Ok(entered)
     }
+}
+
+/// What is to happen to a directory that was there; `cleaned`: a restore that was killed has written in it.
+fn finish_of(directory: BorrowedFd<'_>, metadata: Metadata, overwrite: bool, cleaned: bool) -> Finish {
+    match facts::look(directory).map(|facts| facts.stat) {
+        Ok(now) if now.mode & 0o7777 == UNFINISHED_MODE => Finish::Whole(metadata),
+        _ if overwrite => Finish::Differing(metadata),
+        Ok(now) if cleaned || is_same_time(now.mtime_ns, metadata.stat.mtime_ns) => Finish::Time(metadata),
+        _ => Finish::Nothing,
+    }
+}
+
+/// Removes what restores that were killed have left aside in a directory; whether there was any. What cannot be removed is in
+/// nobody's way.
+pub fn clean(directory: BorrowedFd<'_>) -> bool {
+    // A descriptor of its own: listing moves the position.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(listed) = rustix::fs::openat(directory, c".", flags, Mode::empty()) else { return false };
+    let (mut any, mut buffer) = (false, vec![MaybeUninit::uninit(); 16 * 1024]);
+    let mut entries = rustix::fs::RawDir::new(&listed, &mut buffer);
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name().to_bytes();
+        if name.starts_with(ASIDE_PREFIX) {
+            any |= remove_left_over(directory, name).unwrap_or(false);
+        }
+    }
+    any
 }
 
 /// Opens a directory beneath `root`; one that may not be listed at least for its path.

@@ -46,21 +46,52 @@ impl Metadata {
             not_kept.owners += 1;
         }
         not_kept.attributes += attributes::write(Carrier::Open(file), self.attributes.iter());
-        let now = facts::look(file).map(|facts| facts.stat);
-        let mut mode = self.stat.mode & 0o7777;
-        if now.as_ref().map_or(true, |now| now.uid != self.stat.uid) {
-            mode &= !SET_USER;
-        }
-        if now.as_ref().map_or(true, |now| now.gid != self.stat.gid) {
-            mode &= !SET_GROUP;
-        }
+        let mode = self.mode_beside(facts::look(file).ok().map(|facts| facts.stat).as_ref());
         let set = rustix::fs::fchmod(file, Mode::from_raw_mode(mode));
         if set.is_err() || mode != self.stat.mode & 0o7777 {
             not_kept.modes += 1;
         }
+        self.apply_times(file, not_kept);
+    }
+
+    /// Applies only the time of last modification.
+    pub fn apply_times(&self, file: BorrowedFd<'_>, not_kept: &mut NotKept) {
         if rustix::fs::futimens(file, &self.times()).is_err() {
             not_kept.times += 1;
         }
+    }
+
+    /// Whether [`Metadata::apply`] would change anything of an open file or directory. To apply it to what has all of it
+    /// already would still change its ctime, and a backup would look at it again.
+    #[must_use]
+    pub fn differs(&self, file: BorrowedFd<'_>, owner: bool) -> bool {
+        let Ok(now) = facts::look(file).map(|facts| facts.stat) else { return true };
+        if self.differs_in_stat(&now, owner) || self.attributes.is_empty() {
+            return self.differs_in_stat(&now, owner);
+        }
+        let standing = attributes::Reader::default().read(Carrier::Open(file));
+        !self.attributes.iter().all(|attribute| standing.contains(attribute))
+    }
+
+    /// The same of mode, owner and time alone.
+    #[must_use]
+    pub fn differs_in_stat(&self, now: &Stat, owner: bool) -> bool {
+        let owned = !owner || (now.uid, now.gid) == (self.stat.uid, self.stat.gid);
+        !owned
+            || now.mode & 0o7777 != self.mode_beside(Some(now))
+            || !is_same_time(now.mtime_ns, self.stat.mtime_ns)
+    }
+
+    /// The mode that a file with this stat can get: without the bits that would lend another owner's rights.
+    fn mode_beside(&self, now: Option<&Stat>) -> u32 {
+        let mut mode = self.stat.mode & 0o7777;
+        if now.is_none_or(|now| now.uid != self.stat.uid) {
+            mode &= !SET_USER;
+        }
+        if now.is_none_or(|now| now.gid != self.stat.gid) {
+            mode &= !SET_GROUP;
+        }
+        mode
     }
 
     /// Applies what a symbolic link can have to `name` in `directory`.
@@ -106,5 +137,36 @@ impl Metadata {
                 tv_nsec: nanos.into(),
             },
         }
+    }
+}
+
+/// Whether a file that was given the time `wanted` has the time `standing`: file systems that count in coarser steps cut it
+/// off (100 ns NTFS, microseconds many through FUSE, a second old ext, two seconds FAT).
+#[must_use]
+pub fn is_same_time(standing: i64, wanted: i64) -> bool {
+    const STEPS: [i64; 5] = [1, 100, 1_000, 1_000_000_000, 2_000_000_000];
+    STEPS.iter().any(|step| standing == wanted - wanted.rem_euclid(*step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_the_same_if_it_was_only_cut_off() {
+        let wanted = 1_500_000_001_123_456_789;
+        for same in [
+            wanted,
+            1_500_000_001_123_456_700,
+            1_500_000_001_123_456_000,
+            1_500_000_001_000_000_000,
+            1_500_000_000_000_000_000,
+        ] {
+            assert!(is_same_time(same, wanted), "{same}");
+        }
+        for other in [wanted + 1, wanted - 1, 1_500_000_002_000_000_000, 1_499_999_999_000_000_000] {
+            assert!(!is_same_time(other, wanted), "{other}");
+        }
+        assert!(is_same_time(-2_000_000_000, -1_500_000_000), "before 1970 it is cut off downwards too");
     }
 }

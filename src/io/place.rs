@@ -3,11 +3,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::facts;
 use crate::node::ports::FoundKind;
+use crate::node::put::ASIDE_PREFIX;
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl AsideNames {
     /// A name not used before by this restore.
     pub fn draw(&mut self) -> String {
         self.next += 1;
-        format!(".nuthatch-restore-{}-{}", self.random, self.next)
+        format!("{}{}-{}", String::from_utf8_lossy(ASIDE_PREFIX), self.random, self.next)
     }
 }
 
@@ -57,7 +58,7 @@ pub struct Aside {
 }
 
 impl Aside {
-    /// Begins an empty file that only its owner may read.
+    /// Begins an empty file that only its owner may read. It is locked while it is written: see [`remove_left_over`].
     ///
     /// # Errors
     /// What the system says.
@@ -65,6 +66,8 @@ impl Aside {
         let directory = rustix::io::fcntl_dupfd_cloexec(directory, 0)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&directory, &name, flags, Mode::RUSR | Mode::WUSR)?;
+        // Where a file system knows no locks, nobody else finds one either.
+        let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         Ok(Self { directory, name: Some(name), file, position: 0 })
     }
 
@@ -137,6 +140,22 @@ impl Drop for Aside {
             let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
         }
     }
+}
+
+/// Removes what a killed process has left aside under `name`, unless somebody is writing it: then the system's lock on it
+/// is held, which ends with whoever holds it. False if it stays.
+///
+/// # Errors
+/// What the system says.
+pub fn remove_left_over(directory: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let held = rustix::fs::openat(directory, name, flags, Mode::empty());
+    if let Ok(file) = &held {
+        if rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+            return Ok(false);
+        }
+    }
+    rustix::fs::unlinkat(directory, name, AtFlags::empty()).map(|()| true)
 }
 
 /// What stands at a name.

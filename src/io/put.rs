@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use super::metadata::{Metadata, NotKept};
-use super::place::{place_link, rename_new, Aside, Placed};
+use super::place::{place_link, remove_left_over, rename_new, Aside, Placed};
 use super::{beneath, facts};
 use crate::file::entry::Stat;
 use crate::file::merge::SHARED_MODE;
@@ -73,7 +73,7 @@ impl Putter {
                 let (directory, name) = parent(target)?;
                 // Another folder's may be on its way in the same directory, if one lies in the other.
                 if name.starts_with(ASIDE_PREFIX) && !name.starts_with(self.prefix().as_bytes()) {
-                    let removed = rustix::fs::unlinkat(&directory, name, AtFlags::empty());
+                    let removed = remove_left_over(directory.as_fd(), name);
                     removed.map_err(|errno| facts::failure("remove", errno))?;
                 }
                 Ok(None)

@@ -20,12 +20,52 @@ pub struct Options {
     pub dry_run: bool,
     /// Set owner and group (needs to be root).
     pub owner: bool,
+    /// What stands there is equal only if its content is: it is read.
+    pub checksum: bool,
+}
+
+/// What becomes of a path, or would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing was there, and it is made.
+    New,
+    /// Something else was there and is replaced.
+    Overwritten,
+    /// Something else was there and stays.
+    Kept,
+    /// It is there already.
+    Equal,
+}
+
+impl From<Placed> for Fate {
+    fn from(placed: Placed) -> Self {
+        match placed {
+            Placed::New => Self::New,
+            Placed::Overwrote => Self::Overwritten,
+            Placed::Kept => Self::Kept,
+        }
+    }
+}
+
+/// A line of the plan that a dry run makes, in the order of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// What would become of it.
+    pub fate: Fate,
+    /// It is, or would be, a directory; those that are there are not told.
+    pub directory: bool,
+    /// From the target on.
+    pub path: Vec<u8>,
+    /// Bytes of content.
+    pub size: u64,
 }
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// The snapshot is a partial one.
+    /// The snapshot, in full.
+    pub snapshot: String,
+    /// It is a partial one.
     pub partial: bool,
     /// Files and links that were not there.
     pub new: u64,
@@ -35,6 +75,12 @@ pub struct Report {
     pub kept: u64,
     /// Of these, the first.
     pub kept_paths: Vec<Vec<u8>>,
+    /// Files and links that were there already as they should be; none of their content was written.
+    pub equal: u64,
+    /// Their bytes.
+    pub equal_bytes: u64,
+    /// Of these, and of directories that were there, those whose mode, owner, time or attributes were put right.
+    pub corrected: u64,
     /// Directories that were made.
     pub directories: u64,
     /// Bytes of files as they are long, holes included.
@@ -71,14 +117,15 @@ impl Report {
     }
 
     /// Counts a file or link.
-    pub fn placed(&mut self, path: Vec<u8>, placed: Placed) {
-        match placed {
-            Placed::New => self.new += 1,
-            Placed::Overwrote => self.overwritten += 1,
-            Placed::Kept => {
+    pub fn settle(&mut self, path: &[u8], fate: Fate) {
+        match fate {
+            Fate::New => self.new += 1,
+            Fate::Overwritten => self.overwritten += 1,
+            Fate::Equal => self.equal += 1,
+            Fate::Kept => {
                 self.kept += 1;
                 if self.kept_paths.len() < REPORT_PATHS_MAX {
-                    self.kept_paths.push(path);
+                    self.kept_paths.push(path.to_vec());
                 }
             }
         }

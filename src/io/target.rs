@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::os;
-pub use super::restored::{Options, Report, TargetError};
+pub use super::restored::{Fate, Options, Planned, Report, TargetError};
 use super::unpack::Tree;
 use crate::base::ids::hex;
 use crate::node::frames::{Frame, FrameError, FRAME_BYTES_MAX};
@@ -59,13 +59,19 @@ impl Writer {
             Err(errno) => return Err(failed("open", errno.into())),
         };
         let random = os::entropy().map_err(|error| failed("draw a name in", io::Error::other(error)))?;
-        Ok(Self { buffer: Vec::new(), next: Next::Length, tree: Tree::new(root, options, hex(&random[..8])) })
+        let tree = Tree::new(root, options, hex(&random[..8]));
+        Ok(Self { buffer: Vec::new(), next: Next::Length, tree })
     }
 
     /// What was done so far.
     #[must_use]
     pub fn report(&self) -> &Report {
         self.tree.report()
+    }
+
+    /// What a dry run has found since this was asked last.
+    pub fn take_planned(&mut self) -> Vec<Planned> {
+        self.tree.take_planned()
     }
 
     /// Takes the next bytes of the stream, cut anywhere.

@@ -1,22 +1,27 @@
 //! Frames of a restore stream become files, directories and links below the target.
 //!
-//! Decides for each entry whether it is made, kept, replaced or lost, and counts it. The stream's bytes are cut into
-//! frames by `io/target.rs`.
+//! Decides for each entry whether it is made, kept, replaced or lost, or stands there already, and counts it. The stream's bytes
+//! are cut into frames by `io/target.rs`; what concerns files and links is in `io/unpack/files.rs`.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::levels::{Entered, Levels};
+use super::beneath;
+use super::levels::{clean, Entered, Levels};
 use super::links::Links;
 use super::metadata::{Metadata, NotKept};
-use super::place::{place_hard_link, place_link, standing, Aside, AsideNames, Placed};
-use super::restored::{is_fatal, Options, Report, TargetError};
-use super::{beneath, facts};
-use crate::file::entry::{Kind, Stat};
+use super::place::AsideNames;
+use super::restored::{is_fatal, Fate, Options, Planned, Report, TargetError};
+use crate::file::entry::Kind;
 use crate::node::frames::{Frame, FrameError};
-use crate::node::ports::FoundKind;
+
+mod files;
+mod filling;
+mod standing;
+
+use self::filling::Filling;
 
 /// Turns frames into files.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub struct Tree {
     blocked: Option<Vec<u8>>,
     /// Files with several names.
     links: Links,
+    /// What a dry run has found, and nobody has taken yet.
+    planned: Vec<Planned>,
     /// [`Frame::Begin`] was seen.
     begun: bool,
 }
@@ -52,8 +59,8 @@ enum Current {
     File {
         /// From the target on.
         path: Vec<u8>,
-        /// Being written.
-        aside: Aside,
+        /// Being written, or compared.
+        filling: Filling,
         /// Applied at its end.
         metadata: Metadata,
     },
@@ -63,6 +70,9 @@ impl Tree {
     /// Nothing is written yet.
     #[must_use]
     pub fn new(root: Option<OwnedFd>, options: Options, random: String) -> Self {
+        if let (Some(root), false) = (&root, options.dry_run) {
+            let _ = clean(root.as_fd());
+        }
         Self {
             options,
             report: Report::default(),
@@ -72,6 +82,7 @@ impl Tree {
             current: Current::None,
             blocked: None,
             links: Links::default(),
+            planned: Vec::new(),
             begun: false,
         }
     }
@@ -80,6 +91,11 @@ impl Tree {
     #[must_use]
     pub const fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// What a dry run has found since this was asked last.
+    pub fn take_planned(&mut self) -> Vec<Planned> {
+        std::mem::take(&mut self.planned)
     }
 
     /// What was done.
@@ -98,7 +114,8 @@ impl Tree {
             return Err(TargetError::Stream(FrameError));
         }
         match frame {
-            Frame::Begin { files, bytes, partial, .. } => {
+            Frame::Begin { snapshot, files, bytes, partial } => {
+                self.report.snapshot = snapshot;
                 self.report.partial = partial;
                 self.report.files_expected = files;
                 self.report.bytes_expected = bytes;
@@ -124,6 +141,7 @@ impl Tree {
                 }
                 self.current = Current::Skip(path);
             }
+            Frame::LeftOut => self.left_out()?,
             Frame::End { .. } => {
                 self.end_file()?;
                 self.end()?;
@@ -198,12 +216,14 @@ impl Tree {
 
     /// Enters a directory.
     fn enter(&mut self, path: Vec<u8>, name: &[u8], metadata: Option<Metadata>) -> Result<(), TargetError> {
-        match self.levels.enter(name, metadata, self.options.overwrite) {
-            Ok(Entered::New) => self.report.directories += 1,
+        let entered = self.levels.enter(name, metadata, self.options.overwrite);
+        match entered {
             Ok(Entered::Reused) => {}
-            Ok(Entered::Overwrote) => {
+            Ok(Entered::New | Entered::Overwrote) => {
+                let fate = if matches!(entered, Ok(Entered::New)) { Fate::New } else { Fate::Overwritten };
                 self.report.directories += 1;
-                self.report.overwritten += 1;
+                self.report.overwritten += u64::from(fate == Fate::Overwritten);
+                self.plan(Planned { fate, directory: true, path, size: 0 });
             }
             Ok(Entered::Blocked) => {
                 self.blocked = Some(path.clone());
@@ -220,76 +240,16 @@ impl Tree {
         Ok(())
     }
 
-    /// Looks what stands at `name`: Some(false) if it is to be made, Some(true) if it replaces something, None if
-    /// there is nothing to do (which is counted).
-    fn decide(&mut self, path: &[u8], name: &[u8]) -> Result<Option<bool>, TargetError> {
-        let standing = match self.levels.deepest() {
-            Ok(Some(directory)) => standing(directory, name),
-            Ok(None) => Ok(None),
-            Err(errno) => Err(errno),
-        };
-        match standing {
-            Err(errno) => self.fail(path.to_vec(), "look at", errno).map(|()| None),
-            Ok(Some(FoundKind::Directory)) => {
-                self.report.lose(path.to_vec(), "a directory stands there; move it away");
-                Ok(None)
-            }
-            Ok(Some(_)) if !self.options.overwrite => {
-                self.report.placed(path.to_vec(), Placed::Kept);
-                Ok(None)
-            }
-            Ok(found) => Ok(Some(found.is_some())),
-        }
+    /// A file or link is settled, or would be.
+    fn settle(&mut self, path: Vec<u8>, fate: Fate, size: u64) {
+        self.report.settle(&path, fate);
+        self.plan(Planned { fate, directory: false, path, size });
     }
 
-    /// A regular file begins.
-    fn begin_file(&mut self, path: Vec<u8>, name: &[u8], metadata: Metadata) -> Result<(), TargetError> {
-        let Some(replaces) = self.decide(&path, name)? else { return Ok(()) };
+    /// A dry run has found something.
+    fn plan(&mut self, planned: Planned) {
         if self.options.dry_run {
-            self.report.placed(path, if replaces { Placed::Overwrote } else { Placed::New });
-            self.report.bytes += metadata.stat.size;
-            return Ok(());
-        }
-        if self.link_to_first(&path, name, &metadata.stat) {
-            return Ok(());
-        }
-        let aside = match self.levels.deepest() {
-            Ok(Some(directory)) => Aside::new(directory, self.names.draw()),
-            Ok(None) => Err(Errno::NOENT),
-            Err(errno) => Err(errno),
-        };
-        match aside {
-            Ok(aside) => self.current = Current::File { path, aside, metadata },
-            Err(errno) => self.fail(path, "make", errno)?,
-        }
-        Ok(())
-    }
-
-    /// Makes a further name of a file that was restored before; whether that is done.
-    fn link_to_first(&mut self, path: &[u8], name: &[u8], stat: &Stat) -> bool {
-        let Some(first) = self.links.first(stat) else {
-            return false;
-        };
-        let (first_parent, first_name) = beneath::split(&first.path);
-        let aside = self.names.draw();
-        let linked = self.levels.open(first_parent).and_then(|first_directory| {
-            if facts::look_at(first_directory.as_fd(), first_name)?.stat.inode != first.inode {
-                return Err(Errno::NOENT);
-            }
-            let directory = self.levels.deepest()?.ok_or(Errno::NOENT)?;
-            let from = (first_directory.as_fd(), first_name);
-            place_hard_link(from, directory, name, self.options.overwrite, &aside)
-        });
-        match linked {
-            Ok(placed) => {
-                self.report.placed(path.to_vec(), placed);
-                true
-            }
-            Err(errno) => {
-                log::debug!("a hard link becomes a copy: {errno}");
-                self.report.links_copied += 1;
-                false
-            }
+            self.planned.push(planned);
         }
     }
 
@@ -298,8 +258,8 @@ impl Tree {
     /// # Errors
     /// When the restore cannot go on.
     pub fn data(&mut self, bytes: &[u8]) -> Result<(), TargetError> {
-        let Current::File { aside, .. } = &mut self.current else { return Ok(()) };
-        if let Err(errno) = aside.write(bytes) {
+        let Current::File { filling, .. } = &mut self.current else { return Ok(()) };
+        if let Err(errno) = filling.write(bytes) {
             return self.break_off(errno);
         }
         self.report.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -311,14 +271,28 @@ impl Tree {
         match &mut self.current {
             Current::None => Err(TargetError::Stream(FrameError)),
             Current::Skip(_) => Ok(()),
-            Current::File { aside, .. } => {
-                if let Err(errno) = aside.hole(length) {
+            Current::File { filling, .. } => {
+                if let Err(errno) = filling.hole(length) {
                     return self.break_off(errno);
                 }
                 self.report.bytes = self.report.bytes.saturating_add(length);
                 Ok(())
             }
         }
+    }
+
+    /// The content of the current file does not come, since it was not asked for: what stood there then was as it should be, or
+    /// was to stay.
+    fn left_out(&mut self) -> Result<(), TargetError> {
+        match std::mem::replace(&mut self.current, Current::None) {
+            Current::None => return Err(TargetError::Stream(FrameError)),
+            Current::Skip(path) => self.current = Current::Skip(path),
+            Current::File { path, .. } => {
+                self.current = Current::Skip(path.clone());
+                self.report.lose(path, "what stood there has changed during the restore; run it again");
+            }
+        }
+        Ok(())
     }
 
     /// The current file cannot be written.
@@ -329,65 +303,6 @@ impl Tree {
         self.fail(path, "write", errno)
     }
 
-    /// The current file, if there is one, is complete.
-    fn end_file(&mut self) -> Result<(), TargetError> {
-        let Current::File { path, aside, metadata } = std::mem::replace(&mut self.current, Current::None)
-        else {
-            return Ok(());
-        };
-        if let Err(errno) = aside.end() {
-            return self.fail(path, "write", errno);
-        }
-        if aside.position() != metadata.stat.size {
-            log::warn!("a restored file has another length than its entry says");
-            self.report.torn += 1;
-        }
-        metadata.apply(aside.file(), self.options.owner, &mut self.not_kept);
-        let inode = facts::look(aside.file()).map(|facts| facts.stat.inode);
-        let placed = aside.place(beneath::split(&path).1, self.options.overwrite);
-        match placed {
-            Ok(placed) => {
-                if let (Ok(inode), true) = (inode, placed != Placed::Kept) {
-                    self.links.remember(&metadata.stat, &path, inode);
-                }
-                self.report.placed(path, placed);
-                Ok(())
-            }
-            Err(errno) => self.fail(path, "name", errno),
-        }
-    }
-
-    /// A symbolic link.
-    fn link(
-        &mut self,
-        path: Vec<u8>,
-        name: &[u8],
-        target: &[u8],
-        metadata: &Metadata,
-    ) -> Result<(), TargetError> {
-        let Some(replaces) = self.decide(&path, name)? else { return Ok(()) };
-        if self.options.dry_run {
-            self.report.placed(path, if replaces { Placed::Overwrote } else { Placed::New });
-            return Ok(());
-        }
-        let aside = self.names.draw();
-        let (options, not_kept) = (self.options, &mut self.not_kept);
-        let placed = match self.levels.deepest() {
-            Ok(Some(directory)) => place_link(directory, name, target, options.overwrite, &aside, |made| {
-                metadata.apply_to_link(directory, made, options.owner, not_kept);
-            }),
-            Ok(None) => Err(Errno::NOENT),
-            Err(errno) => Err(errno),
-        };
-        match placed {
-            Ok(placed) => {
-                self.report.placed(path, placed);
-                Ok(())
-            }
-            Err(errno) => self.fail(path, "link", errno),
-        }
-    }
-
     /// The end of the stream.
     fn end(&mut self) -> Result<(), TargetError> {
         let root = self.levels.leave_all(self.options.owner, &mut self.not_kept);
@@ -395,6 +310,7 @@ impl Tree {
             rustix::fs::syncfs(root)
                 .map_err(|errno| TargetError::Disk { path: b"(sync)".to_vec(), error: errno.into() })?;
         }
+        self.report.corrected += self.levels.corrected();
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
+use super::restore::selection::Range;
 use crate::feed::entry::Role;
 
 /// A question or an order.
@@ -165,6 +166,13 @@ pub enum Call {
         what: String,
         /// Entries without content: what would be written.
         dry_run: bool,
+    },
+    /// The same, with the content only of files in some ranges; that of others is told as left out. Bytes.
+    RestoreSome {
+        /// `NAME[@SNAPSHOT][:PATH]`.
+        what: String,
+        /// In the order of the tree.
+        wanted: Vec<Range>,
     },
     /// The state of everything. One JSON object; `summary` is the one sentence.
     Status,

@@ -230,7 +230,7 @@ impl Filling {
                 Ok(_) => self.failed = Some("a chunk has another length than the tree says".into()),
                 Err(reason) => self.failed = Some(reason),
             },
-            Part::Entry(_) | Part::EntryAway { .. } | Part::Data(_) | Part::Lost(_) => {}
+            Part::Entry(_) | Part::EntryAway { .. } | Part::Data(_) | Part::LeftOut | Part::Lost(_) => {}
         }
         true
     }

@@ -167,7 +167,7 @@ impl Core {
             Call::History { what } => self.call_history(id, &what),
             Call::Diff { before, after } => self.call_diff(id, &before, after.as_deref()),
             Call::Find { pattern, folder, all } => self.call_find(id, &pattern, folder.as_deref(), all),
-            Call::Restore { what, dry_run } => self.call_restore(id, &what, dry_run),
+            call @ (Call::Restore { .. } | Call::RestoreSome { .. }) => self.call_restore(id, call),
             Call::Status => self.call_status(id),
             Call::Verify { all } => self.call_verify(id, all),
             Call::Say { text } => self.call_say(id, &text),

@@ -58,6 +58,8 @@ pub enum Frame {
         /// Frames of [`Frame::Lost`].
         lost: u64,
     },
+    /// The content of the current file does not come, for it was not asked for.
+    LeftOut,
 }
 
 /// Longest encoded frame (data apart), in bytes: a path, attributes and a link target.

@@ -47,6 +47,8 @@ pub(super) enum Part {
         /// The chunk, once it came.
         came: Option<Result<Vec<u8>, ChunkLost>>,
     },
+    /// The content of the file is not wanted.
+    LeftOut,
     /// The rest of the file cannot be had.
     Lost(String),
 }
@@ -169,7 +171,7 @@ fn weight(placed: &Placed, part: &Part) -> usize {
         },
         Part::Data(plain) => plain.len(),
         Part::Lost(reason) => reason.len(),
-        Part::Hole(_) | Part::Chunk { .. } => 0,
+        Part::Hole(_) | Part::LeftOut | Part::Chunk { .. } => 0,
     };
     own + 2 * placed.path.len()
 }

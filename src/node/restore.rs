@@ -28,6 +28,11 @@ use crate::file::tree::{check_key, is_within, parent_of, path_of};
 use crate::seal::sealed::Sealer;
 use crate::store::service::Op;
 
+mod asked;
+pub mod selection;
+
+use self::selection::{ContentOf, Selection};
+
 /// What is to be restored.
 #[derive(Debug, Clone)]
 pub struct RestoreJob {
@@ -37,8 +42,8 @@ pub struct RestoreJob {
     pub tree: ChunkId,
     /// Only this path and what is below it (`/` or 0x00 between components); empty: all of it.
     pub path: Vec<u8>,
-    /// Entries only, no content.
-    pub dry_run: bool,
+    /// The content of which files.
+    pub content: ContentOf,
     /// The snapshot is a partial one.
     pub partial: bool,
     /// Files of the whole snapshot.
@@ -67,6 +72,8 @@ pub struct Restore {
     key: Vec<u8>,
     /// How much of a key is not shown: what the wanted entry is in.
     hidden: usize,
+    /// Which content is given.
+    selection: Selection,
     /// Numbers of what is asked.
     ops: Ops,
     /// What is asked.
@@ -128,8 +135,11 @@ impl Restore {
             Err(error) => (Vec::new(), State::Ended(Err(error))),
         };
         let parent = parent_of(&key).len();
+        let hidden = if parent == 0 { 0 } else { parent + 1 };
+        let selection = Selection::of(&job.content, &key[..hidden]);
         Self {
-            hidden: if parent == 0 { 0 } else { parent + 1 },
+            hidden,
+            selection,
             key,
             ops: Ops::new(duty),
             asks: VecDeque::new(),
@@ -139,7 +149,7 @@ impl Restore {
             file_number: 0,
             leaf: Vec::new(),
             parts: Parts::default(),
-            stream: Stream::new(job.dry_run),
+            stream: Stream::new(job.content == ContentOf::None),
             credit: CALL_PIECES_MAX,
             inline: InlineCodec::new(),
             idle: false,
@@ -310,14 +320,15 @@ impl Restore {
             Ok(entry) => entry,
             Err(error) => return self.parts.push(placed, Part::Lost(error.to_string())),
         };
+        let wanted = entry.kind == Kind::File && self.selection.has(&key);
         if entry.kind != Kind::Directory {
             self.leaf = key;
         }
-        self.queue(placed, entry);
+        self.queue(placed, entry, wanted);
     }
 
     /// Queues an entry and what is known of its content.
-    fn queue(&mut self, placed: Placed, entry: Entry) {
+    fn queue(&mut self, placed: Placed, entry: Entry, wanted: bool) {
         let Entry { kind, stat, attributes, content, torn, texture: _, version: _ } = entry;
         let target = match &content {
             Content::Target(target) => Some(target.clone()),
@@ -335,11 +346,10 @@ impl Restore {
                 self.parts.push(placed.clone(), Part::EntryAway { op, frame: Box::new(frame), came: None });
             }
         }
-        if self.job.dry_run {
-            return;
-        }
         let source = match content {
             Content::None | Content::Target(_) => return,
+            _ if self.job.content == ContentOf::None => return,
+            _ if !wanted => return self.parts.push(placed, Part::LeftOut),
             Content::Inline => {
                 let part = match self.inline.unpack(self.reader.tail()) {
                     Ok(plain) => Part::Data(plain),

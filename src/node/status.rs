@@ -14,7 +14,6 @@ use super::list::{List, ListJob};
 use super::member::SnapshotFact;
 use super::names::{self, Place, Wanted};
 use super::ports::{CallId, Ending, Listening, Output};
-use super::restore::{Restore, RestoreJob};
 use super::share::kind_word;
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
 use crate::feed::entry::{Body, Describe};
@@ -261,25 +260,6 @@ impl Core {
         }
         let job = ListJob { tree, path: path.into_bytes(), recursive };
         self.fill_call(id, |duty| Duty::List(Box::new(List::new(job, duty)), id));
-    }
-
-    /// `restore`.
-    pub(super) fn call_restore(&mut self, id: CallId, what: &str, dry_run: bool) {
-        let (fact, path) = match self.find_place(what) {
-            Ok(found) => found,
-            Err(error) => return self.end_call(id, Err(error)),
-        };
-        let Some(tree) = fact.tree else { return self.end_call(id, Err(sealed_elsewhere())) };
-        let job = RestoreJob {
-            snapshot: fact.id,
-            tree,
-            path: path.into_bytes(),
-            dry_run,
-            partial: !fact.entry.complete,
-            files: fact.entry.counts.files,
-            bytes: fact.entry.counts.bytes,
-        };
-        self.fill_call(id, |duty| Duty::Restore(Box::new(Restore::new(job, duty)), id));
     }
 
     /// `verify`.

@@ -89,6 +89,7 @@ impl Stream {
                 self.bytes = self.bytes.saturating_add(length);
                 self.frame(&Frame::Hole(length));
             }
+            Part::LeftOut => self.frame(&Frame::LeftOut),
             Part::Lost(reason) => self.lose(reason),
             Part::Chunk { length, came, .. } => {
                 match open(came, ChunkKind::Content, sealer) {

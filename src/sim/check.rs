@@ -237,6 +237,7 @@ pub(super) fn unpack(mut bytes: &[u8]) -> Expected {
                 file.resize(file.len() + usize::try_from(count).expect("holes are short here"), 0);
             }
             Frame::Lost { path, reason } => panic!("{} is lost: {reason}", String::from_utf8_lossy(&path)),
+            Frame::LeftOut => panic!("all content was asked for"),
             Frame::Begin { .. } | Frame::End { .. } => {}
         }
     }

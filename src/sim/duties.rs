@@ -17,6 +17,7 @@ use crate::node::duty::{Ask, ChunkLost, Told};
 use crate::node::frames::Frame;
 use crate::node::list::{Lines as _, List, ListJob, ListOutput};
 use crate::node::ports::{Ending, FileRequest};
+use crate::node::restore::selection::ContentOf;
 use crate::node::restore::{Restore, RestoreJob, RestoreOutput};
 use crate::seal::keys::{FullKeys, RootSecret};
 use crate::seal::sealed::{chunk_id, ChunkKind, Sealer};
@@ -73,6 +74,8 @@ pub(super) struct Stream {
     pub(super) order: Vec<Vec<u8>>,
     /// Losses: path and reason.
     pub(super) losses: Vec<(Vec<u8>, String)>,
+    /// Files whose content was not asked for.
+    pub(super) left_out: Vec<Vec<u8>>,
     /// The last frame.
     pub(super) end: Option<Frame>,
 }
@@ -217,6 +220,16 @@ impl Bench {
         path: &[u8],
         dry_run: bool,
     ) -> Result<(Stream, Ending), ApiError> {
+        self.restore_some(parent, path, if dry_run { ContentOf::None } else { ContentOf::All })
+    }
+
+    /// Restores a path to its end, with the content of some files.
+    pub(super) fn restore_some(
+        &mut self,
+        parent: &Parent,
+        path: &[u8],
+        content: ContentOf,
+    ) -> Result<(Stream, Ending), ApiError> {
         self.duties += 1;
         let Counts { files, bytes, .. } = parent.counts;
         let snapshot = SnapshotId::from_bytes([3; 32]);
@@ -224,7 +237,7 @@ impl Bench {
             snapshot,
             tree: parent.tree,
             path: path.to_vec(),
-            dry_run,
+            content,
             partial: false,
             files,
             bytes,
@@ -265,7 +278,7 @@ impl Bench {
             snapshot,
             tree: parent.tree,
             path: Vec::new(),
-            dry_run: false,
+            content: ContentOf::All,
             partial: false,
             files: 0,
             bytes: 0,
@@ -455,6 +468,7 @@ fn read(mut bytes: &[u8]) -> Stream {
                 }
                 stream.losses.push((path, reason));
             }
+            Frame::LeftOut => stream.left_out.push(current.clone()),
             frame @ Frame::End { .. } => stream.end = Some(frame),
         }
         bytes = rest;

@@ -11,6 +11,7 @@ use crate::file::map::{MapBuilder, NodeParts};
 use crate::node::backup::Parent;
 use crate::node::frames::Frame;
 use crate::node::ports::Ending;
+use crate::node::restore::selection::{ContentOf, Range};
 use crate::seal::sealed::ChunkKind;
 
 /// A tree of these entries, however hostile, in the bench's store.
@@ -71,6 +72,36 @@ fn a_dry_run_gives_entries_without_asking_for_content() {
     assert_eq!((stream.order.len(), ending, bench.asked.len()), (2, Ending::Complete, 1));
     assert!(stream.files.values().all(|file| file.content.is_empty()));
     assert_eq!(stream.end, Some(Frame::End { files: 2, bytes: (3 << 20) + 1, lost: 0 }));
+}
+
+#[test]
+fn content_that_is_not_wanted_is_neither_asked_for_nor_sent() {
+    let mut bench = Bench::new();
+    for name in ["d/a", "d/b", "d/c", "d/e/f", "d/g", "d.txt"] {
+        bench.files.write(ROOT, name.as_bytes(), &noise(u64::from(name.as_bytes()[2]), 300_000));
+    }
+    bench.files.write(ROOT, b"d/small", b"s");
+    bench.files.write(ROOT, b"d/zero", b"");
+    let (parent, _) = bench.changed(bench.job(None));
+    bench.asked.clear();
+    let range = |first: &[u8], last: &[u8]| Range { first: first.to_vec(), last: last.to_vec() };
+    let wanted = vec![range(b"d/b", b"d/c"), range(b"d/e/f", b"d/e/f")];
+    let (stream, ending) = bench.restore_some(&parent, b"", ContentOf::Some(wanted)).unwrap();
+    assert_eq!((stream.order.len(), ending), (10, Ending::Complete), "every entry is told");
+    let left: Vec<&[u8]> = stream.left_out.iter().map(Vec::as_slice).collect();
+    assert_eq!(left, [&b"d/a"[..], b"d/g", b"d/small", b"d.txt"], "an empty file needs nothing");
+    for (path, file) in &stream.files {
+        let given = [&b"d/b"[..], b"d/c", b"d/e/f"].contains(&path.as_slice());
+        assert_eq!(file.content.len(), if given { 300_000 } else { 0 }, "{}", String::from_utf8_lossy(path));
+    }
+    let whole = bench.asked.len();
+    bench.asked.clear();
+    bench.restore(&parent, b"", false).unwrap();
+    assert!(bench.asked.len() > whole + 3, "{} and {whole} chunks", bench.asked.len());
+    let wanted = ContentOf::Some(vec![range(b"e/f", b"e/f")]);
+    let (stream, _) = bench.restore_some(&parent, b"d/e", wanted).unwrap();
+    assert_eq!(stream.files[&b"e/f"[..]].content.len(), 300_000, "paths are told as the frames tell them");
+    assert_eq!(stream.left_out.len(), 0);
 }
 
 #[test]

@@ -225,6 +225,11 @@ pub const PUTS_AHEAD_MAX: usize = 4;
 pub const RESTORE_PARTS_MAX: usize = 128;
 /// Map nodes that a walk asks for beyond the one that it needs.
 pub const NODES_AHEAD_MAX: usize = 3;
+/// Ranges of files whose content a restore asks for, where some is there already: a list that would be longer asks for what lies
+/// between some of them too.
+pub const SELECTION_RANGES_MAX: usize = 1_000;
+/// Bytes of the paths in it.
+pub const SELECTION_BYTES_MAX: usize = 256 * 1024;
 /// Small frames of a restore are sent together up to this length, in bytes.
 pub const RESTORE_BATCH_BYTES: usize = 64 * 1024;
 

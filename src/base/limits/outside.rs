@@ -1,7 +1,7 @@
 //! Bounds of configuration, faces and the operating system.
 
 use super::content::CUT_BYTES_MEAN;
-use super::node::READ_AHEAD_FILES;
+use super::node::{READ_AHEAD_FILES, SELECTION_BYTES_MAX, SELECTION_RANGES_MAX};
 use super::peers::{DATAGRAM_BYTES_BASE, DATAGRAM_BYTES_MAX, SESSIONS_MAX};
 use super::store::GROUP_DELAY_MAX;
 use crate::base::units::Span;
@@ -69,6 +69,8 @@ pub const REPORT_PATHS_MAX: usize = 1_000;
 pub const HTTP_CONNECTIONS_MAX: usize = 64;
 /// Longest body of a request, in bytes.
 pub const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;
+// The largest bodies are lists of files that are wanted, in base64.
+const _: () = assert!(SELECTION_BYTES_MAX * 3 / 2 + SELECTION_RANGES_MAX * 16 < HTTP_BODY_BYTES_MAX);
 /// What a connection buffers for reading, and again for writing, in bytes.
 pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// A request's head, and again its body, must arrive within this.
