@@ -231,6 +231,7 @@ pub mod node {
     pub mod core;
     pub mod daily;
     pub mod drafts;
+    pub mod drill;
     pub mod duty;
     pub mod enter;
     mod erase;

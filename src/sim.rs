@@ -19,6 +19,8 @@ mod compare_stories;
 mod crowd;
 pub mod disk;
 #[cfg(test)]
+mod drill_stories;
+#[cfg(test)]
 mod duties;
 #[cfg(test)]
 mod erase_stories;

@@ -6,6 +6,7 @@
 mod absence;
 mod compare;
 mod content;
+mod drill;
 mod events;
 mod guard;
 mod lookup;
@@ -21,6 +22,7 @@ mod watching;
 pub use self::absence::*;
 pub use self::compare::*;
 pub use self::content::*;
+pub use self::drill::*;
 pub use self::events::*;
 pub use self::guard::*;
 pub use self::lookup::*;

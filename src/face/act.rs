@@ -98,6 +98,7 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
             out.both(&value, |value| status(value, all))?;
             Ok(ending.into())
         }
+        Command::Drill { name } => job::drill(&link()?, out, name),
         Command::Verify(options) => job::verify(&link()?, out, &options),
         Command::Say(options) => say::say(&link()?, out, &options),
         Command::Log(options) => log(&link()?, out, &options),

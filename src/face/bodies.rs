@@ -173,6 +173,15 @@ pub(super) struct VerifyBody {
     pub(super) all: bool,
 }
 
+/// The body of `drill`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DrillBody {
+    /// As in [`Call::Drill`].
+    #[serde(default)]
+    pub(super) name: Option<String>,
+}
+
 /// The body of `say`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

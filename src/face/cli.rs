@@ -203,6 +203,15 @@ pub enum Command {
     #[command(after_long_help = "Examples:\n  nuthatch verify\n  nuthatch verify --all\n\n\
         Exits with 1 and a list when something is damaged or missing.")]
     Verify(Verify),
+    /// Restore a sample of this node's folders from other nodes, and compare.
+    #[command(after_long_help = "Examples:\n  nuthatch drill\n  nuthatch drill photos\n\n\
+        Nothing is written to your files. Each chunk is asked of another node that has signed for it. Exits with 1 and a list when a node\n\
+        does not have what it signed for, with 4 when nobody could be asked. The node does this by itself every `drill.every`.")]
+    Drill {
+        /// Of this folder only.
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
     /// What happened, and what people said.
     #[command(after_long_help = "Examples:\n  nuthatch log\n  nuthatch log --follow\n  \
         nuthatch log --json | jq -r 'select(.level != \"info\").message'\n\n\

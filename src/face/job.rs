@@ -107,6 +107,35 @@ pub fn verify(link: &Link, out: Out, options: &Verify) -> Result<Exit, Fail> {
     }
 }
 
+/// `drill`: restores a sample from other nodes.
+///
+/// # Errors
+/// When a node does not have what it signed for: `drill_failed`.
+pub fn drill(link: &Link, out: Out, name: Option<String>) -> Result<Exit, Fail> {
+    link.lines(&Call::Drill { name }, &mut |line| out.both(&line, drilled)).map(Exit::from)
+}
+
+/// A line of a drill.
+fn drilled(line: &Value) -> String {
+    let what = || text(word(line, "what"));
+    match word(line, "event") {
+        "restored" => {
+            let part = if line["in_part"] == true { " (in part)" } else { "" };
+            let size = amount(line, "bytes").map_or_else(|| "-".to_owned(), bytes);
+            format!("good      {}:{}  {size}{part}\n", text(word(line, "folder")), text(word(line, "path")))
+        }
+        "problem" if word(line, "node").is_empty() => {
+            format!("problem   {}: {}\n", what(), text(word(line, "reason")))
+        }
+        "problem" => {
+            format!("problem   {}, of {}: {}\n", what(), text(word(line, "node")), text(word(line, "reason")))
+        }
+        "untested" => format!("untested  {}: {}\n", what(), text(word(line, "reason"))),
+        "result" if line["done"] == true => format!("{}\n", upkeep::drill_result(line)),
+        _ => "nothing could be restored: see above\n".to_owned(),
+    }
+}
+
 /// How far a check is.
 fn checked(line: &Value) -> String {
     let chunks = amount(line, "chunks").map_or_else(String::new, |chunks| count(chunks, "chunk"));

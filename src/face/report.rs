@@ -143,6 +143,10 @@ fn this_node(value: &Value) -> String {
             }
         }
     }
+    let drill = upkeep::drill(&value["drill"]);
+    if !drill.is_empty() {
+        line("drill", drill);
+    }
     if let Some(peak) = amount(value, "peak_rss_bytes") {
         line("memory", format!("{} at most so far", bytes(peak)));
     }
@@ -170,8 +174,17 @@ fn disk_line(store: &Value) -> String {
 /// The answer to `folder list`.
 #[must_use]
 pub fn folders(value: &Value) -> String {
-    let mut table =
-        Table::new(&["name", "directory", ">files", ">size", "last snapshot", "on devices", "state"]);
+    let mut table = Table::new(&[
+        "name",
+        "directory",
+        ">files",
+        ">size",
+        "last snapshot",
+        "on devices",
+        ">pending",
+        ">left",
+        "state",
+    ]);
     for folder in items(value) {
         let state = match word(folder, "state") {
             _ if folder["removed"] == true => "removed; its snapshots stay".to_owned(),
@@ -189,6 +202,8 @@ pub fn folders(value: &Value) -> String {
             bytes_cell(folder, "bytes"),
             cell(folder, "taken"),
             copies(&folder["protected"]),
+            bytes_cell(folder, "pending_bytes"),
+            amount(folder, "left_us").map_or_else(|| "-".to_owned(), |left| span(Span::from_micros(left))),
             format!("{state}{scanning}"),
         ]);
     }
@@ -366,7 +381,7 @@ mod tests {
         assert!(told.contains("2 of 3") && told.contains("1.2 ms"), "{told}");
         assert!(told.ends_with("  - photos is partly protected\n    start shed\\u{1b}[2J\n"), "{told}");
         let folder = told.lines().find(|line| line.trim_start().starts_with("photos")).unwrap();
-        assert_eq!(folder.split_whitespace().filter(|word| *word == "-").count(), 4, "{folder}");
+        assert_eq!(folder.split_whitespace().filter(|word| *word == "-").count(), 6, "{folder}");
     }
 
     #[test]

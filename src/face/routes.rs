@@ -8,8 +8,9 @@ mod query;
 
 use self::query::{escape, unescape, Query};
 use super::bodies::{
-    backup, folder_add, folder_body, restore_body, restore_some, BackupBody, ConfigBody, EraseBody, InitBody,
-    InviteBody, JoinBody, NoBody, PauseBody, RecoverBody, SayBody, SetBody, SyncBody, VerifyBody, WhatBody,
+    backup, folder_add, folder_body, restore_body, restore_some, BackupBody, ConfigBody, DrillBody,
+    EraseBody, InitBody, InviteBody, JoinBody, NoBody, PauseBody, RecoverBody, SayBody, SetBody, SyncBody,
+    VerifyBody, WhatBody,
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
@@ -59,6 +60,7 @@ const fn media_of(call: &Call) -> Media {
         | Call::Diff { .. }
         | Call::Find { .. }
         | Call::Verify { .. }
+        | Call::Drill { .. }
         | Call::Log { .. } => Media::Lines,
         Call::Init { .. }
         | Call::Nodes
@@ -153,6 +155,7 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
         ("POST", "confirm") => parsed(body).map(|WhatBody { what }| Call::Confirm { what }),
         ("POST", "restore") => parsed(body).and_then(restore_some),
         ("POST", "verify") => parsed(body).map(|VerifyBody { all }| Call::Verify { all }),
+        ("POST", "drill") => parsed(body).map(|DrillBody { name }| Call::Drill { name }),
         ("POST", "say") => parsed(body).map(|SayBody { text }| Call::Say { text }),
         ("PUT", "config") => parsed(body).map(|ConfigBody { key, value }| Call::ConfigSet { key, value }),
         _ => return None,
@@ -224,6 +227,7 @@ pub fn request_of(call: &Call) -> Request {
         Call::RestoreSome { what, wanted } => post("restore", &restore_body(what, wanted)),
         Call::Status => get("status", &[]),
         Call::Verify { all } => post("verify", &VerifyBody { all: *all }),
+        Call::Drill { name } => post("drill", &DrillBody { name: name.clone() }),
         Call::Say { text } => post("say", &SayBody { text: text.clone() }),
         Call::Log { follow } => get("log", &[("follow", Some(flag(*follow)))]),
         Call::ConfigGet { key } => get("config", &[("key", key.as_deref())]),
@@ -415,6 +419,8 @@ mod tests {
             },
             Call::Status,
             Call::Verify { all: true },
+            Call::Drill { name: Some("photos".into()) },
+            Call::Drill { name: None },
             Call::Say { text: "milk, \n\u{1b}[2J \u{e9}".into() },
             Call::Log { follow: true },
             Call::ConfigGet { key: None },

@@ -3,7 +3,8 @@
 //! Takes the JSON of `status` and `verify` and makes lines; prints nothing. What is unknown is said to be unknown.
 
 use super::report::{amount, word};
-use super::show::{bytes, count, percent, text};
+use super::show::{bytes, count, percent, span, text};
+use crate::base::units::Span;
 use serde_json::Value;
 
 /// The scrub: how far it is, what it found, and how the last whole one ended. Empty when the node says nothing of it.
@@ -56,6 +57,40 @@ pub fn room(value: &Value) -> String {
     format!("{used}used of the {} that {why}{full}", bytes(limit))
 }
 
+/// How the last drill ended, and how long ago; empty when the node says nothing of it.
+#[must_use]
+pub fn drill(value: &Value) -> String {
+    match &value["last"] {
+        last if last.is_object() => {
+            let age = amount(last, "age_us").map(Span::from_micros);
+            let age = age.map_or_else(|| text(word(last, "ended")), |age| format!("{} ago", span(age)));
+            format!("{age}, {}", drill_result(last))
+        }
+        _ if value.is_object() => "no drill yet; `nuthatch drill` makes one".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// What a drill has come to.
+#[must_use]
+pub fn drill_result(last: &Value) -> String {
+    let nodes: Vec<String> =
+        last["nodes"].as_array().into_iter().flatten().filter_map(Value::as_str).map(text).collect();
+    let size = amount(last, "bytes").map_or_else(|| "-".to_owned(), bytes);
+    let files = amount(last, "files").map_or_else(|| "-".to_owned(), |files| count(files, "file"));
+    let verdict = match amount(last, "problems") {
+        None => "how well is unknown".to_owned(),
+        Some(0) => "all good".to_owned(),
+        Some(problems) => count(problems, "problem"),
+    };
+    let untested = match amount(last, "untested") {
+        Some(0) | None => String::new(),
+        Some(untested) => format!(", {} could not be tried", count(untested, "file")),
+    };
+    let from = if nodes.is_empty() { String::new() } else { format!(" from {}", nodes.join(", ")) };
+    format!("{files}, {size}{from}, {verdict}{untested}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +116,19 @@ mod tests {
         assert!(told.contains("2 damaged places that no chunk owns"), "{told}");
         value["failure"] = json!("read: bad\u{1b}");
         assert!(scrub(&value).ends_with("the last step failed: read: bad\\u{1b}"));
+    }
+
+    #[test]
+    fn a_drill_that_was_never_made_is_not_shown_as_good() {
+        assert_eq!(drill(&Value::Null), "");
+        assert!(drill(&json!({"last": null})).starts_with("no drill yet"));
+        assert!(!drill(&json!({"last": {"files": 3}})).contains("good"));
+        let mut last = json!({"files": 32, "bytes": 14_000_000, "nodes": ["attic", "shed"], "problems": 0, "untested": 0});
+        last["age_us"] = json!(259_200_000_000_u64);
+        let told = drill(&json!({"last": last}));
+        assert_eq!(told, "3 d 0 h ago, 32 files, 14.0 MB from attic, shed, all good");
+        let last = json!({"ended": "x", "files": 1, "bytes": 5, "nodes": [], "problems": 2, "untested": 3});
+        assert_eq!(drill(&json!({"last": last})), "x, 1 file, 5 B, 2 problems, 3 files could not be tried");
     }
 
     #[test]

@@ -187,6 +187,12 @@ pub enum Call {
         /// At most [`crate::base::limits::NOTE_BYTES_MAX`] bytes.
         text: String,
     },
+    /// Restore a sample of this node's folders from other devices, and compare. JSON Lines: `restored`, `problem`, `untested`; last
+    /// the result.
+    Drill {
+        /// Of this folder only.
+        name: Option<String>,
+    },
     /// The activity log, notes included. JSON Lines.
     Log {
         /// Go on with what happens.

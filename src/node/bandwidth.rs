@@ -173,6 +173,7 @@ impl Core {
         self.offer_freely();
         self.watch_configured();
         self.daily_configured();
+        self.drill_next();
         // A share that found no room may find it now.
         self.holding.peer_up(self.now.time);
     }

@@ -170,6 +170,7 @@ impl Core {
             call @ (Call::Restore { .. } | Call::RestoreSome { .. }) => self.call_restore(id, call),
             Call::Status => self.call_status(id),
             Call::Verify { all } => self.call_verify(id, all),
+            Call::Drill { name } => self.call_drill(id, name.as_deref()),
             Call::Say { text } => self.call_say(id, &text),
             Call::Log { follow } => self.call_log(id, follow),
             Call::ConfigGet { key } => self.call_config_get(id, key.as_deref()),

@@ -61,6 +61,8 @@ pub struct Config {
     pub partial_bytes: u64,
     /// `store.retired`: how long a retired snapshot keeps its chunks, in own running time.
     pub retired: Span,
+    /// `drill.every`; None: off.
+    pub drill_every: Option<Span>,
     /// `guard.share`: more than so many of a hundred; None: off.
     pub guard_share: Option<u64>,
     /// `guard.files`: and at least so many.
@@ -149,6 +151,7 @@ impl Default for Config {
             push: true,
             partial_bytes: PARTIAL_BYTES,
             retired: RETIRED_MIN,
+            drill_every: Some(Span::from_secs(7 * 86_400)),
             guard_share: Some(50),
             guard_files: 20,
             scrub_days: 30,
@@ -349,7 +352,7 @@ mod tests {
     fn every_key_is_read() {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\nsessions = 16\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
-                    [backup]\npush = false\nwatch = false\ndaily = \"02:30\"\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[guard]\nshare = \"off\"\nfiles = 5\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n";
+                    [backup]\npush = false\nwatch = false\ndaily = \"02:30\"\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[drill]\nevery = \"30d\"\n[guard]\nshare = \"off\"\nfiles = 5\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));
         assert_eq!(config.site, "parents");

@@ -10,9 +10,9 @@ use super::config::Config;
 use super::daily::Daily;
 use super::room::Capacity;
 use crate::base::limits::{
-    COPIES_MAX, KEEPALIVE_MAX, KEEPALIVE_MIN, NAME_BYTES_MAX, PARTIAL_BYTES_MIN, PEER_ADDRESSES_MAX,
-    RESCAN_MAX, RESCAN_MIN, RETIRED_MAX, RETIRED_MIN, SCRUB_DAYS_MAX, SCRUB_DAYS_MIN, SESSIONS_MAX,
-    SESSIONS_MIN,
+    COPIES_MAX, DRILL_EVERY_MAX, DRILL_EVERY_MIN, KEEPALIVE_MAX, KEEPALIVE_MIN, NAME_BYTES_MAX,
+    PARTIAL_BYTES_MIN, PEER_ADDRESSES_MAX, RESCAN_MAX, RESCAN_MIN, RETIRED_MAX, RETIRED_MIN, SCRUB_DAYS_MAX,
+    SCRUB_DAYS_MIN, SESSIONS_MAX, SESSIONS_MIN,
 };
 use crate::base::units::{Copies, Span};
 use crate::file::retain::Policy;
@@ -277,6 +277,19 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
         show: |config| Json::from(size_text(config.partial_bytes)),
+    },
+    Key {
+        name: "drill.every",
+        meaning: "How often a sample of this node's folders is restored from other devices and compared, to know that it could be.",
+        default: "\"7d\"",
+        range: "\"off\", or a time from \"1d\" to \"90d\"",
+        read: |config, value| {
+            let is_off = value.as_str() == Some("off");
+            let every = if is_off { None } else { Some(span_within(value, DRILL_EVERY_MIN, DRILL_EVERY_MAX)?) };
+            config.drill_every = every;
+            Ok(())
+        },
+        show: |config| Json::from(config.drill_every.map_or_else(|| "off".to_owned(), span_text)),
     },
     Key {
         name: "guard.share",

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::activity::Level;
 use super::after::AfterAppend;
 use super::core::{Core, Pending};
+use super::status::pending::Progress;
 use super::tell::wire_head;
 use crate::base::ids::{FeedId, NodeId, SnapshotId};
 use crate::base::limits::FEEDS_MAX;
@@ -56,7 +57,7 @@ pub(super) struct PeerFeeds {
     /// What it would still store.
     free_bytes: u64,
     /// Its share of a snapshot: which, held, total.
-    progress: Option<(SnapshotId, u64, u64)>,
+    progress: Option<Progress>,
 }
 
 /// Entries that become durable.
@@ -119,8 +120,12 @@ impl Gossip {
     /// How far a peer's share of a snapshot has come, as it says: held, total.
     #[must_use]
     pub fn progress(&self, node: &NodeId, snapshot: &SnapshotId) -> Option<(u64, u64)> {
-        let (of, held, total) = self.peers.get(node)?.progress?;
-        (of == *snapshot).then_some((held, total))
+        self.pace(node, snapshot).map(|progress| (progress.held, progress.total))
+    }
+
+    /// The same, and at what pace.
+    pub(super) fn pace(&self, node: &NodeId, snapshot: &SnapshotId) -> Option<Progress> {
+        self.peers.get(node)?.progress.filter(|progress| progress.snapshot == *snapshot)
     }
 
     /// The version that a peer runs.
@@ -373,7 +378,8 @@ impl Core {
     /// A holder says how far it is with its share.
     pub(super) fn peer_progress(&mut self, node: &NodeId, snapshot: SnapshotId, held: u64, total: u64) {
         if let Some(peer) = self.gossip.peers.get_mut(node) {
-            peer.progress = Some((snapshot, held, total));
+            let said = (snapshot, held, total);
+            peer.progress = Some(Progress::heard(peer.progress, self.now.time, said));
         }
         self.show_replication(&snapshot);
     }

@@ -379,6 +379,7 @@ impl Core {
         self.forget_feeds_of(node);
         self.reach.linking.down(node);
         self.source.peer_down(now, node);
+        self.drill_peer_down(node);
         self.reconciling.peer_down(now, node);
         for candidate in self.reach.candidates.values_mut().filter(|candidate| candidate.node == Some(*node))
         {

@@ -20,8 +20,14 @@ impl Core {
             Message::FeedWant { feed, from } => self.peer_wants(node, feed, from),
             Message::FeedEntries { feed, entries, .. } => self.entries_came(node, feed, entries),
             Message::Get { ids } => self.source.asked(node, ids),
-            Message::Chunk { id, bytes } => self.chunk_came(node, id, bytes),
-            Message::Missing { ids } => self.chunks_missing(node, &ids),
+            Message::Chunk { id, bytes } if !self.drill_came(node, &id, &bytes) => {
+                self.chunk_came(node, id, bytes);
+            }
+            Message::Chunk { .. } => {}
+            Message::Missing { ids } => {
+                self.chunks_missing(node, &ids);
+                self.drill_missing(node, &ids);
+            }
             Message::Cancel { ids } => self.source.cancelled(node, &ids),
             Message::Checked(checked) => self.mark_came(node, checked),
             Message::Status { snapshot, held, total } => self.peer_progress(node, snapshot, held, total),

@@ -16,14 +16,15 @@ use super::names::{self, Place, Wanted};
 use super::ports::{CallId, Ending, Listening, Output};
 use super::share::kind_word;
 use super::verify::{Verify, VerifyJob, VerifySnapshot};
+use crate::base::units::Span;
 use crate::feed::entry::{Body, Describe};
 use crate::peer::discovery::{vault_tag, Announcement, State};
-use crate::replicate::ledger::Protection;
 use crate::store::service::{Request, StoreStats};
 use attention::{hurdles, About, Attention};
 use std::net::SocketAddr;
 
 pub(super) mod attention;
+pub(super) mod pending;
 mod summary;
 mod wear;
 
@@ -42,6 +43,7 @@ impl Core {
         let upkeep = self.upkeep_status(&mut attention);
         let compared = self.reconciling_status(&mut attention);
         let audited = self.auditing_status(&mut attention);
+        let drill = self.drill_status(&mut attention);
         let room = self.room_status(stats, &mut attention);
         let keys = self.keyring_status(&mut attention);
         let (silence, around) = (self.silence_status(&mut attention), self.around_status(&mut attention));
@@ -88,7 +90,7 @@ impl Core {
             "keys": keys,
             "silence": silence, "around": around,
             "compare": compared,
-            "audit": audited,
+            "audit": audited, "drill": drill,
             "attention": attention.told(),
             "bandwidth": self.throttle.status(), "links": self.links_status(), "lookup": self.lookup_status(),
             "counters": {
@@ -148,7 +150,7 @@ impl Core {
                 "checked": local.and_then(|local| local.checked).map(|wall| wall.to_string()),
                 "scanning": scanning, "guard": self.guard_status(&entry.folder),
                 "protected": protection.map(|protection| json!({"have": protection.have, "wanted": protection.wanted, "sites": protection.sites})),
-                "pending_bytes": newest.as_ref().map(|fact| if protection.is_some_and(Protection::is_full) { 0 } else { fact.entry.counts.stored_bytes }),
+                "pending_bytes": self.pending_bytes(newest.as_ref()), "left_us": self.pending_time(newest.as_ref()).map(Span::as_micros),
                 "partial": self.partial_status(partial.as_ref()),
                 "state": state,
                 "failure": failure.map(|failure| failure.message),

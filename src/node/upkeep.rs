@@ -12,6 +12,7 @@ use super::after::{AfterAppend, AfterSave};
 use super::collect::{Collect, Settings};
 use super::compacting::Compacting;
 use super::core::{Core, Duty, Pending};
+use super::drill::drilling::Drilling;
 use super::events::{Event, Kind};
 use super::known::Known;
 use super::marking::{Pass, PassCounts, PassOutput, World};
@@ -54,6 +55,8 @@ pub struct Upkeep {
     pub(super) compacting: Compacting,
     /// Reading everything again.
     pub(super) scrubbing: Scrubbing,
+    /// Restoring a sample from others.
+    pub(super) drilling: Drilling,
     /// Backups that were interrupted.
     pub(super) unfinished: Unfinished,
     /// The pass that runs, or is about to.
@@ -87,6 +90,7 @@ impl Upkeep {
         let steps = [
             self.compacting.deadline(),
             self.scrubbing.deadline(),
+            self.drilling.deadline(),
             self.offer.deadline(),
             self.moving.deadline(),
         ];
@@ -106,6 +110,7 @@ impl Core {
         self.moving_begins();
         self.compacting_begins();
         self.scrubbing_begins(settings);
+        self.drilling_begins(settings);
         self.reconciling.auditing.load(settings);
     }
 
@@ -125,6 +130,7 @@ impl Core {
         let now = self.now.time;
         self.compacting_timeout();
         self.scrubbing_timeout();
+        self.drilling_timeout();
         self.offer_timeout();
         self.moving_timeout();
         self.upkeep.rest = self.upkeep.rest.filter(|rest| *rest > now);

@@ -235,3 +235,5 @@ pub const RESTORE_BATCH_BYTES: usize = 64 * 1024;
 
 const _: () = assert!(FIRST_BLOCK_BYTES > INLINE_BYTES_MAX && NEXT_BLOCK_BYTES <= CUT_BYTES_MAX);
 const _: () = assert!(PUT_BYTES_MAX > GROUP_BYTES_MAX + 2 * 1024 * 1024);
+/// A holder that has said nothing of its progress for so long has no pace.
+pub const PROGRESS_STALE: Span = Span::from_secs(60);

@@ -62,6 +62,8 @@ impl Core {
             format!("No backup by {device} was heard of for too long.")
         } else if !partly.is_empty() {
             format!("Partly protected: {}.", partly.join(", "))
+        } else if self.is_drill_bad() {
+            "All copies are signed for, but the last restore drill failed.".into()
         } else {
             format!("Everything is protected: {}{}.", self.least(&folders), self.newest_age())
         }
