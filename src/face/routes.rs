@@ -357,6 +357,7 @@ mod tests {
     fn calls() -> Vec<Call> {
         let some = |text: &str| Some(text.to_owned());
         let peer: Option<SocketAddr> = "[fe80::1]:7117".parse().ok();
+        let wanted = vec![Range { first: b"a/\xff".to_vec(), last: b"b".to_vec() }];
         let folder = |directory: &[u8]| {
             Call::FolderAdd(FolderAdd {
                 name: "photos".into(),
@@ -413,10 +414,7 @@ mod tests {
             Call::Find { pattern: "*.p&f".into(), folder: None, all: true },
             Call::Find { pattern: "a/**/b?".into(), folder: some("photos"), all: false },
             Call::Restore { what: "photos".into(), dry_run: false },
-            Call::RestoreSome {
-                what: "photos".into(),
-                wanted: vec![Range { first: b"a/\xff".to_vec(), last: b"b".to_vec() }],
-            },
+            Call::RestoreSome { what: "photos".into(), wanted },
             Call::Status,
             Call::Verify { all: true },
             Call::Drill { name: Some("photos".into()) },

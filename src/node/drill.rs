@@ -160,7 +160,7 @@ impl Drill {
     }
 
     /// What comes next; the same chunk until [`Drill::came`] or [`Drill::lost`] is called.
-    pub fn next(&mut self) -> Next {
+    pub fn step(&mut self) -> Next {
         loop {
             if let Some(line) = self.lines.pop_front() {
                 return Next::Line(line);

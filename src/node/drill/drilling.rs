@@ -189,7 +189,7 @@ impl Core {
             if running.asked.is_some() {
                 return;
             }
-            match running.drill.next() {
+            match running.drill.step() {
                 Next::Line(line) => {
                     if let Some(call) = running.call {
                         self.json(call, line);
