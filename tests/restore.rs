@@ -5,6 +5,8 @@ mod household;
 use household::{snapshot_of, wait_for, write_noise, Node};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -38,7 +40,7 @@ fn inodes(root: &Path) -> BTreeMap<PathBuf, u64> {
             let Ok(facts) = std::fs::symlink_metadata(&path) else { continue };
             if facts.is_dir() {
                 todo.push(path);
-            } else if !path.file_name().is_some_and(|name| plain(Path::new(name)).starts_with(".nuthatch")) {
+            } else if !path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".nuthatch")) {
                 found.insert(path, facts.ino());
             }
         }
@@ -79,6 +81,9 @@ fn a_restore_that_was_killed_is_repeated_without_writing_anything_twice() {
             write_noise(&root.join(format!("d{}/f{number}", number % 3)), 2 << 20, number);
         }
         write_noise(&root.join("z/last"), 1 << 20, 77);
+        // Names are bytes, up to 255 of them.
+        write_noise(&root.join(OsStr::from_bytes(b"z/odd \xff\n\x1b[2J")), 5_000, 78);
+        write_noise(&root.join("n".repeat(255)), 5_000, 79);
     });
     let target = node.dir.path().join("back");
     let before = broken_off(&node, &target, 5, || {});
@@ -96,7 +101,7 @@ fn a_restore_that_was_killed_is_repeated_without_writing_anything_twice() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told = last(&output);
     let there = u64::try_from(before.len()).expect("a count");
-    assert_eq!((told["equal"].as_u64(), told["new"].as_u64()), (Some(there), Some(61 - there)), "{told}");
+    assert_eq!((told["equal"].as_u64(), told["new"].as_u64()), (Some(there), Some(63 - there)), "{told}");
     assert_eq!(told["kept"], 0);
     let after = inodes(&target);
     assert!(before.iter().all(|(path, inode)| after.get(path) == Some(inode)), "nothing was written twice");
@@ -106,11 +111,11 @@ fn a_restore_that_was_killed_is_repeated_without_writing_anything_twice() {
         "directories have their modes and times, nothing is left aside"
     );
     let again = last(&node.run(&["restore", "docs", "--to", plain(&target), "--overwrite", "--json"]));
-    assert_eq!((again["equal"].as_u64(), again["file_bytes"].as_u64()), (Some(61), Some(0)), "{again}");
+    assert_eq!((again["equal"].as_u64(), again["file_bytes"].as_u64()), (Some(63), Some(0)), "{again}");
     assert_eq!(inodes(&target), after);
     let checked = node.run(&["restore", "docs", "--to", plain(&target), "--checksum", "--json"]);
     assert!(checked.status.success());
-    assert_eq!(last(&checked)["equal"], 61);
+    assert_eq!(last(&checked)["equal"], 63);
 }
 
 #[test]
@@ -190,4 +195,35 @@ fn a_target_that_becomes_full_ends_the_restore_and_room_lets_it_go_on() {
     assert!(text.contains("first 1\n"), "{text}{errors}");
     assert!(errors.contains("\"code\":\"no_room\"") && errors.contains("make room"), "{errors}");
     assert!(text.contains("\"equal\":5") && text.contains("second 0\nwhole\n8\n"), "{text}{errors}");
+}
+
+#[test]
+fn what_names_no_snapshot_or_path_is_refused_in_words() {
+    let (node, root) = backed_up(|root| write_noise(&root.join("photos/beach.jpg"), 5_000, 1));
+    let code = |arguments: &[&str]| {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+        let output = node.run(&arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let error = household::lines(&String::from_utf8_lossy(&output.stderr)).remove(0)["error"].clone();
+        assert!(!error["hint"].as_str().expect("a hint").is_empty(), "{error}");
+        error["code"].as_str().expect("a code").to_owned()
+    };
+    let target = node.dir.path().join("back");
+    for (what, expected) in [
+        ("docs@3fa", "bad_snapshot"),
+        ("docs@2026-13-01T0000", "bad_snapshot"),
+        ("docs@2026-01-01T2460", "bad_snapshot"),
+        ("docs@2020-01-01T0000", "no_snapshot"),
+        ("docs@000000", "no_snapshot"),
+        ("dox", "no_folder"),
+        ("docs:photos/beech.jpg", "not_found"),
+        ("docs:../etc/passwd", "bad_path"),
+    ] {
+        assert_eq!(code(&["restore", what, "--to", plain(&target)]), expected, "restore {what}");
+        assert_eq!(code(&["ls", what]), expected, "ls {what}");
+        assert!(!target.exists(), "{what}: nothing is made where nothing is found");
+    }
+    // A date in the future is the newest there is; all of an id is an id.
+    node.ok(&["restore", "docs@2999-01-01T0000", "--to", plain(&target)]);
+    assert_eq!(snapshot_of(&target), snapshot_of(&root));
 }

@@ -58,7 +58,16 @@ impl Wanted {
                 10 => byte == b'T',
                 _ => byte.is_ascii_digit(),
             });
-        if is_minute {
+        // Compared as text later on: a time that no clock shows would quietly mean some other one.
+        let within = |at: std::ops::Range<usize>, least: &str, most: &str| {
+            text.get(at).is_some_and(|part| (least..=most).contains(&part))
+        };
+        let is_time = is_minute
+            && within(5..7, "01", "12")
+            && within(8..10, "01", "31")
+            && within(11..13, "00", "23")
+            && within(13..15, "00", "59");
+        if is_time {
             return Ok(Self::Minute(text.into()));
         }
         let digits = text.to_ascii_lowercase();
@@ -228,7 +237,9 @@ mod tests {
         assert_eq!(place("photos@latest:x").snapshot, Wanted::Latest);
         assert_eq!(place("photos@ABCdef12").snapshot, Wanted::Prefix("abcdef12".into()));
         assert_eq!(place("p@2026-11-21T0830:x").snapshot, Wanted::Minute("2026-11-21T0830".into()));
-        for bad in ["", "a b", "photos@xyz", "photos@abc", "photos@2026"] {
+        for bad in
+            ["", "a b", "photos@xyz", "photos@abc", "photos@2026", "p@2026-13-01T0000", "p@2026-01-01T2400"]
+        {
             assert!(Place::parse(bad).is_err(), "{bad}");
         }
     }
