@@ -349,7 +349,6 @@ pub mod face {
     pub mod report;
     pub mod restore;
     pub mod routes;
-    pub mod say;
     pub mod secret;
     pub mod serve;
     pub mod settings;
@@ -381,6 +380,7 @@ pub mod io {
     pub mod metadata;
     pub mod names;
     pub mod os;
+    pub mod outward;
     pub mod place;
     pub mod post;
     pub mod put;

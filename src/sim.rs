@@ -25,6 +25,8 @@ mod duties;
 #[cfg(test)]
 mod erase_stories;
 #[cfg(test)]
+mod errand_stories;
+#[cfg(test)]
 mod evil_stories;
 #[cfg(test)]
 mod feed_stories;

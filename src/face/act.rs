@@ -3,6 +3,9 @@
 //! `face/vault.rs` has the commands around membership, `face/job.rs` and `face/restore.rs` the long ones, `face/demo.rs` the
 //! demonstration. Here are the rest, and what is common to all: the home, usage errors, the exit code.
 
+pub mod say;
+pub mod test_alert;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,7 +19,7 @@ use super::place::absolute;
 use super::report::{entry, short, snapshots, status, word};
 use super::show::text;
 use super::{
-    bench, bench_store, demo, erase, folder, hold, job, restore, say, serve, settings, store, vault, versions,
+    bench, bench_store, demo, erase, folder, hold, job, restore, serve, settings, store, vault, versions,
 };
 use crate::io::os::default_home;
 use crate::node::api::Call;
@@ -100,6 +103,7 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         }
         Command::Drill { name } => job::drill(&link()?, out, name),
         Command::Verify(options) => job::verify(&link()?, out, &options),
+        Command::TestAlert(options) => test_alert::test_alert(&link()?, out, options),
         Command::Say(options) => say::say(&link()?, out, &options),
         Command::Log(options) => log(&link()?, out, &options),
         Command::Config(options) => settings::config(&link()?, out, options),

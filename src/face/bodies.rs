@@ -190,6 +190,14 @@ pub(super) struct SayBody {
     pub(super) text: String,
 }
 
+/// The body of `test-alert`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestBody {
+    /// As in [`Call::TestAlert`].
+    pub(super) event: Option<String>,
+}
+
 /// The body of `config`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use super::act::say::Say;
+use super::act::test_alert::TestAlert;
 use super::erase::Erase;
 use super::folder::Folder;
 use super::hold::{Pause, Sync};
@@ -13,7 +15,6 @@ use super::options::{
     Bench, Completions, Config, Demo, Init, Invite, Join, Log, Ls, Recover, Remove, Restore, Run, Snapshots,
     Store, Verify,
 };
-use super::say::Say;
 use super::versions::{Diff, Find, History};
 use clap::{Args, Parser, Subcommand};
 
@@ -223,6 +224,11 @@ pub enum Command {
         It reaches all full nodes, also those that are off now, and stands in their `nuthatch log`. Store nodes carry it and\n\
         cannot read it. At most 2,000 bytes; there is no way to take it back.")]
     Say(Say),
+    /// Run hooks and send an alert, to see whether they work.
+    #[command(after_long_help = "Examples:\n  nuthatch test-alert\n  nuthatch test-alert backup_failed\n\n\
+        As if the event had happened: runs the hooks of its name and `any` with \"test\": true in what they get, and posts to\n\
+        `alerts.url`. docs/EVENTS.md lists all events. Exits with 1 if something does not work.")]
+    TestAlert(TestAlert),
     /// Read, change or check the configuration (nuthatch.toml).
     #[command(
         subcommand,

@@ -363,8 +363,8 @@ fn indented(lines: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::say::activity;
     use super::*;
+    use crate::face::act::say::activity;
     use serde_json::json;
 
     #[test]

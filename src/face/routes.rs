@@ -10,11 +10,12 @@ use self::query::{escape, unescape, Query};
 use super::bodies::{
     backup, folder_add, folder_body, restore_body, restore_some, BackupBody, ConfigBody, DrillBody,
     EraseBody, InitBody, InviteBody, JoinBody, NoBody, PauseBody, RecoverBody, SayBody, SetBody, SyncBody,
-    VerifyBody, WhatBody,
+    TestBody, VerifyBody, WhatBody,
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
 use crate::node::api::{ApiError, Call};
+use crate::node::boot::role_word;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -61,6 +62,7 @@ const fn media_of(call: &Call) -> Media {
         | Call::Find { .. }
         | Call::Verify { .. }
         | Call::Drill { .. }
+        | Call::TestAlert { .. }
         | Call::Log { .. } => Media::Lines,
         Call::Init { .. }
         | Call::Nodes
@@ -157,6 +159,7 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
         ("POST", "verify") => parsed(body).map(|VerifyBody { all }| Call::Verify { all }),
         ("POST", "drill") => parsed(body).map(|DrillBody { name }| Call::Drill { name }),
         ("POST", "say") => parsed(body).map(|SayBody { text }| Call::Say { text }),
+        ("POST", "test-alert") => parsed(body).map(|TestBody { event }| Call::TestAlert { event }),
         ("PUT", "config") => parsed(body).map(|ConfigBody { key, value }| Call::ConfigSet { key, value }),
         _ => return None,
     })
@@ -182,11 +185,7 @@ pub fn request_of(call: &Call) -> Request {
             },
         ),
         Call::Invite { role, wait } => {
-            let role = match role {
-                Role::Full => "full",
-                Role::Store => "store",
-            };
-            post("invite", &InviteBody { role: Some(role.to_owned()), wait: *wait })
+            post("invite", &InviteBody { role: Some(role_word(*role).to_owned()), wait: *wait })
         }
         Call::Nodes => get("nodes", &[]),
         Call::Remove { node, alone } => {
@@ -229,6 +228,7 @@ pub fn request_of(call: &Call) -> Request {
         Call::Verify { all } => post("verify", &VerifyBody { all: *all }),
         Call::Drill { name } => post("drill", &DrillBody { name: name.clone() }),
         Call::Say { text } => post("say", &SayBody { text: text.clone() }),
+        Call::TestAlert { event } => post("test-alert", &TestBody { event: event.clone() }),
         Call::Log { follow } => get("log", &[("follow", Some(flag(*follow)))]),
         Call::ConfigGet { key } => get("config", &[("key", key.as_deref())]),
         Call::ConfigSet { key, value } => {
@@ -288,7 +288,7 @@ const fn flag(on: bool) -> &'static str {
 
 /// The error for a method that the name does not have, or for a name that does not exist.
 fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: [&str; 25] = [
+    const NAMES: [&str; 26] = [
         "init",
         "join",
         "recover",
@@ -312,6 +312,7 @@ fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
         "status",
         "verify",
         "say",
+        "test-alert",
         "log",
         "config",
     ];
@@ -419,7 +420,6 @@ mod tests {
             Call::Verify { all: true },
             Call::Drill { name: Some("photos".into()) },
             Call::Drill { name: None },
-            Call::Say { text: "milk, \n\u{1b}[2J \u{e9}".into() },
             Call::Log { follow: true },
             Call::ConfigGet { key: None },
             Call::ConfigGet { key: some("node.name") },
@@ -427,9 +427,18 @@ mod tests {
         ]
     }
 
+    /// And those that are for people.
+    fn calls_for_people() -> Vec<Call> {
+        vec![
+            Call::Say { text: "milk, \n\u{1b}[2J \u{e9}".into() },
+            Call::TestAlert { event: None },
+            Call::TestAlert { event: Some("backup_failed".into()) },
+        ]
+    }
+
     #[test]
     fn every_call_survives_the_way_over_http() {
-        for call in calls() {
+        for call in calls().into_iter().chain(calls_for_people()) {
             let request = request_of(&call);
             let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
             assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", request.path);

@@ -120,6 +120,7 @@ impl Alone<'_> {
             Output::Piece { .. }
             | Output::Done { .. }
             | Output::Watch(_)
+            | Output::Errand(_)
             | Output::Announce(_)
             | Output::Restart => {}
         }

@@ -15,6 +15,7 @@ use smol::stream::Stream;
 use super::calls::{Calls, Inward};
 use super::mdns::{Mdns, Sighting};
 use super::os::{self, Clock};
+use super::outward::Errands;
 use super::post::Post;
 use super::threads::{FileJob, ThreadError, Word, Worker};
 use super::watch::Changes;
@@ -54,6 +55,8 @@ pub struct Ports {
     pub files: Worker<FileJob>,
     /// What the threads say.
     pub words: Receiver<Word>,
+    /// Hooks and alerts.
+    pub outward: Errands,
     /// The API.
     pub calls: Calls,
     /// What callers say.
@@ -271,6 +274,7 @@ impl<M: Machine> Driver<M> {
                     Event::Word(Word::Store(reply)) => Input::Store(reply),
                     Event::Word(Word::File(reply)) => Input::File(reply),
                     Event::Word(Word::Notice(notice)) => Input::Notice(notice),
+                    Event::Word(Word::Errand(end)) => Input::Errand(end),
                     Event::Word(Word::Died(name)) => return Err(ThreadError::Died(name)),
                     Event::Inward(Inward::Call { id, call }) => Input::Call { id, call },
                     Event::Inward(Inward::Taken(id)) => Input::Taken(id),
@@ -309,6 +313,7 @@ impl<M: Machine> Driver<M> {
             Output::Store(request) => self.ports.store.ask(request),
             Output::File(request) => self.ports.files.ask(FileJob::Ask(request)),
             Output::Watch(order) => self.ports.files.ask(FileJob::Watch(order)),
+            Output::Errand(errand) => self.ports.outward.run(errand),
             Output::Piece { id, piece } => self.ports.calls.piece(id, piece),
             Output::Done { id, result } => self.ports.calls.done(id, result),
             Output::Announce(announcement) => {

@@ -21,6 +21,7 @@ use super::home::{place_control, CONFIG_NAME};
 use super::http::{serve, Handler};
 use super::mdns::Mdns;
 use super::os::{self, lock_home, Clock, HomeError, OsError, StopSignal};
+use super::outward::{alerts::deliver, Errands};
 use super::post::Post;
 use super::socket::Shortage;
 use super::threads::{start_files, start_store, ThreadError, Word};
@@ -185,14 +186,19 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let (store, report) = start_store(lock.home(), clock, told.clone()).map_err(RunError::Thread)?;
     say_opened(&report);
     let (watches, changes) = start_watches(&told);
-    let files = start_files(lock.home(), watches, told).map_err(RunError::Thread)?;
+    let files = start_files(lock.home(), watches, told.clone()).map_err(RunError::Thread)?;
     let core = Core::new(os::entropy().map_err(RunError::Os)?, setup);
     let (calls, heard) = Calls::new();
     let home = lock.home().to_path_buf();
     let post = Post::new(udp);
-    let ports = Ports { clock, post, store, files, words, calls, heard, changes, mdns, home };
+    let (outward, posts) = Errands::new(&home, told.clone());
+    let ports = Ports { clock, post, store, files, words, outward, calls, heard, changes, mdns, home };
     let executor = Rc::new(LocalExecutor::new());
-    smol::block_on(executor.run(live(Rc::clone(&executor), Driver::new(core, ports), options, stop)))
+    let delivering = executor.spawn(deliver(posts, told));
+    let lived = live(Rc::clone(&executor), Driver::new(core, ports), options, stop);
+    let result = smol::block_on(executor.run(lived));
+    drop(delivering);
+    result
 }
 
 /// Starts discovery; a node works without.

@@ -18,6 +18,7 @@ use super::walk::FileService;
 use super::watch::Watches;
 use crate::base::limits::{FILE_REST, GROUP_DELAY_MAX};
 use crate::base::units::Time;
+use crate::node::events::errands::ErrandEnd;
 use crate::node::ports::{FileReply, FileRequest, Notice, WatchOrder};
 use crate::store::service::{OpenReport, Reply, Request, Service, StoreError, StoreOptions};
 
@@ -30,6 +31,8 @@ pub enum Word {
     File(FileReply),
     /// It tells of the watches over a folder.
     Notice(Notice),
+    /// What came of a hook or an alert.
+    Errand(ErrandEnd),
     /// A thread ended though nobody asked it to.
     Died(&'static str),
 }

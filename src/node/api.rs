@@ -193,6 +193,11 @@ pub enum Call {
         /// Of this folder only.
         name: Option<String>,
     },
+    /// Run hooks and send an alert as if something had happened. JSON Lines: one for each, with what came of it.
+    TestAlert {
+        /// The event's word; `test` when None.
+        event: Option<String>,
+    },
     /// The activity log, notes included. JSON Lines.
     Log {
         /// Go on with what happens.

@@ -172,6 +172,7 @@ impl Core {
             Call::Verify { all } => self.call_verify(id, all),
             Call::Drill { name } => self.call_drill(id, name.as_deref()),
             Call::Say { text } => self.call_say(id, &text),
+            Call::TestAlert { event } => self.call_test_alert(id, event.as_deref()),
             Call::Log { follow } => self.call_log(id, follow),
             Call::ConfigGet { key } => self.call_config_get(id, key.as_deref()),
             Call::ConfigSet { key, value } => self.call_config_set(id, &key, &value),

@@ -10,6 +10,8 @@ use super::api::ApiError;
 use super::bandwidth::Schedule;
 use super::config_keys::{key_named, nearest_key, Key, KEYS};
 use super::daily::Daily;
+use super::events::address::Address;
+use super::events::alerts::Format;
 use super::room::Capacity;
 use crate::base::limits::{CONFIG_BYTES_MAX, PARTIAL_BYTES, RETIRED_MIN, SESSIONS_MAX, SESSION_KEEPALIVE};
 use crate::base::units::{Copies, Span};
@@ -71,6 +73,12 @@ pub struct Config {
     pub scrub_days: u64,
     /// `log.level`.
     pub log_level: log::LevelFilter,
+    /// `hooks.dir`: where hooks are, from the home on.
+    pub hooks: String,
+    /// `alerts.url`; None: off.
+    pub alerts: Option<Address>,
+    /// `alerts.format`.
+    pub alerts_format: Format,
 }
 
 /// Why a configuration, or a change to it, is refused.
@@ -156,6 +164,9 @@ impl Default for Config {
             guard_files: 20,
             scrub_days: 30,
             log_level: log::LevelFilter::Info,
+            hooks: "hooks".to_owned(),
+            alerts: None,
+            alerts_format: Format::Json,
         }
     }
 }
@@ -352,7 +363,8 @@ mod tests {
     fn every_key_is_read() {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\nsessions = 16\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
-                    [backup]\npush = false\nwatch = false\ndaily = \"02:30\"\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[drill]\nevery = \"30d\"\n[guard]\nshare = \"off\"\nfiles = 5\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n";
+                    [backup]\npush = false\nwatch = false\ndaily = \"02:30\"\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[drill]\nevery = \"30d\"\n[guard]\nshare = \"off\"\nfiles = 5\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n\
+                    [hooks]\ndir = \"/etc/nuthatch/hooks\"\n[alerts]\nurl = \"http://10.0.0.2/nuthatch\"\nformat = \"ntfy\"\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));
         assert_eq!(config.site, "parents");

@@ -23,6 +23,7 @@ pub use units::{bytes_of, span_of};
 use units::{size_text, span_text};
 
 mod nearest;
+mod outward;
 mod units;
 
 /// A key that can be set.
@@ -358,6 +359,9 @@ pub const KEYS: &[Key] = &[
         },
         show: |config| Json::from(config.log_level.as_str().to_ascii_lowercase()),
     },
+    outward::HOOKS_DIR,
+    outward::ALERTS_URL,
+    outward::ALERTS_FORMAT,
 ];
 
 /// What a limit of bandwidth may be.

@@ -61,6 +61,7 @@ impl Core {
                 | Call::Recover { .. }
                 | Call::Status
                 | Call::Log { .. }
+                | Call::TestAlert { .. }
                 | Call::ConfigGet { .. }
                 | Call::ConfigSet { .. }
         );

@@ -127,8 +127,8 @@ pub struct Core {
     pub(super) upkeep: Upkeep,
     /// What happened lately.
     pub(super) activity: Activity,
-    /// What people said.
-    pub(super) notes: super::events::notes::Notes,
+    /// What goes out when something happens.
+    pub(super) outward: super::events::errands::Outward,
     /// Ends the name under which mDNS announces this run.
     pub(super) instance_suffix: Option<String>,
     /// The day whose tag is announced.
@@ -191,7 +191,7 @@ impl Core {
             hearing: super::hearing::Hearing::default(),
             upkeep: Upkeep::default(),
             activity: Activity::default(),
-            notes: super::events::notes::Notes::default(),
+            outward: super::events::errands::Outward::default(),
             instance_suffix: None,
             announced_day: 0,
             throttle: Throttle::default(),
@@ -213,6 +213,7 @@ impl Core {
             Input::Sighted { addresses, announcement } => self.sighted(&addresses, &announcement),
             Input::Listening(listening) => self.now_listening(listening),
             Input::Notice(notice) => self.noticed(notice),
+            Input::Errand(end) => self.errand_ended(end),
             Input::Stop => return self.endpoint.farewell(moment.time),
             Input::Tick => {}
         }
@@ -258,6 +259,7 @@ impl Core {
             self.hearing.deadline(),
             self.upkeep.deadline(),
             self.reconciling.deadline(self.now.time),
+            self.outward.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -305,6 +307,7 @@ impl Core {
             }
             self.source.handle_timeout(now);
         }
+        self.outward_timeout();
         if self.loading.is_some() {
             return;
         }

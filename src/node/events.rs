@@ -4,7 +4,12 @@
 //! it stands in the activity log (`node/activity.rs`). To add a word: a row in [`Kind`], its text in [`Kind::word`], a
 //! place in [`Kind::ALL`] and a row in `docs/EVENTS.md` (a test compares them).
 
-pub(super) mod notes;
+pub mod address;
+pub mod alerts;
+pub mod errands;
+mod gate;
+pub mod hooks;
+mod notes;
 
 use super::activity::Level;
 use super::core::Core;
@@ -46,11 +51,17 @@ pub enum Kind {
     MemberRemoved,
     /// Somebody wrote a note to the household.
     Note,
+    /// A hook failed, or may not be run.
+    HookFailed,
+    /// An alert was not delivered.
+    AlertFailed,
+    /// Somebody tries hooks and alerts out.
+    Test,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Other,
         Self::BackupDone,
         Self::BackupFailed,
@@ -67,6 +78,9 @@ impl Kind {
         Self::MemberJoined,
         Self::MemberRemoved,
         Self::Note,
+        Self::HookFailed,
+        Self::AlertFailed,
+        Self::Test,
     ];
 
     /// Its word: stable, snake_case.
@@ -89,6 +103,9 @@ impl Kind {
             Self::MemberJoined => "member_joined",
             Self::MemberRemoved => "member_removed",
             Self::Note => "note",
+            Self::HookFailed => "hook_failed",
+            Self::AlertFailed => "alert_failed",
+            Self::Test => "test",
         }
     }
 }
@@ -179,6 +196,7 @@ impl Core {
 
     /// The same of something that happened then, by whoever's clock.
     pub(super) fn raise_at(&mut self, wall: WallTime, event: Event) {
+        self.goes_out(wall, &event);
         self.activity.take(wall, event);
         self.show_activity();
     }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::api::{ApiError, Call, Piece};
+use super::events::errands::{Errand, ErrandEnd};
 use super::put::Put;
 use crate::base::ids::FolderId;
 use crate::file::entry::Stat;
@@ -54,6 +55,8 @@ pub enum Input<'a> {
     Listening(Listening),
     /// Something has changed in a watched folder, or about the watches.
     Notice(Notice),
+    /// What came of an [`Output::Errand`].
+    Errand(ErrandEnd),
     /// Time passed: something in [`super::core::Core::deadline`] may be due.
     Tick,
 }
@@ -132,6 +135,8 @@ pub enum Output {
     File(FileRequest),
     /// For the file thread, in the same order; answered by a [`Notice`] or not at all.
     Watch(WatchOrder),
+    /// A hook, or an alert; of each one at a time.
+    Errand(Errand),
     /// A piece of an answer. At most [`crate::base::limits::CALL_PIECES_MAX`] are under way for a call.
     Piece {
         /// Which call.

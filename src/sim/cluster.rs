@@ -22,12 +22,13 @@ use crate::base::units::{Moment, Span, Time, WallTime};
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
 use crate::node::core::{Core, Setup};
+use crate::node::events::errands::ErrandEnd;
 use crate::node::ports::{CallId, Ending, Input, Listening, Output};
 use crate::node::room::Capacity;
 use crate::peer::discovery::Announcement;
 use crate::store::disk::Disk;
 use crate::store::service::{Reply, Request, Service, StoreOptions};
-use surroundings::SourceDisk;
+use surroundings::{Errands, SourceDisk};
 
 #[cfg(test)]
 mod hostile;
@@ -87,6 +88,8 @@ pub struct SimNode {
     pub peers: Vec<SocketAddr>,
     /// The running program; None while it is off.
     pub(super) running: Option<Running>,
+    /// Hooks that it was to run and alerts that it was to send, the last of them, and what comes of each.
+    pub errands: Errands,
     /// Answers to calls.
     answers: BTreeMap<CallId, Answer>,
     /// In [`Cluster::due`] for then.
@@ -113,6 +116,8 @@ enum Arriving {
     Store(Reply),
     /// A client took a piece.
     Taken(CallId),
+    /// What came of a hook or an alert.
+    Errand(ErrandEnd),
 }
 
 /// What a call has answered so far.
@@ -175,6 +180,7 @@ impl Cluster {
             site: None,
             peers: Vec::new(),
             running: None,
+            errands: Errands::default(),
             answers: BTreeMap::new(),
             due: None,
         });
@@ -334,6 +340,7 @@ impl Cluster {
             match reply {
                 Arriving::Store(reply) => self.hand(number, Input::Store(reply)),
                 Arriving::Taken(id) => self.hand(number, Input::Taken(id)),
+                Arriving::Errand(end) => self.hand(number, Input::Errand(end)),
             }
         }
         while let Some(reply) = self.nodes[number].running.as_mut().and_then(|at| at.source.arrived(now)) {
@@ -423,6 +430,10 @@ impl Cluster {
                 }
             }
             Output::Announce(announced) => node.announced = announced,
+            Output::Errand(errand) => {
+                let end = node.errands.run(errand);
+                running.later(now + latency, Arriving::Errand(end));
+            }
             Output::Watch(_) | Output::SaveConfig(_) | Output::Restart => {}
         }
     }

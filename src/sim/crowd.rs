@@ -304,7 +304,11 @@ impl Crowd {
                 let due = running.found.back().map_or(due, |(last, _)| due.max(*last));
                 running.found.push_back((due, node.files.answer(request)));
             }
-            Output::Watch(_) | Output::Announce(_) | Output::SaveConfig(_) | Output::Restart => {}
+            Output::Errand(_)
+            | Output::Watch(_)
+            | Output::Announce(_)
+            | Output::SaveConfig(_)
+            | Output::Restart => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! Bounds of what nodes tell people: notes, hooks and alerts.
 
 use super::SEALED_TEXT_BYTES_MAX;
+use crate::base::units::Span;
 
 /// Longest note, in bytes: a page of text. What is longer is a file.
 pub const NOTE_BYTES_MAX: usize = 2_000;
@@ -8,3 +9,28 @@ pub const NOTE_BYTES_MAX: usize = 2_000;
 pub const NOTES_MAX: usize = 128;
 
 const _: () = assert!(NOTE_BYTES_MAX + 512 < SEALED_TEXT_BYTES_MAX);
+
+/// Events of one kind about one thing run hooks and raise alerts at most this often; those between are one, with their number.
+pub const EVENT_PAUSE: Span = Span::from_secs(60);
+/// Kinds and things of which that is remembered; beyond, events go out as they happen, which the queues bound.
+pub const EVENT_THINGS_MAX: usize = 256;
+/// Events that wait for their hooks; of more the oldest are left out, and that is said.
+pub const HOOKS_WAITING_MAX: usize = 64;
+/// A hook that runs longer is killed, and what it has started with it.
+pub const HOOK_TIME_MAX: Span = Span::from_secs(60);
+/// What of a hook's standard error is noted, in bytes: its first line.
+pub const HOOK_LINE_BYTES_MAX: usize = 200;
+/// Alerts that wait to be delivered; of more the oldest are left out, and that is said.
+pub const ALERTS_WAITING_MAX: usize = 32;
+/// Attempts to deliver an alert: with the pauses below about half an hour, so that a router may be started anew meanwhile.
+pub const ALERT_ATTEMPTS_MAX: u32 = 10;
+/// The pause after the first attempt that failed; it doubles.
+pub const ALERT_PAUSE_MIN: Span = Span::from_secs(5);
+/// The longest.
+pub const ALERT_PAUSE_MAX: Span = Span::from_secs(600);
+/// An attempt is given up after this long: name, connection and answer together.
+pub const ALERT_TIME_MAX: Span = Span::from_secs(20);
+/// Longest address of `alerts.url`, in bytes.
+pub const ALERT_URL_BYTES_MAX: usize = 1_000;
+/// Addresses of one name that are tried.
+pub const ALERT_ADDRESSES_MAX: usize = 4;

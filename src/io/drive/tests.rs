@@ -81,7 +81,8 @@ fn with_parrot<T>(test: impl AsyncFnOnce(&Calls, SocketAddr) -> T) -> (T, Parrot
     let clock = Clock::new();
     let (told, words) = unbounded();
     let (store, _) = start_store(home.path(), clock, told.clone()).unwrap();
-    let files = start_files(home.path(), None, told).unwrap();
+    let files = start_files(home.path(), None, told.clone()).unwrap();
+    let (outward, _) = Errands::new(home.path(), told);
     let (calls, heard) = Calls::new();
     let udp = UdpPort::bind(Some("127.0.0.1:0".parse().unwrap())).unwrap();
     let address = udp.local();
@@ -93,6 +94,7 @@ fn with_parrot<T>(test: impl AsyncFnOnce(&Calls, SocketAddr) -> T) -> (T, Parrot
         store,
         files,
         words,
+        outward,
         calls: calls_in,
         heard,
         changes: None,

@@ -22,7 +22,7 @@ use crate::node::ports::{CallId, Ending};
 
 /// What is known of notes besides the feeds.
 #[derive(Debug, Default)]
-pub(in crate::node) struct Notes {
+pub(super) struct Notes {
     /// Those that came before the key that opens them.
     sealed: BTreeSet<EntryHash>,
 }
@@ -90,7 +90,9 @@ impl Core {
         }
         match opened(member, fact) {
             Some((wall, event)) => self.raise_at(wall, event),
-            None if self.notes.sealed.len() < NOTES_MAX => drop(self.notes.sealed.insert(fact.hash)),
+            None if self.outward.notes.sealed.len() < NOTES_MAX => {
+                self.outward.notes.sealed.insert(fact.hash);
+            }
             None => {}
         }
     }
@@ -98,7 +100,7 @@ impl Core {
     /// Keys were learnt: notes that came before them are told now.
     pub(in crate::node) fn keys_learnt(&mut self, count: usize) {
         self.note(Level::Info, "keys", format!("{count} content keys were given to this node"));
-        let sealed = std::mem::take(&mut self.notes.sealed);
+        let sealed = std::mem::take(&mut self.outward.notes.sealed);
         let Some(member) = self.member.as_ref().filter(|_| !sealed.is_empty()) else { return };
         let facts: Vec<NoteFact> =
             member.view.notes().filter(|fact| sealed.contains(&fact.hash)).cloned().collect();

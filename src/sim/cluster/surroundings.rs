@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 
 use super::Cluster;
 use crate::base::units::{Span, Time};
+use crate::node::events::alerts::PostEnd;
+use crate::node::events::errands::{Errand, ErrandEnd};
+use crate::node::events::hooks::HookEnd;
 use crate::node::ports::{FileReply, Input};
 
 /// The file thread's answers on their way: as fast as the owner's disk reads, one after the other.
@@ -44,6 +47,35 @@ impl SourceDisk {
         self.replies.pop_front().map(|(_, reply)| reply)
     }
 }
+
+/// Hooks and alerts of a simulated node.
+#[derive(Debug, Default)]
+pub struct Errands {
+    /// What was asked for, the last of it.
+    pub asked: VecDeque<Errand>,
+    /// How hooks end; None: there are none.
+    pub hooks: Option<HookEnd>,
+    /// How requests end.
+    pub posts: Option<PostEnd>,
+}
+
+impl Errands {
+    /// Does an errand.
+    pub(super) fn run(&mut self, errand: Errand) -> ErrandEnd {
+        let end = match &errand {
+            Errand::Hook(_) => ErrandEnd::Hook(self.hooks.clone().unwrap_or(HookEnd::Absent)),
+            Errand::Post(_) => ErrandEnd::Post(self.posts.clone().unwrap_or(PostEnd::Taken)),
+        };
+        self.asked.push_back(errand);
+        if self.asked.len() > ERRANDS_KEPT {
+            self.asked.pop_front();
+        }
+        end
+    }
+}
+
+/// Errands that are remembered.
+const ERRANDS_KEPT: usize = 1_000;
 
 impl Cluster {
     /// Cuts these nodes off from the others; none heals the network.

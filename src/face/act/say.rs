@@ -2,12 +2,12 @@
 
 use std::io::Read as _;
 
-use super::exit::{Exit, Fail};
-use super::link::Link;
-use super::out::Out;
-use super::report::word;
-use super::show::{count, text};
 use crate::base::limits::NOTE_BYTES_MAX;
+use crate::face::exit::{Exit, Fail};
+use crate::face::link::Link;
+use crate::face::out::Out;
+use crate::face::report::word;
+use crate::face::show::{count, text};
 use crate::node::api::Call;
 use clap::Args;
 use serde_json::Value;
