@@ -365,7 +365,7 @@ impl Record {
                 };
                 format!("the restore drill failed: {what}{of}: {reason}{more}; {files} came back")
             }
-            None => format!("restore drill: {files} came back from {} other devices", self.nodes.len()),
+            None => format!("restore drill: {files} came back from {}", self.nodes.join(", ")),
         }
     }
 
