@@ -1,6 +1,6 @@
 //! Events: what happens on a node, for people in a sentence and for programs in a word.
 //!
-//! Whoever notices something says so with [`Core::note`], or with [`Core::raise`] where it has a word of its own. All of
+//! Whoever notices something says so with `Core::note`, or with `Core::raise` where it has a word of its own. All of
 //! it stands in the activity log (`node/activity.rs`). To add a word: a row in [`Kind`], its text in [`Kind::word`], a
 //! place in [`Kind::ALL`] and a row in `docs/EVENTS.md` (a test compares them).
 
