@@ -77,29 +77,21 @@ pub mod feed {
     pub mod body;
     pub mod chain;
     pub mod entry;
-    #[cfg(test)]
-    mod entry_tests;
     pub mod epochs;
     pub mod erase;
-    #[cfg(test)]
-    mod erase_tests;
     pub mod error;
     pub mod facts;
     pub mod groups;
     pub mod key;
     pub mod mark;
     pub mod member;
-    #[cfg(test)]
-    mod order_tests;
     mod receipts;
     pub mod roster;
-    #[cfg(test)]
-    mod roster_tests;
     mod standing;
+    #[cfg(test)]
+    mod tests;
     pub mod text;
     pub mod view;
-    #[cfg(test)]
-    mod view_tests;
     #[cfg(test)]
     pub(crate) mod writer;
 }
@@ -232,7 +224,11 @@ pub mod node {
     pub mod daily;
     pub mod drafts;
     pub mod drill;
+    mod duties;
     pub mod duty;
+    pub mod edit;
+    pub mod edit_pass;
+    mod editing;
     pub mod enter;
     mod erase;
     mod erasing;
@@ -247,6 +243,7 @@ pub mod node {
     pub mod frames;
     pub mod gossip;
     pub mod guard;
+    pub mod healing;
     pub mod hearing;
     pub mod history;
     pub mod holding;
@@ -312,6 +309,7 @@ pub mod node {
     mod unfinished;
     mod unpublished;
     pub mod upkeep;
+    pub mod upload;
     pub mod verify;
     mod versions;
     mod wanting;
@@ -324,20 +322,13 @@ pub mod face {
     pub mod act;
     pub mod bar;
     pub mod bench;
-    pub mod bench_ends;
-    pub mod bench_rounds;
-    pub mod bench_store;
-    pub mod bench_upkeep;
-    pub mod bench_vault;
     pub mod bodies;
     pub mod cli;
     pub mod compare;
     pub mod demo;
-    pub mod demo_data;
-    pub mod demo_report;
-    pub mod demo_stage;
     pub mod erase;
     pub mod exit;
+    pub mod files;
     pub mod folder;
     pub mod hold;
     pub mod job;
@@ -388,6 +379,7 @@ pub mod io {
     pub mod run;
     pub mod scope;
     pub mod socket;
+    pub mod splitter;
     pub mod target;
     pub mod threads;
     pub mod udp;

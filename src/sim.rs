@@ -23,6 +23,8 @@ mod drill_stories;
 #[cfg(test)]
 mod duties;
 #[cfg(test)]
+mod edit_stories;
+#[cfg(test)]
 mod erase_stories;
 #[cfg(test)]
 mod errand_stories;

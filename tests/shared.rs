@@ -82,3 +82,45 @@ fn two_devices_write_one_folder() {
     second.ok(&["restore", &format!("family@{oldest}"), "--to", plain(&target)]);
     assert!(target.join("list").exists());
 }
+
+#[test]
+fn files_are_put_and_got_on_a_device_without_a_directory() {
+    let (first, second) = (Node::started(), Node::started());
+    first.init();
+    first.admit(&second, "full", "second");
+    let here = first.dir.path().join("family");
+    std::fs::create_dir(&here).expect("a directory can be made");
+    std::fs::write(here.join("list"), "milk").expect("a file can be written");
+    first.ok(&["folder", "add", "family", plain(&here), "--kind", "shared"]);
+    first.ok(&["backup"]);
+    wait_for("the other device knows the snapshot", || !second.json(&["snapshots", "family"]).is_empty());
+    write_noise(&second.dir.path().join("large"), 3_000_000, 7);
+    let large = second.dir.path().join("large");
+    second.ok(&["put", plain(&large), "family:new/"]);
+    let again = second.run(&["put", plain(&large), "family:new/large"]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("just so"), "{again:?}");
+    wait_for("the file is in the directory", || {
+        first.ok(&["backup"]);
+        files(&here).get(Path::new("new/large")) == std::fs::read(&large).ok().as_ref()
+    });
+    // To a file with its time, to standard output, and not over what is there.
+    let copy = second.dir.path().join("copy");
+    second.ok(&["get", "family:new/large", plain(&copy)]);
+    assert!(std::fs::read(&copy).ok() == std::fs::read(&large).ok());
+    let time = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    assert_eq!(time(&copy), time(&large));
+    let output = second.run(&["get", "family:list", "-"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "milk");
+    let kept = second.run(&["get", "family:list", plain(&copy), "--json"]);
+    assert!(String::from_utf8_lossy(&kept.stderr).contains("exists"), "{kept:?}");
+    // What is refused is told while the client may still be sending; what is removed goes everywhere.
+    let refused = second.run(&["put", plain(&large), "nowhere:x", "--json"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no_folder"), "{refused:?}");
+    second.ok(&["rm", "family:new", "--recursive"]);
+    wait_for("the directory is gone", || {
+        first.ok(&["backup"]);
+        !here.join("new").exists()
+    });
+    let missing = second.run(&["get", "family:new/large", "-", "--json"]);
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("not_found"), "{missing:?}");
+}

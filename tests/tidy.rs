@@ -23,13 +23,8 @@ const FLOORS: [(&str, u8); 11] = [
 
 /// Files that are longer, with the lines they may have at the most. They are to be split:
 /// no number here may grow, and no file may be added.
-const LONG_FILES: [(&str, usize); 5] = [
-    ("node/calls.rs", 477),
-    ("node/core.rs", 430),
-    ("node/folders.rs", 488),
-    ("node/status.rs", 514),
-    ("node/verify.rs", 450),
-];
+const LONG_FILES: [(&str, usize); 4] =
+    [("node/core.rs", 401), ("node/folders.rs", 471), ("node/status.rs", 514), ("node/verify.rs", 450)];
 
 /// Most lines of a file, its tests not counted.
 const LINES_MAX: usize = 400;

@@ -18,9 +18,7 @@ use super::out::Out;
 use super::place::absolute;
 use super::report::{entry, short, snapshots, status, word};
 use super::show::text;
-use super::{
-    bench, bench_store, demo, erase, folder, hold, job, restore, serve, settings, store, vault, versions,
-};
+use super::{bench, demo, erase, files, folder, hold, job, restore, serve, settings, store, vault, versions};
 use crate::io::os::default_home;
 use crate::node::api::Call;
 use clap::error::ErrorKind;
@@ -68,7 +66,7 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::Demo(options) => demo::demo(out, &options),
         Command::Bench(Bench::Serve(options)) => bench::serve(out, &options),
         Command::Bench(Bench::Send(options)) => bench::send(out, &options),
-        Command::Bench(Bench::Store(options)) => bench_store::store(out, &options),
+        Command::Bench(Bench::Store(options)) => bench::store::store(out, &options),
         Command::Completions(options) => completions(&options),
         Command::Init(options) => vault::init(&link()?, out, options),
         Command::Join(options) => vault::join(&link()?, out, options),
@@ -96,6 +94,9 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::Diff(options) => versions::diff(&link()?, out, options),
         Command::Find(options) => versions::find(&link()?, out, options),
         Command::Restore(options) => restore::restore(&link()?, out, &options),
+        Command::Put(options) => files::put(&link()?, out, &options),
+        Command::Get(options) => files::get(&link()?, out, &options),
+        Command::Rm(options) => files::rm(&link()?, out, options),
         Command::Status { all } => {
             let (value, ending) = link()?.value(&Call::Status)?;
             out.both(&value, |value| status(value, all))?;

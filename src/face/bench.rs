@@ -1,9 +1,9 @@
 //! `bench`: what a network and this machine's processor give the real protocol, memory to memory.
 //!
-//! Drives the two ends of `face/bench_ends.rs` over a real socket, with the code that a node uses, and prints what came
+//! Drives the two ends of `face/bench/ends.rs` over a real socket, with the code that a node uses, and prints what came
 //! of it. No node, home or vault is touched.
 
-use super::bench_ends::{Failure, Measured, Quantity, Sender, Server};
+use self::ends::{Failure, Measured, Quantity, Sender, Server};
 use super::exit::{Exit, Fail};
 use super::options::{BenchSend, BenchServe};
 use super::out::Out;
@@ -15,6 +15,12 @@ use crate::io::udp::UdpPort;
 use crate::wire::frame::Lane;
 use serde_json::{json, Value};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+pub mod ends;
+pub mod rounds;
+pub mod store;
+pub mod upkeep;
+pub mod vault;
 
 /// `bench serve`: counts what one sender sends.
 ///

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::routes::bad;
 use crate::base::limits::SELECTION_RANGES_MAX;
+use crate::feed::entry::Mode;
 use crate::node::api::{ApiError, Call, FolderAdd};
 use crate::node::restore::selection::Range;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -74,6 +75,9 @@ pub(super) struct FolderBody {
     /// As in [`FolderAdd`].
     #[serde(default)]
     pub(super) one_file_system: bool,
+    /// As in [`FolderAdd`].
+    #[serde(default)]
+    pub(super) mode: Mode,
 }
 
 /// The body of `invite`.
@@ -240,6 +244,7 @@ pub(super) fn folder_add(body: FolderBody) -> Result<Call, ApiError> {
         keep: body.keep,
         ignore: body.ignore,
         one_file_system: body.one_file_system,
+        mode: body.mode,
     }))
 }
 
@@ -255,6 +260,7 @@ pub(super) fn folder_body(folder: &FolderAdd) -> FolderBody {
         keep: folder.keep.clone(),
         ignore: folder.ignore.clone(),
         one_file_system: folder.one_file_system,
+        mode: folder.mode,
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::act::say::Say;
 use super::act::test_alert::TestAlert;
 use super::erase::Erase;
+use super::files::{Get, Put, Rm};
 use super::folder::Folder;
 use super::hold::{Pause, Sync};
 use super::job::Backup;
@@ -191,6 +192,22 @@ pub enum Command {
         written, so a restore that broke off is finished by the same command. What is there and differs is kept, which\n\
         makes the exit code 4, unless --overwrite is given.")]
     Restore(Restore),
+    /// Send a file into a shared folder, from any full node.
+    #[command(after_long_help = "Examples:\n  nuthatch put letter.pdf family:letters/\n  \
+        nuthatch put letter.pdf family:letters/to-mum.pdf --wait\n  tar c src | nuthatch put - family:src.tar\n\n\
+        Missing directories are made. What was there before stays as a version. Devices that have a directory of the folder\n\
+        write the file there.")]
+    Put(Put),
+    /// Write one file of a folder here, from any full node.
+    #[command(after_long_help = "Examples:\n  nuthatch get family:letters/to-mum.pdf\n  \
+        nuthatch get photos@3fa4b2:2024/summer.jpg /tmp/summer.jpg\n  nuthatch get family:src.tar - | tar t\n\n\
+        `restore` does the same for directories and whole folders.")]
+    Get(Get),
+    /// Remove a file or directory of a shared folder, from any full node; versions stay.
+    #[command(after_long_help = "Examples:\n  nuthatch rm family:letters/draft.pdf\n  \
+        nuthatch rm family:letters --recursive\n\n\
+        It goes on all devices. `nuthatch history NAME:PATH` shows its versions, `nuthatch get NAME@SNAPSHOT:PATH` brings one back.")]
+    Rm(Rm),
     /// How things are: one sentence first, then details.
     #[command(
         after_long_help = "Examples:\n  nuthatch status\n  nuthatch status --all\n  nuthatch status --json | jq -r .summary"

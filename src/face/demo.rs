@@ -1,17 +1,17 @@
 //! `nuthatch demo`: three nodes here join, back up, lose one, recover and compare.
 //!
 //! The whole promise on one machine, through the same processes, sockets and calls as at home. Reads the given directory
-//! and never writes there. The processes and their directory are in `face/demo_stage.rs`, the files that are made
-//! up in `face/demo_data.rs`, the comparison in `face/compare.rs`, the result as text in `face/demo_report.rs`.
+//! and never writes there. The processes and their directory are in `face/demo/stage.rs`, the files that are made
+//! up in `face/demo/data.rs`, the comparison in `face/compare.rs`, the result as text in `face/demo/report.rs`.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use self::data::generate;
+use self::report::{told, NodeUsage, Outcome, Step};
+use self::stage::{Actor, Stage};
 use super::bar::Bar;
 use super::compare::{compare, Comparison};
-use super::demo_data::generate;
-use super::demo_report::{told, NodeUsage, Outcome, Step};
-use super::demo_stage::{Actor, Stage};
 use super::exit::{Exit, Fail};
 use super::options::Demo;
 use super::out::Out;
@@ -27,6 +27,10 @@ use crate::node::api::{Call, FolderAdd};
 use crate::node::ports::Ending;
 use serde_json::Value;
 
+pub mod data;
+pub mod report;
+pub mod stage;
+
 /// The folder's name in the demo's vault.
 const FOLDER: &str = "demo";
 
@@ -38,7 +42,7 @@ pub fn demo(out: Out, options: &Demo) -> Result<Exit, Fail> {
     let source = options.directory.as_deref().map(readable).transpose()?;
     let wanted = match &source {
         Some(source) => measure(source)?,
-        None => super::demo_data::expected_bytes(options.size),
+        None => data::expected_bytes(options.size),
     };
     let parent = roomy(options.work.as_deref(), source.as_deref(), wanted)?;
     let stage = Stage::build(&parent)?;
@@ -151,6 +155,7 @@ impl Play {
             keep: None,
             ignore: Vec::new(),
             one_file_system: false,
+            mode: crate::feed::entry::Mode::Both,
         });
         first.link.value(&add).map_err(|fail| self.stage.explain(first, fail))?;
         let link = first.link.clone();
@@ -210,8 +215,7 @@ impl Play {
     /// Kills a node and deletes its home.
     fn lose(&mut self, actor: &Actor) -> Result<(), Fail> {
         self.retire(actor)?;
-        super::demo_data::remove_tree(&actor.home)
-            .map_err(|error| Fail::file("remove", &actor.home, &error))?;
+        data::remove_tree(&actor.home).map_err(|error| Fail::file("remove", &actor.home, &error))?;
         self.step("kill the first, delete its home", String::new());
         Ok(())
     }

@@ -9,8 +9,9 @@ use super::out::Out;
 use super::place::absolute;
 use super::report::{folders, items, word};
 use super::show::{count, text};
+use crate::feed::entry::Mode;
 use crate::node::api::{self, Call};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 
 /// The commands of `folder`.
@@ -25,7 +26,7 @@ pub enum Folder {
     Add(FolderAdd),
     /// Have a shared folder of the vault on this device, too: what others have comes here, what is here goes to them.
     #[command(
-        after_long_help = "Examples:\n  nuthatch folder attach family ~/Family\n  nuthatch folder attach music /mnt/usb/Music\n\n\
+        after_long_help = "Examples:\n  nuthatch folder attach family ~/Family\n  nuthatch folder attach music /mnt/usb/Music --mode receive\n\n\
         What lies in DIR already becomes part of the folder. Where two devices have different content under one name, both are\n\
         kept, one of them as `name (conflict DEVICE DATE DIGITS)`."
     )]
@@ -38,7 +39,7 @@ pub enum Folder {
         after_long_help = "Examples:\n  nuthatch folder set photos copies=2 keep=last=10,daily=30\n  \
         nuthatch folder set src ignore+=target/ ignore-='*.o'\n  nuthatch folder set photos directory=/mnt/new/photos\n\n\
         KEY is copies, keep, ignore (a list with commas; += adds one, -= takes one away), one-file-system (true or false), directory\n\
-        (where it lies now, if it has moved) or name. The next backup goes by it; snapshots that exist stay as they are."
+        (where it lies now, if it has moved), name, or of a shared folder mode (both, send, receive). The next backup goes by it; snapshots that exist stay as they are."
     )]
     Set {
         /// Its name.
@@ -55,6 +56,27 @@ pub enum Folder {
         #[arg(value_name = "NAME")]
         name: String,
     },
+}
+
+/// What a device does with the changes of a shared folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeName {
+    /// Both ways.
+    Both,
+    /// Its own go out.
+    Send,
+    /// Others' come in.
+    Receive,
+}
+
+impl From<ModeName> for Mode {
+    fn from(name: ModeName) -> Self {
+        match name {
+            ModeName::Both => Self::Both,
+            ModeName::Send => Self::Send,
+            ModeName::Receive => Self::Receive,
+        }
+    }
 }
 
 /// Options of `folder add`.
@@ -82,6 +104,10 @@ pub struct FolderAdd {
     /// Do not go into other file systems that are mounted below DIR.
     #[arg(long)]
     pub one_file_system: bool,
+    /// Of a shared folder. `both`: changes here go to the others, and theirs come here. `send`: nothing of theirs is written here.
+    /// `receive`: what is changed here stays here, under another name.
+    #[arg(long, value_enum, default_value = "both")]
+    pub mode: ModeName,
 }
 
 /// Options of `folder attach`.
@@ -99,6 +125,10 @@ pub struct FolderAttach {
     /// Do not go into other file systems that are mounted below DIR.
     #[arg(long)]
     pub one_file_system: bool,
+    /// Of a shared folder. `both`: changes here go to the others, and theirs come here. `send`: nothing of theirs is written here.
+    /// `receive`: what is changed here stays here, under another name.
+    #[arg(long, value_enum, default_value = "both")]
+    pub mode: ModeName,
 }
 
 /// Does it.
@@ -163,6 +193,7 @@ fn attach(link: &Link, out: Out, options: FolderAttach) -> Result<Exit, Fail> {
         keep: None,
         ignore: options.ignore,
         one_file_system: options.one_file_system,
+        mode: options.mode.into(),
     }))?;
     out.both(&value, |value| {
         let name = text(word(value, "name"));
@@ -183,6 +214,7 @@ fn add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
         keep: options.keep,
         ignore: options.ignore,
         one_file_system: options.one_file_system,
+        mode: options.mode.into(),
     }))?;
     out.both(&value, |value| {
         let copies = value["copies"].as_u64().unwrap_or(1);

@@ -52,7 +52,7 @@ pub(super) fn scan(link: &Link, out: Out, call: &Call) -> Result<Exit, Fail> {
 }
 
 /// A line that is no progress.
-fn told(line: &Value) -> String {
+pub(super) fn told(line: &Value) -> String {
     match word(line, "event") {
         "snapshot" => snapshot(line),
         "sync" => {

@@ -10,7 +10,7 @@ use super::exit::{Exit, Fail};
 use super::routes::{request_of, Routes};
 use super::serve::failed;
 use crate::io::alone::run_call;
-use crate::io::client::{Ask, Client, ClientError, Event};
+use crate::io::client::{Ask, Client, ClientError, Event, Source};
 use crate::io::run::{run, Ready, RunOptions};
 use crate::node::api::{Call, Piece};
 use crate::node::ports::Ending;
@@ -61,10 +61,27 @@ impl Link {
     /// # Errors
     /// When no node runs, it refuses, the way breaks, or `each` fails.
     pub fn call(&self, call: &Call, each: Each<'_>) -> Result<Ending, Fail> {
+        self.ask(call, None, each)
+    }
+
+    /// The same with something to send, which is read as it goes.
+    ///
+    /// # Errors
+    /// As [`Link::call`].
+    pub fn send(&self, call: &Call, source: Source, each: Each<'_>) -> Result<Ending, Fail> {
+        self.ask(call, Some(source), each)
+    }
+
+    /// Asks with or without something to send.
+    fn ask(&self, call: &Call, source: Option<Source>, each: Each<'_>) -> Result<Ending, Fail> {
         let client = self.connect()?.ok_or_else(|| Fail::not_running(&self.home))?;
         let request = request_of(call);
         let ask = Ask { method: request.method, path: &request.path, body: &request.body };
-        let mut answer = client.call(&ask).map_err(|error| self.fail(error))?;
+        let asked = match source {
+            Some(source) => client.send(&ask, source),
+            None => client.call(&ask),
+        };
+        let mut answer = asked.map_err(|error| self.fail(error))?;
         loop {
             match answer.next_event().map_err(|error| self.fail(error))? {
                 Event::Piece(piece) => each(piece)?,

@@ -174,7 +174,7 @@ fn run(
 }
 
 /// What ended the writing, with what to do.
-fn failed(error: &TargetError) -> Fail {
+pub(super) fn failed(error: &TargetError) -> Fail {
     let message = error.to_string();
     let (message, hint) = message.rsplit_once("; ").unwrap_or((&message, ""));
     let code = match error {

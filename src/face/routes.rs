@@ -14,7 +14,7 @@ use super::bodies::{
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
-use crate::node::api::{ApiError, Call};
+use crate::node::api::{ApiError, Call, PutFile};
 use crate::node::boot::role_word;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -43,6 +43,10 @@ impl Handler for Routes {
         let media = media_of(&call);
         Ok(Route { call, media })
     }
+
+    fn is_stream(&self, method: &str, path: &str) -> bool {
+        method == "PUT" && path.strip_prefix(PREFIX) == Some("files")
+    }
 }
 
 /// In which form a call is answered.
@@ -60,6 +64,8 @@ const fn media_of(call: &Call) -> Media {
         | Call::History { .. }
         | Call::Diff { .. }
         | Call::Find { .. }
+        | Call::Put { .. }
+        | Call::Delete { .. }
         | Call::Verify { .. }
         | Call::Drill { .. }
         | Call::TestAlert { .. }
@@ -103,6 +109,14 @@ pub fn route(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Call,
         ("GET", "snapshots", None) => Ok(Call::Snapshots { name: query.value("folder") }),
         ("GET", "files", None) => {
             Ok(Call::List { what: query.wanted("what")?, recursive: query.flag("recursive")? })
+        }
+        ("PUT", "files", None) => Ok(Call::Put {
+            what: query.wanted("what")?,
+            file: PutFile { mtime_ns: query.number("mtime_ns")?, mode: query.number("mode")? },
+            wait: query.flag("wait")?,
+        }),
+        ("DELETE", "files", None) => {
+            Ok(Call::Delete { what: query.wanted("what")?, recursive: query.flag("recursive")? })
         }
         ("GET", "history", None) => Ok(Call::History { what: query.wanted("what")? }),
         ("GET", "diff", None) => {
@@ -216,6 +230,7 @@ pub fn request_of(call: &Call) -> Request {
         Call::List { what, recursive } => {
             get("files", &[("what", Some(what)), ("recursive", Some(flag(*recursive)))])
         }
+        Call::Put { .. } | Call::Delete { .. } => file_request(call),
         Call::History { what } => get("history", &[("what", Some(what))]),
         Call::Diff { before, after } => get("diff", &[("before", Some(before)), ("after", after.as_deref())]),
         Call::Find { pattern, folder, all } => get(
@@ -240,6 +255,28 @@ pub fn request_of(call: &Call) -> Request {
 /// The request of a restore.
 fn restore_request(what: &str, dry_run: bool) -> Request {
     get("restore", &[("what", Some(what)), ("dry_run", Some(flag(dry_run)))])
+}
+
+/// The request that changes a file.
+fn file_request(call: &Call) -> Request {
+    let mut query = Vec::new();
+    let method = match call {
+        Call::Put { what, file, wait } => {
+            query.push(("what", what.clone()));
+            query.extend(file.mtime_ns.map(|at| ("mtime_ns", at.to_string())));
+            query.extend(file.mode.map(|mode| ("mode", mode.to_string())));
+            query.push(("wait", flag(*wait).to_owned()));
+            "PUT"
+        }
+        Call::Delete { what, recursive } => {
+            query.push(("what", what.clone()));
+            query.push(("recursive", flag(*recursive).to_owned()));
+            "DELETE"
+        }
+        _ => "GET",
+    };
+    let query: Vec<_> = query.iter().map(|(key, value)| (*key, Some(value.as_str()))).collect();
+    Request { method, ..get("files", &query) }
 }
 
 /// A body as what it should be.
@@ -368,6 +405,7 @@ mod tests {
                 keep: some("last=3,daily=7"),
                 ignore: vec!["*.tmp".into(), "/a b/".into()],
                 one_file_system: true,
+                mode: crate::feed::entry::Mode::Receive,
             })
         };
         vec![
@@ -395,7 +433,6 @@ mod tests {
             Call::Checksum { name: some("photos"), wait: true },
             Call::Sync { wait: true },
             Call::Pause { span_us: Some(7_200_000_000) },
-            Call::Pause { span_us: None },
             Call::Resume,
             Call::Snapshots { name: None },
             Call::Snapshots { name: some("photos") },
@@ -436,9 +473,21 @@ mod tests {
         ]
     }
 
+    /// Calls that change a file.
+    fn file_calls() -> [Call; 4] {
+        let what = "family:a b/\u{fc}&c=1".to_owned();
+        let file = PutFile { mtime_ns: Some(-5), mode: Some(0o600) };
+        [
+            Call::Put { what: what.clone(), file, wait: true },
+            Call::Put { what: what.clone(), file: PutFile { mtime_ns: None, mode: None }, wait: false },
+            Call::Delete { what: what.clone(), recursive: true },
+            Call::Delete { what, recursive: false },
+        ]
+    }
+
     #[test]
     fn every_call_survives_the_way_over_http() {
-        for call in calls().into_iter().chain(calls_for_people()) {
+        for call in calls().into_iter().chain(calls_for_people()).chain(file_calls()) {
             let request = request_of(&call);
             let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
             assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", request.path);

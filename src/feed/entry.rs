@@ -27,7 +27,7 @@ pub use super::body::{
 pub use super::erase::{Erase, Erased};
 pub use super::error::FeedError;
 pub use super::key::{KeyEntry, Wrap};
-pub use super::text::{FolderText, NoteText, SharedText, SnapshotText};
+pub use super::text::{FolderText, Mode, NoteText, SharedText, SnapshotText};
 
 /// One entry of a feed, without its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]

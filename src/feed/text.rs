@@ -25,6 +25,39 @@ pub struct FolderText {
     pub one_file_system: bool,
     /// How many snapshots its writer keeps: last, hourly, daily, weekly, monthly, yearly (`file/retain.rs`).
     pub keep: [u16; 6],
+    /// Of a shared folder: what this device does with changes.
+    pub mode: Mode,
+}
+
+/// What a device does with the changes of a shared folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Its own go to the others, and theirs come here.
+    #[default]
+    Both,
+    /// Its own go to the others; nothing of theirs is written here.
+    Send,
+    /// Theirs come here; what is changed here stays here, under another name.
+    Receive,
+}
+
+impl Mode {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Send => "send",
+            Self::Receive => "receive",
+        }
+    }
+
+    /// The mode that a word means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Both, Self::Send, Self::Receive].into_iter().find(|mode| mode.word() == word)
+    }
 }
 
 /// What only key holders may know of a snapshot.

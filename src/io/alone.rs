@@ -119,6 +119,7 @@ impl Alone<'_> {
             }
             Output::Piece { .. }
             | Output::Done { .. }
+            | Output::More(_)
             | Output::Watch(_)
             | Output::Errand(_)
             | Output::Announce(_)

@@ -26,6 +26,15 @@ pub enum Inward {
         /// What is asked.
         call: Call,
     },
+    /// A piece of what a client sends; `end`: the last one.
+    Data {
+        /// Of which call.
+        id: CallId,
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// Nothing follows.
+        end: bool,
+    },
     /// One piece was taken.
     Taken(CallId),
     /// Nobody waits for the answer any more.
@@ -35,6 +44,8 @@ pub enum Inward {
 /// What a caller hears.
 #[derive(Debug)]
 pub enum Outward {
+    /// There is room for one more piece of what the caller sends.
+    More,
     /// A piece of the answer.
     Piece(Piece),
     /// The end of it.
@@ -91,6 +102,13 @@ impl Calls {
         }
     }
 
+    /// There is room for one more piece of what the caller sends.
+    pub fn more(&self, id: CallId) {
+        if let Some(answers) = self.shared.running.borrow().get(&id) {
+            let _ = answers.try_send(Outward::More);
+        }
+    }
+
     /// Ends a call.
     pub fn done(&self, id: CallId, result: Result<Ending, ApiError>) {
         if let Some(answers) = self.shared.running.borrow_mut().remove(&id) {
@@ -140,6 +158,11 @@ impl Running {
     /// [`Running::poll_next`] as a future.
     pub async fn next(&mut self) -> Outward {
         smol::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Hands on a piece of what the caller sends; it was asked for by [`Outward::More`].
+    pub fn give(&self, bytes: Vec<u8>, end: bool) {
+        self.calls.tell(Inward::Data { id: self.id, bytes, end });
     }
 
     /// One piece was written: there is room for another.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use async_net::unix::UnixStream;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE, HOST, TE};
 use hyper::{Method, Request, StatusCode};
@@ -130,6 +130,23 @@ impl Client {
     /// # Errors
     /// [`ClientError::Api`] when the node refuses.
     pub fn call(self, ask: &Ask<'_>) -> Result<CallStream, ClientError> {
+        self.call_with(ask, Full::new(Bytes::copy_from_slice(ask.body)))
+    }
+
+    /// Asks with a body that is read as it is sent, and waits for the answer to begin.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn send(self, ask: &Ask<'_>, source: Source) -> Result<CallStream, ClientError> {
+        self.call_with(ask, source)
+    }
+
+    /// Asks with any body.
+    fn call_with<B>(self, ask: &Ask<'_>, body: B) -> Result<CallStream, ClientError>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
         let method = Method::from_bytes(ask.method.as_bytes()).map_err(lost)?;
         let request = Request::builder()
             .method(method)
@@ -137,7 +154,7 @@ impl Client {
             .header(HOST, "localhost")
             .header(TE, "trailers")
             .header(CONTENT_TYPE, Media::Json.name())
-            .body(Full::new(Bytes::copy_from_slice(ask.body)))
+            .body(body)
             .map_err(lost)?;
         let executor = LocalExecutor::new();
         let response = smol::block_on(executor.run(async {
@@ -295,6 +312,9 @@ impl CallStream {
         }
     }
 }
+
+mod source;
+pub use source::Source;
 
 /// The form that the headers tell.
 fn media_of(headers: &HeaderMap) -> Media {

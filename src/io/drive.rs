@@ -277,6 +277,7 @@ impl<M: Machine> Driver<M> {
                     Event::Word(Word::Errand(end)) => Input::Errand(end),
                     Event::Word(Word::Died(name)) => return Err(ThreadError::Died(name)),
                     Event::Inward(Inward::Call { id, call }) => Input::Call { id, call },
+                    Event::Inward(Inward::Data { id, bytes, end }) => Input::Data { id, bytes, end },
                     Event::Inward(Inward::Taken(id)) => Input::Taken(id),
                     Event::Inward(Inward::Dropped(id)) => Input::Dropped(id),
                     Event::Sighting(Sighting { addresses, announcement }) => {
@@ -315,6 +316,7 @@ impl<M: Machine> Driver<M> {
             Output::Watch(order) => self.ports.files.ask(FileJob::Watch(order)),
             Output::Errand(errand) => self.ports.outward.run(errand),
             Output::Piece { id, piece } => self.ports.calls.piece(id, piece),
+            Output::More(id) => self.ports.calls.more(id),
             Output::Done { id, result } => self.ports.calls.done(id, result),
             Output::Announce(announcement) => {
                 if let Some(mdns) = &mut self.ports.mdns {

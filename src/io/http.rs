@@ -91,6 +91,11 @@ pub trait Handler {
     /// # Errors
     /// When it means nothing here.
     fn route(&self, asked: &Asked<'_>) -> Result<Route, ApiError>;
+
+    /// Whether the body of such a request is no part of the call, but is handed to it piece by piece, however long it is.
+    fn is_stream(&self, _method: &str, _path: &str) -> bool {
+        false
+    }
 }
 
 /// How an answer that did not fail ended: header and trailer.
@@ -155,21 +160,30 @@ type AnswerBody = Either<Full<Bytes>, StreamBody>;
 async fn answer(request: Request<Incoming>, handler: &dyn Handler, calls: &Calls) -> Response<AnswerBody> {
     let (parts, body) = request.into_parts();
     let trailers = parts.headers.get_all(TE).iter().any(|value| value.as_bytes() == b"trailers");
-    let routed = match read_body(body).await {
-        Ok(body) => handler.route(&Asked {
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            query: parts.uri.query(),
-            body: &body,
-        }),
-        Err(error) => Err(error),
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let mut stream = None;
+    let read = if handler.is_stream(method, path) {
+        stream = Some(body);
+        Ok(Bytes::new())
+    } else {
+        read_body(body).await
     };
+    let query = parts.uri.query();
+    let routed = read.and_then(|body| handler.route(&Asked { method, path, query, body: &body }));
     let route = match routed {
         Ok(route) => route,
-        Err(error) => return refusal(&error),
+        Err(error) => {
+            if let Some(body) = &mut stream {
+                upload::drain(body).await;
+            }
+            return refusal(&error);
+        }
     };
     let mut running = calls.begin(route.call);
-    let first = running.next().await;
+    let first = match &mut stream {
+        Some(body) => upload::feed(body, &mut running).await,
+        None => running.next().await,
+    };
     match (first, route.media) {
         (Outward::Done(Err(error)), _) => refusal(&error),
         (first, Media::Json) => whole(first, running).await,
@@ -218,7 +232,7 @@ async fn whole(first: Outward, mut running: Running) -> Response<AnswerBody> {
                 values.push(value);
                 running.taken();
             }
-            Outward::Piece(Piece::Bytes(_)) => {
+            Outward::Piece(Piece::Bytes(_)) | Outward::More => {
                 return refusal(&ApiError::new(
                     "internal",
                     "bytes where JSON was expected",
@@ -315,6 +329,11 @@ impl Body for StreamBody {
                 self.over = true;
                 self.last_frame(result)
             }
+            Outward::More => {
+                self.over = true;
+                let what = "more is asked for, and nothing was sent";
+                self.last_frame(Err(ApiError::new("internal", what, "report this as a bug")))
+            }
         };
         Poll::Ready(Some(frame))
     }
@@ -361,6 +380,8 @@ fn ascii_json(error: &ApiError) -> String {
     }
     text
 }
+
+mod upload;
 
 #[cfg(test)]
 mod tests;

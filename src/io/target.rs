@@ -14,32 +14,18 @@ use rustix::io::Errno;
 
 use super::os;
 pub use super::restored::{Fate, Options, Planned, Report, TargetError};
+use super::splitter::{Splitter, Taker};
 use super::unpack::Tree;
 use crate::base::ids::hex;
-use crate::node::frames::{Frame, FrameError, FRAME_BYTES_MAX};
+use crate::node::frames::Frame;
 
 /// Writes what a restore stream says.
 #[derive(Debug)]
 pub struct Writer {
-    /// Bytes of a frame that is not complete.
-    buffer: Vec<u8>,
-    /// What comes next in the stream.
-    next: Next,
+    /// Cuts the stream into frames.
+    splitter: Splitter,
     /// Turns frames into files.
     tree: Tree,
-}
-
-/// What comes next in the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// The length of a frame.
-    Length,
-    /// This many bytes of a frame.
-    Frame(usize),
-    /// This many bytes of content.
-    Data(usize),
-    /// Nothing.
-    Nothing,
 }
 
 impl Writer {
@@ -60,7 +46,7 @@ impl Writer {
         };
         let random = os::entropy().map_err(|error| failed("draw a name in", io::Error::other(error)))?;
         let tree = Tree::new(root, options, hex(&random[..8]));
-        Ok(Self { buffer: Vec::new(), next: Next::Length, tree })
+        Ok(Self { splitter: Splitter::default(), tree })
     }
 
     /// What was done so far.
@@ -78,48 +64,8 @@ impl Writer {
     ///
     /// # Errors
     /// When the restore cannot go on.
-    pub fn take(&mut self, mut bytes: &[u8]) -> Result<(), TargetError> {
-        loop {
-            match self.next {
-                Next::Length => {
-                    if !self.gather(&mut bytes, 4) {
-                        return Ok(());
-                    }
-                    let length = self.buffer.first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
-                    let length = usize::try_from(length).unwrap_or(usize::MAX);
-                    if length > FRAME_BYTES_MAX {
-                        return Err(TargetError::Stream(FrameError));
-                    }
-                    self.buffer.clear();
-                    self.next = Next::Frame(length);
-                }
-                Next::Frame(length) => {
-                    if !self.gather(&mut bytes, length) {
-                        return Ok(());
-                    }
-                    let frame = Frame::decode(&self.buffer).map_err(TargetError::Stream)?;
-                    self.buffer.clear();
-                    self.next = match frame {
-                        Frame::Data(length) => Next::Data(usize::try_from(length).unwrap_or(usize::MAX)),
-                        Frame::End { .. } => Next::Nothing,
-                        _ => Next::Length,
-                    };
-                    self.tree.frame(frame)?;
-                }
-                Next::Data(0) => self.next = Next::Length,
-                Next::Data(left) => {
-                    if bytes.is_empty() {
-                        return Ok(());
-                    }
-                    let (data, rest) = bytes.split_at(left.min(bytes.len()));
-                    self.tree.data(data)?;
-                    self.next = Next::Data(left - data.len());
-                    bytes = rest;
-                }
-                Next::Nothing if bytes.is_empty() => return Ok(()),
-                Next::Nothing => return Err(TargetError::Stream(FrameError)),
-            }
-        }
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), TargetError> {
+        self.splitter.take(bytes, &mut self.tree)
     }
 
     /// The stream is over: makes sure that all of it is on the disk.
@@ -127,19 +73,21 @@ impl Writer {
     /// # Errors
     /// [`TargetError::Short`] when it was cut off, or when the disk fails at last.
     pub fn finish(self) -> Result<Report, TargetError> {
-        if self.next == Next::Nothing {
+        if self.splitter.is_over() {
             Ok(self.tree.into_report())
         } else {
             Err(TargetError::Short)
         }
     }
+}
 
-    /// Moves bytes to the buffer until it has `length`; whether it has.
-    fn gather(&mut self, bytes: &mut &[u8], length: usize) -> bool {
-        let (taken, rest) = bytes.split_at(length.saturating_sub(self.buffer.len()).min(bytes.len()));
-        self.buffer.extend_from_slice(taken);
-        *bytes = rest;
-        self.buffer.len() == length
+impl Taker for Tree {
+    fn frame(&mut self, frame: Frame) -> Result<(), TargetError> {
+        Self::frame(self, frame)
+    }
+
+    fn data(&mut self, data: &[u8]) -> Result<(), TargetError> {
+        Self::data(self, data)
     }
 }
 

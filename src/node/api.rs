@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 use super::restore::selection::Range;
-use crate::feed::entry::Role;
+use crate::feed::entry::{Mode, Role};
 
 /// A question or an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +174,23 @@ pub enum Call {
         /// In the order of the tree.
         wanted: Vec<Range>,
     },
+    /// A file of a shared folder, as the client sends it ([`super::ports::Input::Data`]). JSON Lines: what was stored, then as of
+    /// `Backup`.
+    Put {
+        /// `NAME:PATH`.
+        what: String,
+        /// What is known of it.
+        file: PutFile,
+        /// Until protected.
+        wait: bool,
+    },
+    /// A file or directory of a shared folder goes, on all devices; versions stay. JSON Lines as of `Put`.
+    Delete {
+        /// `NAME:PATH`.
+        what: String,
+        /// A directory goes with all that is in it.
+        recursive: bool,
+    },
     /// The state of everything. One JSON object; `summary` is the one sentence.
     Status,
     /// Check structure and presence; with `all` every byte. JSON Lines: `scrub` (how far what is read again unasked is, as in
@@ -234,6 +251,17 @@ pub struct FolderAdd {
     pub ignore: Vec<String>,
     /// Do not go into other file systems mounted below.
     pub one_file_system: bool,
+    /// Of a shared folder: what this device does with changes.
+    pub mode: Mode,
+}
+
+/// A file that a client sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutFile {
+    /// When its content changed, in nanoseconds since 1970; None: now.
+    pub mtime_ns: Option<i64>,
+    /// Permission bits; 0o644 when None.
+    pub mode: Option<u32>,
 }
 
 /// A part of an answer.

@@ -77,6 +77,8 @@ pub(super) struct Build {
     tally: Tally,
     /// Contents that are missed, their hashes ascending.
     missed: Vec<u64>,
+    /// What is new here stays here, unread.
+    receives: bool,
 }
 
 impl Build {
@@ -99,6 +101,7 @@ impl Build {
             reads_all: false,
             tally: Tally::default(),
             missed: Vec::new(),
+            receives: shared.is_some_and(|scan| scan.receive),
         }
     }
 
@@ -218,6 +221,7 @@ impl Build {
                 return Ok(step > 0);
             }
             match self.join.next(&mut sink.ops, &mut sink.asks, &mut self.writer.report) {
+                Joined::New(_) if self.receives => {}
                 Joined::New(new) => self.open(new, None, sink),
                 Joined::Both(new, old) if old.shared.is_some() => match old.entry() {
                     Some(entry)

@@ -3,17 +3,18 @@
 //! At most [`CALL_PIECES_MAX`] pieces of a call are under way; the rest waits here, bounded by what the call can say.
 //! Progress is dropped rather than queued for a slow client.
 
+mod protecting;
 mod setting;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::{json, Value};
+use serde_json::Value;
 
 use super::api::{ApiError, Call, Piece};
 use super::core::{Core, Duty};
 use super::ports::{CallId, Ending, Output};
-use crate::base::ids::{FolderId, NodeId};
-use crate::base::limits::{CALLS_MAX, CALL_PIECES_MAX, WAIT_FOR_PEERS_MAX, WAIT_FOR_STALLED_MAX};
+use crate::base::ids::FolderId;
+use crate::base::limits::{CALLS_MAX, CALL_PIECES_MAX, WAIT_FOR_PEERS_MAX};
 use crate::base::units::{Span, Time};
 
 /// All running calls.
@@ -61,6 +62,11 @@ struct Waiting {
 }
 
 impl Calls {
+    /// The duty that fills a call, or takes what its client sends.
+    pub(super) fn duty_of(&self, call: CallId) -> Option<u64> {
+        self.running.get(&call)?.duty
+    }
+
     /// A backup call ends when so many folders have been told of.
     pub(super) fn expect_backups(&mut self, call: CallId, count: usize) {
         if let Some(running) = self.running.get_mut(&call) {
@@ -168,6 +174,8 @@ impl Core {
             Call::Diff { before, after } => self.call_diff(id, &before, after.as_deref()),
             Call::Find { pattern, folder, all } => self.call_find(id, &pattern, folder.as_deref(), all),
             call @ (Call::Restore { .. } | Call::RestoreSome { .. }) => self.call_restore(id, call),
+            Call::Put { what, file, wait } => self.call_put(id, &what, file, wait),
+            Call::Delete { what, recursive } => self.call_delete(id, &what, recursive),
             Call::Status => self.call_status(id),
             Call::Verify { all } => self.call_verify(id, all),
             Call::Drill { name } => self.call_drill(id, name.as_deref()),
@@ -225,6 +233,7 @@ impl Core {
         let running = self.calls.running.remove(&id);
         self.drop_duty(running.and_then(|running| running.duty));
         self.calls.early.retain(|(early, _)| *early != id);
+        self.edits_dropped(id);
         self.confirming.dropped(id);
         self.entering_dropped(id);
     }
@@ -277,129 +286,6 @@ impl Core {
             None => Ok(Ending::Complete),
         };
         self.end_call(id, result);
-    }
-
-    /// Looks whether what calls wait for is protected now.
-    pub(super) fn check_waiting_backups(&mut self) {
-        let waiting: Vec<(CallId, FolderId)> = self
-            .calls
-            .running
-            .iter()
-            .flat_map(|(id, running)| running.protecting.keys().map(|folder| (*id, *folder)))
-            .collect();
-        for (id, folder) in waiting {
-            let Some(fact) = self.newest_complete(&folder) else { continue };
-            let protection = self.protection_of(&fact);
-            let members = self.member.as_ref().map_or(0, |member| member.view.roster().members().count());
-            let reachable = members >= usize::from(protection.wanted);
-            let all_have = usize::from(protection.have) >= members.min(usize::from(protection.wanted));
-            let folder_name = self.folder_name(&folder);
-            // A draft has got another name when it was published.
-            let line = json!({
-                "event": "protected", "folder": folder_name, "snapshot": fact.id.hex(),
-                "have": protection.have, "wanted": protection.wanted,
-            });
-            let now = self.now.time;
-            let Some(wait) =
-                self.calls.running.get_mut(&id).and_then(|running| running.protecting.get_mut(&folder))
-            else {
-                continue;
-            };
-            if wait.told != Some(protection.have) {
-                wait.told = Some(protection.have);
-                wait.heard = now;
-            }
-            if protection.is_full() || (!reachable && all_have) {
-                let ending = if protection.is_full() { Ending::Complete } else { Ending::Partial };
-                self.stop_waiting(id, folder, line, ending);
-            }
-        }
-    }
-
-    /// Gives up waits for which nothing has been heard for too long: sooner when nobody who is connected still owes a
-    /// copy, later when somebody does and is silent about it.
-    pub(super) fn give_up_waiting(&mut self) {
-        let now = self.now.time;
-        for waiting in self.calls.running.values_mut().flat_map(|running| running.protecting.values_mut()) {
-            if waiting.next_look <= now {
-                waiting.next_look = now + WAIT_FOR_PEERS_MAX.part(3);
-            }
-        }
-        let late: Vec<(CallId, FolderId, Time)> = self
-            .calls
-            .running
-            .iter()
-            .flat_map(|(id, running)| {
-                running.protecting.iter().map(|(folder, waiting)| (*id, *folder, waiting.heard))
-            })
-            .filter(|(_, _, heard)| *heard + WAIT_FOR_PEERS_MAX <= now)
-            .collect();
-        for (id, folder, heard) in late {
-            let Some(fact) = self.newest_complete(&folder) else { continue };
-            let owes = |node: &NodeId| {
-                let member = self.member.as_ref();
-                member
-                    .is_some_and(|member| !member.view.receipts(&fact.id).any(|(holder, _)| holder == *node))
-            };
-            if self.gossip.peers().any(owes) && heard + WAIT_FOR_STALLED_MAX > now {
-                continue;
-            }
-            let protection = self.protection_of(&fact);
-            let line = json!({
-                "event": "protected", "folder": self.folder_name(&folder), "snapshot": fact.id.hex(), "have": protection.have,
-                "wanted": protection.wanted, "pending": "no device that lacks it can be reached now; it is copied when one can",
-            });
-            self.stop_waiting(id, folder, line, Ending::Partial);
-        }
-    }
-
-    /// A wait is over.
-    fn stop_waiting(&mut self, id: CallId, folder: FolderId, line: Value, ending: Ending) {
-        if let Some(running) = self.calls.running.get_mut(&id) {
-            running.protecting.remove(&folder);
-        }
-        self.json(id, line);
-        self.backup_call_ends(id, Ok(ending));
-    }
-
-    /// Tells calls that wait for a snapshot's copies how far the holders are.
-    pub(super) fn show_replication(&mut self, snapshot: &crate::base::ids::SnapshotId) {
-        let Some(folder) = self
-            .member
-            .as_ref()
-            .and_then(|member| member.view.snapshot(snapshot))
-            .map(|fact| fact.entry.folder)
-        else {
-            return;
-        };
-        let Some(fact) = self.newest_complete(&folder).filter(|fact| fact.id == *snapshot) else { return };
-        let protection = self.protection_of(&fact);
-        let progress: Vec<(u64, u64)> =
-            self.gossip.peers().filter_map(|peer| self.gossip.progress(peer, snapshot)).collect();
-        let line = json!({
-            "event": "progress", "folder": self.folder_name(&folder), "phase": "replicate",
-            "files": fact.entry.counts.files, "bytes": fact.entry.counts.bytes, "new_bytes": fact.entry.counts.stored_bytes,
-            "replicated": {
-                "have": protection.have, "wanted": protection.wanted,
-                "chunks_done": progress.iter().map(|(held, _)| held).sum::<u64>(),
-                "chunks": fact.entry.counts.chunks.saturating_mul(u64::try_from(progress.len()).unwrap_or(1)),
-            },
-        });
-        let calls: Vec<CallId> = self
-            .calls
-            .running
-            .iter()
-            .filter(|(_, running)| running.protecting.contains_key(&folder))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in calls {
-            if let Some(waiting) =
-                self.calls.running.get_mut(&id).and_then(|running| running.protecting.get_mut(&folder))
-            {
-                waiting.heard = self.now.time;
-            }
-            self.progress(id, line.clone());
-        }
     }
 
     /// Tells followers what they have not seen; those that are slow, when they have taken the rest.

@@ -18,34 +18,28 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::activity::{Activity, Level};
-use super::backup::Backup;
 use super::bandwidth::Throttle;
 use super::boot::Loading;
 use super::calls::Calls;
 use super::config::Config;
 use super::confirm::Confirming;
-use super::duty::{op_of, Ops, Told};
+pub(super) use super::duties::Duty;
+use super::duty::{op_of, op_of_file, Ops, Told};
 use super::enter::Entering;
 use super::folders::Folders;
 use super::gossip::Gossip;
 use super::holding::Holding;
-use super::keep::Keep;
 use super::keyring::Keyring;
-use super::list::Lines;
-use super::marking::Pass;
 use super::member::Membership;
-use super::merging::Merging;
 use super::pausing::Pausing;
 pub(super) use super::pending::Pending;
-use super::ports::{CallId, FileReply, Input, Listening, Output};
+use super::ports::{FileReply, Input, Listening, Output};
 use super::pushing::{conduct::Conduct, Pushing, PUSH_DUTY};
 use super::reach::Reach;
 use super::reconciling::Reconciling;
-use super::restore::Restore;
 use super::source::{Source, SOURCE_DUTY};
 use super::upkeep::Upkeep;
-use super::verify::Verify;
-use crate::base::ids::{FolderId, NodeId};
+use crate::base::ids::NodeId;
 use crate::base::units::{Moment, Time};
 use crate::peer::event::{Event, Transmit};
 use crate::peer::table::Endpoint;
@@ -135,24 +129,6 @@ pub struct Core {
     pub(super) announced_day: i64,
 }
 
-/// A job of many turns.
-pub(super) enum Duty {
-    /// A folder is scanned.
-    Backup(Box<Backup>, FolderId),
-    /// What others have made of a shared folder becomes part of it.
-    Merge(Box<Merging>, FolderId),
-    /// A snapshot is streamed to a client.
-    Restore(Box<Restore>, CallId),
-    /// Something of snapshots is listed for a client.
-    List(Box<dyn Lines>, CallId),
-    /// Everything is checked for a client.
-    Verify(Box<Verify>, CallId),
-    /// A share is kept.
-    Keep(Box<Keep>),
-    /// What no manifest lists is given up.
-    Collect(Box<Pass>),
-}
-
 impl Core {
     /// A node that has yet to read its state; the first `poll` asks for it. `seed` is fresh entropy (in the simulator:
     /// drawn from the run's seed) and never used twice.
@@ -208,6 +184,7 @@ impl Core {
             Input::Store(reply) => self.store_replied(reply),
             Input::File(reply) => self.file_replied(reply),
             Input::Call { id, call } => self.called(id, call),
+            Input::Data { id, bytes, end } => self.data_came(id, bytes, end),
             Input::Taken(id) => self.taken(id),
             Input::Dropped(id) => self.dropped(id),
             Input::Sighted { addresses, announcement } => self.sighted(&addresses, &announcement),
@@ -272,6 +249,7 @@ impl Core {
         self.duties.values().filter(|duty| !self.stands_still(duty)).any(|duty| match duty {
             Duty::Backup(backup, _) => backup.busy(),
             Duty::Merge(merging, _) => merging.busy(),
+            Duty::Upload(upload, _) => upload.busy(),
             Duty::Restore(restore, _) => restore.busy(),
             Duty::List(list, _) => list.busy(),
             Duty::Verify(verify, _) => verify.busy(),
@@ -349,7 +327,7 @@ impl Core {
         let number = self.next_duty;
         self.next_duty += 1;
         let duty = make(number);
-        if matches!(duty, Duty::Backup(..) | Duty::Merge(..) | Duty::Keep(_)) {
+        if duty.lists() {
             self.upkeep.collect.disturb();
         }
         self.duties.insert(number, duty);
@@ -373,14 +351,7 @@ impl Core {
 
     /// The file thread answered.
     fn file_replied(&mut self, reply: FileReply) {
-        let op = match &reply {
-            FileReply::Root { op, .. }
-            | FileReply::List { op, .. }
-            | FileReply::Open { op, .. }
-            | FileReply::Read { op, .. }
-            | FileReply::Put { op, .. } => *op,
-        };
-        self.tell(Ops::duty(op), Told::File(reply));
+        self.tell(Ops::duty(op_of_file(&reply)), Told::File(reply));
     }
 
     /// An answer to one of the core's own operations.

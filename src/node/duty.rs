@@ -96,6 +96,18 @@ pub struct ChunkLost {
     pub reason: String,
 }
 
+/// The operation that a reply of the file thread belongs to.
+#[must_use]
+pub const fn op_of_file(reply: &FileReply) -> Op {
+    match reply {
+        FileReply::Root { op, .. }
+        | FileReply::List { op, .. }
+        | FileReply::Open { op, .. }
+        | FileReply::Read { op, .. }
+        | FileReply::Put { op, .. } => *op,
+    }
+}
+
 /// The operation that a reply of the store belongs to.
 #[must_use]
 pub const fn op_of(reply: &Reply) -> Op {

@@ -11,7 +11,7 @@ use super::ports::CallId;
 use crate::base::ids::FolderId;
 use crate::base::limits::{FOLDERS_MAX, SCAN_AFTER_START};
 use crate::base::units::Copies;
-use crate::feed::entry::{Body, FolderEntry, FolderKind, FolderText};
+use crate::feed::entry::{Body, FolderEntry, FolderKind, FolderText, Mode};
 use crate::file::ignore::IgnoreStack;
 use crate::file::retain::Policy;
 
@@ -33,6 +33,7 @@ impl Core {
             ignore: add.ignore,
             one_file_system: add.one_file_system,
             keep: keep.counts(),
+            mode: add.mode,
         };
         let value = json!({"folder": folder.hex(), "name": add.name, "copies": copies.get(), "keep": keep.to_string(), "kind": add.kind});
         let then = AfterAppend::Done { call, value };
@@ -62,6 +63,10 @@ impl Core {
                 return Err(ApiError::new("not_supported", message, "use --kind backup or --kind shared"));
             }
         };
+        if kind == FolderKind::Backup && add.mode != Mode::Both {
+            let message = format!("'{}' would be a backup folder, which only sends", add.name);
+            return Err(ApiError::new("not_shared", message, "leave --mode away, or add --kind shared"));
+        }
         names::check_copies(add.copies)?;
         check_place(add)?;
         let folders = self.all_folders();

@@ -10,13 +10,13 @@ use super::names;
 use super::ports::CallId;
 use crate::base::ids::FolderId;
 use crate::base::units::Copies;
-use crate::feed::entry::{FolderEntry, FolderText};
+use crate::feed::entry::{FolderEntry, FolderKind, FolderText, Mode};
 use crate::file::ignore::IgnoreStack;
 use crate::file::retain::Policy;
 use serde_json::json;
 
 /// What can be set, for people.
-const KEYS: &str = "copies, keep, ignore (also += and -=), one-file-system, directory, name";
+const KEYS: &str = "copies, keep, ignore (also += and -=), one-file-system, directory, name; of a shared folder mode (both, send, receive)";
 
 /// A folder as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,10 @@ impl Wish {
                 let hint = "write the path from / on";
                 return Err(ApiError::new("bad_directory", "the directory must be an absolute path", hint));
             }
+            "mode" => {
+                self.text.mode = Mode::from_word(value)
+                    .ok_or_else(|| wrong(change, "is neither both, send nor receive"))?;
+            }
             "name" => {
                 names::check_folder_name(value)?;
                 self.text.name = value.to_owned();
@@ -105,6 +109,10 @@ impl Core {
         };
         let mut wish = Wish { copies: entry.copies, text: text.clone() };
         changes.iter().try_for_each(|change| wish.take(change))?;
+        if wish.text.mode != text.mode && entry.kind != FolderKind::Shared {
+            let message = format!("'{name}' is a backup folder, which only sends");
+            return Err(ApiError::new("not_shared", message, "a shared folder is made with `--kind shared`"));
+        }
         let is_taken = self.all_folders().iter().any(|(_, other, text)| {
             other.folder != entry.folder && !other.removed && text.name == wish.text.name
         });
@@ -129,7 +137,7 @@ impl Core {
         let value = json!({
             "folder": entry.folder.hex(), "name": wish.text.name, "copies": wish.copies.get(),
             "keep": Policy::from_counts(wish.text.keep).to_string(), "ignore": wish.text.ignore,
-            "one_file_system": wish.text.one_file_system,
+            "one_file_system": wish.text.one_file_system, "mode": wish.text.mode.word(),
             "directory": String::from_utf8_lossy(&wish.text.directory),
         });
         let then = AfterAppend::Done { call, value };
@@ -151,6 +159,7 @@ impl Core {
         if before.keep != after.keep {
             self.policy_changed(folder);
         }
+        self.holding.recheck(now);
         let local = self.local(folder);
         if local.running.is_some() {
             local.again = true;
@@ -170,6 +179,7 @@ mod tests {
             ignore: vec!["*.tmp".into()],
             one_file_system: false,
             keep: Policy::default().counts(),
+            mode: Mode::Both,
         };
         Wish { copies: Copies::new(3), text }
     }
@@ -185,6 +195,7 @@ mod tests {
             "one-file-system=true",
             "directory=/mnt/new",
             "name=pictures",
+            "mode=send",
         ] {
             let before = all.clone();
             all.take(change).expect(change);

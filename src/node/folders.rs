@@ -8,25 +8,26 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::activity::Level;
-use super::after::{AfterAppend, AfterSave};
+use super::after::AfterSave;
 use super::api::ApiError;
 use super::backup::Backup;
 use super::core::{Core, Duty};
 use super::daily::Looks;
 use super::drafts::Draft;
+use super::editing::Ordered;
 use super::guard::guarding::Guards;
 use super::member::Membership;
-use super::names;
 use super::order::backup_error;
-use super::outcome::{BackupError, BackupJob, Outcome, Progress, Report, Taken};
+use super::outcome::{paths, BackupError, BackupJob, Outcome, Progress, Report, Taken};
 use super::partials::Pace;
-use super::ports::{CallId, Ending, Output, WatchOrder};
+use super::ports::{CallId, Ending};
 use super::watching::{Timing, Watched};
 use crate::base::ids::{ChunkId, FolderId, NodeId};
 use crate::base::limits::SCAN_AFTER_START;
 use crate::base::units::{Moment, Time, WallTime};
 use crate::feed::entry::{FolderEntry, FolderText};
+
+mod removing;
 
 /// What this node remembers of its folders.
 #[derive(Default)]
@@ -84,6 +85,10 @@ pub(super) struct Local {
     pub(super) unreadable: u64,
     /// Of a shared folder: what other devices have made that could not be written here.
     pub(super) unwritten: u64,
+    /// Of a shared folder: what people want of it; this may be a device that has no directory of it.
+    pub(super) edits: Vec<Ordered>,
+    /// Those that the running merge makes.
+    pub(super) editing: Vec<Ordered>,
 }
 
 /// What identifies a folder's place, so that an unplugged disk is not taken for an emptied folder.
@@ -195,36 +200,6 @@ impl Core {
         self.folders.local.entry(folder).or_insert_with(|| Local { binding, ..Local::default() })
     }
 
-    /// `folder remove`: no more scans here; the snapshots stay.
-    pub(super) fn call_folder_remove(&mut self, call: CallId, name: &str) {
-        let own = self.own_folders();
-        let Some((entry, text)) = own.iter().find(|(_, text)| text.name == name) else {
-            let near = names::nearest(name, own.iter().map(|(_, text)| text.name.as_str()));
-            return self.end_call(
-                call,
-                Err(ApiError::new(
-                    "no_folder",
-                    format!("this node has no folder '{name}'{near}"),
-                    "see `nuthatch folder list`",
-                )),
-            );
-        };
-        let value = json!({"folder": entry.folder.hex(), "name": name, "removed": true});
-        let then = AfterAppend::Done { call, value };
-        if !self.append_folder(entry.folder, entry.kind, entry.copies, text, true, then) {
-            return self.end_call(call, Err(self.refusal()));
-        }
-        let local = self.folders.local.remove(&entry.folder).unwrap_or_default();
-        self.drop_duty(local.running);
-        let gone = ApiError::new("no_folder", format!("the folder '{name}' was removed"), "");
-        self.outputs.push_back(Output::Watch(WatchOrder::Forget(entry.folder)));
-        for (waiting, _) in local.waiters.into_iter().chain(local.later).chain(local.telling) {
-            self.backup_call_ends(waiting, Err(gone.clone()));
-        }
-        let message = format!("folder {name} is no longer backed up; its snapshots stay");
-        self.note(Level::Info, "folders", message);
-    }
-
     /// Begins scans that are due.
     pub(super) fn folders_timeout(&mut self) {
         self.daily_timeout();
@@ -257,9 +232,9 @@ impl Core {
         let Moment { time, wall } = self.now;
         let partial_from = self.local(folder).binding.partial_from;
         let shared = if self.is_shared(&folder) { self.shared_scan(&folder) } else { None };
-        if shared.is_some() && !self.may_number() {
+        if shared.is_some() && (!self.may_number() || self.waits_for_others(&folder)) {
             let hint = "it goes on by itself as soon as one is reached";
-            let waits = ApiError::new("offline", "a shared folder waits until another device was met", hint);
+            let waits = ApiError::new("offline", "a shared folder waits for what other devices have", hint);
             let local = self.local(folder);
             (local.next_scan, local.timing) = (None, Timing::default());
             return self.backup_waits(folder, waits);
@@ -371,6 +346,7 @@ impl Core {
         if is_scanned && self.begin_merge(folder) {
             return;
         }
+        self.edits_fail(folder, &self.unconfirmed());
         if std::mem::take(&mut self.local(folder).again) {
             self.begin_scan(folder);
         }
@@ -378,6 +354,7 @@ impl Core {
 
     /// A scan cannot begin yet, which is no failure: who waits is told.
     fn backup_waits(&mut self, folder: FolderId, error: ApiError) {
+        self.edits_fail(folder, &error);
         let local = self.local(folder);
         let mut waiters = std::mem::take(&mut local.waiters);
         waiters.append(&mut local.later);
@@ -453,6 +430,7 @@ impl Core {
     /// A scan failed: nothing was retired, the last snapshot stands.
     pub(super) fn backup_failed(&mut self, folder: FolderId, error: ApiError) {
         self.scan_fails(folder, &error);
+        self.edits_fail(folder, &error);
         let local = self.local(folder);
         let waiters = std::mem::take(&mut local.telling);
         for (call, _) in waiters {
@@ -465,11 +443,4 @@ impl Core {
         let found = self.all_folders().into_iter().find(|(_, entry, _)| entry.folder == *folder);
         found.map_or_else(|| folder.short(), |(_, _, text)| text.name)
     }
-}
-
-/// What could not be read, as JSON.
-pub(super) fn paths(report: &Report) -> Vec<serde_json::Value> {
-    let path =
-        |(path, reason): &(Vec<u8>, String)| json!({"path": String::from_utf8_lossy(path), "reason": reason});
-    report.paths.iter().map(path).collect()
 }

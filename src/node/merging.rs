@@ -3,16 +3,20 @@
 //! ```text
 //!   Root --the same--> Meet --tree--> Insert (if there are conflicts) --tree--> ... once for each device that has something new
 //!                        ^---------------'  (and again while conflicts were put off)
-//!     ... --> Apply --all that can be written is written--> Sync --> Manifest --> Flush --> Finished
+//!     ... --> Edit (what people ask for) --> Apply --all that can be written is written--> Sync --> Manifest --> Flush --> Finished
 //! ```
 //!
+//! On a device that has no directory of the folder, Root, Apply and Sync are left out: its applied map is empty (`node/editing.rs`).
 //! All chunks of what is merged are here before it begins (`node/share.rs` sees to that), so nothing waits for the network.
 //! Nothing is published before the disk is as the applied map says. Passes are in `node/merge_pass.rs` and `node/apply_pass.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::api::ApiError;
 use super::apply_pass::{Applied, Apply, Tools};
 use super::duty::{Ask, Ops, Told};
+use super::edit::{Done, Edit};
+use super::edit_pass::{EditPass, Edited};
 use super::manifest::{Merge, Merged};
 use super::merge_pass::{Copy, Insert, Meet, Passed};
 use super::outcome::{BackupError, Parent, Taken};
@@ -26,13 +30,14 @@ use crate::feed::entry::{Counts, SharedText};
 use crate::seal::sealed::Sealer;
 use crate::store::service::{Op, Reply, Request};
 
+mod editing;
 mod ending;
 
 /// One merge of one folder.
 #[derive(Debug, Clone)]
 pub struct MergeJob {
-    /// Absolute path of its directory here.
-    pub root: Vec<u8>,
+    /// Absolute path of its directory here; None: this device has none.
+    pub root: Option<Vec<u8>>,
     /// File system and inode that the root has.
     pub marker: Option<Marker>,
     /// The folder as this device has it.
@@ -47,6 +52,8 @@ pub struct MergeJob {
     pub own_name: String,
     /// The vault's map key.
     pub map_key: [u8; 32],
+    /// What people want of it, none of which touches another.
+    pub edits: Vec<Edit>,
 }
 
 /// How a merge that did not fail ended.
@@ -56,12 +63,16 @@ pub struct MergeEnd {
     pub taken: Taken,
     /// Something of it is new to this device's feed.
     pub is_new: bool,
+    /// There is a directory of it here.
+    pub is_here: bool,
     /// Paths that could not be written here yet.
     pub pending: u64,
     /// Paths that were written, made or removed here.
     pub written: u64,
     /// Conflict copies that were made.
     pub conflicts: u64,
+    /// What became of each edit.
+    pub edits: Vec<Result<Done, ApiError>>,
 }
 
 /// What a merge wants, or tells.
@@ -94,6 +105,10 @@ pub struct Merging {
     rest: Option<(Parent, SharedText, Vec<u8>)>,
     /// Conflict copies so far.
     conflicts: u64,
+    /// Manifests of what people have put.
+    put: Vec<ChunkId>,
+    /// What became of people's edits, once they are in the tree.
+    edited: Option<Edited>,
     /// The root at the start.
     marker: Marker,
     /// Nothing can be done before something is told.
@@ -111,6 +126,8 @@ enum State {
     Meet(Box<Meet>),
     /// Conflict copies are put in.
     Insert(Box<Insert>),
+    /// People's edits are put in.
+    Edit(Box<EditPass>),
     /// The disk becomes as the tree is.
     Apply(Box<Apply>),
     /// What was written is made durable.
@@ -131,8 +148,10 @@ impl Merging {
     pub fn new(job: MergeJob, duty: u64) -> Self {
         let mut sink = Sink::new(Ops::new(duty), duty);
         let op = sink.ops.draw();
-        sink.asks.push_back(Ask::File(FileRequest::Root { op, root: job.root.clone() }));
-        Self {
+        if let Some(root) = job.root.clone() {
+            sink.asks.push_back(Ask::File(FileRequest::Root { op, root }));
+        }
+        let mut merging = Self {
             duty,
             sink,
             state: State::Root(op),
@@ -141,11 +160,17 @@ impl Merging {
             seen: job.ours.1.seen.clone(),
             rest: None,
             conflicts: 0,
+            put: Vec::new(),
+            edited: None,
             marker: (0, 0),
             idle: false,
             worked: false,
             job,
+        };
+        if merging.job.root.is_none() {
+            merging.next_side();
         }
+        merging
     }
 
     /// There is work to do without waiting for an answer.
@@ -170,6 +195,7 @@ impl Merging {
                 let reader = match &mut self.state {
                     State::Meet(meet) => meet.reader_of(op),
                     State::Insert(insert) => insert.reader_of(op),
+                    State::Edit(edit) => edit.reader_of(op),
                     State::Apply(apply) => return apply.chunk_came(op, result, sealer),
                     State::Manifest(_, merge) => merge.reader_of(op),
                     _ => None,
@@ -210,6 +236,7 @@ impl Merging {
         let passed = match &mut self.state {
             State::Meet(meet) => meet.step(&mut out),
             State::Insert(insert) => insert.step(&mut self.seen, &mut out),
+            State::Edit(edit) => edit.step(&mut self.seen, &mut out),
             State::Apply(apply) => match apply.step(&mut out) {
                 Ok(Some(applied)) => {
                     self.sync(applied);
@@ -244,15 +271,16 @@ impl Merging {
             }
             Passed::Tree(root) => {
                 self.tree = root;
-                self.passed();
+                self.passed(sealer);
                 true
             }
         }
     }
 
     /// A pass has come to its end.
-    fn passed(&mut self) {
+    fn passed(&mut self, sealer: &mut Sealer) {
         let copies = match std::mem::replace(&mut self.state, State::Over) {
+            State::Edit(edit) => return self.edits_are_in(edit.end(), sealer),
             State::Meet(mut meet) => {
                 let (losers, put_off) = meet.take_losers();
                 match (put_off, &mut self.rest) {
@@ -282,21 +310,17 @@ impl Merging {
         if self.rest.is_none() {
             self.rest = self.left.pop_front().map(|(parent, shared)| (parent, shared, Vec::new()));
         }
-        let Some((parent, shared, from)) = &self.rest else { return self.apply() };
+        let Some((parent, shared, from)) = &self.rest else { return self.edit() };
         let ours = (self.tree, self.seen.clone());
         let theirs = (parent.tree, shared.seen.clone());
         self.state = State::Meet(Box::new(Meet::new(&self.job.map_key, ours, theirs, from.clone())));
     }
 
     /// Begins to make the disk as the tree is.
-    fn apply(&mut self) {
+    fn apply(&mut self, root: Vec<u8>) {
         let (parent, shared) = &self.job.ours;
         let before = (parent.tree, shared.applied);
-        let tools = Tools {
-            root: self.job.root.clone(),
-            map_key: self.job.map_key,
-            own_name: self.job.own_name.clone(),
-        };
+        let tools = Tools { root, map_key: self.job.map_key, own_name: self.job.own_name.clone() };
         self.state = State::Apply(Box::new(Apply::new(self.tree, before, tools)));
     }
 
@@ -308,8 +332,11 @@ impl Merging {
             return;
         }
         match (std::mem::replace(&mut self.state, State::Over), reply) {
-            (State::Flush(asked, end), Reply::Flush { op, result }) if asked == op => match result {
-                Ok(()) => self.end(Ok(end)),
+            (State::Flush(asked, mut end), Reply::Flush { op, result }) if asked == op => match result {
+                Ok(()) => {
+                    end.taken.counts.stored_bytes = self.sink.new_bytes();
+                    self.end(Ok(end));
+                }
                 Err(error) => self.end(Err(BackupError::Store(error))),
             },
             (state, _) => self.state = state,
@@ -325,15 +352,9 @@ impl Merging {
                 self.state = State::Apply(apply);
             }
             (State::Sync(asked, applied), FileReply::Put { op, result }) if asked == op => match result {
-                Ok(_) => {
-                    let sides = std::iter::once(&self.job.ours).chain(&self.job.theirs);
-                    let parents = sides.map(|(parent, _)| parent.manifest).collect();
-                    let merge = Merge::of_several(self.duty, parents, Vec::new());
-                    self.sink.flush_ids();
-                    self.state = State::Manifest(applied, Box::new(merge));
-                }
+                Ok(_) => self.list(applied),
                 Err(error) => {
-                    let root = self.job.root.clone();
+                    let root = self.root();
                     self.end(Err(BackupError::RootUnreadable { root, detail: error.detail }));
                 }
             },

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{json, Value};
+
 use super::duty::Ask;
 use super::guard::guarding::Guarded;
 use super::guard::tally::Tally;
@@ -281,3 +283,10 @@ impl fmt::Display for BackupError {
 }
 
 impl std::error::Error for BackupError {}
+
+/// What could not be read, as JSON.
+pub(super) fn paths(report: &Report) -> Vec<Value> {
+    let path =
+        |(path, reason): &(Vec<u8>, String)| json!({"path": String::from_utf8_lossy(path), "reason": reason});
+    report.paths.iter().map(path).collect()
+}

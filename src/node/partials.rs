@@ -21,9 +21,9 @@ use super::after::AfterAppend;
 use super::collect::Settings;
 use super::core::{Core, Duty};
 use super::drafts::Draft;
-use super::folders::{paths, Local};
+use super::folders::Local;
 use super::member::SnapshotFact;
-use super::outcome::{Parent, Partial, Progress, Taken};
+use super::outcome::{paths, Parent, Partial, Progress, Taken};
 use super::ports::CallId;
 use crate::base::ids::{FolderId, SnapshotId};
 use crate::base::limits::{PARTIAL_EVERY, PARTIAL_PART, UNFINISHED_BYTES_MIN};
@@ -135,7 +135,7 @@ impl Core {
 
     /// A snapshot of this folder, to be kept; None when the folder is not this node's any more.
     pub(super) fn draft_of(&mut self, folder: FolderId, taken: &Taken, complete: bool) -> Option<Draft> {
-        let (entry, _) = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder)?;
+        let (entry, _) = self.writable_folder(&folder)?;
         let parent = match entry.kind {
             FolderKind::Backup => self.newest_snapshot(&folder),
             // Other devices' clocks have no say in when this one took its snapshots.

@@ -91,7 +91,10 @@ impl Pausing {
 impl Folders {
     /// Whether a person waits for a scan of this folder.
     fn is_asked_for(&self, folder: &FolderId) -> bool {
-        self.local.get(folder).is_some_and(|local| !(local.waiters.is_empty() && local.later.is_empty()))
+        self.local.get(folder).is_some_and(|local| {
+            let calls = [&local.waiters, &local.later].into_iter().any(|calls| !calls.is_empty());
+            calls || [&local.edits, &local.editing].into_iter().any(|edits| !edits.is_empty())
+        })
     }
 }
 
@@ -162,7 +165,7 @@ impl Core {
             && match duty {
                 Duty::Backup(_, folder) | Duty::Merge(_, folder) => !self.folders.is_asked_for(folder),
                 Duty::Keep(_) | Duty::Collect(_) => true,
-                Duty::Restore(..) | Duty::List(..) | Duty::Verify(..) => false,
+                Duty::Upload(..) | Duty::Restore(..) | Duty::List(..) | Duty::Verify(..) => false,
             }
     }
 

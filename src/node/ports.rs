@@ -38,6 +38,15 @@ pub enum Input<'a> {
         /// What is asked.
         call: Call,
     },
+    /// A piece of what a client sends ([`Call::Put`]), asked for by [`Output::More`]; the last one may be empty, others are not.
+    Data {
+        /// Of which call.
+        id: CallId,
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// Nothing follows.
+        end: bool,
+    },
     /// A piece of an answer was taken by the client: there is room for one more.
     Taken(CallId),
     /// The client went away; the call is dropped.
@@ -144,6 +153,8 @@ pub enum Output {
         /// The piece.
         piece: Piece,
     },
+    /// There is room for one more piece of what the client of this call sends.
+    More(CallId),
     /// The call is over; `Err` when it failed (possibly after pieces were sent).
     Done {
         /// Which call.

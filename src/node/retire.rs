@@ -19,7 +19,7 @@ use super::unpublished::Meant;
 use crate::base::ids::{FeedId, FolderId, SnapshotId};
 use crate::base::limits::{CHECKPOINT_STANDING_MAX, MASS_RETIRED_MIN, RETAIN_EVERY};
 use crate::base::units::Time;
-use crate::feed::entry::{Body, Checkpoint, FolderEntry, FolderText, Head, SnapshotEntry, Standing};
+use crate::feed::entry::{Body, Checkpoint, FolderText, Head, SnapshotEntry, Standing};
 use crate::feed::view::{SnapshotFact, View};
 use crate::file::retain::{Label, Policy};
 
@@ -220,12 +220,7 @@ impl Core {
         if self.folders.guards.is_asking(&folder) {
             return;
         }
-        let own = self.own_folders();
-        let Some((FolderEntry { .. }, FolderText { name, keep, .. })) =
-            own.into_iter().find(|(entry, _)| entry.folder == folder)
-        else {
-            return;
-        };
+        let Some((_, FolderText { name, keep, .. })) = self.writable_folder(&folder) else { return };
         let (changes, standing) = self.retired_by(folder, Policy::from_counts(keep));
         if changes.is_empty() {
             return;

@@ -19,17 +19,18 @@ use super::api::{ApiError, FolderAdd};
 use super::core::{Core, Duty};
 use super::folder_add::check_place;
 use super::member::SnapshotFact;
-use super::merging::{MergeEnd, MergeJob, Merging};
+use super::merging::{MergeJob, Merging};
 use super::names;
-use super::order::backup_error;
-use super::outcome::{BackupError, Parent};
+use super::outcome::Parent;
 use super::ports::CallId;
 use super::share_scan::SharedScan;
 use crate::base::ids::{FolderId, NodeId, SnapshotId};
 use crate::base::units::WallTime;
 use crate::base::version::Vector;
-use crate::feed::entry::{FolderEntry, FolderKind, FolderText, SharedText};
+use crate::feed::entry::{FolderEntry, FolderKind, FolderText, Mode, SharedText};
 use crate::file::merge::needs_merge;
+
+mod end;
 
 impl SnapshotFact {
     /// How new it is: of a shared folder by what its writer had seen, whatever clocks say, then by its label.
@@ -38,7 +39,7 @@ impl SnapshotFact {
     }
 
     /// What it says of a shared folder: its tree, and what its writer knew.
-    fn shared_state(&self) -> Option<(Parent, SharedText)> {
+    pub(super) fn shared_state(&self) -> Option<(Parent, SharedText)> {
         let parent = Parent { tree: self.tree?, manifest: self.entry.manifest, counts: self.entry.counts };
         Some((parent, self.shared.clone()?))
     }
@@ -145,12 +146,36 @@ impl Core {
     /// What a scan of a shared folder begins with.
     pub(super) fn shared_scan(&self, folder: &FolderId) -> Option<(Option<Parent>, SharedScan)> {
         let feed = self.member.as_ref()?.own;
-        let own =
-            self.standing(folder)?.own.and_then(|(fact, is_here)| Some((fact.shared_state()?, is_here)));
+        let receive = self.receives(folder);
+        let Standing { own, heads } = self.standing(folder)?;
+        // Who only receives begins with what others have: what is just so here already is not set aside.
+        let whole = heads.into_values().filter(|fact| receive && self.is_whole(&fact.id));
+        let own = own.or_else(|| whole.max_by_key(SnapshotFact::age).map(|fact| (fact, false)));
+        let own = own.and_then(|(fact, is_here)| Some((fact.shared_state()?, is_here)));
         let Some(((parent, SharedText { applied, seen }), is_here)) = own else {
-            return Some((None, SharedScan { applied: None, seen: Vector::default(), feed }));
+            return Some((None, SharedScan { applied: None, seen: Vector::default(), feed, receive }));
         };
-        Some((Some(parent), SharedScan { applied: Some(applied).filter(|_| is_here), seen, feed }))
+        Some((Some(parent), SharedScan { applied: Some(applied).filter(|_| is_here), seen, feed, receive }))
+    }
+
+    /// Whether a scan has to wait until what others have is here: this device only receives, and has nothing of it yet.
+    pub(super) fn waits_for_others(&self, folder: &FolderId) -> bool {
+        let Some(Standing { own, heads }) = self.standing(folder) else { return false };
+        self.receives(folder)
+            && own.is_none()
+            && !heads.is_empty()
+            && !heads.values().any(|fact| self.is_whole(&fact.id))
+    }
+
+    /// Whether this device only receives what others do in a folder.
+    pub(super) fn receives(&self, folder: &FolderId) -> bool {
+        self.mode_of(folder) == Mode::Receive
+    }
+
+    /// What this device does with the changes of a shared folder.
+    fn mode_of(&self, folder: &FolderId) -> Mode {
+        let own = self.own_folders().into_iter().find(|(entry, _)| entry.folder == *folder);
+        own.map_or(Mode::Both, |(_, text)| text.mode)
     }
 
     /// Whether changes may be numbered now.
@@ -159,28 +184,49 @@ impl Core {
     }
 
     /// States of other devices that have something new for a shared folder here.
-    fn news(&self, folder: &FolderId) -> Vec<SnapshotFact> {
+    pub(super) fn news(&self, folder: &FolderId) -> Vec<SnapshotFact> {
+        if self.mode_of(folder) == Mode::Send {
+            return Vec::new();
+        }
         self.standing(folder).map(Standing::news).unwrap_or_default()
     }
 
     /// Snapshots that are to be kept whole, because they have something new for a shared folder here.
     pub(super) fn shared_wanted(&self) -> BTreeSet<SnapshotId> {
         let folders = self.own_shared_folders();
-        folders.iter().flat_map(|folder| self.news(folder)).map(|fact| fact.id).collect()
+        let edited = self
+            .folders
+            .local
+            .iter()
+            .filter(|(folder, local)| !local.edits.is_empty() && !folders.contains(folder));
+        let edited = edited.flat_map(|(folder, _)| self.shared_heads(folder));
+        folders.iter().flat_map(|folder| self.news(folder)).chain(edited).map(|fact| fact.id).collect()
+    }
+
+    /// The newest state of each device that has written one: last the one that has seen most.
+    pub(super) fn all_heads(&self, folder: &FolderId) -> Vec<SnapshotFact> {
+        let facts = self.snapshots(Some(folder)).into_iter().filter(|fact| fact.shared.is_some());
+        let heads: BTreeMap<NodeId, SnapshotFact> = facts.map(|fact| (fact.writer, fact)).collect();
+        let mut heads: Vec<SnapshotFact> = heads.into_values().collect();
+        heads.sort_by_key(SnapshotFact::age);
+        heads
     }
 
     /// Whether all chunks of a snapshot are here.
-    fn is_whole(&self, snapshot: &SnapshotId) -> bool {
+    pub(super) fn is_whole(&self, snapshot: &SnapshotId) -> bool {
         let Some(member) = &self.member else { return false };
+        let is_own = member.view.snapshot(snapshot).is_some_and(|fact| fact.writer == member.node);
         let mut receipts = member.view.receipts(snapshot);
-        receipts.any(|(node, groups)| node == member.node && groups.is_all())
+        is_own || receipts.any(|(node, groups)| node == member.node && groups.is_all())
     }
 
     /// A snapshot is kept here: if it has something new for a shared folder, that is scanned, and merged then.
     pub(super) fn share_kept(&mut self, snapshot: &SnapshotId) {
         let folder = self.member.as_ref().and_then(|member| member.view.snapshot(snapshot));
         let Some(folder) = folder.map(|fact| fact.entry.folder) else { return };
-        if self.is_shared(&folder) && self.news(&folder).iter().any(|fact| fact.id == *snapshot) {
+        if !self.is_shared(&folder) {
+            self.begin_edits(folder);
+        } else if self.news(&folder).iter().any(|fact| fact.id == *snapshot) {
             self.begin_scan(folder);
         }
     }
@@ -202,81 +248,53 @@ impl Core {
         // The scan right before has told what this disk is as, unless that could not be kept.
         let own = standing.own.as_ref().filter(|(_, is_here)| *is_here && self.may_number());
         let Some(ours) = own.and_then(|(fact, _)| fact.shared_state()) else { return false };
-        let heads: Vec<NodeId> = standing.heads.keys().copied().collect();
-        let whole = standing.news().into_iter().filter(|fact| self.is_whole(&fact.id));
+        let news = if text.mode == Mode::Send { Vec::new() } else { standing.news() };
+        let whole = news.into_iter().filter(|fact| self.is_whole(&fact.id));
         let theirs: Vec<(Parent, SharedText)> = whole.filter_map(|fact| fact.shared_state()).collect();
-        let is_owed = self.folders.local.get(&folder).is_some_and(|local| local.unwritten > 0);
-        let Some(member) = self.member.as_ref().filter(|_| is_owed || !theirs.is_empty()) else {
+        let local = self.folders.local.get(&folder);
+        if theirs.is_empty() && local.is_none_or(|local| local.unwritten == 0 && local.edits.is_empty()) {
             return false;
-        };
-        let super::member::Keys::Full(keys) = &member.keys else { return false };
+        }
+        let Some(job) = self.merge_job(&folder, ours, theirs) else { return false };
+        let marker = self.folders.binding(&folder).marker;
+        let edits = self.take_edits(folder);
+        self.begin_merge_duty(folder, MergeJob { root: Some(text.directory), marker, edits, ..job });
+        true
+    }
+
+    /// A merge of these states that changes nothing on the disk yet.
+    pub(super) fn merge_job(
+        &self,
+        folder: &FolderId,
+        ours: (Parent, SharedText),
+        theirs: Vec<(Parent, SharedText)>,
+    ) -> Option<MergeJob> {
+        let member = self.member.as_ref()?;
+        let super::member::Keys::Full(keys) = &member.keys else { return None };
         // The name that a device was let in with: all know the same, and it does not change.
         let name = |node: &NodeId| {
             let named = member.view.roster().member(node).map(|member| member.name.clone());
             named.filter(|name| !name.is_empty()).unwrap_or_else(|| node.short())
         };
+        let writers = self.all_heads(folder).into_iter().map(|fact| fact.writer);
         let members = member.view.roster().members().map(|member| member.node);
-        let job = MergeJob {
-            root: text.directory,
-            marker: self.folders.binding(&folder).marker,
+        Some(MergeJob {
+            root: None,
+            marker: None,
             ours,
             theirs,
             feed: member.own,
-            names: members.chain(heads).map(|node| (node, name(&node))).collect(),
+            names: members.chain(writers).map(|node| (node, name(&node))).collect(),
             own_name: name(&member.node),
             map_key: keys.map,
-        };
-        let number = self.begin_duty(|duty| Duty::Merge(Box::new(Merging::new(job, duty)), folder));
-        self.local(folder).running = Some(number);
-        true
+            edits: Vec::new(),
+        })
     }
 
-    /// A merge has ended.
-    pub(super) fn merge_finished(
-        &mut self,
-        number: u64,
-        folder: FolderId,
-        result: Result<Box<MergeEnd>, BackupError>,
-    ) {
-        self.duties.remove(&number);
-        self.local(folder).running = None;
-        let name = self.folder_name(&folder);
-        let mut goes_on = false;
-        match result {
-            Ok(end) => {
-                let MergeEnd { taken, is_new, pending, written, conflicts } = *end;
-                self.local(folder).unwritten = pending;
-                if written > 0 {
-                    let message = format!("{name}: {written} changes of other devices were applied");
-                    self.note(Level::Info, "sync", message);
-                }
-                self.conflicts_kept(&name, conflicts);
-                if pending > 0 {
-                    let first = taken.report.paths.first();
-                    let why = first.map_or_else(String::new, |(path, reason)| {
-                        format!(", {}: {reason}", String::from_utf8_lossy(path))
-                    });
-                    let message =
-                        format!("{name}: {pending} changes of other devices cannot be written here{why}");
-                    self.note(Level::Warn, "sync", message);
-                }
-                if is_new {
-                    self.local(folder).binding.applied = taken.shared.as_ref().map(|shared| shared.applied);
-                    if let Some(draft) = self.draft_of(folder, &taken, true) {
-                        let settings = self.binding_settings(folder);
-                        self.keep_unasked(draft, settings);
-                    }
-                }
-                // Whoever has seen the same and chose otherwise has to come to the same by itself: nothing is gained by trying again.
-                goes_on =
-                    is_new && self.own_shared(&folder).is_some_and(|fact| fact.tree == Some(taken.tree));
-            }
-            Err(error) => self.backup_failed(folder, backup_error(&error)),
-        }
-        let is_again = std::mem::take(&mut self.local(folder).again);
-        if is_again || (goes_on && self.news(&folder).iter().any(|fact| self.is_whole(&fact.id))) {
-            self.begin_scan(folder);
-        }
+    /// Begins a merge.
+    pub(super) fn begin_merge_duty(&mut self, folder: FolderId, job: MergeJob) {
+        let number = self.begin_duty(|duty| Duty::Merge(Box::new(Merging::new(job, duty)), folder));
+        self.local(folder).running = Some(number);
     }
 
     /// `folder attach`: an existing shared folder, on this device too.
@@ -289,6 +307,7 @@ impl Core {
             directory: add.directory,
             ignore: if add.ignore.is_empty() { known.ignore.clone() } else { add.ignore },
             one_file_system: add.one_file_system,
+            mode: add.mode,
             ..known
         };
         let value = json!({

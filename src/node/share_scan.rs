@@ -35,6 +35,8 @@ pub struct SharedScan {
     pub seen: Vector,
     /// The feed that its own changes are numbered in.
     pub feed: FeedId,
+    /// What is changed here stays here: the tree is what the others have made, and whoever applies it puts what stands in its way aside.
+    pub receive: bool,
 }
 
 /// What is known of a path of a shared folder from before.
@@ -146,6 +148,8 @@ pub(super) struct Sharing {
     feed: FeedId,
     /// The changes that were seen.
     seen: Vector,
+    /// What is changed here stays here.
+    receive: bool,
     /// Something was deleted here.
     deleted: bool,
     /// Paths that stand here as the tree has them.
@@ -167,6 +171,7 @@ impl Sharing {
             keeper: Keeper::default(),
             feed: scan.feed,
             seen: scan.seen.clone(),
+            receive: scan.receive,
             deleted: false,
             level: 0,
             // What this disk is as was not known: it is from now on.
@@ -191,8 +196,8 @@ impl Sharing {
         }
         let Some(version) = version else { return Ok(()) };
         let was_here = known.applied.is_some_and(|applied| applied.dot == version.dot);
-        if !(known.gone && was_here) {
-            self.level += u64::from(was_here);
+        if !(known.gone && was_here) || self.receive {
+            self.level += u64::from(was_here && !known.gone);
             self.keeper.keep(version);
             return Ok(());
         }
@@ -234,13 +239,20 @@ impl Sharing {
                 self.keeper.keep(version);
                 return self.apply(&key, &applied, out);
             }
-            if !was_here {
-                // The person here cannot have seen what the tree has: that comes, and what stands here is set aside.
+            if !was_here || self.receive {
+                // The person here cannot have seen what the tree has, or has no say: that comes, and what stands here is set aside.
                 self.leaf = Some(key.clone()).filter(|_| version.entry.kind != Kind::Directory);
                 self.keeper.keep(version);
+                let applied = applied.filter(|_| !was_here);
+                self.restated |= was_here;
                 return applied.map_or(Ok(()), |applied| self.apply(&key, &applied, out));
             }
             directory = Some(version).filter(|version| version.entry.kind == Kind::Directory);
+        }
+        if self.receive {
+            // Nobody else has it, or has it any more.
+            self.restated |= applied.is_some();
+            return Ok(());
         }
         let dot = self.seen.next(self.feed);
         let entry = shared(entry, dot);

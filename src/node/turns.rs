@@ -19,6 +19,7 @@ impl Core {
         if (RECONCILE_DUTY..=PROVE_DUTY).contains(&number) {
             return self.reconciling_told(number, told);
         }
+        self.healed(number, &told);
         let Some(duty) = self.duties.get_mut(&number) else { return };
         let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
         match (duty, sealer) {
@@ -27,6 +28,7 @@ impl Core {
             (Duty::Verify(verify, _), sealer) => verify.told(told, sealer),
             (Duty::Backup(backup, _), Some(sealer)) => backup.told(told, sealer),
             (Duty::Merge(merging, _), Some(sealer)) => merging.told(told, sealer),
+            (Duty::Upload(upload, _), _) => upload.told(told),
             (Duty::Restore(restore, _), Some(sealer)) => restore.told(told, sealer),
             (Duty::List(list, _), Some(sealer)) => list.told(told, sealer),
             (_, None) => {}
@@ -82,6 +84,7 @@ impl Core {
                     None => return false,
                 }
             }
+            (Duty::Upload(..), Some(_)) => return self.poll_upload(number),
             (Duty::Restore(restore, call), Some(sealer)) => {
                 let call = *call;
                 match restore.poll(sealer) {

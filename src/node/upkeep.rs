@@ -13,7 +13,7 @@ use super::collect::{Collect, Settings};
 use super::compacting::Compacting;
 use super::core::{Core, Duty, Pending};
 use super::drill::drilling::Drilling;
-use super::events::{Event, Kind};
+use super::healing::Healing;
 use super::known::Known;
 use super::marking::{Pass, PassCounts, PassOutput, World};
 use super::moving::Moving;
@@ -23,7 +23,7 @@ use super::room::Room;
 use super::scrubbing::Scrubbing;
 use super::status::attention::{Attention, Severity};
 use super::unfinished::Unfinished;
-use crate::base::ids::{ChunkId, SnapshotId};
+use crate::base::ids::SnapshotId;
 use crate::base::limits::{COLLECT_AFTER_START, COLLECT_EVERY, COLLECT_RETRY, RUNNING_SAVE_EVERY};
 use crate::base::units::{Span, Time, WallTime};
 use crate::feed::entry::{Body, GroupSet, Release};
@@ -57,6 +57,8 @@ pub struct Upkeep {
     pub(super) scrubbing: Scrubbing,
     /// Restoring a sample from others.
     pub(super) drilling: Drilling,
+    /// Chunks that were damaged here.
+    pub(super) healing: Healing,
     /// Backups that were interrupted.
     pub(super) unfinished: Unfinished,
     /// The pass that runs, or is about to.
@@ -227,24 +229,6 @@ impl Core {
         }
     }
 
-    /// Chunks that were found damaged and set aside are fetched anew from whoever has them.
-    pub(super) fn heal(&mut self, damaged: &[ChunkId]) {
-        if damaged.is_empty() {
-            return;
-        }
-        let message = format!(
-            "{} chunks on this disk were damaged; they are fetched from other devices",
-            damaged.len()
-        );
-        let event = Event::new(Kind::Damaged, Level::Error, "store", message);
-        self.raise(event.about(damaged.len().to_string()));
-        for id in damaged {
-            let op = self.ops.draw();
-            self.source.keep(self.now.time, op, *id, None);
-        }
-        self.source.pump(self.now.time);
-    }
-
     /// Whether nobody waits for the disk.
     pub(super) fn is_disk_idle(&self) -> bool {
         let World { is_calm, is_idle, .. } = self.world();
@@ -253,10 +237,9 @@ impl Core {
 
     /// What a pass must know of the node around it.
     fn world(&self) -> World {
-        let lists = |duty: &Duty| matches!(duty, Duty::Backup(..) | Duty::Merge(..) | Duty::Keep(_));
         World {
             disturbances: self.upkeep.collect.disturbances(),
-            is_calm: !self.duties.values().any(lists),
+            is_calm: !self.duties.values().any(Duty::lists),
             is_idle: !self.duties.values().any(|duty| matches!(duty, Duty::Restore(..))),
         }
     }

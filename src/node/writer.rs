@@ -310,7 +310,7 @@ pub(super) fn count(counts: &mut Counts, kind: Kind, stat: &Stat) {
 }
 
 /// How many ids an entry names, lists included (their nodes estimated).
-fn ids_of(entry: &Entry) -> u64 {
+pub(super) fn ids_of(entry: &Entry) -> u64 {
     let away = u64::from(matches!(entry.attributes, Attributes::Away { .. }));
     let pieces = match &entry.content {
         Content::Pieces(pieces) => pieces.iter().filter(|piece| matches!(piece, Piece::Chunk { .. })).count(),

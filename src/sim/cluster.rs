@@ -118,6 +118,8 @@ enum Arriving {
     Taken(CallId),
     /// What came of a hook or an alert.
     Errand(ErrandEnd),
+    /// A client sends a piece, the last one or not.
+    Data(CallId, Vec<u8>, bool),
 }
 
 /// What a call has answered so far.
@@ -129,6 +131,8 @@ pub struct Answer {
     pub bytes: Vec<u8>,
     /// How it ended.
     pub end: Option<Result<Ending, ApiError>>,
+    /// What its client sends when it is asked for more.
+    sends: VecDeque<Vec<u8>>,
 }
 
 impl Cluster {
@@ -250,9 +254,15 @@ impl Cluster {
 
     /// Calls a node's API.
     pub fn call(&mut self, number: usize, call: Call) -> CallId {
+        self.call_sending(number, call, &[])
+    }
+
+    /// Calls a node's API with something to send.
+    pub fn call_sending(&mut self, number: usize, call: Call, bytes: &[u8]) -> CallId {
         self.call_count += 1;
         let id = CallId(self.call_count);
-        self.nodes[number].answers.insert(id, Answer::default());
+        let sends = bytes.chunks(50_000).map(<[u8]>::to_vec).collect();
+        self.nodes[number].answers.insert(id, Answer { sends, ..Answer::default() });
         self.give(number, Input::Call { id, call });
         id
     }
@@ -341,6 +351,7 @@ impl Cluster {
                 Arriving::Store(reply) => self.hand(number, Input::Store(reply)),
                 Arriving::Taken(id) => self.hand(number, Input::Taken(id)),
                 Arriving::Errand(end) => self.hand(number, Input::Errand(end)),
+                Arriving::Data(id, bytes, end) => self.hand(number, Input::Data { id, bytes, end }),
             }
         }
         while let Some(reply) = self.nodes[number].running.as_mut().and_then(|at| at.source.arrived(now)) {
@@ -428,6 +439,14 @@ impl Cluster {
                 if let Some(answer) = node.answers.get_mut(&id) {
                     answer.end = Some(result);
                 }
+            }
+            Output::More(id) => {
+                let answer = node.answers.get_mut(&id);
+                let (bytes, end) = answer.map_or((None, true), |answer| {
+                    let bytes = answer.sends.pop_front();
+                    (bytes, answer.sends.is_empty())
+                });
+                running.later(now + latency, Arriving::Data(id, bytes.unwrap_or_default(), end));
             }
             Output::Announce(announced) => node.announced = announced,
             Output::Errand(errand) => {

@@ -305,6 +305,7 @@ impl Crowd {
                 running.found.push_back((due, node.files.answer(request)));
             }
             Output::Errand(_)
+            | Output::More(_)
             | Output::Watch(_)
             | Output::Announce(_)
             | Output::SaveConfig(_)

@@ -41,6 +41,7 @@ pub(super) fn back_up(cluster: &mut Cluster, copies: u8) -> Answer {
         keep: None,
         ignore: Vec::new(),
         one_file_system: false,
+        mode: crate::feed::entry::Mode::Both,
     };
     cluster.ask(0, Call::FolderAdd(add), MINUTE);
     let answer = cluster.ask(0, Call::Backup { name: None, wait: true }, MINUTE.times(10));

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-use rand_chacha::ChaCha20Rng;
-
 use super::duties::{Bench, ROOT};
 use crate::base::ids::{FeedId, NodeId};
 use crate::base::version::Vector;
 use crate::feed::entry::SharedText;
 use crate::file::merge::needs_merge;
+use crate::node::api::ApiError;
 use crate::node::backup::{BackupError, Outcome, Parent, Taken};
+use crate::node::edit::{Done, Edit};
 use crate::node::merging::{MergeEnd, MergeJob, MergeOutput, Merging};
 use crate::node::share_scan::SharedScan;
+
+#[cfg(test)]
+mod random_tests;
 
 /// A device with a shared folder.
 struct Device {
@@ -30,6 +32,10 @@ struct Device {
     ignore: Vec<String>,
     /// The folder was attached to another place, and not scanned there yet.
     elsewhere: bool,
+    /// It has no directory of it.
+    is_bare: bool,
+    /// What is changed on it stays there.
+    receives: bool,
 }
 
 impl Device {
@@ -43,6 +49,8 @@ impl Device {
             owed: 0,
             ignore: Vec::new(),
             elsewhere: false,
+            is_bare: false,
+            receives: false,
         }
     }
 
@@ -52,11 +60,15 @@ impl Device {
 
     /// Takes in what was changed here; whether anything was.
     fn scan(&mut self) -> bool {
+        if self.receives && self.state.is_none() {
+            return false;
+        }
         let mut job = self.bench.job(self.state.as_ref().map(|(parent, _)| *parent));
         job.shared = Some(SharedScan {
             applied: self.state.as_ref().filter(|_| !self.elsewhere).map(|(_, shared)| shared.applied),
             seen: self.seen(),
             feed: self.feed,
+            receive: self.receives,
         });
         job.ignore.clone_from(&self.ignore);
         self.fresh.clear();
@@ -88,6 +100,10 @@ impl Device {
 
     /// Takes in what others have made.
     fn meet(&mut self, others: &[(Parent, SharedText)]) -> Option<MergeEnd> {
+        if let (None, true, Some(first)) = (&self.state, self.receives, others.first()) {
+            (self.state, self.elsewhere) = (Some(first.clone()), true);
+            self.scan();
+        }
         if self.state.is_none() {
             self.scan();
         }
@@ -101,20 +117,64 @@ impl Device {
         if theirs.is_empty() && self.owed == 0 {
             return None;
         }
-        let job = MergeJob {
-            root: ROOT.to_vec(),
+        let job = self.job(Some(ROOT), self.state.clone().expect("it was scanned"), theirs, Vec::new());
+        Some(self.merge(job))
+    }
+
+    /// A merge of these.
+    fn job(
+        &mut self,
+        root: Option<&[u8]>,
+        ours: (Parent, SharedText),
+        theirs: Vec<(Parent, SharedText)>,
+        edits: Vec<Edit>,
+    ) -> MergeJob {
+        MergeJob {
+            root: root.map(<[u8]>::to_vec),
             marker: None,
-            ours: self.state.clone().expect("it was scanned"),
+            ours,
             theirs,
+            edits,
             feed: self.feed,
             names: (1..=5)
                 .map(|number| (NodeId::from_bytes([number; 32]), format!("device {number}")))
                 .collect(),
             own_name: format!("device {}", self.feed.random[0]),
             map_key: self.bench.job(None).map_key,
+        }
+    }
+
+    /// Makes what a person wants, on top of all that these know; None: nothing is known of the folder.
+    fn edit(&mut self, others: &[(Parent, SharedText)], edit: Edit) -> Option<Result<Done, ApiError>> {
+        if self.receives && self.state.is_none() {
+            self.meet(others);
+            self.state.as_ref()?;
+        }
+        if !self.is_bare {
+            self.scan();
+        }
+        let root = Some(ROOT).filter(|_| !self.is_bare);
+        let mut states: Vec<(Parent, SharedText)> = self.state.iter().chain(others).cloned().collect();
+        if self.is_bare {
+            states.sort_by_key(|(_, shared)| std::cmp::Reverse(shared.seen.sum()));
+        }
+        let mut states = states.into_iter();
+        let ours = states.next()?;
+        let is_new = |(parent, shared): &(Parent, SharedText)| {
+            needs_merge(&ours.1.seen, &shared.seen, ours.0.tree == parent.tree)
         };
+        let theirs = states.filter(is_new).collect();
+        let job = self.job(root, ours, theirs, vec![edit]);
+        let mut end = self.merge(job);
+        Some(end.edits.remove(0))
+    }
+
+    /// Runs a merge, and takes what comes of it.
+    fn merge(&mut self, job: MergeJob) -> MergeEnd {
         let end = self.bench.merge(job);
-        self.take(end.taken.clone());
+        if end.is_new || end.is_here {
+            self.take(end.taken.clone());
+        }
         for content in &self.fresh {
             let all = self.bench.files.all(ROOT);
             assert!(
@@ -124,7 +184,7 @@ impl Device {
                 shown(&all)
             );
         }
-        Some(end)
+        end
     }
 
     fn write(&mut self, path: &str, text: &str) {
@@ -145,6 +205,20 @@ impl Device {
             self.fresh.insert(text.into());
         }
         self.forget_gone();
+    }
+
+    /// The folder is attached to another place, with some of what it has here.
+    fn move_elsewhere(&mut self, mut leaves: impl FnMut() -> bool) {
+        let all = self.bench.files.all(ROOT);
+        self.bench.files.remove_root(ROOT);
+        self.bench.files.make_root(ROOT);
+        for (path, content) in all {
+            if let (Some(content), false) = (content, leaves()) {
+                self.bench.files.write(ROOT, &path, &content);
+            }
+        }
+        self.elsewhere = true;
+        self.scan();
     }
 
     /// What the person here replaced or removed is not fresh any more.
@@ -203,6 +277,9 @@ fn settle(devices: &mut [Device]) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
     for _ in 0..30 {
         let mut still = true;
         for one in 0..devices.len() {
+            if devices[one].is_bare {
+                continue;
+            }
             still &= !devices[one].scan();
             for other in 0..devices.len() {
                 if one != other {
@@ -220,7 +297,13 @@ fn settle(devices: &mut [Device]) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         }
         if still {
             let first = devices[0].bench.files.all(ROOT);
-            for device in &devices[1..] {
+            for device in devices[1..].iter().filter(|device| device.receives) {
+                let there = device.bench.files.all(ROOT);
+                for (path, content) in &first {
+                    assert_eq!(there.get(path), Some(content), "{}", String::from_utf8_lossy(path));
+                }
+            }
+            for device in devices[1..].iter().filter(|device| !device.is_bare && !device.receives) {
                 assert_eq!(shown(&device.bench.files.all(ROOT)), shown(&first));
                 assert_eq!(device.bench.files.all(ROOT), first);
             }
@@ -312,6 +395,49 @@ fn a_folder_attached_to_another_place_is_filled_there_and_nothing_is_taken_for_d
             let text = Some(text.as_bytes());
             assert!(all.values().any(|content| content.as_deref() == text), "{:?}", shown(&all));
         }
+    }
+}
+
+#[test]
+fn a_device_that_only_receives_keeps_what_is_changed_on_it_to_itself() {
+    let mut devices = pair();
+    devices[1].receives = true;
+    let before = devices[0].bench.files.all(ROOT);
+    devices[1].write("b", "changed where nobody shall hear of it");
+    devices[1].write("mine/own", "made there");
+    devices[1].remove("a/x");
+    devices[1].bench.files.remove(ROOT, b"link");
+    devices[1].bench.files.make_directory(ROOT, b"link");
+    devices[1].write("link/below", "in the way");
+    settle(&mut devices);
+    assert_eq!(shown(&devices[0].bench.files.all(ROOT)), shown(&before), "nothing of it went out");
+    let there = devices[1].bench.files.all(ROOT);
+    for content in ["changed where nobody shall hear of it", "made there", "in the way"] {
+        assert!(
+            there.values().flatten().any(|text| text == content.as_bytes()),
+            "{content}: {:?}",
+            shown(&there)
+        );
+    }
+    assert!(has(&there, "mine/own", "made there"));
+    // What others do still comes, also where something of its own stands.
+    devices[0].write("mine/own", "made by the other");
+    devices[0].write("b", "newer");
+    devices[0].remove("big");
+    settle(&mut devices);
+    let there = devices[1].bench.files.all(ROOT);
+    assert!(has(&there, "mine/own", "made by the other") && has(&there, "b", "newer"), "{:?}", shown(&there));
+    assert!(!there.contains_key(&b"big"[..]));
+    assert!(there.values().flatten().any(|text| text == b"made there"), "{:?}", shown(&there));
+    // If it may send again, it does.
+    devices[1].receives = false;
+    let all = settle(&mut devices);
+    for content in ["changed where nobody shall hear of it", "made there", "in the way"] {
+        assert!(
+            all.values().flatten().any(|text| text == content.as_bytes()),
+            "{content}: {:?}",
+            shown(&all)
+        );
     }
 }
 
@@ -415,89 +541,3 @@ fn what_stands_in_the_way_without_having_been_scanned_is_set_aside() {
     assert!(has(&all, "b", "newer"), "{:?}", shown(&all));
     assert!(all.values().any(|text| text.as_deref() == Some(b"the disk of another folder")));
 }
-
-/// One random household.
-fn household(seed: u64) {
-    let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    let mut draw =
-        move |below: usize| usize::try_from(rng.next_u64() % u64::try_from(below).unwrap()).unwrap();
-    let count = 2 + draw(4);
-    let mut devices: Vec<Device> =
-        (1..=count).map(|number| Device::new(u8::try_from(number).unwrap())).collect();
-    let names = ["a", "b", "c"];
-    for step in 0..10 + draw(50) {
-        let one = draw(count);
-        let path = (0..=draw(3)).map(|_| names[draw(3)]).collect::<Vec<_>>().join("/");
-        if draw(40) == 0 && devices[one].scan() | devices[one].state.is_some() {
-            // It is attached to another place, with what it has.
-            let all = devices[one].bench.files.all(ROOT);
-            devices[one].bench.files.remove_root(ROOT);
-            devices[one].bench.files.make_root(ROOT);
-            for (path, content) in all {
-                if let (Some(content), false) = (content, draw(2) == 0) {
-                    devices[one].bench.files.write(ROOT, &path, &content);
-                }
-            }
-            devices[one].elsewhere = true;
-            devices[one].scan();
-            continue;
-        }
-        match draw(10) {
-            0..=3 => {
-                let text =
-                    if draw(4) == 0 { format!("common {}", draw(3)) } else { format!("{one} at {step}") };
-                devices[one].write(&path, &text);
-            }
-            4 => devices[one].remove(&path),
-            5 => {
-                if devices[one].bench.files.stat(ROOT, path.as_bytes()).is_some() {
-                    devices[one].bench.files.set_mode(
-                        ROOT,
-                        path.as_bytes(),
-                        0o600 + u32::try_from(draw(2) * 0o40).unwrap(),
-                    );
-                }
-            }
-            6 | 7 => drop(devices[one].scan()),
-            _ => {
-                let other = draw(count);
-                if other != one {
-                    carry(&mut devices, other, one);
-                    if let Some(theirs) = devices[other].state.clone() {
-                        devices[one].meet(&[theirs]);
-                    }
-                }
-            }
-        }
-    }
-    settle(&mut devices);
-}
-
-#[test]
-fn random_edits_on_two_to_five_devices_end_in_one_folder() {
-    for seed in 0..HOUSEHOLDS {
-        household(seed);
-    }
-}
-
-/// As many as the minutes in NUTHATCH_SHARE_MINUTES allow, from NUTHATCH_SHARE_SEED or 1,000,000 on.
-#[test]
-#[ignore = "plays households for NUTHATCH_SHARE_MINUTES (5)"]
-#[expect(clippy::disallowed_methods, reason = "how long it plays is no part of what it plays")]
-fn random_edits_long() {
-    let minutes = std::env::var("NUTHATCH_SHARE_MINUTES")
-        .ok()
-        .and_then(|minutes| minutes.parse().ok())
-        .unwrap_or(5_u64);
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(minutes * 60);
-    let first = std::env::var("NUTHATCH_SHARE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let mut seed = first.unwrap_or(1_000_000);
-    while std::time::Instant::now() < end {
-        println!("seed {seed}");
-        household(seed);
-        seed += 1;
-    }
-}
-
-/// Households of an ordinary run.
-const HOUSEHOLDS: u64 = 60;

@@ -53,6 +53,9 @@ pub const VECTOR_FEEDS_MAX: usize = 200;
 /// Versions that lose their place and become conflict copies in one pass of a merge, in bytes of keys and entries; where there are
 /// more, the merge goes round again.
 pub const CONFLICT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Changes of a shared folder that people make without a directory, and that one merge takes; each is an entry with what is inline.
+/// More wait, each with the call that asks for it.
+pub const EDITS_AT_ONCE_MAX: usize = 32;
 
 const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_MEAN && CUT_BYTES_MEAN < CUT_BYTES_MAX);
 const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_NORMAL && CUT_BYTES_NORMAL < CUT_BYTES_MEAN);

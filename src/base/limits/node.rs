@@ -152,6 +152,8 @@ pub const CONFIRM_WAIT_MAX: Span = Span::from_secs(15);
 pub const FOLDERS_MAX: usize = 256;
 /// After start every folder is scanned this soon, so that what was interrupted is completed.
 pub const SCAN_AFTER_START: Span = Span::from_secs(3);
+/// Files of all folders are read again because something that only this node had was damaged, at most this often.
+pub const READ_AGAIN_EVERY: Span = Span::from_secs(24 * 3_600);
 /// First and longest pause between attempts to reach a member.
 pub const CONNECT_PAUSE_MIN: Span = Span::from_secs(1);
 /// Of several addresses of one node, the next is tried this long after the one before (RFC 8305, section 5).

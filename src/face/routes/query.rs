@@ -1,5 +1,7 @@
 //! Queries behind a question mark, and percent-encoding.
 
+use std::str::FromStr;
+
 use super::bad;
 use crate::node::api::ApiError;
 
@@ -26,6 +28,14 @@ impl Query {
     pub(super) fn wanted(&self, key: &str) -> Result<String, ApiError> {
         self.value(key)
             .ok_or_else(|| bad(format!("the query has no {key}"), "add it after the question mark"))
+    }
+
+    /// A key that is a whole number; None when left out.
+    pub(super) fn number<T: FromStr>(&self, key: &str) -> Result<Option<T>, ApiError> {
+        let read = |text: String| {
+            text.parse().map_err(|_| bad(format!("{key} cannot be {text}"), "give a whole number"))
+        };
+        self.value(key).map(read).transpose()
     }
 
     /// A key that is true or false; false when left out.

@@ -2,8 +2,8 @@
 
 use crate::base::ids::SnapshotId;
 use crate::feed::entry::{snapshot_id, Body, Checkpoint, Head, Role, Standing};
+use crate::feed::tests::view::snapshot;
 use crate::feed::view::View;
-use crate::feed::view_tests::snapshot;
 use crate::feed::writer::Writer;
 
 /// A root, two full nodes, the second of which has written three snapshots.

@@ -222,6 +222,7 @@ fn a_slow_reader_holds_the_core_back_and_one_that_leaves_is_told() {
                         calls.piece(id, Piece::Bytes(vec![1; 100_000]));
                     }
                     Inward::Dropped(_) => break,
+                    Inward::Data { .. } => panic!("nothing was asked for"),
                 }
             }
             told.send(sent).unwrap();

@@ -189,6 +189,7 @@ fn two_real_nodes_meet_keep_a_folder_and_give_it_back() {
             keep: None,
             ignore: Vec::new(),
             one_file_system: false,
+            mode: crate::feed::entry::Mode::Both,
         }),
     );
     let (progress, ending) = lines(&first, &Call::Backup { name: Some("docs".into()), wait: true });

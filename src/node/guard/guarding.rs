@@ -134,6 +134,10 @@ impl Core {
             }
             Err(_) => return result,
         };
+        if self.receives(&folder) {
+            // Whatever went here goes nowhere else, and comes back.
+            return result;
+        }
         let is_shared = self.is_shared(&folder);
         let guard = self.folders.guards.all.entry(folder).or_default();
         match guard.asked {

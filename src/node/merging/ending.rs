@@ -6,10 +6,15 @@ use super::{
 };
 
 impl Merging {
+    /// The directory here; empty where there is none.
+    pub(super) fn root(&self) -> Vec<u8> {
+        self.job.root.clone().unwrap_or_default()
+    }
+
     /// All that can be written is written.
     pub(super) fn sync(&mut self, applied: Applied) {
         let op = self.sink.ops.draw();
-        let root = self.job.root.clone();
+        let root = self.root();
         self.sink.asks.push_back(Ask::File(FileRequest::Put(Put {
             op,
             root,
@@ -28,13 +33,10 @@ impl Merging {
         let (parent, before) = &self.job.ours;
         let sides = std::iter::once(parent).chain(self.job.theirs.iter().map(|(parent, _)| parent));
         // What any side had that the merged tree does not need, and the nodes that were read and are replaced.
-        let stale = sides.fold(applied.nodes, |stale, side| stale.saturating_add(side.counts.stale));
-        let counts = Counts {
-            chunks,
-            stored_bytes: self.sink.new_bytes(),
-            stale: stale.min(chunks),
-            ..applied.counts
-        };
+        let edited = self.edited.take().map(|edited| (edited.stale, edited.results));
+        let (left, edits) = edited.unwrap_or_default();
+        let stale = sides.fold(applied.nodes + left, |stale, side| stale.saturating_add(side.counts.stale));
+        let counts = Counts { chunks, stored_bytes: 0, stale: stale.min(chunks), ..applied.counts };
         let shared = SharedText { applied: applied.root, seen: self.seen.clone() };
         let is_new = parent.tree != tree || *before != shared;
         let taken = Taken {
@@ -48,9 +50,11 @@ impl Merging {
         let end = MergeEnd {
             taken,
             is_new,
+            is_here: self.job.root.is_some(),
             pending: applied.pending,
             written: applied.written,
             conflicts: self.conflicts,
+            edits,
         };
         let op = self.sink.ops.draw();
         self.sink.asks.push_back(Ask::Store(Request::Flush { op }));
@@ -59,7 +63,7 @@ impl Merging {
 
     /// The root was looked at.
     pub(super) fn root_came(&mut self, result: Result<RootFacts, FileError>) {
-        let root = self.job.root.clone();
+        let root = self.root();
         let facts = match result {
             Ok(facts) => facts,
             Err(error) if error.kind == FileErrorKind::Missing => {

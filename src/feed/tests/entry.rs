@@ -1,18 +1,18 @@
 //! Golden bytes of every kind of entry, and that nothing else is read.
 
-use super::body::{
-    Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, GroupSet, Head, Note,
-    Receipt, Release, Remove, Role, SnapshotEntry, Standing,
-};
-use super::entry::{author_of, decode, hash, kind, sign, verify, Body, Entry, FeedError, NO_ENTRY};
-use super::erase::{Erase, Erased};
-use super::key::{KeyEntry, Wrap};
-use super::text::{FolderText, SharedText, SnapshotText};
-use super::writer::Writer;
 use crate::base::ids::{hex, ChunkId, EntryHash, EpochId, FeedId, FolderId, Group, NodeId, SnapshotId};
 use crate::base::limits::{FEED_ENTRY_BYTES_MAX, NAME_BYTES_MAX, REMOVE_HEADS_MAX};
 use crate::base::units::{Copies, WallTime};
 use crate::base::version::Vector;
+use crate::feed::body::{
+    Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, GroupSet, Head, Note,
+    Receipt, Release, Remove, Role, SnapshotEntry, Standing,
+};
+use crate::feed::entry::{author_of, decode, hash, kind, sign, verify, Body, Entry, FeedError, NO_ENTRY};
+use crate::feed::erase::{Erase, Erased};
+use crate::feed::key::{KeyEntry, Wrap};
+use crate::feed::text::{FolderText, Mode, SharedText, SnapshotText};
+use crate::feed::writer::Writer;
 use ed25519_dalek::SigningKey;
 use proptest::prelude::{any, prop, proptest, ProptestConfig};
 use rand_chacha::ChaCha8Rng;
@@ -319,10 +319,14 @@ fn texts_survive_and_have_a_version() {
         ignore: vec!["*.o".into()],
         one_file_system: true,
         keep: [10, 24, 30, 12, 24, 500],
+        mode: Mode::Receive,
     };
     let bytes = text.encode().unwrap();
-    // 01 version; 01 70 name "p"; 03 2f 61 ff directory; 01 03 2a 2e 6f one pattern, "*.o"; 01 one file system; retention
-    assert_eq!(hex(&bytes), "01".to_owned() + "0170" + "032f61ff" + "01032a2e6f" + "01" + "0a181e0c18f403");
+    // 01 version; 01 70 name "p"; 03 2f 61 ff directory; 01 03 2a 2e 6f one pattern, "*.o"; 01 one file system; retention; 02 receive
+    assert_eq!(
+        hex(&bytes),
+        "01".to_owned() + "0170" + "032f61ff" + "01032a2e6f" + "01" + "0a181e0c18f403" + "02"
+    );
     assert_eq!(FolderText::decode(&bytes), Ok(text));
     let text = SnapshotText { tree: ChunkId::from_bytes([6; 32]), skipped: 1, torn: 200, shared: None };
     let bytes = text.encode().unwrap();

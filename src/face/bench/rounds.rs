@@ -1,18 +1,18 @@
 //! The rounds of `bench store`: put, close, open, get, scrub, compact, each through the real store on real files.
 //!
 //! Everything goes the way of a node's storage thread: the same service, the same groups. Nothing is counted that is not
-//! timed, and what is timed contains what a node would do too. Knows nothing of options and output: `face/bench_store.rs`.
-//! What a node does by itself when nothing else is to do is in `face/bench_upkeep.rs`.
+//! timed, and what is timed contains what a node would do too. Knows nothing of options and output: `face/bench/store.rs`.
+//! What a node does by itself when nothing else is to do is in `face/bench/upkeep.rs`.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use super::bench_upkeep::Compaction;
-use super::exit::{Exit, Fail};
+use super::upkeep::Compaction;
 use crate::base::ids::ChunkId;
 use crate::base::limits::GROUP_DELAY_MAX;
 use crate::base::units::{Span, Time};
+use crate::face::exit::{Exit, Fail};
 use crate::io::disk::FileDisk;
 use crate::io::os::{cpu_seconds, Clock};
 use crate::node::api::ApiError;

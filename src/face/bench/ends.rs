@@ -9,7 +9,7 @@
 //!
 //! A message begins with a byte that says what it is; what it goes on with counts for data, and is the number of payload bytes for End.
 
-use super::bench_vault::{endpoint, Who};
+use super::vault::{endpoint, Who};
 use crate::base::ids::NodeId;
 use crate::base::limits::{BENCH_LINGER, BENCH_MESSAGE_BYTES};
 use crate::base::units::{Span, Time};

@@ -1,6 +1,6 @@
 //! `bench store`: what this machine's disk and processor give the store; the directory for it, and what is printed.
 //!
-//! Refuses a directory that holds anything, and leaves it as it was. The rounds themselves are in `face/bench_rounds.rs`.
+//! Refuses a directory that holds anything, and leaves it as it was. The rounds themselves are in `face/bench/rounds.rs`.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use super::bench_rounds::{play, Figures, Load, Round};
-use super::exit::{Exit, Fail};
-use super::options::BenchStore;
-use super::out::Out;
-use super::show;
+use super::rounds::{play, Figures, Load, Round};
 use crate::base::limits::SEGMENT_BYTES_MAX;
 use crate::base::units::Span;
+use crate::face::exit::{Exit, Fail};
+use crate::face::options::BenchStore;
+use crate::face::out::Out;
+use crate::face::show;
 use crate::io::os::{self, StopSignal};
 use serde_json::{json, Value};
 

@@ -1,11 +1,11 @@
-//! Erasing early, told as stories. That order changes nothing is shown in [`super::order_tests`].
+//! Erasing early, told as stories. That order changes nothing is shown in [`super::order`].
 
-use super::entry::{snapshot_id, Body, Checkpoint, Erase, Erased, Head, Role, Standing};
-use super::view::View;
-use super::view_tests::snapshot;
-use super::writer::Writer;
+use super::view::snapshot;
 use crate::base::ids::{NodeId, SnapshotId};
 use crate::base::limits::{ERASED_PER_ENTRY_MAX, ERASED_PER_FEED_MAX};
+use crate::feed::entry::{snapshot_id, Body, Checkpoint, Erase, Erased, Head, Role, Standing};
+use crate::feed::view::View;
+use crate::feed::writer::Writer;
 
 /// A vault of a writer with two snapshots, another full node and a store node.
 struct House {

@@ -1,9 +1,9 @@
 //! What a demo found out, as JSON and as a short table with one closing sentence.
 
-use super::compare::Comparison;
-use super::demo_stage::Usage;
-use super::show::{bytes, count, number, percent, span, Table};
+use super::stage::Usage;
 use crate::base::units::Span;
+use crate::face::compare::Comparison;
+use crate::face::show::{bytes, count, number, percent, span, Table};
 use serde_json::{json, Value};
 
 /// The result of a demo.

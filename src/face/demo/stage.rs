@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::demo_data::remove_tree;
-use super::exit::{Exit, Fail};
-use super::link::Link;
-use super::report::{items, word};
-use super::show::text;
+use super::data::remove_tree;
 use crate::base::ids::hex;
+use crate::face::exit::{Exit, Fail};
+use crate::face::link::Link;
+use crate::face::report::{items, word};
+use crate::face::show::text;
 use crate::io::os::{entropy, StopSignal};
 use serde_json::Value;
 

@@ -1,11 +1,11 @@
 //! The rounds of `bench store` that a node makes when nothing else is to do: the scrub, and compaction.
 //!
 //! A node makes them in steps of [`UPKEEP_STEP_BYTES`] with pauses between; here the same steps follow each other without a pause, so
-//! that what they cost is seen. Read `face/bench_rounds.rs` first.
+//! that what they cost is seen. Read `face/bench/rounds.rs` first.
 
-use super::bench_rounds::{broken, store_failed, Player, Round};
-use super::exit::Fail;
+use super::rounds::{broken, store_failed, Player, Round};
 use crate::base::limits::{PAGE_IDS_MAX, UPKEEP_STEP_BYTES};
+use crate::face::exit::Fail;
 use crate::store::service::{CompactState, Reply, Request, Service};
 
 /// What giving space back came to.

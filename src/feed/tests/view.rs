@@ -1,19 +1,19 @@
-//! The view: what counts, told as stories. That order changes nothing is shown in [`super::order_tests`].
+//! The view: what counts, told as stories. That order changes nothing is shown in [`super::order`].
 
-use super::entry::{
+use crate::base::ids::{ChunkId, FolderId, Group, NodeId, SnapshotId};
+use crate::base::units::{Copies, WallTime};
+use crate::feed::entry::{
     hash, kind, snapshot_id, Alert, Body, Counts, Describe, FeedError, FolderEntry, FolderKind, GroupSet,
     Note, Receipt, Release, Role, SnapshotEntry,
 };
-use super::view::{Applied, View};
-use super::writer::Writer;
-use crate::base::ids::{ChunkId, FolderId, Group, NodeId, SnapshotId};
-use crate::base::units::{Copies, WallTime};
+use crate::feed::view::{Applied, View};
+use crate::feed::writer::Writer;
 
 fn apply(view: &mut View, bytes: &[u8]) -> Applied {
     view.apply(bytes).unwrap()
 }
 
-pub(super) fn snapshot(folder: u8, taken: i64) -> Body {
+pub(in crate::feed) fn snapshot(folder: u8, taken: i64) -> Body {
     Body::Snapshot(SnapshotEntry {
         folder: FolderId::from_bytes([folder; 16]),
         manifest: ChunkId::from_bytes([6; 32]),
@@ -141,7 +141,7 @@ fn who_shows_a_chain_is_a_member_before_the_feeds_arrive() {
 fn what_a_feed_says_outweighs_an_introduction() {
     let (mut root, full, guest) = (Writer::new(1), Writer::new(2), Writer::new(5));
     let admit = root.admit(&full, Role::Full);
-    let other = Body::Remove(super::entry::Remove { node: guest.node(), heads: vec![] });
+    let other = Body::Remove(crate::feed::entry::Remove { node: guest.node(), heads: vec![] });
     for public in [describe("a"), other] {
         let (mut hidden, mut shown) = (full.clone(), full.clone());
         let chain = [admit.clone(), hidden.admit(&guest, Role::Full)];

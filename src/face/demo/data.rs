@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{symlink, PermissionsExt as _};
 use std::path::Path;
 
-use super::options::Size;
+use crate::face::options::Size;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rustix::fs::{AtFlags, Timespec, Timestamps, XattrFlags, CWD};

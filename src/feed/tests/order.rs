@@ -1,10 +1,10 @@
 //! The view does not depend on the order in which feeds arrive: random households, read in many orders.
 
-use super::entry::{decode, Body, Checkpoint, Erase, Erased, GroupSet, Release, Role, Standing};
-use super::view::View;
-use super::view_tests::{describe, folder, groups, holders, receipt, snapshot};
-use super::writer::Writer;
+use super::view::{describe, folder, groups, holders, receipt, snapshot};
 use crate::base::ids::{NodeId, SnapshotId};
+use crate::feed::entry::{decode, Body, Checkpoint, Erase, Erased, GroupSet, Release, Role, Standing};
+use crate::feed::view::View;
+use crate::feed::writer::Writer;
 use proptest::prelude::{any, proptest, ProptestConfig};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};

@@ -1,10 +1,10 @@
 //! Who is a member, told as stories.
 
-use super::entry::{decode, Body, FeedError, Note, Role};
-use super::roster::Roster;
-use super::writer::Writer;
 use crate::base::ids::{EntryHash, FeedId, NodeId};
 use crate::base::limits::ADMIT_CHAIN_MAX;
+use crate::feed::entry::{decode, Body, FeedError, Note, Role};
+use crate::feed::roster::Roster;
+use crate::feed::writer::Writer;
 
 /// Adds entries as they are.
 fn add(roster: &mut Roster, entries: &[&[u8]]) {
@@ -196,7 +196,7 @@ fn a_copied_channel_key_stays_its_owners() {
     let (mut root, a, b, _, mut roster) = writers();
     add(&mut roster, &[&root.admit(&a, Role::Full)]);
     let owner = roster.member(&a.node()).unwrap().clone();
-    let thief = super::entry::Admit {
+    let thief = crate::feed::entry::Admit {
         signing: b.public(),
         channel: owner.channel,
         role: Role::Full,

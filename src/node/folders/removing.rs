@@ -1,0 +1,45 @@
+//! `folder remove`: no more scans here; the snapshots stay.
+
+use serde_json::json;
+
+use crate::node::activity::Level;
+use crate::node::after::AfterAppend;
+use crate::node::api::ApiError;
+use crate::node::core::Core;
+use crate::node::names;
+use crate::node::ports::{CallId, Output, WatchOrder};
+
+impl Core {
+    /// `folder remove`: no more scans here; the snapshots stay.
+    pub(in crate::node) fn call_folder_remove(&mut self, call: CallId, name: &str) {
+        let own = self.own_folders();
+        let Some((entry, text)) = own.iter().find(|(_, text)| text.name == name) else {
+            let near = names::nearest(name, own.iter().map(|(_, text)| text.name.as_str()));
+            return self.end_call(
+                call,
+                Err(ApiError::new(
+                    "no_folder",
+                    format!("this node has no folder '{name}'{near}"),
+                    "see `nuthatch folder list`",
+                )),
+            );
+        };
+        let value = json!({"folder": entry.folder.hex(), "name": name, "removed": true});
+        let then = AfterAppend::Done { call, value };
+        if !self.append_folder(entry.folder, entry.kind, entry.copies, text, true, then) {
+            return self.end_call(call, Err(self.refusal()));
+        }
+        let local = self.folders.local.remove(&entry.folder).unwrap_or_default();
+        self.drop_duty(local.running);
+        let gone = ApiError::new("no_folder", format!("the folder '{name}' was removed"), "");
+        self.outputs.push_back(Output::Watch(WatchOrder::Forget(entry.folder)));
+        for (waiting, _) in local.waiters.into_iter().chain(local.later).chain(local.telling) {
+            self.backup_call_ends(waiting, Err(gone.clone()));
+        }
+        for ordered in local.edits.into_iter().chain(local.editing) {
+            self.ordered_ends(ordered, Err(gone.clone()));
+        }
+        let message = format!("folder {name} is no longer backed up; its snapshots stay");
+        self.note(Level::Info, "folders", message);
+    }
+}

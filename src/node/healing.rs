@@ -1,0 +1,76 @@
+//! Healing: chunks that were found damaged on this disk are fetched anew from whoever has them, and where nobody has one, the
+//! files that it may be of are read again.
+//!
+//! A chunk of a snapshot that no other device has yet exists here alone, and in the file it was cut from. That has the stat it had,
+//! so no scan would read it again: this makes one that reads everything (`backup --checksum`), once a day at most.
+
+use std::collections::BTreeSet;
+
+use super::activity::Level;
+use super::core::{Core, Duty};
+use super::duty::Told;
+use super::events::{Event, Kind};
+use crate::base::ids::ChunkId;
+use crate::base::limits::READ_AGAIN_EVERY;
+use crate::base::units::Time;
+use crate::seal::sealed::Sealer;
+use crate::store::service::Op;
+
+/// What is being healed.
+#[derive(Debug, Default)]
+pub struct Healing {
+    /// Chunks on their way.
+    asked: BTreeSet<Op>,
+    /// When files were read again last.
+    read_again: Option<Time>,
+}
+
+impl Core {
+    /// Chunks that were found damaged and set aside are fetched anew from whoever has them.
+    pub(super) fn heal(&mut self, damaged: &[ChunkId]) {
+        if damaged.is_empty() {
+            return;
+        }
+        let message = format!(
+            "{} chunks on this disk were damaged; they are fetched from other devices",
+            damaged.len()
+        );
+        let event = Event::new(Kind::Damaged, Level::Error, "store", message);
+        self.raise(event.about(damaged.len().to_string()));
+        for id in damaged {
+            let op = self.ops.draw();
+            self.upkeep.healing.asked.insert(op);
+            self.source.keep(self.now.time, op, *id, None);
+        }
+        self.source.pump(self.now.time);
+    }
+
+    /// Looks whether a damaged chunk that was asked for here, or by a check that a person began, cannot be had now.
+    pub(super) fn healed(&mut self, duty: u64, told: &Told) {
+        let Told::Kept { op, result, .. } = told else { return };
+        let is_healed = self.upkeep.healing.asked.remove(op);
+        let is_checked = matches!(self.duties.get(&duty), Some(Duty::Verify(..)));
+        if (is_healed || is_checked) && result.is_err() {
+            self.read_files_again();
+        }
+    }
+
+    /// Nobody has what was damaged here: the files of this device are read again.
+    fn read_files_again(&mut self) {
+        let (now, last) = (self.now.time, self.upkeep.healing.read_again);
+        let has_older_keys =
+            self.member.as_ref().and_then(|member| member.sealer.as_ref()).is_none_or(Sealer::has_older_keys);
+        let own = self.own_folders();
+        if has_older_keys || own.is_empty() || last.is_some_and(|last| last + READ_AGAIN_EVERY > now) {
+            return;
+        }
+        self.upkeep.healing.read_again = Some(now);
+        for (entry, _) in own {
+            let local = self.local(entry.folder);
+            (local.checksum, local.next_scan) = (true, Some(now));
+        }
+        let message = "what was damaged here can be had from no device that is connected: the files of the folders here are read \
+                       again, which stores it anew if it is still in one of them";
+        self.note(Level::Warn, "store", message);
+    }
+}

@@ -1,0 +1,83 @@
+//! What becomes of a merge: it is told, its snapshot is kept, and what waited for it goes on.
+
+use crate::base::ids::FolderId;
+use crate::node::activity::Level;
+use crate::node::core::Core;
+use crate::node::merging::MergeEnd;
+use crate::node::order::backup_error;
+use crate::node::outcome::{BackupError, Taken};
+
+impl Core {
+    /// A merge has ended.
+    pub(in crate::node) fn merge_finished(
+        &mut self,
+        number: u64,
+        folder: FolderId,
+        result: Result<Box<MergeEnd>, BackupError>,
+    ) {
+        self.duties.remove(&number);
+        self.local(folder).running = None;
+        let is_again = std::mem::take(&mut self.local(folder).again);
+        let goes_on = match result {
+            Ok(end) => self.merged(folder, *end),
+            Err(error) if self.is_shared(&folder) => {
+                self.backup_failed(folder, backup_error(&error));
+                false
+            }
+            Err(error) => {
+                self.edits_fail(folder, &backup_error(&error));
+                false
+            }
+        };
+        if is_again || (goes_on && self.news(&folder).iter().any(|fact| self.is_whole(&fact.id))) {
+            self.begin_scan(folder);
+        } else {
+            self.begin_edits(folder);
+        }
+    }
+
+    /// A merge has come to its end: whether it may be worth another one at once.
+    fn merged(&mut self, folder: FolderId, mut end: MergeEnd) -> bool {
+        let is_awaited = self.edits_made(folder, &mut end);
+        self.merge_told(folder, &end);
+        let MergeEnd { taken, is_new, is_here, .. } = end;
+        if !is_new {
+            return false;
+        }
+        let mut settings = Vec::new();
+        if is_here {
+            self.local(folder).binding.applied = taken.shared.as_ref().map(|shared| shared.applied);
+            settings = self.binding_settings(folder);
+        }
+        match self.draft_of(folder, &taken, true) {
+            Some(draft) if is_awaited => {
+                let line = self.snapshot_line(&folder, &draft.id(), &taken);
+                self.keep_snapshot(draft, line, settings);
+            }
+            Some(draft) => self.keep_unasked(draft, settings),
+            None => self.backup_failed(folder, self.refusal()),
+        }
+        // Whoever has seen the same and chose otherwise has to come to the same by itself: nothing is gained by trying again.
+        is_here && self.own_shared(&folder).is_some_and(|fact| fact.tree == Some(taken.tree))
+    }
+
+    /// Notes what a merge did to the disk.
+    fn merge_told(&mut self, folder: FolderId, end: &MergeEnd) {
+        let MergeEnd { taken: Taken { report, .. }, is_here, pending, written, conflicts, .. } = end;
+        let name = self.folder_name(&folder);
+        if *is_here {
+            self.local(folder).unwritten = *pending;
+        }
+        if *written > 0 {
+            self.note(Level::Info, "sync", format!("{name}: {written} changes were written here"));
+        }
+        self.conflicts_kept(&name, *conflicts);
+        if *pending > 0 {
+            let why = report.paths.first().map_or_else(String::new, |(path, reason)| {
+                format!(", {}: {reason}", String::from_utf8_lossy(path))
+            });
+            let message = format!("{name}: {pending} changes of other devices cannot be written here{why}");
+            self.note(Level::Warn, "sync", message);
+        }
+    }
+}
