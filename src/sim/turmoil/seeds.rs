@@ -61,10 +61,7 @@ mod tests {
         part(3);
     }
 
-    // Found and not mended yet, as it seems: a chunk that only its writer has rots there before anybody else has it. The file it is of is still there, but its
-    // stat is as before, so that no scan reads it again, and the folder stays at one copy of three (`status` says so). Reading the
-    // file again would store it anew: NUTHATCH_TURMOIL_SEED=1000140
-    // And in 39 nodes with 8 sessions each, many of which were full for a moment, one holder gets no session for hours
+    // Found and not mended yet: in 39 nodes with 8 sessions each, many of which were full for a moment, one holder gets no session for hours
     // ("it holds as many connections as it may", each time that it is tried), so that a folder stays at one copy of two:
     // NUTHATCH_TURMOIL_NODES=39 NUTHATCH_TURMOIL_SESSIONS=8 NUTHATCH_TURMOIL_STEPS=3 NUTHATCH_TURMOIL_SEED=7000077 cargo test turmoil
 
