@@ -29,6 +29,10 @@ use crate::node::frames::Frame;
 use clap::Args;
 use serde_json::{json, Value};
 
+use steady::Steady;
+
+mod steady;
+
 /// Options of `put`.
 #[derive(Debug, Args)]
 pub struct Put {
@@ -78,7 +82,7 @@ pub fn put(link: &Link, out: Out, options: &Put) -> Result<Exit, Fail> {
         let message = format!("cannot read {}: {error}", options.file.display());
         Fail::new("unreadable", message, "check the path, and who may read it")
     };
-    let (reader, length, file): (Box<dyn Read>, Option<u64>, PutFile) = if is_input {
+    let (reader, length, file): (Box<dyn Read + Send>, Option<u64>, PutFile) = if is_input {
         (Box::new(io::stdin()), None, PutFile { mtime_ns: None, mode: None })
     } else {
         let file = File::open(&options.file).map_err(|error| unreadable(&error))?;
@@ -93,7 +97,7 @@ pub fn put(link: &Link, out: Out, options: &Put) -> Result<Exit, Fail> {
         }
         let mtime_ns = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
         let known = PutFile { mtime_ns: Some(mtime_ns), mode: Some(found.mode() & 0o777) };
-        (Box::new(file), Some(found.len()), known)
+        (Box::new(Steady::new(file, &found)), Some(found.len()), known)
     };
     let what = with_name(&options.to, (!is_input).then_some(options.file.as_path()))?;
     let bar = Rc::new(out.bar());

@@ -149,11 +149,17 @@ impl Drop for Aside {
 /// What the system says.
 pub fn remove_left_over(directory: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let held = rustix::fs::openat(directory, name, flags, Mode::empty());
-    if let Ok(file) = &held {
-        if rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-            return Ok(false);
+    match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => {
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+                return Ok(false);
+            }
         }
+        // A symbolic link, which nobody locks.
+        Err(Errno::LOOP) => {}
+        // Another user's, who may well be writing it.
+        Err(Errno::ACCESS | Errno::PERM) => return Ok(false),
+        Err(errno) => return Err(errno),
     }
     rustix::fs::unlinkat(directory, name, AtFlags::empty()).map(|()| true)
 }

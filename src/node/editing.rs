@@ -27,7 +27,8 @@ use super::ports::{CallId, Ending, Output};
 use super::status::no_folder;
 use super::upload::{Upload, UploadJob, UploadOutput, Uploaded};
 use crate::base::ids::FolderId;
-use crate::base::limits::EDITS_AT_ONCE_MAX;
+use crate::base::limits::{EDITS_AT_ONCE_MAX, EDIT_WAIT_MAX};
+use crate::base::units::Time;
 use crate::feed::entry::{FolderEntry, FolderKind, FolderText, SharedText};
 use crate::file::entry::{Attributes, Entry, Kind, Stat};
 use crate::file::merge::needs_merge;
@@ -45,6 +46,15 @@ pub(super) struct Ordered {
     upload: Option<u64>,
     /// What its call is told when it is done.
     line: Value,
+    /// Since when it waits.
+    since: Time,
+}
+
+impl Ordered {
+    /// When it is given up.
+    pub(super) fn due(&self) -> Time {
+        self.since + EDIT_WAIT_MAX
+    }
 }
 
 impl Core {
@@ -132,7 +142,10 @@ impl Core {
             Ok((folder, key)) => {
                 let line = json!({"event": "removed", "path": shown(&key)});
                 let edit = Edit { key, act: Act::Remove { recursive } };
-                self.order(folder, Ordered { edit, call: id, wait: false, upload: None, line });
+                self.order(
+                    folder,
+                    Ordered { edit, call: id, wait: false, upload: None, line, since: self.now.time },
+                );
             }
         }
     }
@@ -189,7 +202,7 @@ impl Core {
         let entry =
             Entry { kind: Kind::File, stat, attributes, content, torn: false, texture, version: None };
         let edit = Edit { key, act: Act::Put { entry: Box::new(entry), tail, manifest } };
-        self.order(folder, Ordered { edit, call, wait, upload: Some(number), line });
+        self.order(folder, Ordered { edit, call, wait, upload: Some(number), line, since: self.now.time });
     }
 
     /// An edit is ready.
@@ -272,6 +285,24 @@ impl Core {
         let edits = taken.iter().map(|ordered| ordered.edit.clone()).collect();
         (local.edits, local.editing) = (later, taken);
         edits
+    }
+
+    /// Gives up edits that have waited for too long for what other devices have.
+    pub(super) fn give_up_edits(&mut self) {
+        let now = self.now.time;
+        let is_late = |ordered: &Ordered| ordered.due() <= now;
+        let late: Vec<FolderId> = self
+            .folders
+            .local
+            .iter()
+            .filter(|(_, local)| local.running.is_none() && local.edits.iter().any(is_late))
+            .map(|(folder, _)| *folder)
+            .collect();
+        for folder in late {
+            let hint = "try again when a device that has the folder is on";
+            let message = "what other devices have of the folder did not come here";
+            self.edits_fail(folder, &ApiError::new("offline", message, hint));
+        }
     }
 
     /// Edits were made, or refused: those that were wait for the snapshot to be durable. Whether any does.

@@ -139,7 +139,9 @@ impl Folders {
     #[must_use]
     pub fn deadline(&self, paused: bool) -> Option<Time> {
         let due = self.local.values().filter(|_| !paused).filter_map(Local::due);
-        due.chain(self.looks.deadline()).min()
+        let edits = self.local.values().filter(|local| local.running.is_none());
+        let edits = edits.flat_map(|local| local.edits.iter().map(Ordered::due));
+        due.chain(self.looks.deadline()).chain(edits).min()
     }
 }
 
@@ -216,6 +218,7 @@ impl Core {
             self.begin_scan(folder);
         }
         self.give_up_waiting();
+        self.give_up_edits();
     }
 
     /// Begins to scan a folder; if it is being scanned, once more afterwards.

@@ -56,6 +56,8 @@ pub const CONFLICT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Changes of a shared folder that people make without a directory, and that one merge takes; each is an entry with what is inline.
 /// More wait, each with the call that asks for it.
 pub const EDITS_AT_ONCE_MAX: usize = 32;
+/// Such a change waits this long at the most until what other devices have of the folder is here.
+pub const EDIT_WAIT_MAX: Span = Span::from_secs(3_600);
 
 const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_MEAN && CUT_BYTES_MEAN < CUT_BYTES_MAX);
 const _: () = assert!(CUT_BYTES_MIN < CUT_BYTES_NORMAL && CUT_BYTES_NORMAL < CUT_BYTES_MEAN);

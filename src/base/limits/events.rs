@@ -20,6 +20,8 @@ pub const HOOKS_WAITING_MAX: usize = 64;
 pub const HOOK_TIME_MAX: Span = Span::from_secs(60);
 /// What of a hook's standard error is noted, in bytes: its first line.
 pub const HOOK_LINE_BYTES_MAX: usize = 200;
+/// Reads, of a kilobyte each, of what a hook says before its time limit is looked at again.
+pub const HOOK_READS_PER_TURN: usize = 64;
 /// Alerts that wait to be delivered; of more the oldest are left out, and that is said.
 pub const ALERTS_WAITING_MAX: usize = 32;
 /// Attempts to deliver an alert: with the pauses below about half an hour, so that a router may be started anew meanwhile.
@@ -34,3 +36,5 @@ pub const ALERT_TIME_MAX: Span = Span::from_secs(20);
 pub const ALERT_URL_BYTES_MAX: usize = 1_000;
 /// Addresses of one name that are tried.
 pub const ALERT_ADDRESSES_MAX: usize = 4;
+/// One address that does not answer is given up after this: the next one may.
+pub const ALERT_CONNECT_TIME_MAX: Span = Span::from_secs(4);

@@ -76,7 +76,7 @@ pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// A request's head, and again its body, must arrive within this.
 pub const HTTP_REQUEST_TIME_MAX: Span = Span::from_secs(15);
 /// Of a body that is handed on piece by piece, the next piece must arrive within this.
-pub const HTTP_PIECE_TIME_MAX: Span = Span::from_secs(60);
+pub const HTTP_PIECE_TIME_MAX: Span = Span::from_secs(600);
 /// So much of a body that nobody wants is read, in bytes...
 pub const HTTP_DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// ... for at most this long, so that the client sees why it was refused.

@@ -1,25 +1,28 @@
 //! A body that is read while it is sent.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{ready, Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
+use smol::channel::{bounded, Receiver, Sender};
+use smol::stream::Stream as _;
 
 use crate::base::limits::HTTP_BUFFER_BYTES_MAX;
 
 /// Tells how many bytes were read so far; an error ends the sending.
 pub type Told = Box<dyn FnMut(u64)>;
 
-/// What is sent.
+/// What is sent. It is read in a thread of its own: a source that is slow (a pipe) must not keep the connection from carrying what it
+/// has.
 pub struct Source {
-    /// Where it is read.
-    reader: Box<dyn Read>,
+    /// What was read, or why it could not be.
+    pieces: Pin<Box<Receiver<io::Result<Vec<u8>>>>>,
     /// Hears how far it is.
     told: Told,
     /// Hears why it could not be read on.
-    failed: Box<dyn FnMut(std::io::Error)>,
+    failed: Box<dyn FnMut(io::Error)>,
     /// Bytes so far.
     bytes: u64,
 }
@@ -45,8 +48,40 @@ impl std::error::Error for Broken {}
 impl Source {
     /// Reads from here until the end.
     #[must_use]
-    pub fn new(reader: Box<dyn Read>, told: Told, failed: Box<dyn FnMut(std::io::Error)>) -> Self {
-        Self { reader, told, failed, bytes: 0 }
+    pub fn new(reader: Box<dyn Read + Send>, told: Told, failed: Box<dyn FnMut(io::Error)>) -> Self {
+        let (sender, pieces) = bounded(PIECES_READ_MAX);
+        let spawned = std::thread::Builder::new().name("source".into()).spawn({
+            let sender = sender.clone();
+            move || read(reader, &sender)
+        });
+        if let Err(error) = spawned {
+            // The channel is empty: there is room.
+            let _ = sender.try_send(Err(error));
+        }
+        Self { pieces: Box::pin(pieces), told, failed, bytes: 0 }
+    }
+}
+
+/// Pieces that are read ahead.
+const PIECES_READ_MAX: usize = 2;
+
+/// Reads to the end, or until nobody wants more.
+fn read(mut reader: Box<dyn Read + Send>, sender: &Sender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut piece = vec![0; HTTP_BUFFER_BYTES_MAX];
+        let result = match reader.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(0) => return,
+            Ok(length) => {
+                piece.truncate(length);
+                Ok(piece)
+            }
+            Err(error) => Err(error),
+        };
+        let is_over = result.is_err();
+        if sender.send_blocking(result).is_err() || is_over {
+            return;
+        }
     }
 }
 
@@ -54,28 +89,19 @@ impl Body for Source {
     type Data = Bytes;
     type Error = Broken;
 
-    /// Reads the next piece. That blocks, as all that the command line does.
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let mut piece = vec![0; HTTP_BUFFER_BYTES_MAX];
-        let read = loop {
-            match self.reader.read(&mut piece) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                read => break read,
-            }
-        };
-        Poll::Ready(match read {
-            Ok(0) => None,
-            Ok(length) => {
-                piece.truncate(length);
-                self.bytes += u64::try_from(length).unwrap_or(0);
+        Poll::Ready(match ready!(self.pieces.as_mut().poll_next(context)) {
+            None => None,
+            Some(Ok(piece)) => {
+                self.bytes += u64::try_from(piece.len()).unwrap_or(0);
                 let bytes = self.bytes;
                 (self.told)(bytes);
                 Some(Ok(Frame::data(Bytes::from(piece))))
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 (self.failed)(error);
                 Some(Err(Broken))
             }

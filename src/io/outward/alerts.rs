@@ -19,7 +19,7 @@ use smol::channel::{bounded, Receiver, Sender};
 use smol::Timer;
 use smol_hyper::rt::FuturesIo;
 
-use crate::base::limits::{ALERT_ADDRESSES_MAX, ALERT_TIME_MAX};
+use crate::base::limits::{ALERT_ADDRESSES_MAX, ALERT_CONNECT_TIME_MAX, ALERT_TIME_MAX};
 use crate::io::os::duration;
 use crate::io::threads::Word;
 use crate::node::events::address::Address;
@@ -48,7 +48,12 @@ async fn send(names: &Names, post: &Post) -> PostEnd {
     };
     let mut why = "no address".to_owned();
     for address in addresses.into_iter().take(ALERT_ADDRESSES_MAX) {
-        match TcpStream::connect(address).await {
+        // An address that swallows packets must not take the time of the next one.
+        let late = async {
+            Timer::after(duration(ALERT_CONNECT_TIME_MAX)).await;
+            Err(std::io::Error::from(std::io::ErrorKind::TimedOut))
+        };
+        match smol::future::or(TcpStream::connect(address), late).await {
             Ok(stream) => return exchange(stream, post).await,
             Err(error) => why = error.to_string(),
         }

@@ -20,7 +20,7 @@ use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
 use rustix::process::{geteuid, kill_process_group, pidfd_open, Pid, PidfdFlags, Signal};
 use smol::channel::Sender;
 
-use crate::base::limits::{HOOK_LINE_BYTES_MAX, HOOK_TIME_MAX};
+use crate::base::limits::{HOOK_LINE_BYTES_MAX, HOOK_READS_PER_TURN, HOOK_TIME_MAX};
 use crate::base::units::Span;
 use crate::io::os::{duration, Clock};
 use crate::io::threads::Word;
@@ -218,7 +218,9 @@ impl Watch {
                 self.input = None;
             }
         }
-        while let Some(pipe) = &mut self.errors {
+        // One that never stops talking must not keep its time limit from being looked at.
+        for _ in 0..HOOK_READS_PER_TURN {
+            let Some(pipe) = &mut self.errors else { return };
             let mut buffer = [0; 1024];
             match pipe.read(&mut buffer) {
                 Ok(0) => self.errors = None,
