@@ -116,10 +116,6 @@ impl Core {
             (Err(error), _) => self.end_call(id, Err(error)),
             (Ok(_), None) => self.end_call(id, Err(self.refusal())),
             (Ok((folder, key)), Some((cut_key, map_key))) => {
-                let file = PutFile {
-                    mtime_ns: file.mtime_ns.or(Some(self.now.wall.as_micros().saturating_mul(1_000))),
-                    ..file
-                };
                 let job = UploadJob { folder, key, file, wait, cut_key, map_key };
                 self.fill_call(id, |duty| Duty::Upload(Box::new(Upload::new(job, duty)), id));
             }
@@ -190,7 +186,7 @@ impl Core {
         });
         let stat = Stat {
             size: length,
-            mtime_ns: file.mtime_ns.unwrap_or_default(),
+            mtime_ns: file.mtime_ns.unwrap_or_else(|| self.now.wall.as_micros().saturating_mul(1_000)),
             ctime_ns: 0,
             inode: 0,
             mode: file.mode.unwrap_or(0o644),
@@ -231,7 +227,8 @@ impl Core {
             let error = ApiError::new("no_snapshot", "the folder has no snapshot yet", hint);
             return self.edits_fail(folder, &error);
         }
-        if !heads.iter().all(|fact| self.is_whole(&fact.id)) {
+        // All of an own draft is here.
+        if !heads.iter().all(|fact| fact.draft || self.is_whole(&fact.id)) {
             let line =
                 json!({"event": "waiting", "message": "the folder's newest snapshot comes here first"});
             let calls: Vec<CallId> = self.local(folder).edits.iter().map(|ordered| ordered.call).collect();

@@ -160,11 +160,11 @@ impl Core {
 
     /// Whether a scan has to wait until what others have is here: this device only receives, and has nothing of it yet.
     pub(super) fn waits_for_others(&self, folder: &FolderId) -> bool {
-        let Some(Standing { own, heads }) = self.standing(folder) else { return false };
         self.receives(folder)
-            && own.is_none()
-            && !heads.is_empty()
-            && !heads.values().any(|fact| self.is_whole(&fact.id))
+            && self.standing(folder).is_some_and(|Standing { own, heads }| {
+                let is_whole = heads.values().any(|fact| self.is_whole(&fact.id));
+                own.is_none() && !heads.is_empty() && !is_whole
+            })
     }
 
     /// Whether this device only receives what others do in a folder.
@@ -185,10 +185,12 @@ impl Core {
 
     /// States of other devices that have something new for a shared folder here.
     pub(super) fn news(&self, folder: &FolderId) -> Vec<SnapshotFact> {
-        if self.mode_of(folder) == Mode::Send {
+        let news = self.standing(folder).map(Standing::news).unwrap_or_default();
+        // The mode stands in a sealed text, which is opened only where it matters.
+        if news.is_empty() || self.mode_of(folder) == Mode::Send {
             return Vec::new();
         }
-        self.standing(folder).map(Standing::news).unwrap_or_default()
+        news
     }
 
     /// Snapshots that are to be kept whole, because they have something new for a shared folder here.
@@ -276,7 +278,8 @@ impl Core {
             let named = member.view.roster().member(node).map(|member| member.name.clone());
             named.filter(|name| !name.is_empty()).unwrap_or_else(|| node.short())
         };
-        let writers = self.all_heads(folder).into_iter().map(|fact| fact.writer);
+        let of_folder = member.view.snapshots().filter(|fact| fact.entry.folder == *folder);
+        let writers = of_folder.map(|fact| fact.writer);
         let members = member.view.roster().members().map(|member| member.node);
         Some(MergeJob {
             root: None,

@@ -12,8 +12,11 @@ impl Merging {
     pub(super) fn edit(&mut self) {
         let edits = std::mem::take(&mut self.job.edits);
         if edits.is_empty() {
-            let root = self.root();
-            return self.apply(root);
+            return match self.job.root.clone() {
+                Some(root) => self.apply(root),
+                // Others' changes are merged by those who have a directory.
+                None => self.nothing_changed(),
+            };
         }
         let manifest = |edit: &Edit| match &edit.act {
             Act::Put { manifest, .. } => *manifest,
@@ -32,7 +35,6 @@ impl Merging {
             return self.apply(root);
         }
         if !written {
-            // Where nothing changes, nothing is published: others' changes are merged by those who have a directory.
             return self.nothing_changed();
         }
         let mut out = Out { sealer, sink: &mut self.sink };
