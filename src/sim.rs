@@ -58,6 +58,8 @@ mod place_stories;
 #[cfg(test)]
 mod push_stories;
 #[cfg(test)]
+mod read_tests;
+#[cfg(test)]
 mod restore_tests;
 #[cfg(test)]
 mod share_tests;

@@ -52,7 +52,7 @@ impl Handler for Routes {
 /// In which form a call is answered.
 const fn media_of(call: &Call) -> Media {
     match call {
-        Call::Restore { .. } | Call::RestoreSome { .. } => Media::Bytes,
+        Call::Read { .. } | Call::Restore { .. } | Call::RestoreSome { .. } => Media::Bytes,
         Call::Join { .. }
         | Call::Recover { .. }
         | Call::Invite { .. }
@@ -118,6 +118,11 @@ pub fn route(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Call,
         ("DELETE", "files", None) => {
             Ok(Call::Delete { what: query.wanted("what")?, recursive: query.flag("recursive")? })
         }
+        ("GET", "content", None) => Ok(Call::Read {
+            what: query.wanted("what")?,
+            offset: query.number("offset")?.unwrap_or(0),
+            length: query.number("length")?,
+        }),
         ("GET", "history", None) => Ok(Call::History { what: query.wanted("what")? }),
         ("GET", "diff", None) => {
             Ok(Call::Diff { before: query.wanted("before")?, after: query.value("after") })
@@ -230,7 +235,7 @@ pub fn request_of(call: &Call) -> Request {
         Call::List { what, recursive } => {
             get("files", &[("what", Some(what)), ("recursive", Some(flag(*recursive)))])
         }
-        Call::Put { .. } | Call::Delete { .. } => file_request(call),
+        Call::Read { .. } | Call::Put { .. } | Call::Delete { .. } => file_request(call),
         Call::History { what } => get("history", &[("what", Some(what))]),
         Call::Diff { before, after } => get("diff", &[("before", Some(before)), ("after", after.as_deref())]),
         Call::Find { pattern, folder, all } => get(
@@ -257,10 +262,18 @@ fn restore_request(what: &str, dry_run: bool) -> Request {
     get("restore", &[("what", Some(what)), ("dry_run", Some(flag(dry_run)))])
 }
 
-/// The request that changes a file.
+/// The request that reads or changes a file.
 fn file_request(call: &Call) -> Request {
     let mut query = Vec::new();
+    let mut name = "files";
     let method = match call {
+        Call::Read { what, offset, length } => {
+            name = "content";
+            query.push(("what", what.clone()));
+            query.push(("offset", offset.to_string()));
+            query.extend(length.map(|length| ("length", length.to_string())));
+            "GET"
+        }
         Call::Put { what, file, wait } => {
             query.push(("what", what.clone()));
             query.extend(file.mtime_ns.map(|at| ("mtime_ns", at.to_string())));
@@ -276,7 +289,7 @@ fn file_request(call: &Call) -> Request {
         _ => "GET",
     };
     let query: Vec<_> = query.iter().map(|(key, value)| (*key, Some(value.as_str()))).collect();
-    Request { method, ..get("files", &query) }
+    Request { method, ..get(name, &query) }
 }
 
 /// A body as what it should be.
@@ -325,7 +338,8 @@ const fn flag(on: bool) -> &'static str {
 
 /// The error for a method that the name does not have, or for a name that does not exist.
 fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: [&str; 26] = [
+    const NAMES: [&str; 27] = [
+        "content",
         "init",
         "join",
         "recover",
@@ -452,6 +466,8 @@ mod tests {
             Call::Find { pattern: "*.p&f".into(), folder: None, all: true },
             Call::Find { pattern: "a/**/b?".into(), folder: some("photos"), all: false },
             Call::Restore { what: "photos".into(), dry_run: false },
+            Call::Read { what: "photos:a b".into(), offset: 7, length: Some(9) },
+            Call::Read { what: "photos:a".into(), offset: 0, length: None },
             Call::RestoreSome { what: "photos".into(), wanted },
             Call::Status,
             Call::Verify { all: true },

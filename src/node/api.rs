@@ -174,6 +174,16 @@ pub enum Call {
         /// In the order of the tree.
         wanted: Vec<Range>,
     },
+    /// What is known of a path, as one JSON object (of a file with `etag`, which is another one for other content); then the bytes
+    /// of a file from an offset on.
+    Read {
+        /// `NAME[@SNAPSHOT][:PATH]`.
+        what: String,
+        /// The first byte.
+        offset: u64,
+        /// At most so many; None: to the end of the file. Zero: no content, and the path may be of anything.
+        length: Option<u64>,
+    },
     /// A file of a shared folder, as the client sends it ([`super::ports::Input::Data`]). JSON Lines: what was stored, then as of
     /// `Backup`.
     Put {

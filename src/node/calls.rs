@@ -174,6 +174,7 @@ impl Core {
             Call::Diff { before, after } => self.call_diff(id, &before, after.as_deref()),
             Call::Find { pattern, folder, all } => self.call_find(id, &pattern, folder.as_deref(), all),
             call @ (Call::Restore { .. } | Call::RestoreSome { .. }) => self.call_restore(id, call),
+            Call::Read { what, offset, length } => self.call_read(id, &what, offset, length),
             Call::Put { what, file, wait } => self.call_put(id, &what, file, wait),
             Call::Delete { what, recursive } => self.call_delete(id, &what, recursive),
             Call::Status => self.call_status(id),

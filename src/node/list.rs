@@ -36,6 +36,8 @@ pub enum ListOutput {
     Ask(Ask),
     /// The next line.
     Line(Value),
+    /// The next bytes.
+    Bytes(Vec<u8>),
     /// It is over.
     Finished(Result<Ending, ApiError>),
 }

@@ -29,6 +29,7 @@ use crate::seal::sealed::Sealer;
 use crate::store::service::Op;
 
 mod asked;
+pub mod read;
 pub mod selection;
 
 use self::selection::{ContentOf, Selection};

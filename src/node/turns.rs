@@ -99,6 +99,7 @@ impl Core {
                 match list.poll() {
                     Some(ListOutput::Ask(ask)) => self.ask(ask),
                     Some(ListOutput::Line(line)) => self.json(call, line),
+                    Some(ListOutput::Bytes(bytes)) => self.piece(call, Piece::Bytes(bytes)),
                     Some(ListOutput::Finished(result)) => self.duty_call_ends(number, call, result),
                     None => return false,
                 }

@@ -325,6 +325,7 @@ impl Bench {
                         lines.push(line);
                         list.taken();
                     }
+                    ListOutput::Bytes(_) => panic!("a listing has no content"),
                     ListOutput::Finished(result) => return result.map(|_| lines),
                 }
             }

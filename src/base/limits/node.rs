@@ -221,6 +221,10 @@ pub const REPORTED_PATHS_MAX: usize = 100;
 pub const NEAREST_NAMES_MAX: usize = 2_000;
 /// Content chunks that a restore asks for ahead.
 pub const RESTORE_CHUNKS_MAX: usize = 8;
+/// Content that the reading of one file asks for ahead, in bytes: twenty that read at once are to fit beside all else.
+pub const READ_AHEAD_BYTES: u64 = 512 * 1024;
+/// It is given out in pieces of at most this many bytes.
+pub const READ_PIECE_BYTES: usize = 64 * 1024;
 /// Acts of writing into a shared folder that are asked of the file thread before the first is answered, at most a chunk each.
 pub const PUTS_AHEAD_MAX: usize = 4;
 /// Entries, holes and chunks of a restore that wait for those before them.

@@ -1,9 +1,10 @@
-//! `restore` as it is asked of a node: which snapshot, which path, and the content of which files.
+//! `restore` and `read` as they are asked of a node: which snapshot, which path, and which content.
 
 use super::super::api::{ApiError, Call};
 use super::super::core::{Core, Duty};
 use super::super::ports::CallId;
 use super::super::status::sealed_elsewhere;
+use super::read::{Read, ReadJob};
 use super::selection::ContentOf;
 use super::{Restore, RestoreJob};
 
@@ -34,5 +35,16 @@ impl Core {
             bytes: fact.entry.counts.bytes,
         };
         self.fill_call(id, |duty| Duty::Restore(Box::new(Restore::new(job, duty)), id));
+    }
+
+    /// `read`.
+    pub(in crate::node) fn call_read(&mut self, id: CallId, what: &str, offset: u64, length: Option<u64>) {
+        let (fact, path) = match self.find_place(what) {
+            Ok(found) => found,
+            Err(error) => return self.end_call(id, Err(error)),
+        };
+        let Some(tree) = fact.tree else { return self.end_call(id, Err(sealed_elsewhere())) };
+        let job = ReadJob { snapshot: fact.id, tree, path: path.into_bytes(), offset, length };
+        self.fill_call(id, |duty| Duty::List(Box::new(Read::new(job, duty)), id));
     }
 }
