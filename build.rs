@@ -1,20 +1,71 @@
-//! Makes the release binary, which is flashed onto small cards, smaller by what the linker can leave out.
+//! Compresses the files of the web page, and makes the release binary, which is flashed onto small cards, smaller by what the
+//! linker can leave out.
 //!
 //! - Relocations are packed (DT_RELR): 140 KiB. A linker that does not know it (Debian 12's for ARM) says so and goes on. The C
 //!   library must then be glibc 2.36 or newer (Debian 12, Raspberry Pi OS of 2023), which every supported system has.
 //! - Where a panic aborts, nothing unwinds: tables for it (`.eh_frame`) are 370 KiB that nobody reads. What is lost is the
 //!   backtrace below a panic's message, which had no names in a stripped binary.
 
-use std::path::Path;
+use flate2::{write::GzEncoder, Compression};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The files of the web page.
+const PAGE: &str = "src/face/page";
 
 /// What the linker is told to leave out.
 const NO_UNWINDING: &str =
     "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) } }\nINSERT AFTER .text;\n";
 
-/// Adds the linker's options where they are understood.
+/// Compresses the page, and tells the linker.
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed={PAGE}");
     let var = |name: &str| std::env::var(name).unwrap_or_default();
+    compress_page(Path::new(&var("OUT_DIR"))).expect("the files of the web page can be compressed");
+    link(&var);
+}
+
+/// Writes each file of the page, compressed, beside a table of them (`face/web/assets.rs` includes it).
+fn compress_page(out: &Path) -> std::io::Result<()> {
+    let mut table = String::from("/// The files of the page.\nstatic ASSETS: &[Asset] = &[\n");
+    for (index, path) in files(Path::new(PAGE))?.iter().enumerate() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&std::fs::read(path)?)?;
+        let bytes = encoder.finish()?;
+        let file = out.join(format!("page{index}.gz"));
+        std::fs::write(&file, &bytes)?;
+        // The end of a gzip file is the CRC and the length of its content.
+        let tag: String = bytes[bytes.len() - 8..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = path.strip_prefix(PAGE).unwrap_or(path).display();
+        let _ = writeln!(
+            table,
+            "    Asset {{ path: {:?}, etag: \"\\\"{tag}\\\"\", bytes: include_bytes!({file:?}) }},",
+            name.to_string()
+        );
+    }
+    table.push_str("];\n");
+    std::fs::write(out.join("page.rs"), table)
+}
+
+/// All files below a directory, in order.
+fn files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Adds the linker's options where they are understood.
+fn link(var: &impl Fn(&str) -> String) {
     if var("CARGO_CFG_TARGET_OS") != "linux" || var("CARGO_CFG_TARGET_ENV") != "gnu" {
         return;
     }

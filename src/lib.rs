@@ -348,6 +348,7 @@ pub mod face {
     pub mod upkeep;
     pub mod vault;
     pub mod versions;
+    pub mod web;
 }
 
 pub mod io {
@@ -381,6 +382,7 @@ pub mod io {
     pub mod socket;
     pub mod splitter;
     pub mod target;
+    pub mod tcp;
     pub mod threads;
     pub mod udp;
     pub mod unpack;

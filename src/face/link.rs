@@ -4,14 +4,14 @@
 //! failure of the way into a [`Fail`] with its exit code.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use super::exit::{Exit, Fail};
-use super::routes::{request_of, Routes};
+use super::routes::request_of;
 use super::serve::failed;
+use super::web::make_site;
 use crate::io::alone::run_call;
 use crate::io::client::{Ask, Client, ClientError, Event, Source};
-use crate::io::run::{run, Ready, RunOptions};
+use crate::io::run::{run, Ready, RunOptions, Web};
 use crate::node::api::{Call, Piece};
 use crate::node::ports::Ending;
 use rustix::process::{getpid, kill_process, Signal};
@@ -159,7 +159,8 @@ impl Link {
             let ready = Box::new(move |_: &Ready| {
                 let _ = tell.send(());
             });
-            run(RunOptions { home, listen: None, mdns: None, handler: Rc::new(Routes), ready: Some(ready) })
+            let (web, site) = (Web::Off, Box::new(make_site));
+            run(RunOptions { home, listen: None, web, mdns: None, site, ready: Some(ready) })
         };
         let spawned = std::thread::Builder::new().name("node".to_owned()).spawn(node);
         let thread = spawned.map_err(|error| {

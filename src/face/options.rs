@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::base::limits::SEALED_BYTES_MAX;
+use crate::io::run::Web;
 use crate::io::scope::socket_address;
 use crate::node::config_keys::bytes_of;
 use clap::{Args, Subcommand, ValueEnum};
@@ -87,15 +88,24 @@ pub struct Run {
     /// Where other nodes reach this one (UDP). An address that is busy is an error; the default falls back to a free port.
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
-    /// The web page; only `off` in this version.
-    #[arg(long, value_name = "IP:PORT|off", default_value = "off")]
-    pub web: String,
+    /// Where the web page is (TCP), or `off` (else `web.listen` of the configuration; port 7118 on all addresses by default).
+    #[arg(long, value_name = "IP:PORT|off", value_parser = web, default_value = "configured", hide_default_value = true)]
+    pub web: Web,
     /// Whether to announce this node on the local network, and to look for others there.
     #[arg(long, value_enum, value_name = "on|off")]
     pub mdns: Option<Switch>,
     /// End when standard input is closed, so that no node outlives the process that started it.
     #[arg(long, hide = true)]
     pub exit_with_stdin: bool,
+}
+
+/// Where the web page is.
+fn web(text: &str) -> Result<Web, String> {
+    match text {
+        "off" => Ok(Web::Off),
+        "configured" => Ok(Web::Configured),
+        text => text.parse().map(Web::At).map_err(|_| "give IP:PORT such as 0.0.0.0:7118, or off".to_owned()),
+    }
 }
 
 /// On or off.

@@ -6,7 +6,8 @@
 
 mod query;
 
-use self::query::{escape, unescape, Query};
+pub(super) use self::query::unescape;
+use self::query::{escape, Query};
 use super::bodies::{
     backup, folder_add, folder_body, restore_body, restore_some, BackupBody, ConfigBody, DrillBody,
     EraseBody, InitBody, InviteBody, JoinBody, NoBody, PauseBody, RecoverBody, SayBody, SetBody, SyncBody,
@@ -336,10 +337,21 @@ const fn flag(on: bool) -> &'static str {
     }
 }
 
+/// The value of a key in a query; None when it is not there.
+pub(super) fn query_value(query: Option<&str>, key: &str) -> Result<Option<String>, ApiError> {
+    Ok(Query::parse(query.unwrap_or_default())?.value(key))
+}
+
 /// The error for a method that the name does not have, or for a name that does not exist.
-fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: [&str; 27] = [
+pub(super) fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
+    const NAMES: [&str; 33] = [
         "content",
+        "session",
+        "password",
+        "users",
+        "tokens",
+        "directories",
+        "disks",
         "init",
         "join",
         "recover",

@@ -4,13 +4,13 @@
 //! when the node can be spoken to.
 
 use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::rc::Rc;
 
 use super::exit::{Exit, Fail};
 use super::options::{Run, Switch};
 use super::out::Out;
-use super::routes::Routes;
+use super::web::make_site;
 use crate::base::limits::EXIT_TIME_MAX;
 use crate::io::home::HomeError;
 use crate::io::known::recognise;
@@ -25,12 +25,6 @@ use serde_json::json;
 /// # Errors
 /// When the home is in use or wrong, or the address is busy.
 pub fn run(home: &Path, out: Out, options: &Run) -> Result<Exit, Fail> {
-    if options.web != "off" {
-        return Err(Fail::usage(
-            "the web page comes with a later version; this one is ruled by the command line only",
-            "leave --web out, or give --web off",
-        ));
-    }
     begin_log(home);
     if options.exit_with_stdin {
         end_with_stdin()?;
@@ -40,8 +34,12 @@ pub fn run(home: &Path, out: Out, options: &Run) -> Result<Exit, Fail> {
     let ready = move |ready: &Ready| {
         let addresses: Vec<String> = ready.addresses.iter().map(ToString::to_string).collect();
         // A node whose starter does not listen runs all the same.
-        let _ = out.value(&json!({"event": "ready", "listen": addresses, "home": name}));
+        let web = ready.web.map(|address| address.to_string());
+        let _ = out.value(&json!({"event": "ready", "listen": addresses, "web": web, "home": name}));
         out.advice(&format!("The node listens on {}. Ctrl-C ends it.", addresses.join(", ")));
+        if let Some(page) = ready.web {
+            out.advice(&format!("The web page is on http://{}", page_address(page)));
+        }
     };
     let seen = || match options.exit_with_stdin {
         // Whoever starts a node for a while only has it in a place of its own.
@@ -49,11 +47,20 @@ pub fn run(home: &Path, out: Out, options: &Run) -> Result<Exit, Fail> {
         false => recognise(home).map_err(|error| failed(&RunError::Home(error))),
     };
     seen()?;
-    let (place, handler) = (home.to_path_buf(), Rc::new(Routes));
-    run_node(RunOptions { home: place, listen: options.listen, mdns, handler, ready: Some(Box::new(ready)) })
+    let (home, listen, web, site) = (home.to_path_buf(), options.listen, options.web, Box::new(make_site));
+    run_node(RunOptions { home, listen, web, mdns, site, ready: Some(Box::new(ready)) })
         .map_err(|error| failed(&error))?;
     // A store that was made meanwhile is known from now on.
     seen().map(|()| Exit::Done)
+}
+
+/// Where a browser on this machine finds the page.
+fn page_address(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(four) if four.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(six) if six.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        _ => address,
+    }
 }
 
 /// A failure of the node as the command line tells it.
@@ -64,7 +71,7 @@ pub fn failed(error: &RunError) -> Fail {
         RunError::Config(error) => return ApiError::from(error.clone()).into(),
         RunError::Home(HomeError::Busy { .. }) => "home_in_use",
         RunError::Home(_) => "home",
-        RunError::Udp(_) => "listen",
+        RunError::Udp(_) | RunError::Web(_) => "listen",
         _ => "start",
     };
     let message = error.to_string();

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on the control socket: requests become calls, answers become bodies.
+//! HTTP/1.1 on the control socket and the web's port: requests become calls, answers become bodies.
 //!
 //! Knows no route: a [`Handler`] (`face/routes.rs`) turns method, path and body into a [`Call`]. Bounds what a client
 //! may send and how long it may take; a client that reads slowly slows only its own call. The answer's form:
@@ -11,31 +11,20 @@
 //!
 //! An error before the first piece is `{"error":{"code","message","hint"}}` with a status of its own.
 
-use std::convert::Infallible;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{ready, Context, Poll};
-use std::time::Duration;
 
-use async_net::unix::{UnixListener, UnixStream};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE, TE, TRAILER};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use serde_json::json;
-use smol::lock::{Semaphore, SemaphoreGuardArc};
-use smol::{LocalExecutor, Timer};
-use smol_hyper::rt::{FuturesIo, SmolTimer};
+use smol::Timer;
 
 use super::calls::{Calls, Outward, Running};
 use super::os::duration;
-use crate::base::limits::{
-    HTTP_BODY_BYTES_MAX, HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIME_MAX,
-};
+use crate::base::limits::{HTTP_BODY_BYTES_MAX, HTTP_REQUEST_TIME_MAX};
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::ports::Ending;
 
@@ -112,52 +101,8 @@ pub const fn ending_word(ending: Ending) -> &'static str {
     }
 }
 
-/// Serves connections until the task is dropped.
-pub async fn serve(
-    executor: Rc<LocalExecutor<'static>>,
-    listener: UnixListener,
-    handler: Rc<dyn Handler>,
-    calls: Calls,
-) {
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
-    loop {
-        let place = places.acquire_arc().await;
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let task = connection(stream, Rc::clone(&handler), calls.clone(), place);
-                executor.spawn(task).detach();
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: the listener stays readable, so wait instead of turning.
-                log::warn!("the control socket cannot accept: {error}");
-                Timer::after(Duration::from_millis(200)).await;
-            }
-        }
-    }
-}
-
-/// Serves one connection.
-async fn connection(stream: UnixStream, handler: Rc<dyn Handler>, calls: Calls, _place: SemaphoreGuardArc) {
-    let service = service_fn(move |request| {
-        let (handler, calls) = (Rc::clone(&handler), calls.clone());
-        async move { Ok::<_, Infallible>(answer(request, &*handler, &calls).await) }
-    });
-    let served = http1::Builder::new()
-        .timer(SmolTimer::new())
-        .header_read_timeout(duration(HTTP_REQUEST_TIME_MAX))
-        .max_buf_size(HTTP_BUFFER_BYTES_MAX)
-        .serve_connection(FuturesIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        log::debug!("a connection of the control socket ended: {error}");
-    }
-}
-
-/// The body of any response.
-type AnswerBody = Either<Full<Bytes>, StreamBody>;
-
-/// Answers one request.
-async fn answer(request: Request<Incoming>, handler: &dyn Handler, calls: &Calls) -> Response<AnswerBody> {
+/// Answers one request with a call to the core.
+pub async fn answer_call(request: Request<Incoming>, handler: &dyn Handler, calls: &Calls) -> Answer {
     let (parts, body) = request.into_parts();
     let trailers = parts.headers.get_all(TE).iter().any(|value| value.as_bytes() == b"trailers");
     let (method, path) = (parts.method.as_str(), parts.uri.path());
@@ -190,7 +135,7 @@ async fn answer(request: Request<Incoming>, handler: &dyn Handler, calls: &Calls
         (first, media) => {
             let body =
                 StreamBody { running, first: Some(first), media, trailers, pending: false, over: false };
-            let mut response = Response::new(Either::Right(body));
+            let mut response = Response::new(AnswerBody::new(body));
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));
             if media == Media::Bytes {
@@ -202,7 +147,7 @@ async fn answer(request: Request<Incoming>, handler: &dyn Handler, calls: &Calls
 }
 
 /// The whole body of a request, within its bounds.
-async fn read_body(body: Incoming) -> Result<Bytes, ApiError> {
+pub async fn read_body(body: Incoming) -> Result<Bytes, ApiError> {
     let read = async { Some(Limited::new(body, HTTP_BODY_BYTES_MAX).collect().await) };
     let late = async {
         Timer::after(duration(HTTP_REQUEST_TIME_MAX)).await;
@@ -223,7 +168,7 @@ async fn read_body(body: Incoming) -> Result<Bytes, ApiError> {
 }
 
 /// An answer that is one JSON value: its status is known only at its end.
-async fn whole(first: Outward, mut running: Running) -> Response<AnswerBody> {
+async fn whole(first: Outward, mut running: Running) -> Answer {
     let mut values = Vec::new();
     let mut outward = first;
     let ending = loop {
@@ -251,15 +196,17 @@ async fn whole(first: Outward, mut running: Running) -> Response<AnswerBody> {
 }
 
 /// An error as a response of its own.
-fn refusal(error: &ApiError) -> Response<AnswerBody> {
+#[must_use]
+pub fn refusal(error: &ApiError) -> Answer {
     json_response(status_of(&error.code), &json!({ "error": error }))
 }
 
 /// A JSON value as a response.
-fn json_response(status: StatusCode, value: &serde_json::Value) -> Response<AnswerBody> {
+#[must_use]
+pub fn json_response(status: StatusCode, value: &serde_json::Value) -> Answer {
     let mut text = value.to_string();
     text.push('\n');
-    let mut response = Response::new(Either::Left(Full::new(Bytes::from(text))));
+    let mut response = Response::new(AnswerBody::whole(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Media::Json.name()));
     response
@@ -271,6 +218,9 @@ fn status_of(code: &str) -> StatusCode {
         "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "request_timeout" => StatusCode::REQUEST_TIMEOUT,
+        "unauthorised" | "wrong_password" => StatusCode::UNAUTHORIZED,
+        "forbidden" | "csrf" | "wrong_host" | "local_only" => StatusCode::FORBIDDEN,
+        "too_many_attempts" => StatusCode::TOO_MANY_REQUESTS,
         "stopping" => StatusCode::SERVICE_UNAVAILABLE,
         "internal" => StatusCode::INTERNAL_SERVER_ERROR,
         _ if code.ends_with("not_found") || code.starts_with("unknown_") => StatusCode::NOT_FOUND,
@@ -381,7 +331,12 @@ fn ascii_json(error: &ApiError) -> String {
     text
 }
 
+mod body;
+mod serve;
 mod upload;
 
+pub use body::{Answer, AnswerBody};
+pub use serve::{serve_tcp, serve_unix, Answering, From, Site};
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

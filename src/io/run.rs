@@ -18,18 +18,21 @@ use smol::LocalExecutor;
 use super::calls::Calls;
 use super::drive::{Driver, Machine, Ports};
 use super::home::{place_control, CONFIG_NAME};
-use super::http::{serve, Handler};
+use super::http::{serve_tcp, serve_unix, Site};
 use super::mdns::Mdns;
 use super::os::{self, lock_home, Clock, HomeError, OsError, StopSignal};
 use super::outward::{alerts::deliver, Errands};
 use super::post::Post;
 use super::socket::Shortage;
+use super::tcp::{TcpError, TcpPort};
 use super::threads::{start_files, start_store, ThreadError, Word};
 use super::udp::{UdpError, UdpPort};
 use super::watch::{self, Changes, Watches};
+use crate::base::limits::WEB_PORT;
 use crate::base::units::{Moment, Time};
 use crate::node::api::ApiError;
 use crate::node::config::{Config, ConfigError};
+use crate::node::config_keys::WebListen;
 use crate::node::core::{Core, Setup};
 use crate::node::ports::{Input, Notice, Output};
 use crate::peer::event::Transmit;
@@ -37,6 +40,37 @@ use crate::store::service::OpenReport;
 
 /// Told when the node can be reached.
 pub type TellReady = Box<dyn FnOnce(&Ready)>;
+
+/// What a [`Site`] is made of.
+#[derive(Debug)]
+pub struct SiteParts {
+    /// The core's API.
+    pub calls: Calls,
+    /// The data home.
+    pub home: PathBuf,
+    /// The time.
+    pub clock: Clock,
+    /// This machine's name.
+    pub host_name: String,
+    /// Names by which the page may be called (`web.hosts`).
+    pub hosts: Vec<String>,
+    /// Where the web page is, if it is on.
+    pub web: Option<SocketAddr>,
+}
+
+/// Makes what answers requests; the error says why it cannot.
+pub type MakeSite = Box<dyn FnOnce(SiteParts) -> Result<Rc<dyn Site>, ApiError>>;
+
+/// Where the web page is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Web {
+    /// As `web.listen` says.
+    Configured,
+    /// Nowhere.
+    Off,
+    /// Here, which must be free.
+    At(SocketAddr),
+}
 
 /// How to run.
 pub struct RunOptions {
@@ -46,8 +80,10 @@ pub struct RunOptions {
     pub listen: Option<SocketAddr>,
     /// Whether to speak mDNS; None: as configured.
     pub mdns: Option<bool>,
-    /// Knows the routes of the API.
-    pub handler: Rc<dyn Handler>,
+    /// The web page.
+    pub web: Web,
+    /// Makes what answers the command line and the page.
+    pub site: MakeSite,
     /// Called when the node can be reached.
     pub ready: Option<TellReady>,
 }
@@ -72,6 +108,8 @@ pub struct Ready {
     pub fell_back: bool,
     /// By the command line.
     pub control: PathBuf,
+    /// By browsers.
+    pub web: Option<SocketAddr>,
 }
 
 /// Why a node does not run (any more).
@@ -85,6 +123,8 @@ pub enum RunError {
     Config(ConfigError),
     /// The UDP socket.
     Udp(UdpError),
+    /// The socket of the web page.
+    Web(TcpError),
     /// The control socket.
     Control {
         /// Its path.
@@ -107,6 +147,7 @@ impl fmt::Display for RunError {
             Self::Os(error) => error.fmt(formatter),
             Self::Config(error) => error.fmt(formatter),
             Self::Udp(error) => error.fmt(formatter),
+            Self::Web(error) => error.fmt(formatter),
             Self::Control { path, error } => write!(
                 formatter,
                 "cannot listen on the control socket {}: {error}; check the directory's permissions",
@@ -180,6 +221,7 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     log::set_max_level(setup.config.log_level);
     let clock = Clock::new();
     let udp = UdpPort::bind(options.listen.or(setup.config.listen)).map_err(RunError::Udp)?;
+    let web = bind_web(options.web, &setup.config)?;
     let mdns = if options.mdns.unwrap_or(setup.config.mdns) { start_mdns(&setup.config) } else { None };
     setup.discovery = mdns.is_some();
     let (told, words) = unbounded();
@@ -187,18 +229,37 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     say_opened(&report);
     let (watches, changes) = start_watches(&told);
     let files = start_files(lock.home(), watches, told.clone()).map_err(RunError::Thread)?;
-    let core = Core::new(os::entropy().map_err(RunError::Os)?, setup);
     let (calls, heard) = Calls::new();
     let home = lock.home().to_path_buf();
+    let site = SiteParts {
+        calls: calls.clone(),
+        home: home.clone(),
+        clock,
+        host_name: setup.host_name.clone(),
+        hosts: setup.config.web_hosts.clone(),
+        web: web.as_ref().map(|web| web.local),
+    };
+    let site = (options.site)(site).map_err(RunError::Api)?;
+    let core = Core::new(os::entropy().map_err(RunError::Os)?, setup);
     let post = Post::new(udp);
     let (outward, posts) = Errands::new(&home, told.clone());
     let ports = Ports { clock, post, store, files, words, outward, calls, heard, changes, mdns, home };
     let executor = Rc::new(LocalExecutor::new());
     let delivering = executor.spawn(deliver(posts, told));
-    let lived = live(Rc::clone(&executor), Driver::new(core, ports), options, stop);
+    let lived = live(Rc::clone(&executor), Driver::new(core, ports), (site, web, options.ready), stop);
     let result = smol::block_on(executor.run(lived));
     drop(delivering);
     result
+}
+
+/// The socket of the web page, if it is wanted.
+fn bind_web(web: Web, config: &Config) -> Result<Option<TcpPort>, RunError> {
+    let address = match (web, config.web) {
+        (Web::Off, _) | (Web::Configured, WebListen::Off) => return Ok(None),
+        (Web::At(address), _) | (Web::Configured, WebListen::At(address)) => Some(address),
+        (Web::Configured, WebListen::Default) => None,
+    };
+    TcpPort::bind(address).map(Some).map_err(RunError::Web)
 }
 
 /// Starts discovery; a node works without.
@@ -258,18 +319,27 @@ fn say_opened(report: &OpenReport) {
 async fn live<M: Machine>(
     executor: Rc<LocalExecutor<'static>>,
     mut driver: Driver<M>,
-    options: RunOptions,
+    (site, web, tell): (Rc<dyn Site>, Option<TcpPort>, Option<TellReady>),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let control = place_control(&driver.ports().home).map_err(RunError::Home)?;
     let listener = bind_control(&control)?;
-    let calls = driver.ports().calls.clone();
-    let served = executor.spawn(serve(Rc::clone(&executor), listener, options.handler, calls));
+    let mut served = vec![executor.spawn(serve_unix(Rc::clone(&executor), listener, Rc::clone(&site)))];
     let listening = driver.ports().mdns.as_ref().map(|mdns| executor.spawn(mdns.listen(driver.sighted())));
     let udp = driver.ports().post.udp();
-    let ready = Ready { addresses: udp.addresses(), fell_back: udp.fell_back(), control };
+    let page = web.as_ref().map(|web| web.local);
+    let ready = Ready { addresses: udp.addresses(), fell_back: udp.fell_back(), control, web: page };
     say_ready(&ready, udp.local(), udp.shortages());
-    if let Some(tell) = options.ready {
+    if let Some(web) = web {
+        if web.fell_back {
+            log::warn!(
+                "TCP port {WEB_PORT} was busy, so the web page is on port {} for now",
+                web.local.port()
+            );
+        }
+        served.push(executor.spawn(serve_tcp(Rc::clone(&executor), web.listener, site)));
+    }
+    if let Some(tell) = tell {
         tell(&ready);
     }
     let asked = async {
@@ -281,7 +351,9 @@ async fn live<M: Machine>(
     log::info!("stopping");
     driver.farewell();
     let _ = std::fs::remove_file(&ready.control);
-    served.cancel().await;
+    for served in served {
+        served.cancel().await;
+    }
     if let Some(listening) = listening {
         listening.cancel().await;
     }

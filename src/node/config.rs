@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use super::api::ApiError;
 use super::bandwidth::Schedule;
-use super::config_keys::{key_named, nearest_key, Key, KEYS};
+use super::config_keys::{key_named, nearest_key, Key, WebListen, KEYS};
 use super::daily::Daily;
 use super::events::address::Address;
 use super::events::alerts::Format;
@@ -79,6 +79,10 @@ pub struct Config {
     pub alerts: Option<Address>,
     /// `alerts.format`.
     pub alerts_format: Format,
+    /// `web.listen`.
+    pub web: WebListen,
+    /// `web.hosts`: names of the page beside those that only the local network knows.
+    pub web_hosts: Vec<String>,
 }
 
 /// Why a configuration, or a change to it, is refused.
@@ -167,6 +171,8 @@ impl Default for Config {
             hooks: "hooks".to_owned(),
             alerts: None,
             alerts_format: Format::Json,
+            web: WebListen::Default,
+            web_hosts: Vec::new(),
         }
     }
 }
@@ -364,7 +370,7 @@ mod tests {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\nsessions = 16\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
                     [backup]\npush = false\nwatch = false\ndaily = \"02:30\"\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[drill]\nevery = \"30d\"\n[guard]\nshare = \"off\"\nfiles = 5\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n\
-                    [hooks]\ndir = \"/etc/nuthatch/hooks\"\n[alerts]\nurl = \"http://10.0.0.2/nuthatch\"\nformat = \"ntfy\"\n";
+                    [hooks]\ndir = \"/etc/nuthatch/hooks\"\n[alerts]\nurl = \"http://10.0.0.2/nuthatch\"\nformat = \"ntfy\"\n[web]\nlisten = \"off\"\nhosts = [\"box.example.org\"]\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));
         assert_eq!(config.site, "parents");

@@ -25,6 +25,9 @@ use units::{size_text, span_text};
 mod nearest;
 mod outward;
 mod units;
+mod web;
+
+pub use web::WebListen;
 
 /// A key that can be set.
 pub struct Key {
@@ -362,6 +365,8 @@ pub const KEYS: &[Key] = &[
     outward::HOOKS_DIR,
     outward::ALERTS_URL,
     outward::ALERTS_FORMAT,
+    web::LISTEN,
+    web::HOSTS,
 ];
 
 /// What a limit of bandwidth may be.

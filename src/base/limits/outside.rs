@@ -67,6 +67,45 @@ pub const TARGET_LEVELS_OPEN_MAX: usize = 32;
 pub const REPORT_PATHS_MAX: usize = 1_000;
 /// Connections of the control socket at once.
 pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Connections of the web's port at once; each takes some 20 kB, and up to twice [`HTTP_BUFFER_BYTES_MAX`] while it is busy.
+pub const WEB_CONNECTIONS_MAX: usize = 96;
+/// ... and of one address: a browser opens six, and a family may sit behind one router.
+pub const WEB_CONNECTIONS_EACH_MAX: usize = 48;
+/// A client of the web's port that takes nothing of what is sent to it for so long is given up.
+pub const WEB_STALL_MAX: Span = Span::from_secs(120);
+/// The TCP port of the web page, if it is free.
+pub const WEB_PORT: u16 = 7118;
+/// Users of the web page.
+pub const WEB_USERS_MAX: usize = 64;
+/// Tokens of the API.
+pub const WEB_TOKENS_MAX: usize = 64;
+/// Sessions of the web page: each browser of each person has one; the one that was used longest ago goes.
+pub const WEB_SESSIONS_MAX: usize = 128;
+/// A session that was not used for so many days has ended.
+pub const WEB_SESSION_DAYS: u64 = 30;
+/// Shortest password, in characters.
+pub const PASSWORD_CHARACTERS_MIN: usize = 8;
+/// Longest password, in bytes.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Memory of one password check (argon2id), in KiB: RFC 9106 wants as much as one can spare; OWASP's least with two passes.
+pub const PASSWORD_MEMORY_KIB: u32 = 19 * 1024;
+/// Passes of a password check.
+pub const PASSWORD_PASSES: u32 = 2;
+/// Password checks that wait for their turn; beyond, the caller is told to come again.
+pub const PASSWORD_QUEUE_MAX: usize = 8;
+/// Wrong passwords in a row from one address, or for one user, before there is a pause.
+pub const ATTEMPTS_FREE: u32 = 3;
+/// The first pause; it doubles with each wrong password...
+pub const ATTEMPT_PAUSE_MIN: Span = Span::from_secs(1);
+/// ... up to this.
+pub const ATTEMPT_PAUSE_MAX: Span = Span::from_secs(300);
+/// Addresses and users whose wrong passwords are remembered.
+pub const ATTEMPTS_MAX: usize = 256;
+/// Names by which the web page may be called beside those that only the local network knows.
+pub const WEB_HOSTS_MAX: usize = 16;
+/// Entries of a directory that the page is told when somebody looks for a place.
+pub const DIRECTORIES_TOLD_MAX: usize = 2_000;
+
 /// Longest body of a request, in bytes.
 pub const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;
 // The largest bodies are lists of files that are wanted, in base64.

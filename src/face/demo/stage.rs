@@ -107,6 +107,8 @@ impl Stage {
                 "127.0.0.1:0",
                 "--mdns",
                 "off",
+                "--web",
+                "off",
                 "--exit-with-stdin",
                 "--json",
                 "--home",

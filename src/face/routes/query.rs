@@ -62,7 +62,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// Takes percent-encoding away.
-pub(super) fn unescape(text: &str) -> Result<String, ApiError> {
+pub(in crate::face) fn unescape(text: &str) -> Result<String, ApiError> {
     let wrong = || bad("the address is not escaped right".to_owned(), "escape as UTF-8 with %XX");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -4,9 +4,21 @@ use super::*;
 use crate::io::calls::Inward;
 use crate::io::client::{Ask, Client, ClientError, Event};
 use crate::node::ports::CallId;
+use async_net::unix::UnixListener;
 use smol::channel::Receiver;
+use smol::LocalExecutor;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::rc::Rc;
+
+/// A site that is nothing but a handler.
+pub(crate) struct Plain<H>(pub(crate) H, pub(crate) Calls);
+
+impl<H: Handler> Site for Plain<H> {
+    fn answer(&self, request: Request<Incoming>, _from: From) -> Answering<'_> {
+        Box::pin(answer_call(request, &self.0, &self.1))
+    }
+}
 
 /// Routes of these tests.
 #[derive(Debug)]
@@ -44,7 +56,9 @@ fn with_server<R>(
         smol::block_on(executor.run(async {
             let listener = UnixListener::bind(&socket).unwrap();
             ready.send(()).unwrap();
-            executor.spawn(serve(Rc::clone(&executor), listener, Rc::new(Routes), calls.clone())).detach();
+            executor
+                .spawn(serve_unix(Rc::clone(&executor), listener, Rc::new(Plain(Routes, calls.clone()))))
+                .detach();
             executor.spawn(core(calls, heard, answer)).detach();
             let _ = stopped.recv().await;
         }));
@@ -213,7 +227,9 @@ fn a_slow_reader_holds_the_core_back_and_one_that_leaves_is_told() {
         smol::block_on(executor.run(async {
             let listener = UnixListener::bind(&socket).unwrap();
             told.send(0).unwrap();
-            executor.spawn(serve(Rc::clone(&executor), listener, Rc::new(Routes), calls.clone())).detach();
+            executor
+                .spawn(serve_unix(Rc::clone(&executor), listener, Rc::new(Plain(Routes, calls.clone()))))
+                .detach();
             let mut sent = 0_u64;
             while let Ok(inward) = inward.recv().await {
                 match inward {

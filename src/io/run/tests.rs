@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::io::client::{Ask, Client, ClientError, Event};
-use crate::io::http::{Asked, Media, Route};
+use crate::io::http::tests::Plain;
+use crate::io::http::{Asked, Handler, Media, Route};
 use crate::node::api::{Call, Piece};
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc;
@@ -42,8 +43,9 @@ impl Node {
         let listen = listen.map(|address| address.parse().unwrap());
         let thread = std::thread::spawn(move || {
             let ready: TellReady = Box::new(move |ready| tell.send(ready.clone()).unwrap());
-            let handler = Rc::new(Routes);
-            let options = RunOptions { home, listen, mdns: Some(false), handler, ready: Some(ready) };
+            let site: MakeSite = Box::new(|parts| Ok(Rc::new(Plain(Routes, parts.calls))));
+            let options =
+                RunOptions { home, listen, mdns: Some(false), web: Web::Off, site, ready: Some(ready) };
             run_until(options, async move {
                 let _ = stopped.recv().await;
             })

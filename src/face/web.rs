@@ -1,0 +1,19 @@
+//! The web page and the API over TCP: who asks, whether they may, and what they get.
+//!
+//! The same API as over the control socket (`face/routes.rs`), behind a login; the page's files; and what only makes sense
+//! over HTTP. Begin with `site.rs`, which looks at each request in this order: is it meant for this node (`gate.rs`), who
+//! asks (`accounts.rs`), may they (`rights.rs`), what is it. Knows the node only through its [`Call`](crate::node::api::Call)s.
+
+mod access;
+mod account;
+mod accounts;
+mod assets;
+mod attempts;
+mod gate;
+mod passwords;
+mod places;
+mod plain;
+mod rights;
+mod site;
+
+pub use site::make_site;
