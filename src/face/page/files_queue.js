@@ -20,8 +20,18 @@ function Panel() {
     const timer = sums.open ? setInterval(() => turn((before) => before + 1), 1000) : 0;
     return () => clearInterval(timer);
   }, [sums.open > 0]);
+  const isOver = items.length > 0 && sums.done === sums.files;
+  useEffect(() => {
+    // What is done needs no attention: the panel folds, and goes.
+    if (!isOver) return undefined;
+    setSmall(true);
+    const timer = setTimeout(uploads.clear, 10_000);
+    return () => {
+      clearTimeout(timer);
+      setSmall(false);
+    };
+  }, [isOver]);
   if (!items.length) return null;
-  const isOver = sums.done === sums.files;
   const left = sums.rate > 1000 && sums.open ? ((sums.bytes - sums.sent) / sums.rate) * 1e6 : null;
   const title = isOver ? t('up.over', { n: sums.files }) : t('up.title', { done: sums.done, files: sums.files });
   const told = [`${size(sums.sent)} / ${size(sums.bytes)}`, sums.open > 0 && sums.rate > 0 && speed(sums.rate), left !== null && t('up.left', { time: span(left) }), sums.failed > 0 && t('up.failed', { n: sums.failed }), sums.paused > 0 && t('up.paused', { n: sums.paused })].filter(Boolean).join(' \u00b7 ');
@@ -39,7 +49,7 @@ function Item({ item }) {
   const name = shown(nameOf(item.path));
   const done = item.state === 'done';
   const part = item.size ? item.sent / item.size : 0;
-  const told = item.error ?? (done ? size(item.size) : item.state === 'sending' && part >= 1 ? t('up.storing') : item.state === 'sending' ? `${number(100 * part)} % \u00b7 ${size(item.size)}` : `${t(`up.${item.state}`)} \u00b7 ${size(item.size)}`);
+  const told = item.error ?? (done ? size(item.size) : item.state === 'sending' && part >= 1 ? t('up.storing') : item.state === 'sending' ? `${number(100 * part)} % \u00b7 ${size(item.size)}` : `${t(`up.is.${item.state}`)} \u00b7 ${size(item.size)}`);
   return html`<li class=${item.state}><${Icon} name=${done ? 'check' : item.state === 'failed' ? 'alert' : 'file'} size="18" /><div class="grow"><bdi class="clip" title=${item.path}>${name}</bdi><small class="clip" title=${item.hint}>${told}</small>
       ${!done && item.sent > 0 && html`<${Progress} value=${item.sent} max=${item.size} label=${name} />`}</div>
     ${(item.state === 'sending' || item.state === 'waiting') && html`<${Button} small kind="quiet" icon="pause" label=${t('up.pause', { name })} onClick=${() => uploads.pause(item)} />`}

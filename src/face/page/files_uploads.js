@@ -7,7 +7,7 @@ const PART = 8 * 1024 * 1024;
 /** Up to here a file is sent in one request. */
 const WHOLE = 1024 * 1024;
 /** Files on their way at once; a browser has six connections to a node. */
-const AT_ONCE = 3;
+const AT_ONCE = 4;
 const TRIES = 5;
 
 let items = [];

@@ -131,7 +131,10 @@ export function Menu({ label, icon = 'more', items, kind = 'quiet', children }) 
   const box = useRef();
   useEffect(() => {
     if (!open) return undefined;
-    box.current.querySelector('[role=menuitem]')?.focus();
+    const list = box.current.querySelector('.menu-list');
+    // Where there is no room below, it opens upwards.
+    if (list.getBoundingClientRect().bottom > innerHeight - 70 && list.offsetHeight < box.current.getBoundingClientRect().top) list.classList.add('above');
+    box.current.querySelector('[role=menuitem]')?.focus({ preventScroll: true });
     const outside = (event) => box.current?.contains(event.target) || setOpen(false);
     document.addEventListener('pointerdown', outside);
     return () => document.removeEventListener('pointerdown', outside);
