@@ -1,6 +1,6 @@
 // Files: the folders of the vault, and what is in one, now and at any time before.
 import { html, useEffect, useMemo, useState } from './preact.js';
-import { Button, Card, Empty, Icon, Loading, Menu, Notice, Page, Pill, Trouble, failed, toast } from './ui.js';
+import { Button, Card, Empty, Icon, Loading, Menu, Notice, Page, Pill, Trouble, failed, toast, useLoad } from './ui.js';
 import { ago, dateTime, size, t } from './i18n.js';
 import * as api from './api.js';
 import { deletedIn, entryOf, hrefOf, iconOf, isTime, lastWith, nameOf, parentOf, saveAll, shown, sorted, whatOf } from './files_tools.js';
@@ -10,6 +10,7 @@ import { Preview } from './files_preview.js';
 import { ConflictDialog, DeleteDialog, RestoreDialog, putBack } from './files_act.js';
 import { Search } from './files_search.js';
 import { useUpload } from './files_drop.js';
+import { sums, watch } from './files_uploads.js';
 import './files_words.js';
 
 // The look of these views comes with them.
@@ -21,37 +22,46 @@ await new Promise((resolve) => {
 
 const STATES = { protected: 'good', partly_protected: 'warn', partial: 'warn', failed: 'bad', never: 'unknown' };
 
-/** The folders that a session may see, each name once. */
-function foldersOf(status, session) {
+/** The folders that a session may see, each name once. Who may see some of them is not told the status: their snapshots tell what is known. */
+function useFolders(status, session) {
+  const some = session.folders;
+  const { value, error } = useLoad(async () => {
+    if (!some) return null;
+    const found = [];
+    for (const name of some) {
+      const newest = (await api.list('GET', api.url('snapshots', { folder: name })).catch(() => [])).at(-1);
+      found.push({ name, own: false, kind: null, state: newest ? (newest.protected.have >= newest.protected.wanted ? 'protected' : 'partly_protected') : 'never', protected: newest?.protected, files: newest?.files ?? null, bytes: newest?.bytes, taken: newest?.taken, last_snapshot: newest?.snapshot });
+    }
+    return found;
+  }, [some?.join()]);
+  if (some) return value ?? (error ? [] : null);
+  if (!status) return null;
   const seen = new Map();
-  for (const folder of status?.folders ?? []) {
-    if (session.folders && !session.folders.includes(folder.name)) continue;
-    if (!seen.has(folder.name) || folder.own) seen.set(folder.name, folder);
-  }
+  for (const folder of status.folders ?? []) if (!seen.has(folder.name) || folder.own) seen.set(folder.name, folder);
   return [...seen.values()].sort((one, other) => one.name.localeCompare(other.name));
 }
 
 export default function Files({ route, session, status, may }) {
   const [place, ...parts] = route.parts;
-  const folders = foldersOf(status, session);
-  if (!place) return html`<${Folders} folders=${status && folders} status=${status} may=${may} />`;
+  const folders = useFolders(status, session);
+  if (!place) return html`<${Folders} folders=${folders} status=${status} limited=${session.folders} may=${may} />`;
   const [folder, snapshot = ''] = place.split('@');
-  const info = folders.find((one) => one.name === folder);
-  if (status && !info) return html`<${Page} title=${t('files.title')}><${Empty} icon="folder" title=${t('files.no.folder', { name: shown(folder) })} action=${html`<${Button} href="#/files">${t('files.all')}<//>`} /><//>`;
+  const info = folders?.find((one) => one.name === folder);
+  if (folders && !info) return html`<${Page} title=${t('files.title')}><${Card}><${Empty} icon="folder" title=${t('files.no.folder', { name: shown(folder) })} action=${html`<${Button} href="#/files">${t('files.all')}<//>`} /><//><//>`;
   if (route.query.view === 'changes') return html`<${ChangesPage} folder=${folder} info=${info} open=${route.query.at} />`;
   return html`<${Browser} key=${folder} folder=${folder} snapshot=${snapshot} path=${parts.join('/')} info=${info} query=${route.query} may=${may} />`;
 }
 
 /** All folders. */
-function Folders({ folders, status, may }) {
+function Folders({ folders, status, limited, may }) {
   const [search, setSearch] = useState('');
   if (!folders) return html`<${Page} title=${t('files.title')}><${Loading} /><//>`;
-  const names = new Map((status.peers ?? []).map((peer) => [peer.node, peer.name]));
+  const names = new Map((status?.peers ?? []).map((peer) => [peer.node, peer.name]));
   const add = may('admin') && html`<${Button} icon="plus" href="#/folders/add">${t('files.add.folder')}<//>`;
   return html`<${Page} title=${t('files.title')} lead=${t('files.lead')} actions=${add}>
     ${!folders.length ? html`<${Card}><${Empty} icon="folder" title=${t('files.none')} action=${add}>${t('files.none.text')}<//><//>` : html`
     <${SearchBox} value=${search} onValue=${setSearch} label=${t('files.search.all')} />
-    ${search.length > 1 ? html`<${Search} text=${search} folder="" path="" />` : html`<ul class="folder-cards">${folders.map((folder) => html`<li key=${folder.name}><a class="folder-card" href=${hrefOf(folder.name)}>
+    ${search.length > 1 ? html`<${Search} text=${search} folder="" path="" limited=${limited} />` : html`<ul class="folder-cards">${folders.map((folder) => html`<li key=${folder.name}><a class="folder-card" href=${hrefOf(folder.name)}>
       <span class=${`folder-icon ${folder.kind}`}><${Icon} name="folder" size="26" /></span>
       <span class="folder-text"><strong>${folder.name}</strong><small>${kindOf(folder, names)}</small></span>
       <${Pill} state=${STATES[folder.state]}>${t(`files.state.${folder.state}`, folder.protected ?? {})}<//>
@@ -60,6 +70,7 @@ function Folders({ folders, status, may }) {
 
 function kindOf(folder, names) {
   if (folder.removed) return t('files.kind.removed');
+  if (!folder.kind) return '';
   if (folder.kind === 'shared') return t('files.kind.shared');
   return folder.own ? t('files.kind.own') : t('files.kind.backup', { name: names.get(folder.writer) ?? t('files.other.device') });
 }
@@ -125,9 +136,18 @@ function Browser({ folder, snapshot, path, info, query, may }) {
   const [deleted, setDeleted] = useState(null);
   const [preview, setPreview] = useState(null);
   const [dialog, setDialog] = useState(null);
-  const isShared = info?.kind === 'shared';
+  // Of who may see some folders only the node knows whether this one is shared; it refuses what does not fit.
+  const isShared = info?.kind === 'shared' || info?.kind === null;
   const canChange = isShared && !snapshot && !info.removed && may('member');
   const { value: moments } = useMoments(folder, info?.last_snapshot, isShared, hasTime || Boolean(snapshot));
+  useEffect(() => {
+    let open = 0;
+    return watch(() => {
+      const now = sums().open;
+      if (open > 0 && now === 0) again();
+      open = now;
+    });
+  }, []);
   const upload = useUpload({ folder, path, entries, canChange, ask: (names) => new Promise((choose) => setDialog({ kind: 'conflict', names, choose })) });
 
   useEffect(() => { setChosen(new Set()); setSearch(''); setPreview(null); }, [path, snapshot]);

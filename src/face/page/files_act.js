@@ -21,7 +21,7 @@ export async function putBack(folder, entries, onFile = () => {}, signal = undef
   for (const entry of entries) {
     const snapshot = entry.snapshot ?? await lastWith(folder, entry.path, signal);
     const files = entry.kind === 'directory'
-      ? (await api.list('GET', api.url('files', { what: whatOf(folder, snapshot, entry.path), recursive: true }), undefined, { signal })).filter((line) => line.kind !== 'directory')
+      ? (await api.list('GET', api.url('files', { what: whatOf(folder, snapshot, entry.path), recursive: true }), undefined, { signal })).filter((line) => line.kind === 'file')
       : [entry];
     const left = files.filter((file) => !file.path_base64);
     // A few at once, for each answer waits until the change is safe.

@@ -8,7 +8,7 @@ import { LongList } from './files_list.js';
 
 const FOUND_MAX = 5000;
 
-export function Search({ text, folder, path }) {
+export function Search({ text, folder, path, limited }) {
   const [all, setAll] = useState(false);
   const [state, setState] = useState({});
   useEffect(() => {
@@ -16,16 +16,18 @@ export function Search({ text, folder, path }) {
     const look = async () => {
       const found = new Map();
       let drawn = 0;
-      const address = api.url('find', { pattern: patternOf(text, path), folder: folder || undefined, all: all || undefined });
       const told = (done) => setState({ rows: [...found.values()], done, cut: found.size >= FOUND_MAX });
-      for await (const line of api.lines('GET', address, undefined, { signal: stop.signal })) {
-        if (line.path === undefined) continue;
-        const id = `${line.folder}:${line.path_base64 ?? line.path}`;
-        found.set(id, { ...entryOf(line), id, deleted: line.change === 'deleted' ? line.taken : null });
-        if (found.size >= FOUND_MAX) break;
-        if (performance.now() - drawn > 250) {
-          drawn = performance.now();
-          told(false);
+      for (const one of folder ? [folder] : limited ?? [undefined]) {
+        const address = api.url('find', { pattern: patternOf(text, path), folder: one, all: all || undefined });
+        for await (const line of api.lines('GET', address, undefined, { signal: stop.signal })) {
+          if (line.path === undefined) continue;
+          const id = `${line.folder}:${line.path_base64 ?? line.path}`;
+          found.set(id, { ...entryOf(line), id, deleted: line.change === 'deleted' ? line.taken : null });
+          if (found.size >= FOUND_MAX) break;
+          if (performance.now() - drawn > 250) {
+            drawn = performance.now();
+            told(false);
+          }
         }
       }
       told(true);
@@ -35,7 +37,7 @@ export function Search({ text, folder, path }) {
       clearTimeout(timer);
       stop.abort();
     };
-  }, [text, folder, path, all]);
+  }, [text, folder, path, all, limited?.join()]);
   const { rows = [], done, error, cut } = state;
   const go = async (event, entry) => {
     if (!entry.deleted || event.metaKey || event.ctrlKey) return;

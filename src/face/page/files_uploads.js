@@ -65,7 +65,7 @@ function pump() {
   const taken = new Set();
   for (const item of items) {
     const what = whatOf(item.folder, '', item.path);
-    if (busy < AT_ONCE && item.state === 'waiting' && !taken.has(what)) {
+    if (busy < AT_ONCE && item.state === 'waiting' && !taken.has(what) && !(item.after > performance.now())) {
       busy += 1;
       begin(item);
     }
@@ -95,20 +95,20 @@ async function begin(item) {
 function ended(item, error) {
   if (item.state !== 'sending') return;
   item.tries += 1;
-  const isPassing = ['offline', 'cut_off', 'bad_answer'].includes(error.code) && item.tries <= TRIES;
+  const isPassing = ['offline', 'cut_off', 'bad_answer', 'upload_busy', 'busy'].includes(error.code) && item.tries <= TRIES;
   if (!isPassing) {
     Object.assign(item, { state: 'failed', error: error.message, hint: error.hint ?? '' });
     return;
   }
-  item.state = 'waiting';
-  if (error.code !== 'offline') return;
-  // It goes on by itself when the node is back; then the tries are forgotten.
-  item.state = 'offline';
+  // When the node is back it goes on by itself, and the tries are forgotten.
+  item.state = error.code === 'offline' ? 'offline' : 'waiting';
+  item.after = performance.now() + item.tries * 600;
+  setTimeout(pump, item.tries * 600 + 20);
 }
 
 api.on('online', (there) => {
   if (!there) return;
-  items.filter((item) => item.state === 'offline').forEach((item) => { Object.assign(item, { state: 'waiting', tries: 0 }); });
+  items.filter((item) => item.state === 'offline').forEach((item) => { Object.assign(item, { state: 'waiting', tries: 0, after: 0 }); });
   changed();
   pump();
 });
@@ -130,7 +130,7 @@ async function sendWhole(item, signal) {
 
 async function sendParts(item, signal) {
   let offset = await placeOf(item, signal);
-  for (;;) {
+  while (offset !== null) {
     const base = offset;
     const part = item.file.slice(base, base + PART);
     const address = api.url(`uploads/${item.upload}`, { offset: base });
@@ -148,11 +148,12 @@ async function sendParts(item, signal) {
   }
 }
 
-/** Where an upload that was begun stands; a new one where it was given up. */
+/** Where an upload that was begun stands, null where all of it is stored; a new one where it was given up. */
 async function placeOf(item, signal) {
   if (item.upload) {
     try {
       const told = await api.get(`uploads/${item.upload}`, {}, { signal });
+      if (told.stored) return null;
       if (told.size === item.size) return told.offset;
     } catch (error) {
       if (error.status !== 404) throw error;
@@ -175,7 +176,7 @@ export function pause(item) {
 }
 
 export function resume(item) {
-  if (item.state === 'paused' || item.state === 'failed' || item.state === 'offline') Object.assign(item, { state: 'waiting', tries: 0, error: null });
+  if (item.state === 'paused' || item.state === 'failed' || item.state === 'offline') Object.assign(item, { state: 'waiting', tries: 0, after: 0, error: null });
   changed();
   pump();
 }
