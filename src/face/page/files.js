@@ -1,7 +1,7 @@
 // Files: the folders of the vault, and what is in one, now and at any time before.
 import { html, useEffect, useMemo, useState } from './preact.js';
 import { Button, Card, Empty, Icon, Loading, Menu, Notice, Page, Pill, Trouble, failed, toast, useLoad } from './ui.js';
-import { ago, dateTime, size, t } from './i18n.js';
+import { ago, dateTime, kept, size, t } from './i18n.js';
 import * as api from './api.js';
 import { deletedIn, entryOf, hrefOf, iconOf, isTime, lastWith, nameOf, parentOf, saveAll, shown, sorted, whatOf } from './files_tools.js';
 import { LongList, useNarrow } from './files_list.js';
@@ -9,6 +9,7 @@ import { Changes, TimeBar, useMoments } from './files_time.js';
 import { Preview } from './files_preview.js';
 import { ConflictDialog, DeleteDialog, RestoreDialog, putBack } from './files_act.js';
 import { Search } from './files_search.js';
+import { Gallery, hasPictures } from './files_gallery.js';
 import { useUpload } from './files_drop.js';
 import { sums, watch } from './files_uploads.js';
 import './files_words.js';
@@ -132,6 +133,7 @@ function Browser({ folder, snapshot, path, info, query, may }) {
   const [chosen, setChosen] = useState(new Set());
   const [search, setSearch] = useState('');
   const [hasTime, setHasTime] = useState(Boolean(snapshot));
+  const [tiles, setTiles] = useState(kept('nuthatch.tiles') !== 'off');
   const [withDeleted, setWithDeleted] = useState(false);
   const [deleted, setDeleted] = useState(null);
   const [preview, setPreview] = useState(null);
@@ -221,11 +223,19 @@ function Browser({ folder, snapshot, path, info, query, may }) {
   const title = path ? shown(nameOf(path)) : folder;
   const totals = entries && done ? sumOf(entries) : null;
 
+  const canTile = hasPictures(rows);
+  const isGallery = canTile && tiles;
+  const flip = () => {
+    kept('nuthatch.tiles', tiles ? 'off' : 'on');
+    setTiles(!tiles);
+  };
+
   const inFolder = html`${error && !entries && html`<${Card}><${Trouble} error=${error} again=${again} /><//>`}
     ${!entries && !error && html`<${Loading} />`}
     ${partial && html`<${Notice} state="warn">${partial.lost ? t('files.lost', { reason: partial.reason }) : t('files.partial.text')}<//>`}
     ${entries && !rows.length && done && html`<${Card}><${Empty} icon="folder" title=${t('files.empty')} action=${canChange && html`<${Button} kind="primary" icon="upload" onClick=${upload.chooseFiles}>${t('files.upload')}<//>`}>${canChange ? t('files.empty.drop') : ''}<//><//>`}
-    ${rows.length > 0 && html`<section class="card flush files-card"><${LongList} rows=${rows} height=${narrow ? 62 : 48} label=${title} columns=${narrow ? 3 : 5} onKey=${keys}
+    ${isGallery && html`<${Gallery} rows=${rows} label=${title} onKey=${keys} ...${context} />`}
+    ${rows.length > 0 && !isGallery && html`<section class="card flush files-card"><${LongList} rows=${rows} height=${narrow ? 62 : 48} label=${title} columns=${narrow ? 3 : 5} onKey=${keys}
       head=${html`<${Head} sort=${sort} setSort=${setSort} narrow=${narrow} rows=${rows} chosen=${chosen} setChosen=${setChosen} />`}
       row=${(entry, index, isCurrent) => html`<${Row} entry=${entry} isCurrent=${isCurrent} ...${context} />`} /></section>`}
     ${totals && rows.length > 0 && html`<p class="soft list-sum">${totals}${!done ? ' \u2026' : ''}</p>`}`;
@@ -245,7 +255,8 @@ function Browser({ folder, snapshot, path, info, query, may }) {
     ${!snapshot && info && !isShared && html`<p class="read-only"><${Icon} name="lock" size="16" />${t(info.own ? 'files.read.only.own' : 'files.read.only')}</p>`}
     ${isShared && !snapshot && !may('member') && html`<p class="read-only"><${Icon} name="lock" size="16" />${t('files.read.role')}</p>`}
     <div class="tools"><${SearchBox} value=${search} onValue=${setSearch} label=${t('files.search', { name: title })} />
-      ${narrow && html`<${Sorter} sort=${sort} setSort=${setSort} />`}</div>
+      ${canTile && html`<${Button} icon=${isGallery ? 'list' : 'grid'} label=${t(isGallery ? 'files.as.list' : 'files.as.tiles')} onClick=${flip} />`}
+      ${(narrow || isGallery) && html`<${Sorter} sort=${sort} setSort=${setSort} />`}</div>
     ${withDeleted && !snapshot && html`<p class="read-only"><${Icon} name="trash" size="16" />${deleted === null ? t('files.deleted.looking') : t('files.deleted.shown', { n: deleted.length })} <button type="button" class="link" onClick=${() => setWithDeleted(false)}>${t('files.hide.deleted')}</button></p>`}
     ${search.trim().length > 1 ? html`<${Search} text=${search.trim()} folder=${folder} path=${path} />` : inFolder}
     ${picked.length > 0 && html`<div class="selection" role="region" aria-label=${t('files.selection')}><strong>${t('files.selected', { n: picked.length })}</strong><small>${size(picked.reduce((sum, entry) => sum + (entry.size_bytes ?? 0), 0))}</small><span class="grow"></span>
