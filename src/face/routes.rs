@@ -344,42 +344,11 @@ pub(super) fn query_value(query: Option<&str>, key: &str) -> Result<Option<Strin
 
 /// The error for a method that the name does not have, or for a name that does not exist.
 pub(super) fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: [&str; 33] = [
-        "content",
-        "session",
-        "password",
-        "users",
-        "tokens",
-        "directories",
-        "disks",
-        "init",
-        "join",
-        "recover",
-        "invite",
-        "nodes",
-        "folders",
-        "backup",
-        "sync",
-        "pause",
-        "resume",
-        "snapshots",
-        "forget",
-        "undo",
-        "erase",
-        "confirm",
-        "files",
-        "history",
-        "diff",
-        "find",
-        "restore",
-        "status",
-        "verify",
-        "say",
-        "test-alert",
-        "log",
-        "config",
-    ];
-    if NAMES.contains(&name) {
+    const NAMES: &str =
+        "content session password users tokens directories disks init join recover invite nodes \
+        folders backup sync pause resume snapshots forget undo erase confirm files history diff find \
+        restore status verify say test-alert log config zip uploads revert restore-to";
+    if NAMES.split(' ').any(|known| known == name) {
         ApiError::new(
             "method_not_allowed",
             format!("{path} does not take {method}"),

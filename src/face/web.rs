@@ -9,11 +9,17 @@ mod account;
 mod accounts;
 mod assets;
 mod attempts;
+mod content;
+mod filed;
 mod gate;
+mod heads;
 mod passwords;
 mod places;
 mod plain;
 mod rights;
 mod site;
+mod taken;
+mod uploads;
+mod zip;
 
 pub use site::make_site;

@@ -119,7 +119,7 @@ pub async fn answer_call(request: Request<Incoming>, handler: &dyn Handler, call
         Ok(route) => route,
         Err(error) => {
             if let Some(body) = &mut stream {
-                upload::drain(body).await;
+                drain(body).await;
             }
             return refusal(&error);
         }
@@ -221,7 +221,9 @@ fn status_of(code: &str) -> StatusCode {
         "unauthorised" | "wrong_password" => StatusCode::UNAUTHORIZED,
         "forbidden" | "csrf" | "wrong_host" | "local_only" => StatusCode::FORBIDDEN,
         "too_many_attempts" => StatusCode::TOO_MANY_REQUESTS,
-        "stopping" => StatusCode::SERVICE_UNAVAILABLE,
+        "stopping" | "chunk_missing" | "offline" => StatusCode::SERVICE_UNAVAILABLE,
+        "no_room" => StatusCode::INSUFFICIENT_STORAGE,
+        "no_folder" | "no_snapshot" => StatusCode::NOT_FOUND,
         "internal" => StatusCode::INTERNAL_SERVER_ERROR,
         _ if code.ends_with("not_found") || code.starts_with("unknown_") => StatusCode::NOT_FOUND,
         _ if code.contains("busy") || code.starts_with("already_") => StatusCode::CONFLICT,
@@ -337,6 +339,7 @@ mod upload;
 
 pub use body::{Answer, AnswerBody};
 pub use serve::{serve_tcp, serve_unix, Answering, From, Site};
+pub use upload::{drain, next_piece};
 
 #[cfg(test)]
 pub(crate) mod tests;

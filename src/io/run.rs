@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use async_net::unix::UnixListener;
 use smol::channel::{unbounded, Sender};
@@ -56,6 +56,8 @@ pub struct SiteParts {
     pub hosts: Vec<String>,
     /// Where the web page is, if it is on.
     pub web: Option<SocketAddr>,
+    /// The main thread's tasks.
+    pub executor: Weak<LocalExecutor<'static>>,
 }
 
 /// Makes what answers requests; the error says why it cannot.
@@ -231,6 +233,7 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let files = start_files(lock.home(), watches, told.clone()).map_err(RunError::Thread)?;
     let (calls, heard) = Calls::new();
     let home = lock.home().to_path_buf();
+    let executor = Rc::new(LocalExecutor::new());
     let site = SiteParts {
         calls: calls.clone(),
         home: home.clone(),
@@ -238,13 +241,13 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         host_name: setup.host_name.clone(),
         hosts: setup.config.web_hosts.clone(),
         web: web.as_ref().map(|web| web.local),
+        executor: Rc::downgrade(&executor),
     };
     let site = (options.site)(site).map_err(RunError::Api)?;
     let core = Core::new(os::entropy().map_err(RunError::Os)?, setup);
     let post = Post::new(udp);
     let (outward, posts) = Errands::new(&home, told.clone());
     let ports = Ports { clock, post, store, files, words, outward, calls, heard, changes, mdns, home };
-    let executor = Rc::new(LocalExecutor::new());
     let delivering = executor.spawn(deliver(posts, told));
     let lived = live(Rc::clone(&executor), Driver::new(core, ports), (site, web, options.ready), stop);
     let result = smol::block_on(executor.run(lived));

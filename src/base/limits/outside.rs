@@ -120,6 +120,16 @@ pub const HTTP_PIECE_TIME_MAX: Span = Span::from_secs(600);
 pub const HTTP_DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// ... for at most this long, so that the client sees why it was refused.
 pub const HTTP_DRAIN_TIME_MAX: Span = Span::from_secs(5);
+/// Bytes of the list of an archive's files that are kept in memory; a longer list (some 3,000 files) is kept on the disk.
+pub const ZIP_LIST_BYTES_MAX: usize = 256 * 1024;
+/// Restores into a directory of this node that run at once for the web page, each in a process of its own.
+pub const RESTORES_MAX: usize = 4;
+/// Uploads in parts at once: each holds what is cut of a file, about half a megabyte.
+pub const UPLOADS_MAX: usize = 24;
+/// ... and with those that ended and are remembered, lest their senders not know.
+pub const UPLOADS_KEPT_MAX: usize = 256;
+/// An upload in parts that nothing was sent for in this time is given up; until then nothing is collected.
+pub const UPLOAD_IDLE_MAX: Span = Span::from_secs(600);
 /// Longest line, and longest single value, that the command line takes from a node, in bytes.
 pub const ANSWER_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The UDP port of a node, if it is free.

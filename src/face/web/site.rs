@@ -1,18 +1,20 @@
 //! Each request, from its head to what answers it.
 
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, CACHE_CONTROL, RETRY_AFTER};
 use hyper::{Method, Request};
 use serde_json::Value;
+use smol::LocalExecutor;
 
 use super::account::{told, unauthorised};
 use super::accounts::Accounts;
 use super::gate::{check_sign, Gate};
 use super::rights::Grant;
-use super::{assets, places, plain};
+use super::uploads::Uploads;
+use super::{assets, filed, places, plain};
 use crate::face::routes::{query_value, unescape, unroutable, Routes, PREFIX};
 use crate::io::calls::{Calls, Outward, Running};
 use crate::io::http::{answer_call, refusal, Answer, Answering, Asked, From, Handler, Route, Site};
@@ -30,6 +32,12 @@ pub struct WebSite {
     gate: Gate,
     /// Who may come.
     pub(super) accounts: Accounts,
+    /// Files that come in parts.
+    pub(super) uploads: Uploads,
+    /// Shared by the restores that run.
+    pub(super) restores: Rc<()>,
+    /// Where what goes on without a request is done.
+    pub(super) executor: Weak<LocalExecutor<'static>>,
 }
 
 /// Makes what answers the control socket and the web's port.
@@ -47,7 +55,15 @@ pub fn make_site(parts: SiteParts) -> Result<Rc<dyn Site>, ApiError> {
         );
     }
     let gate = Gate { hosts: parts.hosts };
-    Ok(Rc::new(WebSite { calls: parts.calls, home: parts.home, gate, accounts }))
+    Ok(Rc::new(WebSite {
+        calls: parts.calls,
+        home: parts.home,
+        gate,
+        accounts,
+        uploads: Uploads::default(),
+        restores: Rc::new(()),
+        executor: parts.executor,
+    }))
 }
 
 impl Site for WebSite {
@@ -124,6 +140,9 @@ impl WebSite {
         let (name, argument) = rest.split_once('/').map_or((rest, None), |(name, rest)| (name, Some(rest)));
         if matches!(name, "users" | "tokens" | "directories" | "disks") {
             return self.administered(request, grant, name, argument).await;
+        }
+        if filed::NAMES.contains(&name) {
+            return self.filed(request, grant, name, argument).await;
         }
         // Who may not see all folders sees those of these lists.
         match (request.method().as_str(), rest, &grant.folders) {

@@ -30,7 +30,7 @@ pub(super) async fn feed(body: &mut Incoming, running: &mut Running) -> Outward 
 }
 
 /// Reads some of what nobody wants, lest a client that is still sending never sees why it was refused.
-pub(super) async fn drain(body: &mut Incoming) {
+pub async fn drain(body: &mut Incoming) {
     let read = async {
         let mut bytes = 0;
         while let Ok(Some(piece)) = next_piece(body).await {
@@ -47,7 +47,10 @@ pub(super) async fn drain(body: &mut Incoming) {
 }
 
 /// The next bytes, at least one; None at the end.
-async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, ApiError> {
+///
+/// # Errors
+/// When they do not come, or took too long.
+pub async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, ApiError> {
     loop {
         let late = async {
             Timer::after(duration(HTTP_PIECE_TIME_MAX)).await;
