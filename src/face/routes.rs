@@ -87,6 +87,7 @@ const fn media_of(call: &Call) -> Media {
         | Call::Status
         | Call::Say { .. }
         | Call::ConfigGet { .. }
+        | Call::ConfigKeys
         | Call::ConfigSet { .. } => Media::Json,
     }
 }
@@ -138,6 +139,7 @@ pub fn route(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Call,
         }
         ("GET", "status", None) => Ok(Call::Status),
         ("GET", "log", None) => Ok(Call::Log { follow: query.flag("follow")? }),
+        ("GET", "config", None) if query.flag("explained")? => Ok(Call::ConfigKeys),
         ("GET", "config", None) => Ok(Call::ConfigGet { key: query.value("key") }),
         ("POST" | "PUT", name, None) => {
             with_body(method, name, body).unwrap_or_else(|| Err(unroutable(method, path, name)))
@@ -252,6 +254,7 @@ pub fn request_of(call: &Call) -> Request {
         Call::TestAlert { event } => post("test-alert", &TestBody { event: event.clone() }),
         Call::Log { follow } => get("log", &[("follow", Some(flag(*follow)))]),
         Call::ConfigGet { key } => get("config", &[("key", key.as_deref())]),
+        Call::ConfigKeys => get("config", &[("explained", Some("true"))]),
         Call::ConfigSet { key, value } => {
             put("config", &ConfigBody { key: key.clone(), value: value.clone() })
         }
@@ -456,6 +459,7 @@ mod tests {
             Call::Drill { name: None },
             Call::Log { follow: true },
             Call::ConfigGet { key: None },
+            Call::ConfigKeys,
             Call::ConfigGet { key: some("node.name") },
             Call::ConfigSet { key: "node.name".into(), value: "\"x\"".into() },
         ]

@@ -235,6 +235,8 @@ pub enum Call {
         /// All when None.
         key: Option<String>,
     },
+    /// Every key of the configuration with what it means, its range, default and value. One JSON value.
+    ConfigKeys,
     /// Change one key. It is checked first.
     ConfigSet {
         /// Dotted name.

@@ -184,6 +184,7 @@ impl Core {
             Call::TestAlert { event } => self.call_test_alert(id, event.as_deref()),
             Call::Log { follow } => self.call_log(id, follow),
             Call::ConfigGet { key } => self.call_config_get(id, key.as_deref()),
+            Call::ConfigKeys => self.call_config_keys(id),
             Call::ConfigSet { key, value } => self.call_config_set(id, &key, &value),
         }
     }

@@ -134,6 +134,17 @@ impl Config {
         key_named(key).map(|found| (found.show)(self)).ok_or_else(|| unknown(key, None))
     }
 
+    /// Every key with its value and what one has to know to choose another, in the order of the sample file.
+    #[must_use]
+    pub fn explained(&self) -> Json {
+        let told = |key: &Key| {
+            serde_json::json!({
+                "key": key.name, "value": (key.show)(self), "default": key.default, "meaning": key.meaning, "range": key.range,
+            })
+        };
+        KEYS.iter().map(told).collect()
+    }
+
     /// Every key with its value, as one object.
     #[must_use]
     pub fn values(&self) -> Json {

@@ -63,6 +63,7 @@ impl Core {
                 | Call::Log { .. }
                 | Call::TestAlert { .. }
                 | Call::ConfigGet { .. }
+                | Call::ConfigKeys
                 | Call::ConfigSet { .. }
         );
         let Some(member) = &self.member else {

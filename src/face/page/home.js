@@ -153,7 +153,7 @@ function Drill({ status, may }) {
   const text = !last ? t('drill.never') : last.problems ? t('drill.bad', { n: last.problems }) : t('drill.good', { n: last.files, size: size(last.bytes) });
   return html`<${Card} title=${t('drill.title')} icon="shield"><div class="item"><span class=${`dot ${state}`}><${Icon} name=${{ good: 'check', bad: 'alert' }[state] ?? 'question'} size="19" /></span><div class="grow"><strong>${text}</strong>
     <p>${last ? html`${ago(last.ended)}${last.nodes?.length ? ` · ${t('drill.from', { n: last.nodes.length ?? last.nodes })}` : ''}` : t('drill.what')}</p>${every && html`<p>${t('drill.every', { span: span(every) })}</p>`}</div></div>
-    ${may('member') && html`<div class="row"><${Doing} icon="shield" busy=${running} action=${drill}>${t('drill.now')}<//><${Button} kind="quiet" icon="restore" href="#/files">${t('drill.restore')}<//></div>`}<//>`;
+    ${may('admin') && html`<div class="row"><${Doing} icon="shield" busy=${running} action=${drill}>${t('drill.now')}<//><${Button} kind="quiet" icon="restore" href="#/files">${t('drill.restore')}<//></div>`}<//>`;
 }
 
 /** In how many days a line through what was stored reaches the limit; null where that is not known. */

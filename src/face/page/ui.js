@@ -13,7 +13,7 @@ export function useId() {
 }
 
 export function Icon({ name, label, size: side = 20 }) {
-  return html`<svg class="icon" width=${side} height=${side} viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.7"
+  return html`<svg class="icon" width=${side} height=${side} viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width=${name === 'more' ? 2.8 : 1.7}
     stroke-linecap="round" stroke-linejoin="round" role=${label ? 'img' : undefined} aria-label=${label} aria-hidden=${label ? undefined : 'true'}>
     <path d=${ICONS[name] ?? ICONS.question} /></svg>`;
 }

@@ -128,6 +128,7 @@ fn needs(call: &Call) -> (Role, Scope<'_>) {
         | Call::Drill { .. }
         | Call::TestAlert { .. }
         | Call::ConfigGet { .. }
+        | Call::ConfigKeys
         | Call::ConfigSet { .. } => (Role::Admin, Scope::Everything),
     }
 }

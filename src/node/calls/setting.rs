@@ -23,6 +23,12 @@ impl Core {
         }
     }
 
+    /// Every key, as one needs it to choose a value.
+    pub(in crate::node) fn call_config_keys(&mut self, id: CallId) {
+        self.json(id, self.setup.config.explained());
+        self.end_call(id, Ok(Ending::Complete));
+    }
+
     /// `config set`.
     pub(in crate::node) fn call_config_set(&mut self, id: CallId, key: &str, value: &str) {
         match self.set_config(key, value) {
