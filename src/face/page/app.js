@@ -129,7 +129,7 @@ function App() {
   useEffect(() => api.on('online', async (there) => {
     if (!there) return;
     const told = await renew();
-    if (session && told && told.version !== session.version) location.reload();
+    if (session?.version && told?.version && told.version !== session.version) location.reload();
   }), [session]);
   let inside;
   if (error && !session) inside = html`<div class="alone"><${Trouble} error=${error} again=${renew} /></div>`;

@@ -12,7 +12,7 @@ words({
     'role.admin': 'Administrator', 'role.member': 'Member', 'role.read': 'Read only', 'only.admin': 'Only an administrator can do this.',
   },
   de: {
-    'nav.label': 'Haupt', 'nav.home': 'Start', 'nav.files': 'Dateien', 'nav.devices': 'Ger\u00e4te', 'nav.activity': 'Verlauf', 'nav.settings': 'Einstellungen',
+    'nav.label': 'Haupt', 'nav.home': 'Start', 'nav.files': 'Dateien', 'nav.devices': 'Ger\u00e4te', 'nav.activity': 'Verlauf', 'nav.settings': 'Optionen',
     'nav.skip': 'Zum Inhalt springen', 'nav.worries': 'braucht Aufmerksamkeit:',
     'do.close': 'Schlie\u00dfen', 'do.again': 'Noch einmal', 'do.logout': 'Abmelden', 'do.cancel': 'Abbrechen', 'do.save': 'Speichern', 'do.remove': 'Entfernen', 'do.add': 'Hinzuf\u00fcgen',
     'do.next': 'Weiter', 'do.back': 'Zur\u00fcck', 'do.done': 'Fertig', 'do.copy': 'Kopieren', 'do.print': 'Drucken', 'do.edit': '\u00c4ndern', 'do.undo': 'R\u00fcckg\u00e4ngig', 'do.delete': 'L\u00f6schen', 'do.download': 'Herunterladen', 'do.restore': 'Wiederherstellen', 'do.show': 'Zeigen',
