@@ -58,7 +58,7 @@ function Folders({ folders, status, limited, may }) {
   const [search, setSearch] = useState('');
   if (!folders) return html`<${Page} title=${t('files.title')}><${Loading} /><//>`;
   const names = new Map((status?.peers ?? []).map((peer) => [peer.node, peer.name]));
-  const add = may('admin') && html`<${Button} icon="plus" href="#/folders/add">${t('files.add.folder')}<//>`;
+  const add = may('admin') && html`<${Button} icon="plus" href="#/folders?add=1">${t('files.add.folder')}<//>`;
   return html`<${Page} title=${t('files.title')} lead=${t('files.lead')} actions=${add}>
     ${!folders.length ? html`<${Card}><${Empty} icon="folder" title=${t('files.none')} action=${add}>${t('files.none.text')}<//><//>` : html`
     <${SearchBox} value=${search} onValue=${setSearch} label=${t('files.search.all')} />

@@ -1,7 +1,9 @@
 // A list of any length of which only what is seen is drawn.
 import { html, useEffect, useLayoutEffect, useRef, useState } from './preact.js';
 
-const SPARE = 12;
+const SPARE = 8;
+/** Rows by which what is drawn moves on. */
+const STEP = 4;
 
 /** Whether the window is as narrow as a phone's. */
 export function useNarrow() {
@@ -31,8 +33,8 @@ export function LongList({ rows, height, row, head, label, columns, onKey }) {
       frame = 0;
       if (!box.current) return;
       const above = -box.current.getBoundingClientRect().top;
-      const first = Math.max(0, Math.floor(above / height) - SPARE);
-      const last = Math.min(rows.length, Math.ceil((above + innerHeight) / height) + SPARE);
+      const first = Math.max(0, Math.floor((above / height - SPARE) / STEP) * STEP);
+      const last = Math.min(rows.length, Math.ceil(((above + innerHeight) / height + SPARE) / STEP) * STEP);
       setRange((before) => (before[0] === first && before[1] === last ? before : [first, Math.max(first, last)]));
     };
     const later = () => { frame ||= requestAnimationFrame(look); };
