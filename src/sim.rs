@@ -5,6 +5,8 @@
 mod away_stories;
 #[cfg(test)]
 mod backup_tests;
+#[cfg(test)]
+mod chart_stories;
 pub mod check;
 pub mod cluster;
 #[cfg(test)]

@@ -148,7 +148,7 @@ fn everything_in_a_store_of_this_format_is_found_and_it_goes_on() {
     ask(&mut service, Request::Put { op: 9, id: id(0), bytes: sealed(0) });
     let mut replies = Vec::new();
     service.flush(&mut replies);
-    assert_eq!(replies, [Reply::Put { op: 9, id: id(0), result: Ok(true) }]);
+    assert!(matches!(replies[..], [Reply::Put { op: 9, bytes: 1.., result: Ok(true), .. }]), "{replies:?}");
     service.close();
     let mut service = open(home.path(), options).unwrap();
     let found = ask(&mut service, Request::Get { op: 0, id: id(0) });

@@ -172,7 +172,7 @@ fn ls(link: &Link, out: Out, options: Ls) -> Result<Exit, Fail> {
 
 /// `log`.
 fn log(link: &Link, out: Out, options: &Log) -> Result<Exit, Fail> {
-    link.lines(&Call::Log { follow: options.follow }, &mut |line| out.both(&line, say::activity))
+    link.lines(&Call::Log { follow: options.follow, after: None }, &mut |line| out.both(&line, say::activity))
         .map(Exit::from)
 }
 

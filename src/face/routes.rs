@@ -85,6 +85,7 @@ const fn media_of(call: &Call) -> Media {
         | Call::Erase { .. }
         | Call::Confirm { .. }
         | Call::Status
+        | Call::Charts
         | Call::Say { .. }
         | Call::ConfigGet { .. }
         | Call::ConfigKeys
@@ -138,7 +139,10 @@ pub fn route(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Call,
             Ok(Call::Restore { what: query.wanted("what")?, dry_run: query.flag("dry_run")? })
         }
         ("GET", "status", None) => Ok(Call::Status),
-        ("GET", "log", None) => Ok(Call::Log { follow: query.flag("follow")? }),
+        ("GET", "log", None) => {
+            Ok(Call::Log { follow: query.flag("follow")?, after: query.number("after")? })
+        }
+        ("GET", "charts", None) => Ok(Call::Charts),
         ("GET", "config", None) if query.flag("explained")? => Ok(Call::ConfigKeys),
         ("GET", "config", None) => Ok(Call::ConfigGet { key: query.value("key") }),
         ("POST" | "PUT", name, None) => {
@@ -252,7 +256,11 @@ pub fn request_of(call: &Call) -> Request {
         Call::Drill { name } => post("drill", &DrillBody { name: name.clone() }),
         Call::Say { text } => post("say", &SayBody { text: text.clone() }),
         Call::TestAlert { event } => post("test-alert", &TestBody { event: event.clone() }),
-        Call::Log { follow } => get("log", &[("follow", Some(flag(*follow)))]),
+        Call::Log { follow, after } => {
+            let after = after.map(|after| after.to_string());
+            get("log", &[("follow", Some(flag(*follow))), ("after", after.as_deref())])
+        }
+        Call::Charts => get("charts", &[]),
         Call::ConfigGet { key } => get("config", &[("key", key.as_deref())]),
         Call::ConfigKeys => get("config", &[("explained", Some("true"))]),
         Call::ConfigSet { key, value } => {
@@ -350,7 +358,7 @@ pub(super) fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
     const NAMES: &str =
         "content session password users tokens directories disks init join recover invite nodes \
         folders backup sync pause resume snapshots forget undo erase confirm files history diff find \
-        restore status verify say test-alert log config zip uploads revert restore-to";
+        restore status verify say test-alert log config zip uploads revert restore-to charts drill";
     if NAMES.split(' ').any(|known| known == name) {
         ApiError::new(
             "method_not_allowed",
@@ -457,7 +465,9 @@ mod tests {
             Call::Verify { all: true },
             Call::Drill { name: Some("photos".into()) },
             Call::Drill { name: None },
-            Call::Log { follow: true },
+            Call::Log { follow: true, after: None },
+            Call::Log { follow: false, after: Some(1_800_000_000_123) },
+            Call::Charts,
             Call::ConfigGet { key: None },
             Call::ConfigKeys,
             Call::ConfigGet { key: some("node.name") },

@@ -190,6 +190,10 @@ impl<M: Machine> Driver<M> {
     /// Nothing is waited for: a peer that does not hear it notices by itself, later.
     pub fn farewell(&mut self) {
         self.machine.handle(self.ports.clock.now(), Input::Stop);
+        // What is to be remembered comes first.
+        if let Some(output @ Output::Store(_)) = self.machine.poll(self.ports.clock.now()) {
+            self.carry(output);
+        }
         for _ in 0..FAREWELL_TURNS_MAX {
             if !self.transmit() {
                 break;

@@ -2,19 +2,23 @@
 
 use std::collections::VecDeque;
 
-use serde_json::Value;
+use serde_json::{json, Value};
 
 use super::events::{Event, Kind};
 use crate::base::limits::ACTIVITY_ENTRIES_MAX;
 use crate::base::units::WallTime;
+
+pub mod charts;
 
 /// The last events.
 #[derive(Debug, Default)]
 pub struct Activity {
     /// Oldest first, each with the time by this node's clock.
     events: VecDeque<(WallTime, Event)>,
-    /// How many there have been in this run.
-    count: u64,
+    /// The number of the last one, or the one before the first.
+    last: u64,
+    /// How much went through the node.
+    pub(super) charts: charts::Charts,
 }
 
 /// How much an event matters.
@@ -54,21 +58,33 @@ impl Activity {
             self.events.pop_front();
         }
         self.events.push_back((wall, event));
-        self.count += 1;
+        self.last += 1;
     }
 
-    /// The number of events so far: what a follower has seen.
+    /// This run begins: its events are numbered from the milliseconds since 1970 on, so that no earlier run has had these numbers, unless
+    /// it noted a thousand events a second or the clock has gone back.
+    pub fn begin(&mut self, wall: WallTime) {
+        if self.events.is_empty() {
+            self.last = u64::try_from(wall.as_micros() / 1_000).unwrap_or(0);
+        }
+    }
+
+    /// The number of the newest event: what a follower has seen.
     #[must_use]
-    pub const fn count(&self) -> u64 {
-        self.count
+    pub const fn last(&self) -> u64 {
+        self.last
     }
 
-    /// Events after the first `seen` of this run, as JSON lines.
+    /// Events with greater numbers than `seen`, as JSON lines.
     pub fn since(&self, seen: u64) -> impl Iterator<Item = Value> + '_ {
-        let kept = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
-        let forgotten = self.count - kept.min(self.count);
-        let skip = usize::try_from(seen.saturating_sub(forgotten)).unwrap_or(usize::MAX);
-        self.events.iter().skip(skip).map(|(wall, event)| event.json_at(*wall))
+        let first = self.last + 1 - u64::try_from(self.events.len()).unwrap_or(0);
+        let skip = usize::try_from((seen + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let numbered = self.events.iter().zip(first..).skip(skip);
+        numbered.map(|((wall, event), number)| {
+            let mut line = event.json_at(*wall);
+            line["number"] = json!(number);
+            line
+        })
     }
 
     /// What the events of a kind are about.
@@ -92,7 +108,7 @@ mod tests {
             note(&mut activity, Level::Info, number.to_string());
         }
         assert_eq!(activity.since(0).count(), ACTIVITY_ENTRIES_MAX);
-        let seen = activity.count();
+        let seen = activity.last();
         note(&mut activity, Level::Warn, "last".into());
         let new: Vec<Value> = activity.since(seen).collect();
         assert_eq!(new.len(), 1);

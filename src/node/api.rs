@@ -225,11 +225,15 @@ pub enum Call {
         /// The event's word; `test` when None.
         event: Option<String>,
     },
-    /// The activity log, notes included. JSON Lines.
+    /// The activity log, notes included. JSON Lines; those of this run have a `number`, which grows.
     Log {
         /// Go on with what happens.
         follow: bool,
+        /// Only what came after the line of this number.
+        after: Option<u64>,
     },
+    /// What was sent, received, stored and saved in the last day and month, in steps. One JSON object.
+    Charts,
     /// The configuration, or one key of it. One JSON value.
     ConfigGet {
         /// All when None.

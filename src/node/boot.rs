@@ -131,6 +131,7 @@ impl Core {
     /// Everything is known: the node begins to live.
     fn loaded(&mut self) {
         let settings = self.loading.take().map(|loading| loading.settings).unwrap_or_default();
+        self.charts_begin(&settings);
         if self.member.is_some() {
             self.load_chain(&settings);
             self.folders.load(&settings);

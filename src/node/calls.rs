@@ -182,7 +182,8 @@ impl Core {
             Call::Drill { name } => self.call_drill(id, name.as_deref()),
             Call::Say { text } => self.call_say(id, &text),
             Call::TestAlert { event } => self.call_test_alert(id, event.as_deref()),
-            Call::Log { follow } => self.call_log(id, follow),
+            Call::Log { follow, after } => self.call_log(id, follow, after),
+            Call::Charts => self.call_charts(id),
             Call::ConfigGet { key } => self.call_config_get(id, key.as_deref()),
             Call::ConfigKeys => self.call_config_keys(id),
             Call::ConfigSet { key, value } => self.call_config_set(id, &key, &value),
@@ -292,7 +293,7 @@ impl Core {
 
     /// Tells followers what they have not seen; those that are slow, when they have taken the rest.
     pub(super) fn show_activity(&mut self) {
-        let count = self.activity.count();
+        let count = self.activity.last();
         let followers: Vec<(CallId, u64)> = self
             .calls
             .running

@@ -140,6 +140,7 @@ impl Config {
         let told = |key: &Key| {
             serde_json::json!({
                 "key": key.name, "value": (key.show)(self), "default": key.default, "meaning": key.meaning, "range": key.range,
+                "local_only": key.is_local_only(), "next_start": key.is_for_next_start(),
             })
         };
         KEYS.iter().map(told).collect()

@@ -16,7 +16,7 @@ use crate::base::limits::{
 };
 use crate::base::units::{Copies, Span};
 use crate::file::retain::Policy;
-pub use nearest::{edit_distance, nearest_key};
+pub use nearest::{edit_distance, key_named, nearest_key};
 use serde_json::Value as Json;
 use toml_edit::Value;
 pub use units::{bytes_of, span_of};
@@ -24,6 +24,7 @@ use units::{size_text, span_text};
 
 mod nearest;
 mod outward;
+mod reach;
 mod units;
 mod web;
 
@@ -371,12 +372,6 @@ pub const KEYS: &[Key] = &[
 
 /// What a limit of bandwidth may be.
 const RATES: &str = "\"unlimited\", a rate from \"64kbit\" (kbit, Mbit or Gbit), or a list such as [\"08:00-23:00 20Mbit\", \"23:00-08:00 100Mbit\"]";
-
-/// The key with this name.
-#[must_use]
-pub fn key_named(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
-}
 
 /// A span within these bounds.
 fn span_within(value: &Value, min: Span, max: Span) -> Result<Span, Refused> {

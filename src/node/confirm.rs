@@ -61,6 +61,7 @@ impl Core {
                 | Call::Recover { .. }
                 | Call::Status
                 | Call::Log { .. }
+                | Call::Charts
                 | Call::TestAlert { .. }
                 | Call::ConfigGet { .. }
                 | Call::ConfigKeys

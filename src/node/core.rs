@@ -191,7 +191,7 @@ impl Core {
             Input::Listening(listening) => self.now_listening(listening),
             Input::Notice(notice) => self.noticed(notice),
             Input::Errand(end) => self.errand_ended(end),
-            Input::Stop => return self.endpoint.farewell(moment.time),
+            Input::Stop => return self.stops(),
             Input::Tick => {}
         }
         self.handle_timeouts();
@@ -237,6 +237,7 @@ impl Core {
             self.upkeep.deadline(),
             self.reconciling.deadline(self.now.time),
             self.outward.deadline(),
+            self.activity.charts.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -302,6 +303,7 @@ impl Core {
         self.folders_timeout();
         self.upkeep_timeout();
         self.reconciling_timeout();
+        self.charts_timeout();
     }
 
     /// Asks the storage thread for something of the core's own.
@@ -336,10 +338,7 @@ impl Core {
 
     /// The storage thread answered: to whom?
     fn store_replied(&mut self, reply: Reply) {
-        if let Reply::Put { result: Err(error), .. } = &reply {
-            self.put_failed(&error.to_string());
-        }
-        self.push_synced(&reply);
+        self.put_replied(&reply);
         let op = op_of(&reply);
         match Ops::duty(op) {
             0 => self.own_reply(op, reply),

@@ -244,6 +244,7 @@ impl Core {
         let running = self.upkeep.collect.running(self.now.time);
         self.hearing.silence.ride_along(running, settings);
         self.hearing.around.ride_along(self.now.time, settings);
+        self.charts_ride_along(settings);
     }
 
     /// What a person is told of a folder.

@@ -265,7 +265,7 @@ pub struct PeerInfo {
     pub queued_bytes: u64,
 }
 
-/// What was dropped in silence, since the start.
+/// What was dropped in silence, and what went over the network, since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// First messages without knowledge of the door secret, or from nodes that are no members.
@@ -282,6 +282,10 @@ pub struct Counters {
     pub cut: u64,
     /// First messages whose senders were asked for a cookie.
     pub cookies: u64,
+    /// Bytes of all datagrams that were sent, to whomever.
+    pub sent_bytes: u64,
+    /// Bytes of all datagrams that came, from whomever.
+    pub received_bytes: u64,
 }
 
 impl fmt::Debug for Identity {

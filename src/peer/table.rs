@@ -150,6 +150,7 @@ impl Endpoint {
     /// A datagram has come; any bytes will do. It is opened in place. Then drain `poll_event`, then `poll_transmit`.
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
         self.see(now);
+        self.desk.counters.received_bytes += u64::try_from(datagram.len()).unwrap_or(0);
         match packet::parse(datagram) {
             Ok(Packet::Data(data)) => self.on_data(now, from, data),
             Ok(Packet::Handshake(handshake)) => self.on_handshake(now, from, &handshake),
@@ -187,11 +188,15 @@ impl Endpoint {
     /// fit. Drained until None after every call, and after `poll_event`: taking messages gives peers credit.
     pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<Transmit> {
         self.see(now);
-        let Some((to, datagram)) = self.desk.next_datagram() else {
-            return self.links.poll_transmit(now, out);
+        let transmit = match self.desk.next_datagram() {
+            None => self.links.poll_transmit(now, out)?,
+            Some((to, datagram)) => {
+                out.get_mut(..datagram.len())?.copy_from_slice(&datagram);
+                Transmit { to, length: datagram.len(), segment: datagram.len() }
+            }
         };
-        out.get_mut(..datagram.len())?.copy_from_slice(&datagram);
-        Some(Transmit { to, length: datagram.len(), segment: datagram.len() })
+        self.desk.counters.sent_bytes += u64::try_from(transmit.length).unwrap_or(0);
+        Some(transmit)
     }
 
     /// What happened. Drained until None after every call.
@@ -252,7 +257,7 @@ impl Endpoint {
         self.links.peers()
     }
 
-    /// What was dropped in silence.
+    /// What was dropped in silence, and how much was sent and received.
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.desk.counters

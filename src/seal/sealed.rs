@@ -86,6 +86,8 @@ pub struct Sealer {
     layout: Layout,
     /// Where chunks are opened.
     opened: Vec<u8>,
+    /// Bytes of content sealed so far.
+    content_bytes: u64,
 }
 
 impl Sealer {
@@ -102,7 +104,14 @@ impl Sealer {
             fingerprint: Zeroizing::new(keys.fingerprint),
             layout: Layout::new(),
             opened: Vec::new(),
+            content_bytes: 0,
         }
+    }
+
+    /// Bytes of files' content that were sealed so far, before they were compressed.
+    #[must_use]
+    pub const fn content_bytes(&self) -> u64 {
+        self.content_bytes
     }
 
     /// Takes the content keys as they are now; buffers stay.
@@ -125,6 +134,9 @@ impl Sealer {
         let length = compress.len().saturating_add(follow.len());
         if length > CUT_BYTES_MAX {
             return Err(SealError::TooLong(length));
+        }
+        if matches!(kind, ChunkKind::Content) {
+            self.content_bytes += u64::try_from(length).unwrap_or(0);
         }
         let epoch = self.epochs.last().expect("a sealer has at least one epoch");
         let mut bytes = self.layout.pack(HEAD_BYTES, TAG_BYTES, compress, follow);

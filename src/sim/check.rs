@@ -331,7 +331,7 @@ mod tests {
             "{snapshots:?}"
         );
         for number in 0..3 {
-            let log = cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+            let log = cluster.ask(number, Call::Log { follow: false, after: None }, MINUTE).lines;
             let log = serde_json::to_string(&log).expect("JSON can be written");
             assert!(!log.contains("another history"), "{log}");
             assert_eq!(log.contains("a new feed is begun"), number == 0, "{log}");
@@ -340,7 +340,7 @@ mod tests {
 
     /// How often a node's log tells this.
     fn told(cluster: &mut Cluster, number: usize, what: &str) -> usize {
-        let log = cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+        let log = cluster.ask(number, Call::Log { follow: false, after: None }, MINUTE).lines;
         log.iter().filter(|line| line["message"].as_str().is_some_and(|text| text.contains(what))).count()
     }
 

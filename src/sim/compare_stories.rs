@@ -63,7 +63,7 @@ fn ten_chunks_that_a_holder_has_lost_come_back_within_minutes_and_only_they_are_
         cluster.run_until(MINUTE.times(20), |_| false);
         assert_eq!(compared(&mut cluster, 2, "healed_chunks"), 10, "{}", status(&mut cluster, 2)["compare"]);
         assert_eq!(compared(&mut cluster, 2, "lacking_chunks"), 10);
-        let log = cluster.ask(2, Call::Log { follow: false }, MINUTE).lines;
+        let log = cluster.ask(2, Call::Log { follow: false, after: None }, MINUTE).lines;
         assert!(log.iter().any(|line| line["message"].as_str().unwrap().contains("were fetched again")));
         cluster.stop(2);
         assert_eq!(cluster.chunks_of(2), before);
@@ -143,7 +143,7 @@ fn a_peer_that_asks_without_end_is_answered_so_often_and_told_off() {
     let (answered, refused) = (&status["compare"]["answered"], &status["compare"]["refused"]);
     assert!(answered.as_u64().unwrap() - before <= u64::from(ANSWERS_PER_PEER_MAX), "{answered}");
     assert!(refused.as_u64().unwrap() >= 200, "{refused}");
-    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     let told = log.iter().filter(|line| line["message"].as_str().unwrap().contains("without end")).count();
     assert_eq!(told, 1, "it is told once");
     cluster.nodes[0].files.write(super::check::ROOT, b"new", &[7; 90_000]);

@@ -53,7 +53,7 @@ fn a_healthy_vault_passes_by_itself_every_week_and_says_so() {
     let last = status(&mut cluster)["drill"]["last"].clone();
     assert_ne!(text(&last, "ended"), first, "a week later there was another one");
     assert_eq!(last["problems"], 0);
-    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     assert!(log.iter().any(|line| line["event"] == "drill_done"), "{log:?}");
 }
 
@@ -77,7 +77,7 @@ fn a_device_that_lost_what_it_signed_for_is_named_and_the_files_come_from_anothe
     assert!(text(concern, "hint").contains("nuthatch drill"), "{concern}");
     assert_eq!(concern["severity"], "danger");
     assert!(!text(&told, "summary").starts_with("Everything"), "{}", told["summary"]);
-    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     assert!(log.iter().any(|line| line["event"] == "drill_failed"), "{log:?}");
     // What was lost is fetched again in the end, and a drill a day later says so.
     cluster.run_until(MINUTE.times(60 * 24 * 3), |_| false);

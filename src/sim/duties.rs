@@ -415,8 +415,10 @@ impl Bench {
         assert_eq!(chunk_id(&bytes), id, "an id is the hash of its bytes");
         self.puts += 1;
         self.unconfirmed_bytes += u64::try_from(bytes.len()).unwrap();
+        let length = u32::try_from(bytes.len()).unwrap();
         let new = self.chunks.insert(id, bytes).is_none();
-        self.unconfirmed.push(Reply::Put { op, id, result: Ok(new) });
+        let bytes = if new { length } else { 0 };
+        self.unconfirmed.push(Reply::Put { op, id, bytes, result: Ok(new) });
         if self.unconfirmed_bytes >= GROUP_BYTES_MAX {
             self.confirm(replies);
         }

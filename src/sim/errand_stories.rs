@@ -40,7 +40,7 @@ fn names(ran: &[(String, Value)]) -> Vec<&str> {
 
 /// The words of the warnings in its log.
 fn warnings(cluster: &mut Cluster) -> Vec<String> {
-    let lines = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let lines = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     let warned = lines.iter().filter(|line| line["level"] != "info");
     warned.map(|line| line["event"].as_str().unwrap_or_default().to_owned()).collect()
 }
@@ -73,7 +73,7 @@ fn a_backup_runs_its_hook_and_any_at_once_and_many_of_a_minute_together() {
     let ran = hooks(&mut cluster);
     assert_eq!(names(&ran), ["backup_done of backup_done", "any of backup_done"]);
     assert_eq!(ran[0].1["times"], 4, "the other four are one");
-    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     assert!(log.iter().any(|line| line["message"] == "hook backup_done ended with exit code 0"));
 }
 
@@ -87,7 +87,7 @@ fn a_hook_that_fails_is_said_and_runs_none() {
     cluster.run_until(MINUTE.times(5), |_| false);
     assert_eq!(names(&hooks(&mut cluster)), ["note of note", "any of note"]);
     assert_eq!(warnings(&mut cluster), ["hook_failed", "hook_failed"]);
-    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     let failed = log.iter().find(|line| line["event"] == "hook_failed").expect("it is said");
     assert_eq!(failed["message"], "hook note failed with exit code 7: no mail");
 }

@@ -93,7 +93,7 @@ pub(super) fn nodes(cluster: &mut Cluster, number: usize) -> Vec<String> {
 fn assert_no_fork(cluster: &mut Cluster) {
     for number in 0..cluster.nodes.len() {
         if cluster.is_running(number) {
-            let log = cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+            let log = cluster.ask(number, Call::Log { follow: false, after: None }, MINUTE).lines;
             let log = serde_json::to_string(&log).expect("JSON can be written");
             assert!(!log.contains("another history"), "{log}");
         }
@@ -228,9 +228,9 @@ fn a_node_whose_others_are_lost_for_good_goes_on_when_it_is_told_so() {
 #[test]
 fn with_somebody_there_nobody_is_removed_as_if_all_were_lost() {
     let mut cluster = household(8);
-    let log_before = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines.len();
+    let log_before = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines.len();
     good(&cluster.ask(0, Call::Remove { node: "node1".into(), alone: true }, MINUTE));
-    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     assert!(!format!("{:?}", &log[log_before..]).contains("a new feed is begun"), "there was no need of one");
 }
 
@@ -279,10 +279,10 @@ fn a_node_that_is_seen_at_two_addresses_keeps_its_one_session() {
     cluster.start(0);
     cluster.sight(0, 1);
     cluster.run_until(MINUTE, |_| false);
-    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     let log = serde_json::to_string(&log).expect("JSON can be written");
     assert!(log.contains("connected to node1") && !log.contains("lost"), "{log}");
-    let log = cluster.ask(1, Call::Log { follow: false }, MINUTE).lines;
+    let log = cluster.ask(1, Call::Log { follow: false, after: None }, MINUTE).lines;
     let log = serde_json::to_string(&log).expect("JSON can be written");
     assert_eq!(log.matches("lost node0").count(), 1, "when it was off: {log}");
     assert_eq!(log.matches("lost node2").count(), 0, "{log}");

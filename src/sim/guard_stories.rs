@@ -179,7 +179,7 @@ fn what_is_encrypted_in_place_or_deleted_is_asked_about_and_what_comes_back_ends
     }
     back_up(&mut cluster);
     assert_eq!(asked(&mut cluster), None);
-    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE).lines;
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     let guard: Vec<&Value> = log.iter().filter(|line| line["event"] == "guard").collect();
     assert_eq!(guard.len(), 4, "two questions, two ends: {guard:?}");
 }

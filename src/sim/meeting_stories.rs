@@ -50,7 +50,7 @@ fn look(cluster: &mut Cluster, number: usize, code: &str) -> CallId {
 
 /// What a node has noted, as one text.
 fn log(cluster: &mut Cluster, number: usize) -> String {
-    let lines = cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+    let lines = cluster.ask(number, Call::Log { follow: false, after: None }, MINUTE).lines;
     serde_json::to_string(&lines).expect("JSON can be written")
 }
 

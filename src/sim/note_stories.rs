@@ -25,7 +25,7 @@ fn say(cluster: &mut Cluster, number: usize, text: &str) {
 
 /// The log of a node, as lines.
 fn log(cluster: &mut Cluster, number: usize) -> Vec<Value> {
-    cluster.ask(number, Call::Log { follow: false }, MINUTE).lines
+    cluster.ask(number, Call::Log { follow: false, after: None }, MINUTE).lines
 }
 
 /// Who said what, as a node's log has it.
@@ -43,7 +43,7 @@ fn of_notes(lines: &[Value]) -> Vec<String> {
 #[test]
 fn a_note_reaches_all_full_nodes_also_who_was_off_and_who_joins_later_and_no_store_node_reads_it() {
     let mut cluster = vault(70);
-    let following = cluster.call(1, Call::Log { follow: true });
+    let following = cluster.call(1, Call::Log { follow: true, after: None });
     cluster.stop(2);
     say(&mut cluster, 0, "milk \u{1b}[2J is out\n");
     let milk = "node0: milk \u{1b}[2J is out";

@@ -176,7 +176,8 @@ fn wrong_bytes_under_an_offered_id_are_not_kept_and_the_sender_is_cut() {
     assert_eq!(figure(&mut cluster, 0, "faults"), FAULTS_MAX);
     assert_eq!(figure(&mut cluster, 0, "cut_sessions"), 1);
     assert_eq!(status(&mut cluster, 0)["store"]["chunks"], before);
-    let log = serde_json::to_string(&cluster.ask(0, Call::Log { follow: false }, MINUTE).lines).unwrap();
+    let log = serde_json::to_string(&cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines)
+        .unwrap();
     assert!(log.contains("not what its id says"), "{log}");
 }
 

@@ -35,7 +35,7 @@ fn hours(cluster: &mut Cluster, count: u64, jumps: bool) {
 
 /// What a node has noted of silences.
 fn notes(cluster: &mut Cluster, number: usize) -> Vec<String> {
-    let lines = cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+    let lines = cluster.ask(number, Call::Log { follow: false, after: None }, MINUTE).lines;
     let of_silence = lines.iter().filter(|line| line["area"] == "silence");
     of_silence.map(|line| line["message"].as_str().unwrap_or_default().to_owned()).collect()
 }

@@ -251,7 +251,7 @@ impl Turmoil {
     /// What a node thinks of the others, and the end of its log: for whoever looks for the cause.
     fn last_words(&mut self, number: usize) -> String {
         let audit = self.status(number)["audit"].take();
-        let log = self.cluster.ask(number, Call::Log { follow: false }, MINUTE).lines;
+        let log = self.cluster.ask(number, Call::Log { follow: false, after: None }, MINUTE).lines;
         let lines =
             log.iter().rev().take(12).rev().map(|line| format!("  {} {}", line["time"], line["message"]));
         format!("node {number}: {audit}\n{}", lines.collect::<Vec<_>>().join("\n"))

@@ -191,7 +191,7 @@ fn content_that_changed_without_a_sign_is_found_by_reading_everything() {
     let told = line(&mut cluster, checksum());
     assert_eq!((&told["unchanged"], &told["silent"]), (&false.into(), &2.into()), "{told}");
     assert!(told["unreadable"].to_string().contains("small"), "it is named: {told}");
-    let log = cluster.ask(0, Call::Log { follow: false }, MINUTE);
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE);
     assert!(log.lines.iter().any(|line| line["message"].to_string().contains("2 files have other content")));
 }
 

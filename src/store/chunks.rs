@@ -123,8 +123,8 @@ impl Chunks {
     pub fn put(&mut self, op: Op, id: ChunkId, sealed: &[u8]) {
         match self.append(op, id, sealed) {
             Ok(true) => {}
-            Ok(false) => self.replies.push(Reply::Put { op, id, result: Ok(false) }),
-            Err(error) => self.replies.push(Reply::Put { op, id, result: Err(error) }),
+            Ok(false) => self.replies.push(Reply::Put { op, id, bytes: 0, result: Ok(false) }),
+            Err(error) => self.replies.push(Reply::Put { op, id, bytes: 0, result: Err(error) }),
         }
         self.flush_if_full();
     }
@@ -195,8 +195,12 @@ impl Chunks {
                 self.syncs += 1;
                 let steps = (group.len() + 1) * MERGE_STEPS_PER_CHUNK;
                 for waiting in group {
+                    let bytes = match waiting.change {
+                        Some((Change::Put(to), _)) => to.length,
+                        _ => 0,
+                    };
                     let (id, result) = (waiting.id, Ok(waiting.change.is_some()));
-                    self.replies.extend(waiting.op.map(|op| Reply::Put { op, id, result }));
+                    self.replies.extend(waiting.op.map(|op| Reply::Put { op, id, bytes, result }));
                 }
                 self.replies
                     .extend(drops.into_iter().map(|(op, dropped)| Reply::Drop { op, result: Ok(dropped) }));
@@ -216,7 +220,7 @@ impl Chunks {
                 }
                 for waiting in group {
                     let (id, result) = (waiting.id, Err(error.clone()));
-                    self.replies.extend(waiting.op.map(|op| Reply::Put { op, id, result }));
+                    self.replies.extend(waiting.op.map(|op| Reply::Put { op, id, bytes: 0, result }));
                 }
                 for (op, _) in drops {
                     self.replies.push(Reply::Drop { op, result: Err(error.clone()) });

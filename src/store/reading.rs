@@ -136,7 +136,7 @@ impl Chunks {
     fn quarantine(&mut self, id: ChunkId, location: Location) {
         // Who waits to hear that it is stored must not be told so.
         for waiting in self.group.iter_mut().filter(|waiting| waiting.id == id) {
-            let reply = |op| Reply::Put { op, id, result: Err(StoreError::Damaged { id }) };
+            let reply = |op| Reply::Put { op, id, bytes: 0, result: Err(StoreError::Damaged { id }) };
             self.replies.extend(waiting.op.take().map(reply));
         }
         self.make_way(&Frame::drop_of(id, true));

@@ -182,6 +182,8 @@ pub enum Reply {
         op: Op,
         /// Of the request.
         id: ChunkId,
+        /// Sealed bytes that were written for it; 0 if it is not new.
+        bytes: u32,
         /// Whether it is new.
         result: Result<bool, StoreError>,
     },

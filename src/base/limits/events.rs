@@ -38,3 +38,20 @@ pub const ALERT_URL_BYTES_MAX: usize = 1_000;
 pub const ALERT_ADDRESSES_MAX: usize = 4;
 /// One address that does not answer is given up after this: the next one may.
 pub const ALERT_CONNECT_TIME_MAX: Span = Span::from_secs(4);
+
+/// Charts have steps of this length for a day,
+pub const CHART_DAY_STEP: Span = Span::from_secs(300);
+/// ... so many of them,
+pub const CHART_DAY_STEPS: usize = 288;
+/// and of this length for a month,
+pub const CHART_MONTH_STEP: Span = Span::from_secs(7_200);
+/// ... so many: 31 days. Both together are 30 kB in memory.
+pub const CHART_MONTH_STEPS: usize = 372;
+/// A clock that differs by so much from the time that has passed has jumped, or the node was asleep.
+pub const CHART_JUMP_MIN: Span = Span::from_secs(150);
+/// Charts are saved at most so often (some kB), when something else is written,
+pub const CHART_SAVE_EVERY: Span = Span::from_secs(3_600);
+/// ... or so many bytes have gone through the node since.
+pub const CHART_UNSAVED_MAX: u64 = 64 * 1024 * 1024;
+
+const _: () = assert!(CHART_DAY_STEP.as_micros() / 2 == CHART_JUMP_MIN.as_micros());

@@ -4,6 +4,7 @@
 
 use super::access::Role;
 use crate::node::api::{ApiError, Call};
+use crate::node::config_keys::{key_named, Key};
 
 /// What whoever asks may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,13 +63,28 @@ impl Grant {
         }
     }
 
+    /// Whether they may set a key of the configuration: over the network none that decides which programs the node runs.
+    fn check_key(&self, key: &str) -> Result<(), ApiError> {
+        if self.is_local || !key_named(key).is_some_and(Key::is_local_only) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            "local_only",
+            format!("{key} is not set over the network, for it decides which programs this node runs"),
+            format!("set it on the machine itself: nuthatch config set {key} VALUE"),
+        ))
+    }
+
     /// Whether they may ask this.
     ///
     /// # Errors
-    /// `forbidden`.
+    /// `forbidden`, or `local_only`.
     pub fn check(&self, call: &Call) -> Result<(), ApiError> {
         let (role, scope) = needs(call);
         self.check_role(role)?;
+        if let Call::ConfigSet { key, .. } = call {
+            self.check_key(key)?;
+        }
         match scope {
             Scope::What(what) => self.check_folder(folder_of(what)),
             Scope::Folder(Some(folder)) => self.check_folder(folder),
@@ -104,7 +120,9 @@ fn needs(call: &Call) -> (Role, Scope<'_>) {
             }
             _ => (Role::Read, Scope::What(before)),
         },
-        Call::Status | Call::FolderList | Call::Nodes | Call::Log { .. } => (Role::Read, Scope::Everything),
+        Call::Status | Call::Charts | Call::FolderList | Call::Nodes | Call::Log { .. } => {
+            (Role::Read, Scope::Everything)
+        }
         Call::Put { what, .. } | Call::Delete { what, .. } => (Role::Member, Scope::What(what)),
         Call::Backup { name, .. } | Call::Checksum { name, .. } => {
             (Role::Member, Scope::Folder(name.as_deref()))
@@ -170,6 +188,9 @@ mod tests {
         assert!(may(Role::Member, &put) && may(Role::Member, &delete) && !may(Role::Member, &set));
         assert!(!may(Role::Member, &Call::Resume) && !may(Role::Member, &Call::ConfigGet { key: None }));
         assert!(may(Role::Admin, &set));
+        let hooks = Call::ConfigSet { key: "hooks.dir".into(), value: "/tmp".into() };
+        assert_eq!(grant(Role::Admin, None).check(&hooks).unwrap_err().code, "local_only");
+        assert!(Grant::owner().check(&hooks).is_ok());
     }
 
     #[test]
@@ -196,7 +217,7 @@ mod tests {
         assert!(!sees(diff("photos", Some("letters"))) && !sees(diff("letters", Some("photos"))));
         assert!(
             !sees(Call::Status)
-                && !sees(Call::Log { follow: true })
+                && !sees(Call::Log { follow: true, after: None })
                 && !sees(Call::Backup { name: None, wait: false })
         );
     }

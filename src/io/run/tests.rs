@@ -212,7 +212,7 @@ fn two_real_nodes_meet_keep_a_folder_and_give_it_back() {
     while status(&first).unwrap()["peers"].as_array().is_some_and(|peers| !peers.is_empty()) {
         std::thread::yield_now();
     }
-    let (log, _) = lines(&first, &Call::Log { follow: false });
+    let (log, _) = lines(&first, &Call::Log { follow: false, after: None });
     assert!(format!("{log:?}").contains("lost two: it has stopped"), "{log:?}");
     one.stop().unwrap();
 }

@@ -2,6 +2,12 @@
 
 use super::{Key, KEYS};
 
+/// The key with this name.
+#[must_use]
+pub fn key_named(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
 /// The key whose name is nearest to `name`, by the whole name or by its last part.
 ///
 /// # Panics

@@ -107,19 +107,21 @@ impl Core {
         facts.iter().for_each(|fact| self.note_came(fact));
     }
 
-    /// `log`: what happened in this run, and before it the notes that it has not.
-    pub(in crate::node) fn call_log(&mut self, id: CallId, follow: bool) {
+    /// `log`: what happened in this run, and before it the notes that it has not; behind the line of that number, if it is known.
+    pub(in crate::node) fn call_log(&mut self, id: CallId, follow: bool, after: Option<u64>) {
+        // Where the clock went back a number may come that is none yet: then nothing is known of what was seen.
+        let after = after.filter(|after| *after <= self.activity.last());
         let told: BTreeSet<String> = self.activity.subjects_of(Kind::Note).map(str::to_owned).collect();
-        let before = self.member.iter().flat_map(|member| {
+        let before = self.member.iter().filter(|_| after.is_none()).flat_map(|member| {
             let notes = member.view.notes().filter(|fact| !told.contains(&fact.hash.hex()));
             notes.filter_map(|fact| opened(member, fact)).map(|(wall, event)| event.json_at(wall))
         });
-        let lines: Vec<Value> = before.chain(self.activity.since(0)).collect();
+        let lines: Vec<Value> = before.chain(self.activity.since(after.unwrap_or(0))).collect();
         for line in lines {
             self.json(id, line);
         }
         if follow {
-            let seen = self.activity.count();
+            let seen = self.activity.last();
             self.calls.follow(id, seen);
         } else {
             self.end_call(id, Ok(Ending::Complete));

@@ -130,7 +130,7 @@ fn questions_beyond_measure_are_not_answered_and_answers_nobody_asked_for_lead_n
     let answered = lookup["answered"].as_u64().expect("a number");
     assert!(answered <= u64::from(WHO_BURST) + 10, "{lookup}");
     assert!(lookup["dropped"].as_u64().is_some_and(|dropped| dropped + answered == asked), "{lookup}");
-    let log = crowd.ask(0, Call::Log { follow: false }).0;
+    let log = crowd.ask(0, Call::Log { follow: false, after: None }).0;
     assert_eq!(log.iter().filter(|line| text(line, "message").contains("asks too often")).count(), 1);
 }
 

@@ -142,7 +142,7 @@ impl Turmoil {
             if answer.end != Some(Ok(Ending::Complete)) {
                 return format!("after hours of quiet node {number} is not whole: {:?}", answer.lines.last());
             }
-            let log = self.cluster.ask(*number, Call::Log { follow: false }, MINUTE).lines;
+            let log = self.cluster.ask(*number, Call::Log { follow: false, after: None }, MINUTE).lines;
             if log.iter().any(|line| line.to_string().contains("another history")) {
                 return format!("node {number} has met two histories of a feed");
             }
