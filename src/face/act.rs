@@ -3,6 +3,7 @@
 //! `face/vault.rs` has the commands around membership, `face/job.rs` and `face/restore.rs` the long ones, `face/demo.rs` the
 //! demonstration. Here are the rest, and what is common to all: the home, usage errors, the exit code.
 
+pub mod access;
 pub mod say;
 pub mod test_alert;
 
@@ -107,6 +108,8 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::TestAlert(options) => test_alert::test_alert(&link()?, out, options),
         Command::Say(options) => say::say(&link()?, out, &options),
         Command::Log(options) => log(&link()?, out, &options),
+        Command::Password(options) => access::password(&link()?, out, options),
+        Command::Token(options) => access::token(&link()?, out, options),
         Command::Config(options) => settings::config(&link()?, out, options),
         Command::Store(Store::Check) => store::check(link()?.home(), None, out),
         Command::Store(Store::Export { to }) => store::check(link()?.home(), Some(&absolute(&to)?), out),

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::act::access::{Password, Token};
 use super::act::say::Say;
 use super::act::test_alert::TestAlert;
 use super::erase::Erase;
@@ -253,6 +254,22 @@ pub enum Command {
         nuthatch config check /etc/nuthatch.toml"
     )]
     Config(Config),
+    /// Set a password for the web page.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch password            of the first user, admin\n  nuthatch password ada\n  \
+        nuthatch password < password.txt\n\n\
+        Whoever can run this on the node's machine needs no old password. Browsers that were logged in as that user are logged out.\n\
+        Works without the node running, too."
+    )]
+    Password(Password),
+    /// Tokens, with which programs use the API over TCP.
+    #[command(
+        subcommand,
+        after_long_help = "Examples:\n  nuthatch token add cron --role member --folder family\n  \
+        nuthatch token list\n  nuthatch token remove 3fA9bC2d\n\n\
+        Sent as `Authorization: Bearer TOKEN`, or as the password where a file manager asks for one."
+    )]
+    Token(Token),
     /// Check or export what is in a data home, without its node; nothing there is changed.
     #[command(
         subcommand,

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Fail};
-use super::routes::request_of;
+use super::routes::{request_of, Request};
 use super::serve::failed;
 use super::web::make_site;
 use crate::io::alone::run_call;
@@ -74,8 +74,27 @@ impl Link {
 
     /// Asks with or without something to send.
     fn ask(&self, call: &Call, source: Option<Source>, each: Each<'_>) -> Result<Ending, Fail> {
+        self.ask_for(&request_of(call), source, each)
+    }
+
+    /// Asks for one JSON value by a route that is no call to the core.
+    ///
+    /// # Errors
+    /// As [`Link::call`]; also when there is none.
+    pub fn request(&self, request: &Request) -> Result<Value, Fail> {
+        let mut found = None;
+        self.ask_for(request, None, &mut |piece| {
+            if let Piece::Json(value) = piece {
+                found = Some(value);
+            }
+            Ok(())
+        })?;
+        found.ok_or_else(|| Fail::new("lost", "the node answered nothing", "try again"))
+    }
+
+    /// Sends a request, and gives every piece of its answer to `each`.
+    fn ask_for(&self, request: &Request, source: Option<Source>, each: Each<'_>) -> Result<Ending, Fail> {
         let client = self.connect()?.ok_or_else(|| Fail::not_running(&self.home))?;
-        let request = request_of(call);
         let ask = Ask { method: request.method, path: &request.path, body: &request.body };
         let asked = match source {
             Some(source) => client.send(&ask, source),

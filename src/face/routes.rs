@@ -312,7 +312,7 @@ fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
 }
 
 /// A request with a body.
-fn post(name: &str, body: &impl Serialize) -> Request {
+pub(super) fn post(name: &str, body: &impl Serialize) -> Request {
     let body =
         serde_json::to_vec(body).expect("the bodies have string keys only, which JSON can always express");
     Request { method: "POST", path: format!("{PREFIX}{name}"), body }
@@ -324,7 +324,7 @@ fn put(name: &str, body: &impl Serialize) -> Request {
 }
 
 /// A request without a body.
-fn plain(method: &'static str, rest: String) -> Request {
+pub(super) fn plain(method: &'static str, rest: String) -> Request {
     Request { method, path: format!("{PREFIX}{rest}"), body: Vec::new() }
 }
 

@@ -50,6 +50,36 @@ pub fn recovery_phrase(file: Option<&Path>) -> Result<Zeroizing<String>, Fail> {
     }
 }
 
+/// A new password: asked for twice without showing it, or the first line of standard input where nobody can be asked.
+///
+/// # Errors
+/// When it cannot be read, or the two differ. Whether it is good enough is for the node to say.
+pub fn new_password() -> Result<Zeroizing<String>, Fail> {
+    if !io::stdin().is_terminal() {
+        return typed_line();
+    }
+    let hidden = Hidden::new();
+    let mut typed = |prompt: &str| -> Result<Zeroizing<String>, Fail> {
+        ask(prompt)?;
+        let line = typed_line();
+        // The person's own line break was not shown.
+        let _ = writeln!(io::stderr());
+        line
+    };
+    let (first, second) = (typed("New password (not shown while you type): ")?, typed("Once more: ")?);
+    drop(hidden);
+    if *first != *second {
+        return Err(Fail::usage("the two passwords differ", "type the same one twice"));
+    }
+    Ok(first)
+}
+
+/// A line without its end.
+fn typed_line() -> Result<Zeroizing<String>, Fail> {
+    let line = first_line(&mut io::stdin().lock())?;
+    Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
 /// Shows a prompt; there must be somebody to see it.
 fn ask(prompt: &str) -> Result<(), Fail> {
     if !io::stdin().is_terminal() {

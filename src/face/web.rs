@@ -23,3 +23,16 @@ mod uploads;
 mod zip;
 
 pub use site::make_site;
+
+use crate::io::os::Clock;
+use crate::node::api::ApiError;
+use std::path::Path;
+
+/// Sets a password without a node that runs; whoever calls holds the home.
+///
+/// # Errors
+/// When there is no such user, the password is too short, or the home cannot be written.
+pub fn set_password_alone(home: &Path, user: &str, password: &str) -> Result<(), ApiError> {
+    let accounts = accounts::Accounts::open(home.to_path_buf(), Clock::new(), 0)?;
+    smol::block_on(accounts.set_password(user, password)).map(|_| ())
+}

@@ -49,7 +49,7 @@ impl Query {
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986, section 2.3.
-pub(super) fn escape(text: &str) -> String {
+pub(in crate::face) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
