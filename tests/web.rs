@@ -46,7 +46,17 @@ impl Node {
 
     fn in_home(dir: TempDir, web: &str) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_nuthatch"))
-            .args(["run", "--mdns", "off", "--listen", "127.0.0.1:0", "--json", "--exit-with-stdin", "--web", web])
+            .args([
+                "run",
+                "--mdns",
+                "off",
+                "--listen",
+                "127.0.0.1:0",
+                "--json",
+                "--exit-with-stdin",
+                "--web",
+                web,
+            ])
             .arg("--home")
             .arg(dir.path().join("home"))
             .stdin(Stdio::piped())
@@ -55,7 +65,9 @@ impl Node {
             .spawn()
             .expect("the binary starts");
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).expect("the node says that it is ready");
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .expect("the node says that it is ready");
         let ready: Value = serde_json::from_str(&line).expect("JSON");
         let web = ready["web"].as_str().expect("a web address").parse().expect("an address");
         Self { dir, web, process }
@@ -71,7 +83,8 @@ impl Node {
 
     /// Sends a request with these header lines.
     fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         if !headers.iter().any(|line| line.to_ascii_lowercase().starts_with("host:")) {
             request.push_str(&format!("host: {}\r\n", self.web));
         }
@@ -158,7 +171,8 @@ fn a_fresh_node_takes_one_first_password_and_then_asks_for_it() {
     assert_eq!(node.get(SESSION, &cookie).json()["state"], "in");
     let wrong = json!({"old": "wrong", "new": "another horse"});
     assert_eq!(node.post("/api/v1/password", &cookie, &wrong).code(), "wrong_password");
-    let changed = node.post("/api/v1/password", &cookie, &json!({"old": "correct horse", "new": "another horse"}));
+    let changed =
+        node.post("/api/v1/password", &cookie, &json!({"old": "correct horse", "new": "another horse"}));
     assert_eq!(changed.status, 200, "{}", changed.body);
     assert_eq!(node.get(SESSION, &cookie).json()["state"], "login", "a new password ends sessions");
     assert_eq!(node.get(SESSION, &changed.cookie()).json()["state"], "in");
@@ -168,7 +182,8 @@ fn a_fresh_node_takes_one_first_password_and_then_asks_for_it() {
 fn a_node_that_is_in_a_vault_lets_nobody_be_the_first_without_its_code() {
     let node = Node::new();
     let home = node.dir.path().join("home");
-    let done = Command::new(env!("CARGO_BIN_EXE_nuthatch")).arg("--home").arg(&home).arg("init").output().unwrap();
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_nuthatch")).arg("--home").arg(&home).arg("init").output().unwrap();
     assert!(done.status.success());
     assert_eq!(node.post("/api/v1/password", "", &json!({"new": "correct horse"})).code(), "code_needed");
     let guess = json!({"new": "correct horse", "code": "1"});
@@ -205,8 +220,14 @@ fn strangers_names_and_sites_are_refused() {
         assert_eq!((answer.status, answer.code().as_str()), (403, "wrong_host"), "{host}");
     }
     assert_eq!(node.ask("GET", "/api/v1/status", &["host: attic.local:7118", &with], "").status, 200);
-    for (method, path) in [("POST", "/api/v1/say"), ("DELETE", "/api/v1/folders/x"), ("PUT", "/api/v1/config")] {
-        assert_eq!(node.ask(method, path, &[&with, "origin: http://evil.example"], "{}").code(), "csrf", "{path}");
+    for (method, path) in
+        [("POST", "/api/v1/say"), ("DELETE", "/api/v1/folders/x"), ("PUT", "/api/v1/config")]
+    {
+        assert_eq!(
+            node.ask(method, path, &[&with, "origin: http://evil.example"], "{}").code(),
+            "csrf",
+            "{path}"
+        );
     }
     let page = node.ask("GET", "/", &[], "");
     assert_eq!(page.status, 200);
@@ -214,7 +235,8 @@ fn strangers_names_and_sites_are_refused() {
         assert!(page.head.contains(rule), "{rule} is not in {}", page.head);
     }
     assert!(!page.head.contains("unsafe-inline"));
-    for path in ["/../Cargo.toml", "/%2e%2e/Cargo.toml", "//etc/passwd", "/index.html%00", "/api/v1/../../x"] {
+    for path in ["/../Cargo.toml", "/%2e%2e/Cargo.toml", "//etc/passwd", "/index.html%00", "/api/v1/../../x"]
+    {
         let status = node.get(path, "").status;
         assert!([400, 401, 404].contains(&status), "{path} {status}");
     }
@@ -241,7 +263,8 @@ fn a_token_does_what_its_role_may_until_it_is_revoked() {
     assert_eq!(node.ask("DELETE", &format!("/api/v1/tokens/{id}"), &sign, "").status, 200);
     assert_eq!(node.ask("GET", "/api/v1/status", &[&bearer], "").code(), "unauthorised");
     // A token that is wrong too often has to wait, as a password would.
-    let codes: Vec<String> = (0..4).map(|_| node.ask("GET", "/api/v1/status", &[&bearer], "").code()).collect();
+    let codes: Vec<String> =
+        (0..4).map(|_| node.ask("GET", "/api/v1/status", &[&bearer], "").code()).collect();
     assert!(codes.contains(&"too_many_attempts".to_owned()), "{codes:?}");
     assert_eq!(node.get("/api/v1/status", &cookie).status, 200, "whoever is logged in is not held up");
 }
@@ -266,14 +289,15 @@ fn clumsy_and_hostile_clients_get_an_answer_and_hold_nobody_up() {
     }
     let refused = held.iter_mut().filter(|stream| {
         let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
-        matches!(stream.read(&mut [0; 16]), Ok(0))
-            || stream.write_all(b"alhost").is_err()
+        matches!(stream.read(&mut [0; 16]), Ok(0)) || stream.write_all(b"alhost").is_err()
     });
     assert!(refused.count() > 0, "one address has a bound");
     drop(held);
     // What was held is free again.
     let mut waited = 0;
-    while node.raw(&format!("GET {SESSION} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).status != 200 {
+    while node.raw(&format!("GET {SESSION} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).status
+        != 200
+    {
         waited += 1;
         assert!(waited < 2_000, "connections that were closed are still counted");
     }

@@ -254,6 +254,18 @@ impl Fetched<'_> {
         Ok(())
     }
 
+    /// Writes so many zeros.
+    fn zeros(&mut self, length: u64) -> Result<(), Fail> {
+        let run = vec![0; 64 * 1024];
+        let mut left = length;
+        while left > 0 {
+            let part = usize::try_from(left).unwrap_or(usize::MAX).min(run.len());
+            self.write(&run[..part])?;
+            left -= u64::try_from(part).unwrap_or(left);
+        }
+        Ok(())
+    }
+
     /// Writes on.
     fn write(&mut self, data: &[u8]) -> Result<(), Fail> {
         self.length += u64::try_from(data.len()).unwrap_or(0);
@@ -327,7 +339,7 @@ impl Taker for Fetched<'_> {
                 let message = format!("{} is no file", text(&self.wish.what));
                 Err(Fail::new("bad_path", message, "`nuthatch restore` writes directories and links"))
             }
-            Frame::Hole(length) => zeros(length).try_for_each(|run| self.write(run)),
+            Frame::Hole(length) => self.zeros(length),
             Frame::Lost { reason, .. } => Err(Fail::new(
                 "chunk_missing",
                 format!("the file cannot be had whole: {reason}"),
@@ -342,17 +354,6 @@ impl Taker for Fetched<'_> {
         let result = self.write(data);
         self.note(result)
     }
-}
-
-/// So many zeros, in runs.
-fn zeros(length: u64) -> impl Iterator<Item = &'static [u8]> {
-    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-    let mut left = length;
-    std::iter::from_fn(move || {
-        let run = left.min(64 * 1024);
-        left -= run;
-        Some(&ZEROS[..usize::try_from(run).ok()?]).filter(|run| !run.is_empty())
-    })
 }
 
 /// The error for a place that cannot be written.

@@ -6,8 +6,8 @@
 
 mod query;
 
-pub(super) use self::query::unescape;
-use self::query::{escape, Query};
+use self::query::Query;
+pub(super) use self::query::{escape, unescape};
 use super::bodies::{
     backup, folder_add, folder_body, restore_body, restore_some, BackupBody, ConfigBody, DrillBody,
     EraseBody, InitBody, InviteBody, JoinBody, NoBody, PauseBody, RecoverBody, SayBody, SetBody, SyncBody,

@@ -59,7 +59,7 @@ pub fn new_password() -> Result<Zeroizing<String>, Fail> {
         return typed_line();
     }
     let hidden = Hidden::new();
-    let mut typed = |prompt: &str| -> Result<Zeroizing<String>, Fail> {
+    let typed = |prompt: &str| -> Result<Zeroizing<String>, Fail> {
         ask(prompt)?;
         let line = typed_line();
         // The person's own line break was not shown.

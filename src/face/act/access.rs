@@ -26,6 +26,7 @@ pub struct Password {
 #[derive(Debug, Subcommand)]
 pub enum Token {
     /// Make a token; it is shown once.
+    #[command(after_long_help = "Examples:\n  nuthatch token add cron --role member --folder family")]
     Add {
         /// What it is for.
         #[arg(value_name = "LABEL")]
@@ -38,8 +39,10 @@ pub enum Token {
         folders: Vec<String>,
     },
     /// What tokens there are.
+    #[command(after_long_help = "Examples:\n  nuthatch token list")]
     List,
     /// Revoke a token.
+    #[command(after_long_help = "Examples:\n  nuthatch token remove 3fA9bC2d")]
     Remove {
         /// As `list` shows it.
         #[arg(value_name = "ID")]
