@@ -313,7 +313,7 @@ mod tests {
         let pid = restoring.child.as_ref().unwrap().id();
         drop(restoring);
         let place = format!("/proc/{pid}");
-        while std::path::Path::new(&place).exists() {
+        while Path::new(&place).exists() {
             std::thread::yield_now();
         }
     }
