@@ -25,6 +25,22 @@ const DE = [
   [/^snapshot ([0-9a-f]+) is kept here: (\d+) chunks$/, 'Schnappschuss $1 wird hier aufbewahrt: $2 St\u00fccke'],
   [/^folder (.+) was added$/, 'Ordner $1 wurde hinzugef\u00fcgt'],
   [/^folder (.+) was removed$/, 'Ordner $1 wurde entfernt'],
+  [/^folder (.+) is on this device, too$/, 'Ordner $1 ist jetzt auch auf diesem Ger\u00e4t'],
+  [/^(.+): (\d+) changes were written here$/, (name, count) => `${name}: ${number(+count)} \u00c4nderungen wurden hierher geschrieben`],
+  [/^(\d+) chunks that nothing needs any more were given up$/, '$1 St\u00fccke, die niemand mehr braucht, wurden aufgegeben'],
+  [/^(\d+) of 4096 parts that others hold were given up here$/, '$1 von 4096 Teilen, die andere halten, wurden hier aufgegeben'],
+  [/^(\d+) retired snapshots are given up here$/, '$1 ausgemusterte Schnappsch\u00fcsse wurden hier aufgegeben'],
+  [/^connected to (.+) at (.+)$/, 'verbunden mit $1 ($2)'],
+  [/^(.+) introduced itself$/, '$1 hat sich vorgestellt'],
+  [/^an invitation is open$/, 'eine Einladung ist offen'],
+  [/^a new vault was made$/, 'ein neuer Tresor wurde angelegt'],
+  [/^this node has joined a vault$/, 'dieses Ger\u00e4t ist einem Tresor beigetreten'],
+  [/^this node was recovered from the phrase$/, 'dieses Ger\u00e4t wurde aus den W\u00f6rtern wiederhergestellt'],
+  [/^this node goes on$|^the pause is over, this node goes on$/, 'dieses Ger\u00e4t macht weiter'],
+  [/^this node is paused(.*)$/, 'dieses Ger\u00e4t ist angehalten$1'],
+  [/^this node has room for copies again$/, 'dieses Ger\u00e4t hat wieder Platz f\u00fcr Kopien'],
+  [/^confirmed: (.+)$/, 'best\u00e4tigt: $1'],
+  [/^lost (.+): (.+)$/, 'Verbindung zu $1 verloren: $2'],
 ];
 
 /** A sentence of the log in the reader's language, where it is known. */
