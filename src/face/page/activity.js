@@ -23,6 +23,7 @@ function useLog() {
   const [lines, setLines] = useState(null);
   const [error, setError] = useState(null);
   const known = useRef(new Set());
+  const again = useRef(null);
   const take = (some, first) => {
     const fresh = some.filter((line) => {
       const key = `${line.time}|${line.area}|${line.node}|${line.subject}|${line.message}`;
@@ -34,19 +35,21 @@ function useLog() {
     const stop = new AbortController();
     const load = () => api.list('GET', 'log', undefined, { signal: stop.signal }).then((some) => { setError(null); take(some, true); }, (failure) => failure.name !== 'AbortError' && setError(failure));
     load();
-    const off = [api.on('log', (line) => take([line])), api.on('online', (there) => there && load())];
+    // Where nothing comes live, it is asked for from time to time.
+    const off = [api.on('log', (line) => take([line])), api.on('status', () => api.live.source || load()), api.on('online', (there) => there && load())];
+    again.current = load;
     return () => {
       stop.abort();
       off.forEach((end) => end());
     };
   }, []);
-  return { lines, error };
+  return { lines, error, again: () => again.current?.() };
 }
 
 export default function Activity({ status, session, may }) {
-  const { lines, error } = useLog();
+  const { lines, error, again } = useLog();
   return html`<${Page} title=${t('activity.title')} lead=${t('activity.lead')}>${error && !lines && html`<${Notice} state="bad">${error.message}<//>`}
-    <${Charts} /><div class="activity"><${Log} lines=${lines ?? []} status=${status} ready=${lines !== null} /><div class="stack"><${Transfers} status=${status} /><${Chat} lines=${lines ?? []} own=${status?.name} allowed=${may('member')} /></div></div><//>`;
+    <${Charts} /><div class="activity"><${Log} lines=${lines ?? []} status=${status} ready=${lines !== null} /><div class="stack"><${Transfers} status=${status} /><${Chat} lines=${lines ?? []} own=${status?.name} allowed=${may('member')} again=${again} /></div></div><//>`;
 }
 
 const KIND_OF = {
@@ -133,7 +136,7 @@ function Transfers({ status }) {
     })}</ul><//>`;
 }
 
-function Chat({ lines, own, allowed }) {
+function Chat({ lines, own, allowed, again }) {
   const [text, setText] = useState('');
   const [busy, setBusy] = useState(false);
   const box = useRef();
@@ -147,6 +150,7 @@ function Chat({ lines, own, allowed }) {
     try {
       await api.post('say', { text: said });
       setText('');
+      again();
     } catch (error) {
       failed(error);
     }

@@ -181,10 +181,10 @@ function Browser({ folder, snapshot, path, info, query, may }) {
   };
   const restore = (list) => setDialog({ kind: 'restore', entries: list });
   const remove = (list) => setDialog({ kind: 'delete', entries: list });
-  const deletedNow = (list, before) => {
+  const deletedNow = (list) => {
     setChosen(new Set());
     setPreview(null);
-    setDialog({ kind: 'undo', entries: list.map((entry) => ({ ...entry, snapshot: before })) });
+    setDialog({ kind: 'undo', entries: list });
   };
   const openDeletedDirectory = async (entry) => {
     try {
@@ -267,7 +267,7 @@ function Browser({ folder, snapshot, path, info, query, may }) {
     ${upload.inputs}${upload.over && html`<div class="drop" aria-hidden="true"><div><${Icon} name=${canChange ? 'upload' : 'lock'} size="40" /><strong>${canChange ? t('files.drop', { name: title }) : t('files.drop.not')}</strong></div></div>`}
     ${preview && html`<${Preview} folder=${folder} snapshot=${snapshot} entry=${preview} around=${around} onClose=${() => setPreview(null)} restore=${(entry) => restore([{ ...entry, version: true }])} remove=${canChange ? (entry) => remove([entry]) : null} />`}
     ${dialog?.kind === 'restore' && html`<${RestoreDialog} folder=${folder} entries=${dialog.entries} snapshot=${snapshot} info=${info} may=${may} onClose=${() => setDialog(null)} onDone=${() => { setChosen(new Set()); if (snapshot) goTime(''); }} />`}
-    ${dialog?.kind === 'delete' && html`<${DeleteDialog} folder=${folder} entries=${dialog.entries} newest=${info.last_snapshot} onClose=${() => setDialog(null)} onDone=${deletedNow} />`}
+    ${dialog?.kind === 'delete' && html`<${DeleteDialog} folder=${folder} entries=${dialog.entries} onClose=${() => setDialog(null)} onDone=${deletedNow} />`}
     ${dialog?.kind === 'conflict' && html`<${ConflictDialog} names=${dialog.names} choose=${(how) => { setDialog(null); dialog.choose(how); }} />`}
     ${dialog?.kind === 'undo' && html`<${Undo} folder=${folder} entries=${dialog.entries} onClose=${() => setDialog(null)} />`}</div>`;
 }

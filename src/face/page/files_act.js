@@ -38,7 +38,7 @@ export async function putBack(folder, entries, onFile = () => {}, signal = undef
 }
 
 /** Asks, deletes, and offers to take it back. */
-export function DeleteDialog({ folder, entries, newest, onClose, onDone }) {
+export function DeleteDialog({ folder, entries, onClose, onDone }) {
   const [busy, setBusy] = useState(0);
   const act = async () => {
     let done = 0;
@@ -52,7 +52,7 @@ export function DeleteDialog({ folder, entries, newest, onClose, onDone }) {
       failed(error);
     }
     onClose();
-    if (done) onDone(entries.slice(0, done), newest);
+    if (done) onDone(entries.slice(0, done));
   };
   const title = entries.length === 1 ? t('files.delete.one', { name: shown(entries[0].name) }) : t('files.delete.many', { n: entries.length });
   const footer = html`<${Button} onClick=${onClose} disabled=${busy > 0}>${t('do.cancel')}<//><${Button} kind="danger" icon="trash" busy=${busy > 0} onClick=${act}>${t('do.delete')}<//>`;
@@ -88,11 +88,12 @@ export function RestoreDialog({ folder, entries, snapshot, info, may, onClose, o
     stop.abort();
     onClose();
   };
-  const snapshotOf = async (entry) => entry.snapshot && !entry.deleted ? entry.snapshot : snapshot || lastWith(folder, entry.path, stop.signal);
+  // What a search says of a deleted file is the snapshot without it.
+  const snapshotOf = async (entry) => (entry.snapshot && (entry.version || !entry.deleted) ? entry.snapshot : snapshot || lastWith(folder, entry.path, stop.signal));
   const write = async (base) => {
     const told = { new: 0, overwritten: 0, kept: 0, equal: 0, lost: 0 };
     for (const entry of entries) {
-      const at = entry.version ? entry.snapshot : await snapshotOf(entry);
+      const at = await snapshotOf(entry);
       const to = way === 'there' ? joined(base, parentOf(entry.path)) : base;
       const last = {};
       await api.run('POST', 'restore-to', { what: whatOf(folder, at, entry.path), to, overwrite }, (line) => {

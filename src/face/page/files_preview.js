@@ -44,7 +44,7 @@ export function Preview({ folder, snapshot, entry, around, onClose, restore, rem
     event?.preventDefault();
     onClose();
   };
-  const at = version?.last?.snapshot ?? entry.snapshot ?? snapshot;
+  const at = version?.last?.snapshot ?? (entry.deleted ? null : snapshot);
   const now = version ? { ...entry, ...version } : entry;
   return html`<dialog ref=${box} class="preview" aria-labelledby=${id} onCancel=${close} onKeyDown=${keys}>
     <header class="preview-head"><${Button} kind="quiet" icon="close" label=${t('do.close')} onClick=${close} />
@@ -52,8 +52,8 @@ export function Preview({ folder, snapshot, entry, around, onClose, restore, rem
         <p class="clip">${size(now.size_bytes)} \u00b7 ${dateTime(now.mtime)}${version ? ` \u00b7 ${t('files.old.version')}` : ''}</p></div>
       ${around(-1) && html`<${Button} kind="quiet" icon="left" label=${t('files.previous')} onClick=${() => around(-1, true)} />`}
       ${around(1) && html`<${Button} kind="quiet" icon="right" label=${t('files.next')} onClick=${() => around(1, true)} />`}
-      ${!entry.odd && html`<${Button} kind="primary" icon="download" className="lean" label=${t('do.download')} onClick=${() => save(contentUrl(folder, at, entry.path, true), entry.name)}><span>${t('do.download')}</span><//>`}</header>
-    <div class="preview-body"><div class="stage"><${Stage} key=${`${at}:${entry.path}`} folder=${folder} snapshot=${at} entry=${now} /></div>
+      ${!entry.odd && at !== null && html`<${Button} kind="primary" icon="download" className="lean" label=${t('do.download')} onClick=${() => save(contentUrl(folder, at, entry.path, true), entry.name)}><span>${t('do.download')}</span><//>`}</header>
+    <div class="preview-body"><div class="stage">${at === null ? html`<${Loading} />` : html`<${Stage} key=${`${at}:${entry.path}`} folder=${folder} snapshot=${at} entry=${now} />`}</div>
       <aside class="side" aria-label=${t('files.about')}>
         <dl class="facts"><dt>${t('files.where')}</dt><dd><bdi>${shown(`${folder}/${entry.path}`)}</bdi></dd><dt>${t('files.size')}</dt><dd>${size(now.size_bytes)}</dd>
           <dt>${t('files.changed.at')}</dt><dd>${dateTime(now.mtime)}</dd>${now.target !== undefined && html`<dt>${t('files.target')}</dt><dd><bdi>${shown(now.target)}</bdi></dd>`}
@@ -65,6 +65,9 @@ export function Preview({ folder, snapshot, entry, around, onClose, restore, rem
 
 function Versions({ folder, entry, current, choose, restore, snapshot }) {
   const { value, error, again } = useLoad(() => versionsOf(folder, entry.path), [folder, entry.path]);
+  // Of what is deleted the last version is shown.
+  const newest = value?.find((row) => row.state === 'there');
+  useEffect(() => { if (entry.deleted && newest && !current) choose(newest); }, [newest]);
   if (error && !value) return html`<${Trouble} error=${error} again=${again} />`;
   if (!value) return html`<${Loading} />`;
   const there = value.filter((row) => row.state === 'there');
