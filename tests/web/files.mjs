@@ -498,10 +498,20 @@ export default async function files(suite) {
   });
 
   await suite.test('pictures of files for the documentation', async () => {
-    for (const [name, place, options] of [['files', 'family', {}], ['files-phone', 'photos/Summer%20at%20the%20lake', { size: 'phone', theme: 'dark', locale: 'de' }], ['files-folders', '', {}], ['files-preview', 'photos/Summer%20at%20the%20lake?open=IMG_4114.png', {}]]) {
+    if (!suite.pictures) return;
+    for (const name of listed(attic, 'family')) rmSync(join(family, name), { recursive: true, force: true });
+    const nice = { 'Music/Lullaby.wav': tone(4), 'Recipes/Bread.txt': 'flour, water, salt\n', 'Taxes/2025 return.pdf': '%PDF-1.4\n', 'House/Insurance.pdf': '%PDF-1.4\n', 'House/Boiler manual.pdf': '%PDF-1.4\n', 'Birthday film.mp4': randomBytes(3_400_000), 'Holiday plan.txt': 'Monday: the lake\n', 'Shopping list.txt': 'milk\n', 'Tent.png': picture(480, 320, 3), 'Phone numbers.csv': 'Ada,1\n' };
+    for (const [path, bytes] of Object.entries(nice)) {
+      mkdirSync(join(family, path, '..'), { recursive: true });
+      writeFileSync(join(family, path), bytes);
+    }
+    attic.cli('backup', 'family');
+    attic.cli('backup', '--wait');
+    for (const [name, place, options] of [['files', 'family', {}], ['files-phone', 'photos/Summer%20at%20the%20lake', { size: 'phone', theme: 'dark', locale: 'de' }], ['files-folders', '', { size: 'phone' }], ['files-preview', 'photos/Summer%20at%20the%20lake?open=IMG_4114.png', {}]]) {
       const shot = await suite.login(attic, options);
       await shot.goto(`${attic.url}/#/files/${place}`);
       await shot.locator('.long-row, .folder-card').first().waitFor();
+      await shot.mouse.move(2, 2);
       await shot.waitForTimeout(2500);
       await suite.picture(shot, name);
       await shot.close();

@@ -56,7 +56,7 @@ const KIND_OF = {
   backup_done: 'backups', backup_failed: 'backups', backup_works: 'backups', conflict: 'backups', node_silent: 'devices', node_heard: 'devices', member_joined: 'devices', member_removed: 'devices',
   disk_nearly_full: 'health', disk_full: 'health', damaged: 'health', drill_done: 'health', drill_failed: 'health', guard: 'health', note: 'notes', hook_failed: 'other', alert_failed: 'other',
 };
-const AREA_KIND = { backup: 'backups', folders: 'backups', copies: 'copies', push: 'copies', pairing: 'devices', peers: 'devices', sessions: 'devices', silence: 'devices', audit: 'health', scrub: 'health', drill: 'health', guard: 'health' };
+const AREA_KIND = { backup: 'backups', folders: 'backups', retention: 'backups', sync: 'backups', watch: 'backups', copies: 'copies', collect: 'copies', members: 'devices', peers: 'devices', network: 'devices', silence: 'devices', audit: 'health', store: 'health', feeds: 'health', drill: 'health', guard: 'health' };
 const kindOf = (line) => KIND_OF[line.event] ?? AREA_KIND[line.area] ?? 'other';
 const KINDS = ['backups', 'copies', 'devices', 'health', 'notes', 'other'];
 const KIND_ICON = { backups: 'archive', copies: 'copy', devices: 'devices', health: 'shield', notes: 'chat', other: 'info' };

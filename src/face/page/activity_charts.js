@@ -1,5 +1,5 @@
 // Charts of the last day and month, drawn by hand; the same figures as a table for who cannot see them.
-import { html, useRef, useState } from './preact.js';
+import { html, useEffect, useRef, useState } from './preact.js';
 import { Card, Loading, Notice, Table, useLoad } from './ui.js';
 import { date, size, speed, t, time } from './i18n.js';
 import * as api from './api.js';
@@ -9,7 +9,11 @@ const [WIDTH, HEIGHT] = [600, 150];
 /** `day` and `month`: {step_us, end, sent_bytes, received_bytes, stored_bytes, saved_bytes}. */
 export function Charts() {
   const [which, setWhich] = useState('day');
-  const { value, error } = useLoad(() => api.get('charts'), []);
+  const { value, error, again } = useLoad(() => api.get('charts'), []);
+  useEffect(() => {
+    const timer = setInterval(again, 120_000);
+    return () => clearInterval(timer);
+  }, []);
   if (error && !value) return html`<${Notice} state="warn">${t('charts.none')}<//>`;
   if (!value) return html`<${Card}><${Loading} /><//>`;
   const part = value[which];
@@ -61,7 +65,7 @@ function Chart({ part, which, title, tell, series, now, bars }) {
       ${[0.25, 0.5, 0.75].map((share) => html`<line class="rule" x1="0" x2=${WIDTH} y1=${y(top * share)} y2=${y(top * share)} />`)}
       ${series.map((one) => (bars ? html`<path class=${`fill solid ${one.tone}`} d=${barsOf(one.values, x, y, WIDTH / count)} />` : html`<path class=${`fill ${one.tone}`} d=${lineOf(one.values, x, y, true)} /><path class=${`stroke ${one.tone}`} d=${lineOf(one.values, x, y)} />`))}
       ${at !== null && html`<line class="cursor" x1=${x(at)} x2=${x(at)} y1="0" y2=${HEIGHT} />`}</svg>
-      <span class="scale figure" aria-hidden="true">${all.length ? tell(top) : ''}</span></div>
+      <span class="scale figure" aria-hidden="true">${all.some((value) => value > 0) ? tell(top) : ''}</span>${all.length < series.length * count * 0.4 && html`<span class="young">${t('charts.young')}</span>`}</div>
     <div class="axis figure" aria-hidden="true"><span>${which === 'day' ? time(whenOf(part, 0, count)) : date(whenOf(part, 0, count))}</span><span>${which === 'day' ? time(whenOf(part, count >> 1, count)) : date(whenOf(part, count >> 1, count))}</span><span>${t('charts.now')}</span></div></figure>`;
 }
 
@@ -86,7 +90,7 @@ function lineOf(values, x, y, isArea) {
       from = null;
       return;
     }
-    path += `${from === null ? 'M' : 'L'}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
+    path += `${from === null ? 'M' : 'L'}${x(index).toFixed(1)} ${y(value).toFixed(1)}${isArea ? '' : 'h.01'}`;
     from ??= index;
   });
   return path + close(values.length - 1);
