@@ -11,7 +11,7 @@ use super::access::{secret, Role, Token, User, FIRST_USER};
 use super::accounts::{random, Login};
 use super::rights::Grant;
 use super::site::WebSite;
-use crate::io::http::{json_response, read_body, Answer, From};
+use crate::io::http::{json_response, read_body, Answer, From, END};
 use crate::node::api::ApiError;
 
 /// The body of a login.
@@ -76,7 +76,9 @@ pub(super) async fn parsed<T: DeserializeOwned>(request: Request<Incoming>) -> R
 
 /// A JSON answer.
 pub(super) fn told(value: &Value) -> Answer {
-    json_response(StatusCode::OK, value)
+    let mut answer = json_response(StatusCode::OK, value);
+    answer.headers_mut().insert(END, HeaderValue::from_static("complete"));
+    answer
 }
 
 impl WebSite {
