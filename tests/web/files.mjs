@@ -185,15 +185,15 @@ export default async function files(suite) {
     const told = await page.evaluate(async () => {
       const frames = [];
       let before = performance.now();
-      const end = document.documentElement.scrollHeight - innerHeight;
       for (let step = 1; step <= 120; step += 1) {
-        scrollTo(0, (end * step) / 120);
+        scrollTo(0, step * 300);
         await new Promise(requestAnimationFrame);
         const now = performance.now();
         frames.push(now - before);
         before = now;
       }
-      await new Promise((resolve) => { setTimeout(resolve, 200); });
+      scrollTo(0, document.documentElement.scrollHeight);
+      await new Promise((resolve) => { setTimeout(resolve, 300); });
       frames.sort((one, other) => one - other);
       return { middle: frames[60], worst: frames[119], rows: document.querySelectorAll('.long-row').length, last: document.querySelector('.long-body').lastElementChild.innerText };
     });

@@ -24,6 +24,7 @@ export function useNarrow() {
 export function LongList({ rows, height, row, head, label, columns, onKey }) {
   const box = useRef();
   const wanted = useRef(false);
+  const drawn = useRef({});
   const [range, setRange] = useState([0, 60]);
   const [current, setCurrent] = useState(0);
 
@@ -79,11 +80,18 @@ export function LongList({ rows, height, row, head, label, columns, onKey }) {
     if (at) setCurrent(Number(at.dataset.row));
   };
 
+  // What is drawn already is not drawn again while one scrolls.
+  if (drawn.current.row !== row) drawn.current = { row, by: new Map() };
+  const draw = (entry, index, isCurrent) => {
+    const before = drawn.current.by.get(index);
+    if (before?.entry === entry && before.isCurrent === isCurrent && before.height === height) return before.node;
+    const node = html`<div key=${entry.id ?? entry.path_base64 ?? entry.path} role="row" class="long-row" data-row=${index} aria-rowindex=${index + 2} style=${{ top: `${index * height}px`, height: `${height}px` }}>${row(entry, index, isCurrent)}</div>`;
+    drawn.current.by.set(index, { entry, isCurrent, height, node });
+    return node;
+  };
+  for (const index of drawn.current.by.keys()) if (index < range[0] || index >= range[1]) drawn.current.by.delete(index);
   const [first, last] = [Math.min(range[0], rows.length), Math.min(range[1], rows.length)];
   return html`<div class="long" role="table" aria-label=${label} aria-rowcount=${rows.length + 1} aria-colcount=${columns} onKeyDown=${keys} onfocusin=${focused}>
     <div role="rowgroup" class="long-head">${head}</div>
-    <div role="rowgroup" class="long-body" ref=${box} style=${{ height: `${rows.length * height}px` }}>${rows.slice(first, last).map((entry, offset) => {
-      const index = first + offset;
-      return html`<div key=${entry.id ?? entry.path_base64 ?? entry.path} role="row" class="long-row" data-row=${index} aria-rowindex=${index + 2} style=${{ top: `${index * height}px`, height: `${height}px` }}>${row(entry, index, index === Math.min(current, rows.length - 1))}</div>`;
-    })}</div></div>`;
+    <div role="rowgroup" class="long-body" ref=${box} style=${{ height: `${rows.length * height}px` }}>${rows.slice(first, last).map((entry, offset) => draw(entry, first + offset, first + offset === Math.min(current, rows.length - 1)))}</div></div>`;
 }
