@@ -321,12 +321,14 @@ export default async function files(suite) {
     const other = await suite.login(attic);
     const [one, two] = [randomBytes(6_000_000), randomBytes(6_000_000)];
     const made = (bytes) => ({ name: 'both.bin', mimeType: 'application/octet-stream', buffer: bytes });
-    for (const [who, bytes] of [[page, one], [other, two]]) {
+    for (const who of [page, other]) {
+      await who.goto('about:blank');
       await who.goto(`${attic.url}/#/files/family`);
       await who.locator('.long-row').first().waitFor();
       await slow(who, 5_000_000);
-      await choose(who, [made(bytes)]);
     }
+    // Both begin before one is done: neither is asked.
+    await Promise.all([choose(page, [made(one)]), choose(other, [made(two)])]);
     await Promise.all([uploaded(page, 1), uploaded(other, 1)]);
     await slow(page, -1);
     await other.close();
