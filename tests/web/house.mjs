@@ -311,7 +311,7 @@ export default async function house(suite) {
   await suite.test('pause and resume', async () => {
     await button(desk, 'Pause').click();
     await desk.getByRole('menuitem', { name: 'For 8 hours' }).click();
-    await desk.getByText('Paused until', { exact: false }).waitFor();
+    await until(async () => (await sentence(desk).innerText()).startsWith('Paused until '), 'the sentence says so');
     await button(desk, 'Resume').first().click();
     await button(desk, 'Back up now').first().waitFor();
   });

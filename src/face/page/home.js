@@ -1,6 +1,6 @@
 // Home: is everything all right, what needs attention, what would be lost, who is there.
 import { useEffect, useState } from './preact.js';
-import { html, Button, Card, Dialog, Doing, Empty, Icon, Loading, Menu, Notice, Page, Pill, Progress, When, failed, toast, useLoad } from './ui.js';
+import { html, Button, Card, Dialog, Doing, Empty, Icon, Loading, Menu, Page, Pill, Progress, When, failed, toast, useLoad } from './ui.js';
 import { ago, date, dateTime, percent, size, span, t } from './i18n.js';
 import { nodeSays } from './node_words.js';
 import * as api from './api.js';
@@ -225,7 +225,6 @@ export default function Home({ status, may }) {
   if (!status) return html`<${Loading} />`;
   return html`<${Page} title=${t('home.title')} lead=${`${status.name ?? ''} · ${status.site ?? ''}`}>
     <${Hero} status=${status} may=${may} />
-    ${status.paused && html`<${Notice} state="warn">${status.paused.until ? t('home.paused.until', { time: dateTime(status.paused.until) }) : t('home.paused')}<//>`}
     <${Attention} status=${status} may=${may} />
     <div class="grid two"><div class="stack"><${Folders} status=${status} nodes=${nodes} may=${may} /><${Devices} status=${status} nodes=${nodes} may=${may} /><${Sheet} status=${status} /></div>
     <div class="stack"><${Losses} status=${status} nodes=${nodes} /><${Drill} status=${status} may=${may} /><${Machine} status=${status} may=${may} /></div></div><//>`;

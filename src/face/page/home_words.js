@@ -5,7 +5,7 @@ words({
     'home.title': 'Home', 'home.state': 'State', 'home.attention': 'Needs attention', 'home.how': 'What helps', 'home.more': '{n} more', 'home.fewer': 'Show fewer',
     'home.state.good': 'Nothing to do.', 'home.state.warn': 'Your files are here, but not yet as safe as you want them.', 'home.state.bad': 'Please look at this soon.', 'home.state.unknown': 'There is not enough known yet to say more.',
     'home.backup': 'Back up now', 'home.backup.done': 'Backed up. The other devices fetch their copies now.', 'home.pause': 'Pause', 'home.pause.for': 'For {span}', 'home.pause.open': 'Until I resume',
-    'home.paused': 'Paused: nothing is backed up or copied until you resume.', 'home.paused.until': 'Paused until {time}: nothing is backed up or copied meanwhile.',
+    
     'home.folders': 'Backups', 'home.devices': 'Devices', 'home.all': 'All', 'home.nofolder': 'No folder yet', 'home.nofolder.text': 'Choose a folder of this device, and it is backed up from then on by itself.', 'home.addfolder': 'Add a folder',
     'home.drill.done': 'The sample came back whole.', 'home.drill.partly': 'Only a part could be tested: not every device was there.', 'home.verify.done': 'Checked: everything that should be here is here.',
     'fix.invite': 'Invite a device', 'fix.backup': 'Back up now', 'fix.resume': 'Resume', 'fix.drill': 'Try a restore', 'fix.verify': 'Check this disk', 'fix.answer': 'Answer', 'fix.devices': 'Look at devices', 'fix.log': 'Show the log', 'fix.settings': 'Change the setting', 'fix.folder': 'Open the folder',
@@ -22,7 +22,7 @@ words({
     'home.title': 'Start', 'home.state': 'Zustand', 'home.attention': 'Braucht Aufmerksamkeit', 'home.how': 'Was hilft', 'home.more': '{n} weitere', 'home.fewer': 'Weniger zeigen',
     'home.state.good': 'Nichts zu tun.', 'home.state.warn': 'Ihre Dateien sind da, aber noch nicht so sicher, wie Sie es wünschen.', 'home.state.bad': 'Bitte sehen Sie sich das bald an.', 'home.state.unknown': 'Es ist noch zu wenig bekannt, um mehr zu sagen.',
     'home.backup': 'Jetzt sichern', 'home.backup.done': 'Gesichert. Die anderen Geräte holen nun ihre Kopien.', 'home.pause': 'Anhalten', 'home.pause.for': 'Für {span}', 'home.pause.open': 'Bis ich fortsetze',
-    'home.paused': 'Angehalten: nichts wird gesichert oder kopiert, bis Sie fortsetzen.', 'home.paused.until': 'Angehalten bis {time}: solange wird nichts gesichert oder kopiert.',
+    
     'home.folders': 'Sicherungen', 'home.devices': 'Geräte', 'home.all': 'Alle', 'home.nofolder': 'Noch kein Ordner', 'home.nofolder.text': 'Wählen Sie einen Ordner dieses Geräts: von da an wird er von selbst gesichert.', 'home.addfolder': 'Ordner hinzufügen',
     'home.drill.done': 'Die Stichprobe kam heil zurück.', 'home.drill.partly': 'Nur ein Teil ließ sich prüfen: nicht jedes Gerät war da.', 'home.verify.done': 'Geprüft: alles, was hier sein soll, ist hier.',
     'fix.invite': 'Gerät einladen', 'fix.backup': 'Jetzt sichern', 'fix.resume': 'Fortsetzen', 'fix.drill': 'Probe machen', 'fix.verify': 'Platte prüfen', 'fix.answer': 'Antworten', 'fix.devices': 'Geräte ansehen', 'fix.log': 'Verlauf zeigen', 'fix.settings': 'Einstellung ändern', 'fix.folder': 'Ordner öffnen',

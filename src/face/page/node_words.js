@@ -1,5 +1,5 @@
 // Sentences of the node, which it says in English, in other languages; what is not here stays as it came.
-import { said, number } from './i18n.js';
+import { said, number, dateTime } from './i18n.js';
 
 const copies = (count) => (count === '1' ? '1 Kopie' : `${count} Kopien`);
 const places = (count) => (count === '1' ? 'an 1 Ort' : `an ${count} Orten`);
@@ -8,8 +8,13 @@ const AGO = [
   [/^(\d+) hours ago$/, (n) => `vor ${number(+n)} Stunden`], [/^(\d+) days ago$/, (n) => `vor ${number(+n)} Tagen`],
 ];
 
+// A pause stands before the rest, with a time as programs want it.
+const paused = (word, until) => [/^Paused(?: until (\S+Z))?\. (.*)$/, (at, rest) => `${word}${at ? ` ${until} ${dateTime(at)}` : ''}. ${nodeSays(rest)}`];
+
 const TABLE = {
+  en: [paused('Paused', 'until'), [/^this node is paused until (\S+Z): (.*)$/, (at, rest) => `this node is paused until ${dateTime(at)}: ${rest}`]],
   de: [
+    paused('Angehalten', 'bis'),
     ...AGO,
     [/^This node belongs to no vault yet\.$/, 'Dieses Gerät gehört noch zu keinem Tresor.'],
     [/^This node keeps sealed copies of (\d+) snapshots for its vault\.$/, 'Dieses Gerät bewahrt versiegelte Kopien von $1 Schnappschüssen auf.'],
@@ -23,14 +28,13 @@ const TABLE = {
     [/^All copies are signed for, but the last restore drill failed\.$/, 'Alle Kopien sind quittiert, aber die letzte Probe der Wiederherstellung ist gescheitert.'],
     [/^Everything is protected: (\d+) cop(?:y|ies)(?: in (\d+) places?)?(?:, newest (.*))?\.$/,
       (have, sites, age) => `Alles ist geschützt: ${copies(have)}${sites ? ` ${places(sites)}` : ''}${age ? `, die neueste ${said(age, { de: AGO })}` : ''}.`],
-    [/^(.*) \(paused(.*)\)$/, '$1 (angehalten$2)'],
     [/^(.*) is partly protected: (\d+) of (\d+) copies$/, '$1 ist zum Teil geschützt: $2 von $3 Kopien'],
     [/^(.*) is backed up in part only, as a partial snapshot lists it$/, '$1 ist erst zum Teil gesichert'],
     [/^(.*) is not backed up yet$/, '$1 ist noch nicht gesichert'],
     [/^(\d+) changes of other devices to (.*) are not on this disk$/, '$1 Änderungen anderer Geräte an $2 sind noch nicht auf dieser Platte'],
     [/^(\d+) files of (.*) could not be read$/, '$1 Dateien von $2 konnten nicht gelesen werden'],
     [/^(\d+) chunks on this disk were found damaged; they are fetched again$/, '$1 Stücke auf dieser Platte waren beschädigt; sie werden neu geholt'],
-    [/^this node is paused(?: until (.*))?: nothing is backed up or copied by itself$/, (until) => `dieses Gerät ist angehalten${until ? ` bis ${until}` : ''}: nichts wird von selbst gesichert oder kopiert`],
+    [/^this node is paused(?: until (.*))?: nothing is backed up or copied by itself$/, (until) => `dieses Gerät ist angehalten${until ? ` bis ${dateTime(until)}` : ''}: nichts wird von selbst gesichert oder kopiert`],
     [/^(.*) (?:was|were) not heard of for longer than usual: other devices keep copies in that place$/, 'von $1 wurde länger als üblich nichts gehört: andere Geräte bewahren solange seine Kopien auf'],
     [/^more than half of the devices that keep copies were not heard of for longer than usual$/, 'von mehr als der Hälfte der Geräte, die Kopien aufbewahren, wurde länger als üblich nichts gehört'],
     [/^(.*) claims chunks that it cannot prove to have; its copies do not count$/, '$1 kann nicht beweisen, was es zu haben behauptet; seine Kopien zählen nicht'],
