@@ -138,7 +138,7 @@ function Fire({ icon, title, lost, known }) {
 
 function Losses({ status, nodes }) {
   const known = (status.folders ?? []).some((folder) => folder.last_snapshot);
-  const sites = [...new Set((nodes ?? []).map((node) => node.site).filter(Boolean))];
+  const sites = [...new Set((nodes ?? []).map((node) => node.site).filter(Boolean))].sort((one, other) => (other === status.site) - (one === status.site));
   const others = (nodes ?? []).filter((node) => !node.self);
   const worst = others.map((node) => ({ node, lost: lossOf(status, (one) => one.node === node.node) })).filter(({ lost }) => lost.length);
   return html`<${Card} title=${t('fire.title')} icon="fire"><ul class="list">

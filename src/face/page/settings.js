@@ -123,6 +123,8 @@ function typed(text, key) {
 }
 
 const meaning = (key) => (has(`key.${key.key}`) ? t(`key.${key.key}`) : key.meaning);
+/** The same, with what stands in backquotes as code. */
+const Meaning = ({ item }) => meaning(item).split('`').map((part, place) => (place % 2 ? html`<code>${part}</code>` : part));
 
 async function setKey(key, value) {
   await api.put('config', { key, value: JSON.stringify(value) });
@@ -147,7 +149,7 @@ function KeyDialog({ item, onClose, done }) {
     standard = JSON.parse(item.default);
   } catch { /* it is no JSON: cannot be offered */ }
   return html`<${Dialog} title=${item.key} onClose=${onClose} onSubmit=${() => save(typed(text, item))} footer=${html`${standard !== undefined && html`<${Button} onClick=${() => save(standard)}>${t('config.default.take')}<//>`}<${Button} kind="primary" type="submit">${t('do.save')}<//>`}>
-    <p>${meaning(item)}</p><${Field} label=${t('config.value')} as=${many ? 'textarea' : 'input'} type=${typeof item.value === 'number' ? 'number' : 'text'} value=${text} onValue=${(next) => { setText(next); setError(null); }} autocomplete="off" spellcheck=${false} autofocus hint=${many ? t('config.lines') : undefined} />
+    <p><${Meaning} item=${item} /></p><${Field} label=${t('config.value')} as=${many ? 'textarea' : 'input'} type=${typeof item.value === 'number' ? 'number' : 'text'} value=${text} onValue=${(next) => { setText(next); setError(null); }} autocomplete="off" spellcheck=${false} autofocus hint=${many ? t('config.lines') : undefined} />
     <dl class="facts left"><dt>${t('config.range')}</dt><dd>${item.range}</dd><dt>${t('config.default')}</dt><dd class="mono">${item.default}</dd></dl>${error && html`<${Trouble} error=${error} />`}<//>`;
 }
 
@@ -157,8 +159,8 @@ function Key({ item, onOpen, renew, target }) {
   const turn = (on) => setKey(item.key, on).then(() => { changed.unshift({ key: item.key, before: item.value }); toast(t('config.saved', { key: item.key }), 'good'); renew(); }, failed);
   const isDefault = JSON.stringify(item.value) === item.default || String(item.value) === item.default;
   const name = item.key.split('.')[1];
-  if (typeof item.value === 'boolean') return html`<li ref=${box}><${Switch} label=${html`<span class="mono">${name}</span>`} hint=${meaning(item)} checked=${item.value} onValue=${turn} /></li>`;
-  return html`<li ref=${box} class="key"><div class="grow"><strong class="mono">${name}</strong><p class="hint">${meaning(item)}</p></div><div class="key-value"><span class="mono clip" title=${shown(item.value)}>${shown(item.value)}</span>${!isDefault && html`<${Pill} state="info">${t('config.own')}<//>`}<${Button} small kind="quiet" icon="edit" label=${t('config.edit', { key: item.key })} onClick=${() => onOpen(item)} /></div></li>`;
+  if (typeof item.value === 'boolean') return html`<li ref=${box}><${Switch} label=${html`<span class="mono">${name}</span>`} hint=${html`<${Meaning} item=${item} />`} checked=${item.value} onValue=${turn} /></li>`;
+  return html`<li ref=${box} class="key"><div class="grow"><strong class="mono">${name}</strong><p class="hint"><${Meaning} item=${item} /></p></div><div class="key-value"><span class="mono clip" title=${shown(item.value)}>${shown(item.value)}</span>${!isDefault && html`<${Pill} state="info">${t('config.own')}<//>`}<${Button} small kind="quiet" icon="edit" label=${t('config.edit', { key: item.key })} onClick=${() => onOpen(item)} /></div></li>`;
 }
 
 function Everything({ route }) {
