@@ -68,16 +68,16 @@ function Remove({ node, status, onClose, done }) {
 }
 
 /** Who offers how much of the whole, as one bar. */
-function Shares({ nodes, snapshots, status }) {
+function Shares({ nodes, snapshots }) {
   const total = nodes.reduce((sum, node) => sum + (node.capacity_bytes ?? 0), 0);
   if (!total) return null;
   return html`<${Card} title=${t('shares.title')} icon="chart"><p class="soft">${t('shares.text', { size: size(total) })}</p>
     <div class="shares" role="img" aria-label=${nodes.map((node) => `${node.name} ${size(node.capacity_bytes)}`).join(', ')}>${nodes.map((node, place) => node.capacity_bytes > 0 && html`<span key=${node.node} class=${`share c${place % COLOURS}`} style=${{ flexGrow: node.capacity_bytes / total }}></span>`)}</div>
     <ul class="legend">${nodes.map((node, place) => html`<li key=${node.node}><span class=${`swatch c${place % COLOURS}`}></span><span class="grow clip">${node.name}</span><span class="soft figure">${node.capacity_bytes === null ? t('unknown') : `${size(node.capacity_bytes)} · ${percent((node.capacity_bytes ?? 0) / total)}`}</span></li>`)}</ul>
-    ${snapshots > 0 && html`<h3>${t('shares.holds')}</h3><ul class="stack tight">${nodes.map((node, place) => {
-    const own = node.self ? (status.folders ?? []).filter((folder) => folder.own && folder.last_snapshot).length : 0;
-    const held = Math.max(node.held_snapshots ?? 0, own);
-    return html`<li key=${node.node} class="holds"><span class="clip">${node.name}</span><div class=${`holds-bar c${place % COLOURS}`}><${Progress} value=${held} max=${snapshots} label=${node.name} /></div><span class="soft figure">${t('shares.of', { have: held, n: snapshots })}</span></li>`;
+    ${snapshots.length > 0 && html`<h3>${t('shares.holds')}</h3><ul class="stack tight">${nodes.map((node, place) => {
+    // A writer holds what it wrote, and signs nothing for that.
+    const held = (node.held_snapshots ?? 0) + snapshots.filter((snapshot) => snapshot.writer === node.name).length;
+    return html`<li key=${node.node} class="holds"><span class="clip">${node.name}</span><div class=${`holds-bar c${place % COLOURS}`}><${Progress} value=${held} max=${snapshots.length} label=${node.name} /></div><span class="soft figure">${t('shares.of', { have: held, n: snapshots.length })}</span></li>`;
   })}</ul>`}<//>`;
 }
 
@@ -91,7 +91,7 @@ function Member({ node, status, admin, onRemove }) {
     <dl class="facts">${!node.self && html`<dt>${t('member.seen')}</dt><dd>${node.connected ? t('member.now') : node.absence ? t('member.ago', { span: span(node.absence.silent_us) }) : t('unknown')}</dd>`}
     <dt>${t('member.offers')}</dt><dd>${size(node.capacity_bytes)} ${node.full && html`<${Pill} state="warn">${t('member.full')}<//>`}</dd>
     <dt>${t('member.holds')}</dt><dd>${t('member.snapshots', { n: node.held_snapshots })}</dd>
-    ${belief && html`<dt>${t('member.proof')}</dt><dd>${belief.believed ? t('member.proven', { n: belief.proven }) : html`<${Pill} state="bad">${t('member.unproven')}<//>`}</dd>`}
+    ${belief && html`<dt>${t('member.proof')}</dt><dd>${belief.believed ? (belief.proven ? t('member.proven', { n: belief.proven }) : t('member.unasked')) : html`<${Pill} state="bad">${t('member.unproven')}<//>`}</dd>`}
     ${peer && html`<dt>${t('member.traffic')}</dt><dd>↑ ${size(peer.sent_bytes)} ↓ ${size(peer.received_bytes)} · ${number(peer.rtt_us / 1000, 1)} ms</dd>`}
     <dt>${t('member.address')}</dt><dd class="mono clip">${node.address ?? node.addresses?.[0] ?? t('unknown')}</dd><dt>${t('member.version')}</dt><dd>${node.version ?? t('unknown')}</dd></dl></li>`;
 }
@@ -129,7 +129,7 @@ function Bandwidth({ status }) {
 
 export default function Devices({ status, route, may }) {
   const { value: nodes, error, again } = useLoad(() => api.get('nodes'), [status?.members, status?.peers?.length]);
-  const { value: snapshots } = useLoad(() => api.list('GET', 'snapshots', undefined, { max: 2000 }), []);
+  const { value: snapshots } = useLoad(() => api.list('GET', 'snapshots', undefined, { max: 2000 }), [status?.folders?.map((folder) => folder.last_snapshot).join()]);
   const [inviting, setInviting] = useState(route.query.invite === '1');
   const [removing, setRemoving] = useState(null);
   useEffect(() => { if (route.query.invite === '1') setInviting(true); }, [route]);
@@ -147,7 +147,7 @@ export default function Devices({ status, route, may }) {
   return html`<${Page} title=${t('nav.devices')} lead=${t('devices.lead', { n: nodes?.length ?? 0 })} actions=${admin && html`<${Button} kind="primary" icon="plus" onClick=${() => setInviting(true)}>${t('devices.invite')}<//>`}>
     ${error && html`<${Trouble} error=${error} again=${again} />`}${!nodes && !error && html`<${Loading} />`}
     ${nodes && html`<ul class="grid two">${nodes.map((node) => html`<${Member} key=${node.node} node=${node} status=${status} admin=${admin} onRemove=${setRemoving} />`)}</ul>
-      <div class="grid two"><${Shares} nodes=${nodes} snapshots=${snapshots?.length ?? 0} status=${status} />${admin && html`<${Bandwidth} status=${status} />`}</div>`}
+      <div class="grid two"><${Shares} nodes=${nodes} snapshots=${snapshots ?? []} />${admin && html`<${Bandwidth} status=${status} />`}</div>`}
     ${inviting && admin && html`<${Invite} onClose=${shut} onJoined=${again} />`}
     ${removing && html`<${Remove} node=${removing} status=${status} onClose=${() => setRemoving(null)} done=${() => { setRemoving(null); again(); }} />`}<//>`;
 }
