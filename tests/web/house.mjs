@@ -1,4 +1,5 @@
 // A household's way through the page: first run, a second device, people, settings, mishaps.
+import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PASSWORD, hold, same, until } from './lib.mjs';
@@ -34,6 +35,7 @@ async function firstRun(suite, node, directory) {
   await button(page, 'Show the words').click();
   const words = await page.locator('form > .phrase strong').allInnerTexts();
   same(words.length, 24, 'recovery words');
+  suite.words = words;
   await suite.sound(page, 'words');
   await button(page, 'Next').click();
   const boxes = await page.locator('input[data-place]').all();
@@ -289,6 +291,14 @@ export default async function house(suite) {
   });
 
   await suite.test('pictures for the documentation', async () => {
+    if (suite.pictures) {
+      for (const [name, count] of [['documents', 48], ['music', 31]]) {
+        const files = Object.fromEntries(Array.from({ length: count }, (_, index) => [`${2020 + (index % 6)}/${name}-${index}.bin`, randomBytes(20000 + index * 3000)]));
+        attic.cli('folder', 'add', name, suite.directory(`pictures/${name}`, files), '--copies', '2');
+        attic.cli('backup', name, '--wait');
+      }
+      attic.cli('drill');
+    }
     for (const [name, place, options] of [['home-phone', 'home', { size: 'phone' }], ['home-desk', 'home', {}], ['home-dark', 'home', { theme: 'dark', locale: 'de' }], ['devices', 'devices', {}], ['files', 'files/photos', {}], ['activity', 'activity', { theme: 'dark' }], ['settings', 'settings/all', {}]]) {
       const page = await suite.login(attic, options);
       await page.goto(`${attic.url}/#/${place}`);
@@ -333,5 +343,32 @@ export default async function house(suite) {
     await button(desk, 'Remove for good').click();
     await until(() => attic.json('nodes').length === 1, 'it is no member any more');
     await until(async () => (await desk.locator('.member').count()) === 1, 'the page shows one device');
+  });
+
+  await suite.test('a new device gets everything back with the 24 words', async () => {
+    const spare = await suite.node('spare');
+    const page = await suite.page(spare.url);
+    await field(page, 'Name').fill('spare');
+    await button(page, 'Next').click();
+    await field(page, 'Password').fill(PASSWORD);
+    await field(page, 'The same again').fill(PASSWORD);
+    await button(page, 'Next').click();
+    await page.locator('.disk.chosen').waitFor();
+    await button(page, 'Next').click();
+    await page.getByText('replaces what was lost').click();
+    await field(page, 'The 24 words').fill(suite.words.slice(0, 23).join(' '));
+    hold(await button(page, 'Next').isDisabled(), 'nothing begins with 23 words');
+    await field(page, 'The 24 words').fill(`  ${suite.words.join('  ').toUpperCase()} `);
+    await page.getByText('The other device is not in this network').click();
+    await field(page, 'Its address').fill(attic.peer);
+    await suite.sound(page, 'recover');
+    await button(page, 'Next').click();
+    await page.getByText('The vault is back').waitFor({ timeout: 60000 });
+    same(await page.evaluate((word) => JSON.stringify({ ...sessionStorage }).includes(word), suite.words[3]), false, 'the words are kept by the browser');
+    await button(page, 'Next').click();
+    await button(page, 'To the start page').click();
+    await sentence(page).waitFor();
+    await page.goto(`${spare.url}/#/folders`);
+    await page.getByText('photos').first().waitFor({ timeout: 40000 });
   });
 }

@@ -136,10 +136,12 @@ function App() {
   else if (!session) inside = html`<${Loading} />`;
   else if (session.state === 'login') inside = html`<${Alone} key="login" load=${() => import('./login.js')} session=${session} renew=${renew} />`;
   else if (session.state === 'fresh' || (may(session, 'admin') && (!session.vault || begun()))) inside = html`<${Alone} key="first" load=${() => import('./first.js')} session=${session} renew=${renew} />`;
-  else inside = html`<${Frame} key=${`${session.user}`} session=${session} renew=${renew} />`;
+  else inside = kept('nuthatch.in', '1') && html`<${Frame} key=${`${session.user}`} session=${session} renew=${renew} />`;
   return html`<${Banner} />${inside}<${Toasts} />`;
 }
 
 setTheme(kept('nuthatch.theme') ?? 'auto');
+// Whoever was in before is most likely in still: the view comes while the node is asked.
+if (kept('nuthatch.in')) VIEWS[routeOf(location.hash).name]?.load().catch(() => {});
 render(html`<${App} />`, document.getElementById('app'));
 if (window.isSecureContext && 'serviceWorker' in navigator) navigator.serviceWorker.register('/sw.js').catch(() => {});

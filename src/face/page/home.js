@@ -226,6 +226,6 @@ export default function Home({ status, may }) {
   return html`<${Page} title=${t('home.title')} lead=${`${status.name ?? ''} · ${status.site ?? ''}`}>
     <${Hero} status=${status} may=${may} />
     <${Attention} status=${status} may=${may} />
-    <div class="grid two"><div class="stack"><${Folders} status=${status} nodes=${nodes} may=${may} /><${Devices} status=${status} nodes=${nodes} may=${may} /><${Sheet} status=${status} /></div>
+    <div class="grid two"><div class="stack"><${Folders} status=${status} nodes=${nodes} may=${may} />${nodes && html`<${Devices} status=${status} nodes=${nodes} may=${may} />`}<${Sheet} status=${status} /></div>
     <div class="stack"><${Losses} status=${status} nodes=${nodes} /><${Drill} status=${status} may=${may} /><${Machine} status=${status} may=${may} /></div></div><//>`;
 }
