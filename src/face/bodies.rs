@@ -104,6 +104,30 @@ pub(super) struct EraseBody {
     pub(super) phrase: Option<String>,
 }
 
+/// The body of `move`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MoveBody {
+    /// As in [`Call::Move`].
+    pub(super) from: String,
+    /// As in [`Call::Move`].
+    pub(super) to: String,
+    /// As in [`Call::Move`].
+    #[serde(default)]
+    pub(super) copy: bool,
+    /// As in [`Call::Move`].
+    #[serde(default)]
+    pub(super) overwrite: bool,
+}
+
+impl MoveBody {
+    /// The call that it is the body of.
+    pub(super) fn call(self) -> Call {
+        let Self { from, to, copy, overwrite } = self;
+        Call::Move { from, to, copy, overwrite }
+    }
+}
+
 /// The body of a `restore` of some content.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,11 +7,11 @@
 mod query;
 
 use self::query::Query;
-pub(super) use self::query::{escape, unescape};
+pub(super) use self::query::{escape, query_value, unescape};
 use super::bodies::{
     backup, folder_add, folder_body, restore_body, restore_some, BackupBody, ConfigBody, DrillBody,
-    EraseBody, InitBody, InviteBody, JoinBody, NoBody, PauseBody, RecoverBody, SayBody, SetBody, SyncBody,
-    TestBody, VerifyBody, WhatBody,
+    EraseBody, InitBody, InviteBody, JoinBody, MoveBody, NoBody, PauseBody, RecoverBody, SayBody, SetBody,
+    SyncBody, TestBody, VerifyBody, WhatBody,
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
@@ -67,6 +67,8 @@ const fn media_of(call: &Call) -> Media {
         | Call::Find { .. }
         | Call::Put { .. }
         | Call::Delete { .. }
+        | Call::MakeDirectory { .. }
+        | Call::Move { .. }
         | Call::Verify { .. }
         | Call::Drill { .. }
         | Call::TestAlert { .. }
@@ -173,6 +175,8 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
         ("POST", "sync") => parsed(body).map(|SyncBody { wait }| Call::Sync { wait }),
         ("POST", "pause") => parsed(body).map(|PauseBody { span_us }| Call::Pause { span_us }),
         ("POST", "resume") => parsed(body).map(|NoBody {}| Call::Resume),
+        ("POST", "make-directory") => parsed(body).map(|WhatBody { what }| Call::MakeDirectory { what }),
+        ("POST", "move") => parsed(body).map(MoveBody::call),
         ("POST", "forget") => parsed(body).map(|WhatBody { what }| Call::Forget { what }),
         ("POST", "undo") => parsed(body).map(|WhatBody { what }| Call::Undo { what }),
         ("POST", "erase") => parsed(body).map(|EraseBody { folder, snapshots, phrase }| Call::Erase {
@@ -232,6 +236,10 @@ pub fn request_of(call: &Call) -> Request {
         Call::Pause { span_us } => post("pause", &PauseBody { span_us: *span_us }),
         Call::Resume => post("resume", &NoBody {}),
         Call::Snapshots { name } => get("snapshots", &[("folder", name.as_deref())]),
+        Call::MakeDirectory { what } => post("make-directory", &WhatBody { what: what.clone() }),
+        Call::Move { from, to, copy, overwrite } => {
+            post("move", &MoveBody { from: from.clone(), to: to.clone(), copy: *copy, overwrite: *overwrite })
+        }
         Call::Forget { what } => post("forget", &WhatBody { what: what.clone() }),
         Call::Undo { what } => post("undo", &WhatBody { what: what.clone() }),
         Call::Erase { folder, snapshots, phrase } => post(
@@ -348,17 +356,13 @@ const fn flag(on: bool) -> &'static str {
     }
 }
 
-/// The value of a key in a query; None when it is not there.
-pub(super) fn query_value(query: Option<&str>, key: &str) -> Result<Option<String>, ApiError> {
-    Ok(Query::parse(query.unwrap_or_default())?.value(key))
-}
-
 /// The error for a method that the name does not have, or for a name that does not exist.
 pub(super) fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
     const NAMES: &str =
         "content session password users tokens directories disks init join recover invite nodes \
         folders backup sync pause resume snapshots forget undo erase confirm files history diff find \
-        restore status verify say test-alert log config zip uploads revert restore-to charts drill";
+        restore status verify say test-alert log config zip uploads revert restore-to charts drill \
+        make-directory move";
     if NAMES.split(' ').any(|known| known == name) {
         ApiError::new(
             "method_not_allowed",
@@ -450,6 +454,8 @@ mod tests {
                 snapshots: vec!["3fa4b2".into(), "latest".into()],
                 phrase: some("able acid"),
             },
+            Call::MakeDirectory { what: "family:a b".into() },
+            Call::Move { from: "family:a".into(), to: "family:b".into(), copy: true, overwrite: false },
             Call::Confirm { what: "collect".into() },
             Call::List { what: "photos@latest:a b/\u{fc}&c=1".into(), recursive: true },
             Call::History { what: "photos:a b/c".into() },

@@ -126,7 +126,7 @@ pub async fn answer_call(request: Request<Incoming>, handler: &dyn Handler, call
     };
     let mut running = calls.begin(route.call);
     let first = match &mut stream {
-        Some(body) => upload::feed(body, &mut running).await,
+        Some(body) => feed(body, &mut running).await,
         None => running.next().await,
     };
     match (first, route.media) {
@@ -222,6 +222,8 @@ fn status_of(code: &str) -> StatusCode {
         "forbidden" | "csrf" | "wrong_host" | "local_only" => StatusCode::FORBIDDEN,
         "too_many_attempts" => StatusCode::TOO_MANY_REQUESTS,
         "stopping" | "chunk_missing" | "offline" => StatusCode::SERVICE_UNAVAILABLE,
+        "locked" => StatusCode::LOCKED,
+        "precondition" => StatusCode::PRECONDITION_FAILED,
         "no_room" => StatusCode::INSUFFICIENT_STORAGE,
         "no_folder" | "no_snapshot" => StatusCode::NOT_FOUND,
         "internal" => StatusCode::INTERNAL_SERVER_ERROR,
@@ -339,7 +341,7 @@ mod upload;
 
 pub use body::{Answer, AnswerBody};
 pub use serve::{serve_tcp, serve_unix, Answering, From, Site};
-pub use upload::{drain, next_piece};
+pub use upload::{drain, feed, next_piece};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -201,6 +201,22 @@ pub enum Call {
         /// A directory goes with all that is in it.
         recursive: bool,
     },
+    /// An empty directory in a shared folder. JSON Lines as of `Put`.
+    MakeDirectory {
+        /// `NAME:PATH`.
+        what: String,
+    },
+    /// A file or directory of a shared folder gets another place in it, with all that is in it. JSON Lines as of `Put`.
+    Move {
+        /// `NAME:PATH`.
+        from: String,
+        /// `NAME:PATH` in the same folder.
+        to: String,
+        /// It stays where it was, too.
+        copy: bool,
+        /// What stands there goes, with all that is in it.
+        overwrite: bool,
+    },
     /// The state of everything. One JSON object; `summary` is the one sentence.
     Status,
     /// Check structure and presence; with `all` every byte. JSON Lines: `scrub` (how far what is read again unasked is, as in

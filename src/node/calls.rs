@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::api::{ApiError, Call, Piece};
 use super::core::{Core, Duty};
+use super::edit::Act;
 use super::ports::{CallId, Ending, Output};
 use crate::base::ids::FolderId;
 use crate::base::limits::{CALLS_MAX, CALL_PIECES_MAX, WAIT_FOR_PEERS_MAX};
@@ -177,6 +178,14 @@ impl Core {
             Call::Read { what, offset, length } => self.call_read(id, &what, offset, length),
             Call::Put { what, file, wait } => self.call_put(id, &what, file, wait),
             Call::Delete { what, recursive } => self.call_delete(id, &what, recursive),
+            Call::MakeDirectory { what } => self.call_make_directory(id, &what),
+            Call::Move { from, to, copy, overwrite } => {
+                self.call_transfer(
+                    id,
+                    (&from, &to),
+                    Act::Transfer { from: Vec::new(), keep: copy, overwrite },
+                );
+            }
             Call::Status => self.call_status(id),
             Call::Verify { all } => self.call_verify(id, all),
             Call::Drill { name } => self.call_drill(id, name.as_deref()),

@@ -109,7 +109,10 @@ impl Core {
             Call::Erase { folder, snapshots, phrase } => {
                 self.would_erase(folder, snapshots, phrase.is_some())
             }
-            Call::Put { what, .. } | Call::Delete { what, .. } => self.find_editable(what).is_ok(),
+            Call::Put { what, .. }
+            | Call::Delete { what, .. }
+            | Call::MakeDirectory { what }
+            | Call::Move { to: what, .. } => self.find_editable(what).is_ok(),
             Call::Invite { .. } => true,
             Call::Say { text } => self.would_say(text),
             _ => false,

@@ -32,13 +32,32 @@ pub enum Act {
         /// A directory goes with all that is in it.
         recursive: bool,
     },
+    /// What stands elsewhere in the folder, with all that is in it.
+    Transfer {
+        /// Where.
+        from: Vec<u8>,
+        /// It stays there, too.
+        keep: bool,
+        /// What stands here goes, with all that is in it.
+        overwrite: bool,
+    },
 }
 
 impl Edit {
     /// Whether the two change the same path, or one that the other is in.
     #[must_use]
     pub fn touches(&self, other: &Self) -> bool {
-        is_within(&self.key, &other.key) || is_within(&other.key, &self.key)
+        let meet = |one: &[u8], two: &[u8]| is_within(one, two) || is_within(two, one);
+        self.places().any(|one| other.places().any(|two| meet(one, two)))
+    }
+
+    /// The paths that it is about.
+    fn places(&self) -> impl Iterator<Item = &[u8]> {
+        let from = match &self.act {
+            Act::Transfer { from, .. } => Some(from.as_slice()),
+            Act::Put { .. } | Act::Remove { .. } => None,
+        };
+        std::iter::once(self.key.as_slice()).chain(from)
     }
 }
 
@@ -75,6 +94,24 @@ pub(super) fn is_directory(key: &[u8]) -> ApiError {
     let path = shown(key);
     let message = format!("'{path}' is a directory");
     ApiError::new("bad_path", message, format!("write '{path}/' to put the file into it"))
+}
+
+/// The error for something that is to be made where something is.
+pub(super) fn exists(key: &[u8]) -> ApiError {
+    let message = format!("there is a '{}' in the folder already", shown(key));
+    ApiError::new("exists", message, "choose another name, or remove it first")
+}
+
+/// The error for a place that is part of what is to be put there, or has it within.
+pub(super) fn in_itself(key: &[u8]) -> ApiError {
+    let message = format!("'{}' cannot be put into itself, or take the place of what it is in", shown(key));
+    ApiError::new("bad_path", message, "choose another place")
+}
+
+/// The error for something that would have paths that nothing can have.
+pub(super) fn too_deep(key: &[u8]) -> ApiError {
+    let message = format!("in '{}' the longest paths would become longer than paths can be", shown(key));
+    ApiError::new("bad_path", message, "choose a shorter path")
 }
 
 /// The error for a directory that is not empty.

@@ -6,6 +6,8 @@
 //!   Write: the tree once more     what is put has its place, what is removed is left out, missing directories are made
 //! ```
 //!
+//! What is moved or copied is read once more while the tree is written ([`copies`]), and written at its new place on the way.
+//!
 //! What is put, made or removed is a change of this device and gets a dot. Edits of one pass do not touch each other; whoever
 //! begins it sees to that ([`Edit::touches`]). Read `node/merge_pass.rs` first.
 
@@ -13,7 +15,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::api::ApiError;
-use super::edit::{directory, in_file, is_directory, missing, not_empty, Act, Done, Edit};
+use super::edit::{directory, exists, in_file, is_directory, missing, not_empty, Act, Done, Edit};
 use super::lookup::lost;
 use super::merge_pass::{finish, push, Passed};
 use super::outcome::BackupError;
@@ -24,10 +26,14 @@ use crate::base::ids::{ChunkId, FeedId};
 use crate::base::limits::STEPS_PER_TURN_MAX;
 use crate::base::version::Vector;
 use crate::feed::entry::Counts;
-use crate::file::entry::{Entry, Kind};
+use crate::file::entry::{Entry, Kind, Stat};
 use crate::file::map::MapBuilder;
 use crate::file::merge::{is_level, shared};
 use crate::file::tree::{is_within, parent_of};
+
+mod copies;
+
+use self::copies::Copies;
 
 /// What became of all of them.
 #[derive(Debug)]
@@ -63,6 +69,8 @@ pub(super) struct EditPass {
     gone: BTreeSet<Vec<u8>>,
     /// The same, on its way into the tree.
     queue: VecDeque<(Vec<u8>, Entry, Vec<u8>)>,
+    /// What is moved or copied.
+    copies: Copies,
     /// The new tree, while it is written.
     builder: Option<MapBuilder>,
     /// Shapes it.
@@ -76,6 +84,10 @@ pub(super) struct EditPass {
 enum Look {
     /// Nothing yet.
     Next,
+    /// What is to be moved or copied.
+    From,
+    /// What is in that.
+    Below,
     /// The path itself.
     Path,
     /// What follows on the directory there.
@@ -105,6 +117,7 @@ impl EditPass {
             made: BTreeMap::new(),
             gone: BTreeSet::new(),
             queue: VecDeque::new(),
+            copies: Copies::default(),
             builder: None,
             map_key,
             feed,
@@ -113,7 +126,10 @@ impl EditPass {
 
     /// The walk that waits for the answer to this request.
     pub(super) fn reader_of(&mut self, op: crate::store::service::Op) -> Option<&mut Reader> {
-        Some(&mut self.reader).filter(|reader| reader.has_asked(op))
+        if self.reader.has_asked(op) {
+            return Some(&mut self.reader);
+        }
+        self.copies.reader_of(op)
     }
 
     /// What became of the edits.
@@ -129,7 +145,7 @@ impl EditPass {
             }
             let went = match self.look.take() {
                 Some(look) => self.look_on(look, seen, out),
-                None => self.write_on(out),
+                None => self.write_on(seen, out),
             };
             match went {
                 Ok(()) => {}
@@ -145,14 +161,19 @@ impl EditPass {
         let Some(edit) = self.edits.get(self.edited.results.len()) else {
             return self.begin_write(seen);
         };
+        let from = match &edit.act {
+            Act::Transfer { from, .. } => Some(from),
+            Act::Put { .. } | Act::Remove { .. } => None,
+        };
         if matches!(look, Look::Next) {
             self.missing.clear();
-            self.reader.seek(&edit.key);
-            self.look = Some(Look::Path);
+            self.reader.seek(from.unwrap_or(&edit.key));
+            self.look = Some(if from.is_some() { Look::From } else { Look::Path });
             return Ok(());
         }
-        let wanted = match &look {
-            Look::Above(key) => key,
+        let wanted = match (&look, from) {
+            (Look::Above(key), _) => key,
+            (Look::From, Some(from)) => from,
             _ => &edit.key,
         };
         let spot = match self.reader.look(&mut out.sink.ops, &mut out.sink.asks) {
@@ -174,6 +195,9 @@ impl EditPass {
                 self.settle(result);
                 return Ok(());
             }
+            Seen::Entry if matches!(look, Look::Below) => {
+                return self.below();
+            }
             Seen::Entry if self.reader.key() != wanted.as_slice() => Spot::Other,
             Seen::Entry => match Entry::decode(self.reader.value()) {
                 Ok(entry) => Spot::Entry(Box::new(entry)),
@@ -183,6 +207,11 @@ impl EditPass {
         match look {
             Look::Inside => self.settle(Ok(Done::Removed)),
             Look::Above(key) => self.above(key, &spot),
+            Look::From => match (spot, from) {
+                (Spot::Other, Some(from)) => self.settle(Err(missing(from))),
+                _ => self.look = Some(Look::Below),
+            },
+            Look::Below => self.go_to_path(),
             Look::Path | Look::Next => self.at_path(spot),
         }
         Ok(())
@@ -192,6 +221,13 @@ impl EditPass {
     fn at_path(&mut self, spot: Spot) {
         let edit = &self.edits[self.edited.results.len()];
         match (&edit.act, spot) {
+            (Act::Put { entry, .. }, Spot::Entry(_)) if entry.kind == Kind::Directory => {
+                self.settle(Err(exists(&edit.key)));
+            }
+            (Act::Transfer { overwrite, .. }, Spot::Entry(_)) => {
+                let result = if *overwrite { Ok(Done::Replaced) } else { Err(exists(&edit.key)) };
+                self.settle(result);
+            }
             (Act::Put { entry, tail, .. }, Spot::Entry(there)) => {
                 let result = if there.kind == Kind::Directory {
                     Err(is_directory(&edit.key))
@@ -202,7 +238,7 @@ impl EditPass {
                 };
                 self.settle(result);
             }
-            (Act::Put { .. }, Spot::Other) => self.go_up(edit.key.clone()),
+            (Act::Put { .. } | Act::Transfer { .. }, Spot::Other) => self.go_up(edit.key.clone()),
             (Act::Remove { recursive: false }, Spot::Entry(there)) if there.kind == Kind::Directory => {
                 self.reader.advance();
                 self.look = Some(Look::Inside);
@@ -246,6 +282,18 @@ impl EditPass {
                     self.made.insert(key, (directory(&entry.stat), Vec::new()));
                 }
             }
+            (Ok(done @ (Done::Created | Done::Replaced)), Act::Transfer { from, keep, .. }) => {
+                self.copies.add(self.tree, from, &edit.key, *keep);
+                if !keep {
+                    self.gone.insert(from.clone());
+                }
+                if *done == Done::Replaced {
+                    self.gone.insert(edit.key.clone());
+                }
+                for key in self.missing.drain(..) {
+                    self.made.insert(key, (directory(&NEW_DIRECTORY), Vec::new()));
+                }
+            }
             (Ok(Done::Removed), Act::Remove { .. }) => {
                 self.gone.insert(edit.key.clone());
             }
@@ -257,7 +305,7 @@ impl EditPass {
 
     /// All was looked at: the tree is written, if there is anything to write.
     fn begin_write(&mut self, seen: &mut Vector) -> Result<(), Passed> {
-        if self.made.is_empty() && self.gone.is_empty() {
+        if self.made.is_empty() && self.gone.is_empty() && self.copies.is_empty() {
             return Err(Passed::Tree(self.tree));
         }
         for _ in &self.gone {
@@ -275,7 +323,13 @@ impl EditPass {
     }
 
     /// Writes the next entry.
-    fn write_on(&mut self, out: &mut Out<'_>) -> Result<(), Passed> {
+    fn write_on(&mut self, seen_changes: &mut Vector, out: &mut Out<'_>) -> Result<(), Passed> {
+        if let Some((entry, tail)) =
+            self.copies.next(self.queue.front().map(|(key, ..)| key.as_slice()), out)?
+        {
+            let key = self.copies.key();
+            self.queue.push_front((key, shared(entry, seen_changes.next(self.feed)), tail));
+        }
         let seen = self.reader.look(&mut out.sink.ops, &mut out.sink.asks);
         let is_at_end = match seen {
             Seen::Wait => return Err(Passed::Wait),
@@ -288,6 +342,7 @@ impl EditPass {
             Some((key, ..)) => key.as_slice().cmp(self.reader.key()),
             None if is_at_end => {
                 self.edited.stale += self.reader.nodes();
+                self.edited.stale = self.edited.stale.saturating_sub(self.copies.moved());
                 let root = self.builder.take().and_then(|builder| finish(builder, out));
                 return Err(root.map_or(Passed::Wait, Passed::Tree));
             }
@@ -329,3 +384,7 @@ impl EditPass {
         Ok(())
     }
 }
+
+/// What is known of a directory that is made for what is moved into it.
+const NEW_DIRECTORY: Stat =
+    Stat { size: 0, mtime_ns: 0, ctime_ns: 0, inode: 0, mode: 0o755, uid: 0, gid: 0, links: 1 };

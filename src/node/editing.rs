@@ -33,6 +33,8 @@ use crate::feed::entry::{FolderEntry, FolderKind, FolderText, SharedText};
 use crate::file::entry::{Attributes, Entry, Kind, Stat};
 use crate::file::merge::needs_merge;
 
+mod places;
+
 /// An edit that waits, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Ordered {

@@ -11,6 +11,7 @@ use super::lookup::{behind, lost, wanted_key, Seek, Sought};
 use super::outbox::Outbox;
 use super::ports::Ending;
 use super::reader::{Form, Reader, Seen};
+use super::restore::read::tag_of;
 use crate::base::ids::ChunkId;
 use crate::base::limits::STEPS_PER_TURN_MAX;
 use crate::base::units::WallTime;
@@ -179,7 +180,12 @@ impl List {
         // A directory that was named is not listed itself, only what is in it.
         let named = key == self.key;
         if !(named && is_directory) {
-            self.out.tell(Value::Object(entry_line(&path_of(&key), &entry)));
+            let mut line = entry_line(&path_of(&key), &entry);
+            line.insert("mtime_ns".into(), entry.stat.mtime_ns.into());
+            if entry.kind == Kind::File {
+                line.insert("etag".into(), tag_of(&entry.content, self.reader.tail()).into());
+            }
+            self.out.tell(Value::Object(line));
         }
         if is_directory && !named && !self.recursive {
             self.reader.seek(&behind(&key));

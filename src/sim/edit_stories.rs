@@ -197,3 +197,74 @@ fn many_at_once_are_all_done() {
     assert!(there.contains_key(&b"twice"[..]));
     assert_eq!(there.keys().filter(|path| path.starts_with(b"twice")).count(), 1, "no conflict with oneself");
 }
+
+/// Moves or copies something and waits for the answer.
+fn transfer(
+    cluster: &mut Cluster,
+    number: usize,
+    (from, to): (&str, &str),
+    copy: bool,
+    overwrite: bool,
+) -> Result<String, ApiError> {
+    let place = |path: &str| format!("family:{path}");
+    let call = Call::Move { from: place(from), to: place(to), copy, overwrite };
+    result(cluster.ask(number, call, MINUTE.times(5)))
+}
+
+#[test]
+fn what_is_moved_or_copied_is_there_with_all_that_is_in_it() {
+    let mut cluster = household(306);
+    let large = noise(2_000_000);
+    for (path, content) in
+        [("a/b/large", &large[..]), ("a/b/small", b"dear"), ("a/c", b"c"), ("z", b"z"), ("a-b", b"beside")]
+    {
+        assert_eq!(put(&mut cluster, 1, path, content), Ok("created".into()));
+    }
+    let make = |what: &str| Call::MakeDirectory { what: format!("family:{what}") };
+    assert_eq!(result(cluster.ask(1, make("empty/inner"), MINUTE.times(5))), Ok("created".into()));
+    assert_eq!(code(result(cluster.ask(1, make("a"), MINUTE.times(5)))), "exists");
+    assert_eq!(transfer(&mut cluster, 1, ("a", "0/new"), false, false), Ok("created".into()));
+    assert_eq!(transfer(&mut cluster, 1, ("0/new/b", "z"), true, true), Ok("replaced".into()));
+    assert_eq!(transfer(&mut cluster, 2, ("empty", "filled"), false, false), Ok("created".into()));
+    cluster.run_until(MINUTE.times(5), |_| false);
+    for number in 0..3 {
+        let all = all(&mut cluster, number);
+        for (path, content) in [
+            ("0/new/b/large", &large[..]),
+            ("0/new/b/small", b"dear"),
+            ("0/new/c", b"c"),
+            ("z/large", &large[..]),
+            ("z/small", b"dear"),
+            ("a-b", b"beside"),
+        ] {
+            assert!(all.get(path.as_bytes()).map(Vec::as_slice) == Some(content), "{path} on {number}");
+        }
+        assert!(!all.keys().any(|path| path.starts_with(b"a/") || path.starts_with(b"empty")), "{number}");
+    }
+    assert!(on_disk(&cluster, 0, "z/large") == Some(large));
+    let disk = cluster.nodes[0].files.all(ROOT);
+    assert!(disk.contains_key(&b"filled/inner"[..]) && !disk.contains_key(&b"a"[..]), "{:?}", disk.keys());
+    // Where there is a directory, too.
+    assert_eq!(transfer(&mut cluster, 0, ("0/new", "family-photos"), false, false), Ok("created".into()));
+    cluster.run_until(MINUTE.times(5), |_| false);
+    assert_eq!(on_disk(&cluster, 0, "family-photos/c"), Some(b"c".to_vec()));
+    assert!(all(&mut cluster, 2).contains_key(&b"family-photos/b/large"[..]));
+}
+
+#[test]
+fn what_cannot_be_moved_stays_where_it_is() {
+    let mut cluster = household(307);
+    assert_eq!(put(&mut cluster, 1, "a/b/c", b"x"), Ok("created".into()));
+    assert_eq!(put(&mut cluster, 1, "file", b"y"), Ok("created".into()));
+    let before = all(&mut cluster, 1);
+    let mut refused = |from, to, overwrite| code(transfer(&mut cluster, 1, (from, to), false, overwrite));
+    assert_eq!(refused("a", "a/b/d", true), "bad_path");
+    assert_eq!(refused("a/b", "a", true), "bad_path");
+    assert_eq!(refused("a", "a", true), "bad_path");
+    assert_eq!(refused("nowhere", "b", true), "not_found");
+    assert_eq!(refused("a", "file", false), "exists");
+    assert_eq!(refused("a", "file/x", true), "bad_path");
+    let deep = ["d"; 2_047].join("/");
+    assert_eq!(refused("a", &deep, true), "bad_path");
+    assert!(all(&mut cluster, 1) == before);
+}

@@ -122,6 +122,14 @@ pub const HTTP_DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const HTTP_DRAIN_TIME_MAX: Span = Span::from_secs(5);
 /// Bytes of the list of an archive's files that are kept in memory; a longer list (some 3,000 files) is kept on the disk.
 pub const ZIP_LIST_BYTES_MAX: usize = 256 * 1024;
+/// Files that the list of the classic routes has.
+pub const CLASSIC_FILES_MAX: usize = 10_000;
+/// Locks of WebDAV at once.
+pub const DAV_LOCKS_MAX: usize = 1_000;
+/// Longest time of a lock; programs renew theirs.
+pub const DAV_LOCK_TIME_MAX: Span = Span::from_secs(3_600);
+/// Longest path in an address of WebDAV, in bytes; longer ones are none that a folder can have.
+pub const PATH_TEXT_BYTES_MAX: usize = 5 * 1024;
 /// Restores into a directory of this node that run at once for the web page, each in a process of its own.
 pub const RESTORES_MAX: usize = 4;
 /// Uploads in parts at once: each holds what is cut of a file, about half a megabyte.

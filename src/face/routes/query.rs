@@ -48,6 +48,11 @@ impl Query {
     }
 }
 
+/// The value of a key in a query; None when it is not there.
+pub(in crate::face) fn query_value(query: Option<&str>, key: &str) -> Result<Option<String>, ApiError> {
+    Ok(Query::parse(query.unwrap_or_default())?.value(key))
+}
+
 /// Percent-encodes all but the unreserved characters of RFC 3986, section 2.3.
 pub(in crate::face) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

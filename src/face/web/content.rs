@@ -171,7 +171,7 @@ async fn facts_of(running: &mut Running) -> Result<Facts, ApiError> {
 }
 
 /// The answer where a condition of the request decides (RFC 9110, section 13.2.2).
-fn precondition(headers: &HeaderMap, facts: &Facts, method: &Method) -> Option<StatusCode> {
+pub(super) fn precondition(headers: &HeaderMap, facts: &Facts, method: &Method) -> Option<StatusCode> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let changed = facts.mtime_ns.map(|mtime_ns| mtime_ns.div_euclid(1_000_000_000));
     let since = |date: &str| Some(changed? > seconds_of(date)?);
@@ -182,14 +182,14 @@ fn precondition(headers: &HeaderMap, facts: &Facts, method: &Method) -> Option<S
     } else if text(IF_UNMODIFIED_SINCE).and_then(since) == Some(true) {
         return Some(StatusCode::PRECONDITION_FAILED);
     }
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
     let is_same = match text(IF_NONE_MATCH) {
         Some(tags) => has_tag(tags, &facts.etag, true),
-        None => text(IF_MODIFIED_SINCE).and_then(since) == Some(false),
+        None => is_read && text(IF_MODIFIED_SINCE).and_then(since) == Some(false),
     };
     if !is_same {
         return None;
     }
-    let is_read = matches!(*method, Method::GET | Method::HEAD);
     Some(if is_read { StatusCode::NOT_MODIFIED } else { StatusCode::PRECONDITION_FAILED })
 }
 

@@ -123,7 +123,11 @@ fn needs(call: &Call) -> (Role, Scope<'_>) {
         Call::Status | Call::Charts | Call::FolderList | Call::Nodes | Call::Log { .. } => {
             (Role::Read, Scope::Everything)
         }
-        Call::Put { what, .. } | Call::Delete { what, .. } => (Role::Member, Scope::What(what)),
+        Call::Put { what, .. } | Call::Delete { what, .. } | Call::MakeDirectory { what } => {
+            (Role::Member, Scope::What(what))
+        }
+        Call::Move { from, to, .. } if folder_of(from) == folder_of(to) => (Role::Member, Scope::What(to)),
+        Call::Move { .. } => (Role::Member, Scope::Everything),
         Call::Backup { name, .. } | Call::Checksum { name, .. } => {
             (Role::Member, Scope::Folder(name.as_deref()))
         }

@@ -1,11 +1,12 @@
 //! Each request, from its head to what answers it.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, CACHE_CONTROL, RETRY_AFTER};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use serde_json::Value;
 use smol::LocalExecutor;
 
@@ -14,10 +15,11 @@ use super::accounts::Accounts;
 use super::gate::{check_sign, Gate};
 use super::rights::Grant;
 use super::uploads::Uploads;
-use super::{assets, filed, places, plain};
+use super::{assets, classic, dav, filed, places, plain};
 use crate::face::routes::{query_value, unescape, unroutable, Routes, PREFIX};
 use crate::io::calls::{Calls, Outward, Running};
 use crate::io::http::{answer_call, refusal, Answer, Answering, Asked, From, Handler, Route, Site};
+use crate::io::os::Clock;
 use crate::io::run::SiteParts;
 use crate::node::api::{ApiError, Call, Piece};
 
@@ -34,6 +36,10 @@ pub struct WebSite {
     pub(super) accounts: Accounts,
     /// Files that come in parts.
     pub(super) uploads: Uploads,
+    /// Locks of WebDAV.
+    pub(super) locks: Rc<RefCell<dav::Locks>>,
+    /// The time.
+    pub(super) clock: Clock,
     /// Shared by the restores that run.
     pub(super) restores: Rc<()>,
     /// Where what goes on without a request is done.
@@ -46,6 +52,7 @@ pub struct WebSite {
 /// When it cannot be known who may log in.
 pub fn make_site(parts: SiteParts) -> Result<Rc<dyn Site>, ApiError> {
     let port = parts.web.map_or(0, |address| address.port());
+    let clock = parts.clock.clone();
     let accounts = Accounts::open(parts.home.clone(), parts.clock, port)?;
     if let (Some(address), true) = (parts.web, accounts.is_fresh()) {
         log::info!(
@@ -61,6 +68,8 @@ pub fn make_site(parts: SiteParts) -> Result<Rc<dyn Site>, ApiError> {
         gate,
         accounts,
         uploads: Uploads::default(),
+        locks: Rc::default(),
+        clock,
         restores: Rc::new(()),
         executor: parts.executor,
     }))
@@ -69,10 +78,14 @@ pub fn make_site(parts: SiteParts) -> Result<Rc<dyn Site>, ApiError> {
 impl Site for WebSite {
     fn answer(&self, request: Request<Incoming>, from: From) -> Answering<'_> {
         Box::pin(async move {
+            let is_dav = dav::is_dav(request.uri().path());
             let mut answer = match self.dispatch(request, from).await {
                 Ok(answer) => answer,
                 Err(error) => refused(&error),
             };
+            if is_dav && answer.status() == StatusCode::UNAUTHORIZED {
+                dav::ask_for_token(answer.headers_mut());
+            }
             if from != From::Control {
                 harden(answer.headers_mut());
             }
@@ -108,7 +121,12 @@ impl WebSite {
                 return Ok(answer);
             }
         }
-        if from != From::Control && self.accounts.is_by_cookie(request.headers()) {
+        let is_by_cookie = from != From::Control && self.accounts.is_by_cookie(request.headers());
+        if is_by_cookie && dav::is_dav(&path) {
+            // File managers send no token before they are asked for it, and never a cookie.
+            return Err(unauthorised());
+        }
+        if is_by_cookie {
             check_sign(request.method(), request.headers())?;
         }
         let grant = self.accounts.grant(request.headers(), from)?;
@@ -117,6 +135,12 @@ impl WebSite {
                 Some(grant) => Ok(plain::page(&value_of(self.begin(grant, Call::Status)?).await?)),
                 None => Ok(plain::ask()),
             };
+        }
+        if classic::is_classic(&path) {
+            return self.classic(request, &grant.ok_or_else(unauthorised)?).await;
+        }
+        if dav::is_dav(&path) {
+            return self.dav(request, &grant.ok_or_else(unauthorised)?).await;
         }
         let rest = path.strip_prefix(PREFIX);
         match (request.method().as_str(), rest) {

@@ -64,7 +64,7 @@ impl WebSite {
     }
 
     /// Makes a file of a snapshot a file of a shared folder; what the core says of it.
-    async fn take_over(&self, grant: &Grant, from: &str, to: &str) -> Result<Value, ApiError> {
+    pub(super) async fn take_over(&self, grant: &Grant, from: &str, to: &str) -> Result<Value, ApiError> {
         let facts = self.facts(grant, from).await?;
         if facts.kind != "file" {
             let message = format!("'{from}' is a {}, and only files have versions", facts.kind);

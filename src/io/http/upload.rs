@@ -9,7 +9,7 @@ use super::{duration, ApiError, BodyExt, Bytes, Outward, Running, Timer};
 use crate::base::limits::{HTTP_DRAIN_BYTES_MAX, HTTP_DRAIN_TIME_MAX, HTTP_PIECE_TIME_MAX};
 
 /// Hands the body to the call until that answers something.
-pub(super) async fn feed(body: &mut Incoming, running: &mut Running) -> Outward {
+pub async fn feed(body: &mut Incoming, running: &mut Running) -> Outward {
     let mut ended = false;
     let outward = loop {
         match running.next().await {

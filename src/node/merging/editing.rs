@@ -20,7 +20,7 @@ impl Merging {
         }
         let manifest = |edit: &Edit| match &edit.act {
             Act::Put { manifest, .. } => *manifest,
-            Act::Remove { .. } => None,
+            Act::Remove { .. } | Act::Transfer { .. } => None,
         };
         self.put = edits.iter().filter_map(manifest).collect();
         let pass = EditPass::new(self.job.map_key, self.tree, edits, self.job.feed);

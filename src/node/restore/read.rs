@@ -191,7 +191,7 @@ impl Read {
             _ => length,
         };
         facts["size_bytes"] = size.into();
-        facts["etag"] = tag_of(&entry.content, &plain).into();
+        facts["etag"] = tag_of(&entry.content, self.reader.tail()).into();
         let at = self.job.offset.min(size);
         let end = self.job.length.map_or(size, |length| at.saturating_add(length).min(size));
         let source = match entry.content.clone() {
@@ -373,12 +373,14 @@ impl Lines for Read {
     }
 }
 
-/// What tells content from any other content: a hash of what it consists of.
-fn tag_of(content: &Content, plain: &[u8]) -> String {
+/// What tells content from any other content: a hash of what it consists of. `tail`: of its entry.
+pub(in crate::node) fn tag_of(content: &Content, tail: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new();
     // Content that is the same has the same chunks; where a new key came between it has others, and is only fetched again.
     hasher.update(&postcard::to_stdvec(content).unwrap_or_default());
-    hasher.update(plain);
+    if *content == Content::Inline {
+        hasher.update(tail);
+    }
     hasher.finalize().to_hex()[..TAG_DIGITS].to_owned()
 }
 
