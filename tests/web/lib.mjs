@@ -182,7 +182,7 @@ export class Suite {
   async picture(page, name, options = {}) {
     if (!this.pictures) return;
     mkdirSync(this.pictures, { recursive: true });
-    await page.evaluate(() => document.fonts.ready);
+    await page.mouse.move(0, 0);
     await new Promise((resolve) => setTimeout(resolve, 400));
     await page.screenshot({ path: join(this.pictures, `${name}.png`), ...options });
   }
