@@ -53,7 +53,7 @@ export function sums() {
 /** Adds files: `{folder, path, size, open}`; `open()` gives the File, when its turn comes. */
 export function add(files) {
   items = items.filter((item) => item.state !== 'done').concat(files.map((file) => ({
-    id: (nextId += 1), sent: 0, state: 'waiting', tries: 0, error: null, upload: null, stop: null, ...file,
+    id: (nextId += 1), sent: 0, state: 'waiting', tries: 0, error: null, upload: null, stop: null, ...file, what: whatOf(file.folder, '', file.path),
   })));
   changed();
   pump();
@@ -64,7 +64,7 @@ function pump() {
   let busy = items.filter((item) => item.state === 'sending').length;
   const taken = new Set();
   for (const item of items) {
-    const what = whatOf(item.folder, '', item.path);
+    const { what } = item;
     if (busy < AT_ONCE && item.state === 'waiting' && !taken.has(what) && !(item.after > performance.now())) {
       busy += 1;
       begin(item);
@@ -124,7 +124,7 @@ function counted(item, base, loaded, before) {
 const times = (item) => `${item.file.lastModified || Date.now()}000000`;
 
 async function sendWhole(item, signal) {
-  const address = api.url('files', { what: whatOf(item.folder, '', item.path), mtime_ns: times(item) });
+  const address = api.url('files', { what: item.what, mtime_ns: times(item) });
   await api.send('PUT', address, item.file, { signal, onProgress: (loaded) => counted(item, 0, loaded, item.sent) });
 }
 
@@ -159,7 +159,7 @@ async function placeOf(item, signal) {
       if (error.status !== 404) throw error;
     }
   }
-  const told = await api.post('uploads', { what: whatOf(item.folder, '', item.path), size: item.size, mtime_ns: Number(times(item)) }, { signal });
+  const told = await api.post('uploads', { what: item.what, size: item.size, mtime_ns: Number(times(item)) }, { signal });
   item.upload = told.id;
   return told.offset ?? 0;
 }
