@@ -320,7 +320,12 @@ export default async function files(suite) {
   await suite.test('upload: two to one name are two versions, and nothing is mixed', async () => {
     const other = await suite.login(attic);
     const [one, two] = [randomBytes(6_000_000), randomBytes(6_000_000)];
-    const made = (bytes) => ({ name: 'both.bin', mimeType: 'application/octet-stream', buffer: bytes });
+    const made = (bytes, place) => {
+      mkdirSync(join(outside, place));
+      writeFileSync(join(outside, place, 'both.bin'), bytes);
+      return join(outside, place, 'both.bin');
+    };
+    const [first, second] = [made(one, 'one'), made(two, 'two')];
     for (const who of [page, other]) {
       await who.goto('about:blank');
       await who.goto(`${attic.url}/#/files/family`);
@@ -328,7 +333,7 @@ export default async function files(suite) {
       await slow(who, 5_000_000);
     }
     // Both begin before one is done: neither is asked.
-    await Promise.all([choose(page, [made(one)]), choose(other, [made(two)])]);
+    await Promise.all([choose(page, [first]), choose(other, [second])]);
     await Promise.all([uploaded(page, 1), uploaded(other, 1)]);
     await slow(page, -1);
     await other.close();
