@@ -96,7 +96,13 @@ pub fn failure(verb: &str, errno: Errno) -> FileError {
         Errno::LOOP | Errno::NOTDIR | Errno::XDEV | Errno::ISDIR | Errno::NXIO => FileErrorKind::Changed,
         _ => FileErrorKind::Failed,
     };
-    FileError { kind, detail: format!("{verb}: {}", std::io::Error::from(errno)) }
+    FileError { kind, detail: format!("{verb}: {}", words(errno)) }
+}
+
+/// The system's words for an error.
+#[must_use]
+pub fn words(errno: Errno) -> String {
+    std::io::Error::from(errno).to_string()
 }
 
 /// An error of the file thread that is not the system's: something is not what it was.

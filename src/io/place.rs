@@ -83,6 +83,12 @@ impl Aside {
         self.position
     }
 
+    /// Whether the file system has files of this many bytes.
+    #[must_use]
+    pub fn can_be_so_long(&self, size: u64) -> bool {
+        rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Start(size)) != Err(Errno::INVAL)
+    }
+
     /// Appends bytes.
     ///
     /// # Errors
@@ -161,7 +167,27 @@ pub fn remove_left_over(directory: BorrowedFd<'_>, name: &[u8]) -> Result<bool, 
         Err(Errno::ACCESS | Errno::PERM) => return Ok(false),
         Err(errno) => return Err(errno),
     }
-    rustix::fs::unlinkat(directory, name, AtFlags::empty()).map(|()| true)
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        // Names were tried in it (`io/put/fit.rs`); one of those may still be there.
+        Err(Errno::ISDIR | Errno::PERM) => remove_tried(directory, name),
+        other => other,
+    }
+    .map(|()| true)
+}
+
+/// Removes a directory and the files in it.
+fn remove_tried(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inside = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
+    let mut names = rustix::fs::RawDir::new(&inside, &mut buffer);
+    while let Some(entry) = names.next() {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            rustix::fs::unlinkat(&inside, entry.file_name(), AtFlags::empty())?;
+        }
+    }
+    rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)
 }
 
 /// What stands at a name.

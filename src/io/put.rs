@@ -3,6 +3,8 @@
 //! A file is written aside under a name that no scan looks at, synced, and only then given its name; what stands there is looked at
 //! right before. Between that look and the rename a person may still write: then the rename goes over it, and what was lost is a change
 //! of less than a moment (rename(2) cannot ask for an inode). New names are taken with RENAME_NOREPLACE, which has no such gap.
+//! What the file system cannot have there as it is, is refused before anything is written (`io/put/fit.rs`): nothing ever gets a name
+//! that reads otherwise, or that of something else.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +19,9 @@ use crate::file::entry::Stat;
 use crate::file::merge::SHARED_MODE;
 use crate::node::ports::{FileError, FileErrorKind, Found, FoundKind};
 use crate::node::put::{Act, Expected, Thing, ASIDE_PREFIX};
+use fit::{check_listed, check_new, refusal, unfit};
+
+mod fit;
 
 /// What is written at present.
 #[derive(Debug, Default)]
@@ -49,7 +54,7 @@ impl Putter {
     /// Of the kind Changed when something else than expected stands there; else what the system says.
     pub fn act(&mut self, target: Target<'_>, act: Act) -> Result<Option<Found>, FileError> {
         match act {
-            Act::Begin => self.begin(target).map(|()| None),
+            Act::Begin(size) => self.begin(target, size).map(|()| None),
             Act::Data(bytes) => self.write(target, |aside| aside.write(&bytes)),
             Act::Hole(length) => self.write(target, |aside| aside.hole(length)),
             Act::Drop => {
@@ -66,6 +71,7 @@ impl Putter {
                 if !beneath::is_plain_name(&name) {
                     return Err(facts::failure("rename", Errno::INVAL));
                 }
+                check_listed(directory.as_fd(), old)?;
                 rename_new(directory.as_fd(), old, &name).map_err(|errno| facts::failure("rename", errno))?;
                 Ok(None)
             }
@@ -98,20 +104,27 @@ impl Putter {
     }
 
     /// Begins a file.
-    fn begin(&mut self, target: Target<'_>) -> Result<(), FileError> {
+    fn begin(&mut self, target: Target<'_>, size: u64) -> Result<(), FileError> {
         self.begun.remove(target.folder);
-        let (directory, _) = parent(target)?;
-        let name = self.draw();
-        let again = name.clone();
-        let aside = match Aside::new(directory.as_fd(), name) {
+        let (directory, name) = parent(target)?;
+        let own = self.draw();
+        let aside = match Aside::new(directory.as_fd(), own.clone()) {
             Err(Errno::EXIST) => {
                 // Left over from a process that was killed and had our number.
-                let _ = rustix::fs::unlinkat(&directory, &again, AtFlags::empty());
-                Aside::new(directory.as_fd(), again)
+                let _ = rustix::fs::unlinkat(&directory, &own, AtFlags::empty());
+                Aside::new(directory.as_fd(), own.clone())
             }
             other => other,
         };
         let aside = aside.map_err(|errno| facts::failure("create", errno))?;
+        if facts::look_at(directory.as_fd(), name).is_ok() {
+            check_listed(directory.as_fd(), name)?;
+        } else {
+            check_new(directory.as_fd(), name, fit::folds(directory.as_fd(), &own), &self.draw())?;
+        }
+        if !aside.can_be_so_long(size) {
+            return Err(refusal("write", Errno::FBIG));
+        }
         self.begun.insert(target.folder.to_vec(), (target.path.to_vec(), aside));
         Ok(())
     }
@@ -124,7 +137,13 @@ impl Putter {
     ) -> Result<Option<Found>, FileError> {
         let begun = self.begun.get_mut(target.folder).filter(|(path, _)| path == target.path);
         let (_, aside) = begun.ok_or_else(|| facts::changed("it was not begun"))?;
-        write(aside).map_err(|errno| facts::failure("write", errno))?;
+        write(aside).map_err(|errno| {
+            if errno == Errno::FBIG {
+                refusal("write", errno)
+            } else {
+                facts::failure("write", errno)
+            }
+        })?;
         Ok(None)
     }
 
@@ -141,6 +160,11 @@ impl Putter {
         if !is_there {
             // What was begun waits until what stands in its way is dealt with.
             check(directory.as_fd(), name, expected.as_ref())?;
+        } else {
+            check_listed(directory.as_fd(), name)?;
+        }
+        if *thing != Thing::File && facts::look_at(directory.as_fd(), name) == Err(Errno::NOENT) {
+            check_new(directory.as_fd(), name, false, &self.draw())?;
         }
         let owner = owner(directory.as_fd(), name);
         let failed = |verb: &'static str| move |errno| facts::failure(verb, errno);
@@ -166,7 +190,12 @@ impl Putter {
             }
             Thing::Directory => {
                 if !is_there {
-                    rustix::fs::mkdirat(&directory, name, Mode::RWXU).map_err(failed("create"))?;
+                    rustix::fs::mkdirat(&directory, name, Mode::RWXU)
+                        .map_err(|errno| refusal("create", errno))?;
+                    if let Err(error) = check_listed(directory.as_fd(), name) {
+                        let _ = rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR);
+                        return Err(error);
+                    }
                 }
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let made =
@@ -177,9 +206,13 @@ impl Putter {
             Thing::Symlink(link) => {
                 let aside = self.draw();
                 let _ = rustix::fs::unlinkat(&directory, &aside, AtFlags::empty());
-                placed(place_link(directory.as_fd(), name, link, expected.is_some(), &aside, |made| {
+                let made = place_link(directory.as_fd(), name, link, expected.is_some(), &aside, |made| {
                     metadata.apply_to_link(directory.as_fd(), made, false, &mut not_kept);
-                }))?;
+                });
+                if matches!(made, Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)) {
+                    return Err(unfit("the file system here has no symbolic links"));
+                }
+                placed(made)?;
             }
         }
         let now = facts::look_at(directory.as_fd(), name).map_err(failed("stat"))?;
@@ -238,9 +271,10 @@ fn check(directory: BorrowedFd<'_>, name: &[u8], expected: Option<&Expected>) ->
     match (facts::look_at(directory, name), expected) {
         (Err(Errno::NOENT), None) => Ok(()),
         (Err(Errno::NOENT), Some(_)) => Err(facts::changed("it was deleted meanwhile")),
+        (Err(errno), _) => Err(refusal("stat", errno)),
+        (Ok(_), _) if check_listed(directory, name).is_err() => check_listed(directory, name),
         (Ok(there), Some(expected)) if expected.is(there.kind, &there.stat) => Ok(()),
         (Ok(_), _) => Err(facts::changed("it was changed meanwhile")),
-        (Err(errno), _) => Err(facts::failure("stat", errno)),
     }
 }
 
@@ -260,7 +294,7 @@ fn placed(placed: Result<Placed, Errno>) -> Result<(), FileError> {
     match placed {
         Ok(Placed::New | Placed::Overwrote) => Ok(()),
         Ok(Placed::Kept) => Err(facts::changed("something was made there meanwhile")),
-        Err(errno) => Err(facts::failure("rename", errno)),
+        Err(errno) => Err(refusal("rename", errno)),
     }
 }
 

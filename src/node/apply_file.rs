@@ -5,7 +5,7 @@
 
 use super::duty::{Ask, ChunkLost};
 use super::parts::{Part, Parts, Placed, Source};
-use super::ports::{FileError, FileRequest};
+use super::ports::{FileError, FileErrorKind, FileRequest};
 use super::put::{Act, Put, Thing};
 use super::reader::{Form, Reader};
 use super::sink::Out;
@@ -26,8 +26,8 @@ pub(super) enum Content {
     Worked,
     /// All of it is ready for its place.
     Filled(Box<Filled>),
-    /// It cannot be had.
-    Lost(Box<Version>, String),
+    /// It cannot be had, or not be here.
+    Lost(Box<Version>, FileError),
 }
 
 /// Something that is ready for its place.
@@ -68,7 +68,7 @@ pub(super) struct Filling {
     /// It was told that the file will not be placed.
     dropped: bool,
     /// Why it cannot be had.
-    failed: Option<String>,
+    failed: Option<FileError>,
 }
 
 impl Filling {
@@ -102,8 +102,8 @@ impl Filling {
     /// Takes an answer of the file thread.
     pub(super) fn put_came(&mut self, error: Option<FileError>) {
         self.asked = self.asked.saturating_sub(1);
-        if let (None, Some(error)) = (&self.failed, error) {
-            self.failed = Some(error.detail);
+        if self.failed.is_none() {
+            self.failed = error;
         }
     }
 
@@ -149,12 +149,12 @@ impl Filling {
         if version.entry.kind != Kind::File {
             return;
         }
-        self.put(version, root, Act::Begin, out);
+        self.put(version, root, Act::Begin(version.entry.stat.size), out);
         match &version.entry.content {
             entry::Content::None | entry::Content::Target(_) => {}
             entry::Content::Inline => match InlineCodec::new().unpack(&version.tail) {
                 Ok(plain) => self.put(version, root, Act::Data(plain), out),
-                Err(error) => self.failed = Some(error.to_string()),
+                Err(error) => self.fail(error.to_string()),
             },
             entry::Content::Pieces(pieces) => self.source = Some(Source::Here(pieces.clone().into_iter())),
             entry::Content::List { root, .. } => {
@@ -175,7 +175,13 @@ impl Filling {
             self.version = Some(version);
             return Content::Worked;
         }
-        Content::Lost(Box::new(version), self.failed.take().unwrap_or_default())
+        let failed = self.failed.take();
+        Content::Lost(Box::new(version), failed.unwrap_or_else(|| lost(String::new())))
+    }
+
+    /// It cannot be had.
+    fn fail(&mut self, reason: String) {
+        self.failed = Some(lost(reason));
     }
 
     /// Opens attributes that came.
@@ -186,7 +192,7 @@ impl Filling {
         self.away = None;
         match opened {
             Ok(attributes) => self.attributes = Some(attributes),
-            Err(reason) => self.failed = Some(format!("its attributes cannot be had: {reason}")),
+            Err(reason) => self.fail(format!("its attributes cannot be had: {reason}")),
         }
         true
     }
@@ -207,7 +213,7 @@ impl Filling {
                     self.parts.push(Placed::default(), Part::Chunk { op, length, came: None });
                 }
                 Some(Err(reason)) => {
-                    self.failed = Some(reason);
+                    self.fail(reason);
                     self.source = None;
                 }
             }
@@ -227,8 +233,8 @@ impl Filling {
                 Ok(plain) if u32::try_from(plain.len()) == Ok(length) => {
                     self.put(version, root, Act::Data(plain), out);
                 }
-                Ok(_) => self.failed = Some("a chunk has another length than the tree says".into()),
-                Err(reason) => self.failed = Some(reason),
+                Ok(_) => self.fail("a chunk has another length than the tree says".into()),
+                Err(reason) => self.fail(reason),
             },
             Part::Entry(_) | Part::EntryAway { .. } | Part::Data(_) | Part::LeftOut | Part::Lost(_) => {}
         }
@@ -243,6 +249,11 @@ impl Filling {
         let beyond = self.beyond;
         out.sink.asks.push_back(Ask::File(FileRequest::Put(Put { op, root, path, beyond, act })));
     }
+}
+
+/// An error of which nobody knows more.
+fn lost(detail: String) -> FileError {
+    FileError { kind: FileErrorKind::Failed, detail }
 }
 
 impl From<&Version> for Thing {

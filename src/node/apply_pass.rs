@@ -8,8 +8,10 @@
 //! ```
 //!
 //! Things are dealt with one after the other in the order of keys; a directory goes when all that was in it has been dealt with.
-//! What cannot be written is counted and stays pending: the applied map tells what is owed. Read `node/put.rs` for the acts,
-//! `file/applied.rs` for the map.
+//! What cannot be written is counted and stays pending: the applied map tells what is owed. What cannot *be* here - a name that this
+//! file system does not take, or takes for that of something else that stands here - stays pending too, and all in such a directory
+//! with it: so it is as if it had not arrived yet, and no scan takes it for deleted. What stands goes on standing; its turn comes when
+//! that is gone. Read `node/put.rs` for the acts, `file/applied.rs` for the map.
 
 use super::apply_file::{Content, Filled, Filling};
 use super::duty::{Ask, ChunkLost};
@@ -59,8 +61,20 @@ pub(super) struct Applied {
     pub(super) nodes: u64,
     /// Paths that could not be written or removed.
     pub(super) pending: u64,
+    /// Those of them that cannot be here as long as the disk is as it is.
+    pub(super) unfit: u64,
+    /// Paths that were removed.
+    pub(super) removed: u64,
     /// Paths that were.
     pub(super) written: u64,
+}
+
+impl Applied {
+    /// Nothing was done yet.
+    pub(super) fn nothing(root: ChunkId) -> Self {
+        let (counts, report) = (Counts::default(), Report::default());
+        Self { root, counts, report, nodes: 0, pending: 0, unfit: 0, removed: 0, written: 0 }
+    }
 }
 
 /// The pass.
@@ -78,6 +92,8 @@ pub(super) struct Apply {
     builder: Option<MapBuilder>,
     /// Directories that go when all in them has been dealt with, each in the one before it.
     leaving: Vec<Leaving>,
+    /// The last directory that could not be made (empty: none): what is in it cannot either, and counts as so many that are unfit.
+    barred: (Vec<u8>, u64),
     /// The last directory where a disk is mounted; empty: there was none.
     mounted: Vec<u8>,
     /// What is being dealt with.
@@ -138,16 +154,10 @@ impl Apply {
             former: Reader::new(former, Form::Tree),
             builder: Some(MapBuilder::new(&tools.map_key)),
             leaving: Vec::new(),
+            barred: (Vec::new(), 0),
             mounted: Vec::new(),
             doing: None,
-            done: Applied {
-                root: tree,
-                counts: Counts::default(),
-                report: Report::default(),
-                nodes: 0,
-                pending: 0,
-                written: 0,
-            },
+            done: Applied::nothing(tree),
             did: false,
             tools,
         }
@@ -222,8 +232,8 @@ impl Apply {
                     self.place(filled, was, out.sink);
                     true
                 }
-                Content::Lost(version, reason) => {
-                    self.fail(&version.key, was.as_ref(), reason, out);
+                Content::Lost(version, error) => {
+                    self.fail(&version, was.as_ref(), error, out);
                     true
                 }
             },
@@ -292,6 +302,9 @@ impl Apply {
         if is_directory && was.is_some_and(|was| was.beyond) && !self.is_beyond(&key) {
             self.mounted = key.clone();
         }
+        if was.is_none() && self.is_barred(&key) {
+            return;
+        }
         match (version, was) {
             (Some(version), Some(was)) if version.dot == was.dot => self.push(&key, &was, out),
             (Some(version), Some(was)) if is_directory && version.entry.kind != Kind::Directory => {
@@ -329,23 +342,14 @@ impl Apply {
         self.doing = Some(Doing::Place(op, filled, was));
     }
 
-    /// Something cannot be written: what was applied still is.
-    fn fail(&mut self, key: &[u8], was: Option<&applied::Applied>, reason: String, out: &mut Out<'_>) {
-        self.done.pending += 1;
-        self.done.report.unreadable(path_of(key), reason);
-        if let Some(was) = was {
-            self.push(key, was, out);
-        }
-    }
-
     /// All was dealt with.
     fn end(&mut self, out: &mut Out<'_>) -> Option<Applied> {
         let builder = self.builder.take()?;
         let root = finish(builder, out)?;
         let nodes = self.tree.nodes() + self.applied.nodes();
         let report = std::mem::take(&mut self.done.report);
-        let Applied { counts, pending, written, .. } = self.done;
-        Some(Applied { root, counts, report, nodes, pending, written })
+        let Applied { counts, pending, unfit, removed, written, .. } = self.done;
+        Some(Applied { root, counts, report, nodes, pending, unfit, removed, written })
     }
 
     /// Puts a path into the applied map.

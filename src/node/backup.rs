@@ -249,7 +249,7 @@ impl Backup {
 
     /// The root was looked at for the first time.
     fn root_came(&mut self, result: Result<RootFacts, FileError>) {
-        match root::before(&self.job, result) {
+        match root::before(&mut self.job, result) {
             Err(error) => return self.end(Err(error)),
             Ok(marker) => self.marker = marker,
         }
@@ -289,7 +289,7 @@ impl Backup {
         match Walker::new(&self.job.root, &self.job.ignore, self.job.one_file_system) {
             Ok(walker) => {
                 let walker = walker.watching(self.job.watch.then_some(self.job.folder));
-                Some(Join::new(walker.shared(self.job.shared.is_some()), old))
+                Some(Join::new(walker.shared(self.job.shared.is_some()), old, self.job.guarded.is_empty))
             }
             Err(error) => {
                 self.end(Err(BackupError::Ignore { reason: error.to_string() }));

@@ -29,6 +29,8 @@ pub enum Kind {
     BackupWorks,
     /// Two devices changed the same file of a shared folder; both versions are kept.
     Conflict,
+    /// What others have made of a shared folder cannot be written on this disk.
+    Unwritten,
     /// No backup by a device was heard of for too long.
     NodeSilent,
     /// It is heard again.
@@ -61,12 +63,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Other,
         Self::BackupDone,
         Self::BackupFailed,
         Self::BackupWorks,
         Self::Conflict,
+        Self::Unwritten,
         Self::NodeSilent,
         Self::NodeHeard,
         Self::DiskNearlyFull,
@@ -92,6 +95,7 @@ impl Kind {
             Self::BackupFailed => "backup_failed",
             Self::BackupWorks => "backup_works",
             Self::Conflict => "conflict",
+            Self::Unwritten => "unwritten",
             Self::NodeSilent => "node_silent",
             Self::NodeHeard => "node_heard",
             Self::DiskNearlyFull => "disk_nearly_full",

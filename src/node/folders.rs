@@ -21,6 +21,7 @@ use super::order::backup_error;
 use super::outcome::{paths, BackupError, BackupJob, Outcome, Progress, Report, Taken};
 use super::partials::Pace;
 use super::ports::{CallId, Ending};
+use super::share::unwritten::Unwritten;
 use super::watching::{Timing, Watched};
 use crate::base::ids::{ChunkId, FolderId, NodeId};
 use crate::base::limits::SCAN_AFTER_START;
@@ -84,7 +85,7 @@ pub(super) struct Local {
     /// Unreadable files of the last scan.
     pub(super) unreadable: u64,
     /// Of a shared folder: what other devices have made that could not be written here.
-    pub(super) unwritten: u64,
+    pub(super) unwritten: Unwritten,
     /// Of a shared folder: what people want of it; this may be a device that has no directory of it.
     pub(super) edits: Vec<Ordered>,
     /// Those that the running merge makes.
@@ -327,13 +328,14 @@ impl Core {
         local.progress = None;
         local.telling.append(&mut local.waiters);
         local.next_scan = Some(rescan);
+        let is_asked = !local.telling.is_empty();
         let is_scanned = result.is_ok();
         match result {
             Ok(Outcome::Unchanged { files, bytes, report, marker }) => {
                 local.binding.complete(marker, local.started);
                 local.checked = Some(wall);
                 local.unreadable = report.unreadable;
-                local.unwritten = report.owed;
+                local.unwritten.scanned(report.owed, is_asked);
                 self.scan_unchanged(folder, (files, bytes), &report);
             }
             Ok(Outcome::Changed(taken)) => {
@@ -341,7 +343,7 @@ impl Core {
                 local.binding.applied = taken.shared.as_ref().map(|shared| shared.applied);
                 local.checked = Some(wall);
                 local.unreadable = taken.report.unreadable;
-                local.unwritten = taken.report.owed;
+                local.unwritten.scanned(taken.report.owed, true);
                 self.snapshot_made(folder, &taken);
             }
             Err(error) => self.backup_failed(folder, backup_error(&error)),

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::duty::{Ask, Ops};
 use super::former::Former;
 use super::outcome::Report;
-use super::ports::{FileError, Found, FoundKind};
+use super::ports::{FileError, FileErrorKind, Found, FoundKind};
 use super::reader::{Reader, Seen};
 use super::scan::{Ahead, Walked, Walker, What};
 use super::share_scan::Known;
@@ -75,12 +75,15 @@ pub(super) struct Join {
     stands: Option<Vec<u8>>,
     /// The last key here that is no directory: nothing of the parent's can stand below it.
     leaf: Vec<u8>,
+    /// Nothing may be gone.
+    is_empty: bool,
 }
 
 impl Join {
     /// A merge that has not begun.
-    pub(super) const fn new(walker: Walker, old: Former) -> Self {
-        Self { walker, old, stands: None, leaf: Vec::new() }
+    /// (`is_empty`: and must not have been anything else.)
+    pub(super) const fn new(walker: Walker, old: Former, is_empty: bool) -> Self {
+        Self { walker, old, stands: None, leaf: Vec::new(), is_empty }
     }
 
     /// The walk, for listings that came.
@@ -186,6 +189,8 @@ impl Join {
         let below_leaf = !self.leaf.is_empty() && is_within(&old.key, &self.leaf);
         if stands && !below_leaf {
             Joined::Kept(old)
+        } else if self.is_empty && !old.is_pending() {
+            Joined::Failed(FileError { kind: FileErrorKind::Failed, detail: "it has become empty".into() })
         } else {
             Joined::Gone(old)
         }

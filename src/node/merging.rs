@@ -67,6 +67,10 @@ pub struct MergeEnd {
     pub is_here: bool,
     /// Paths that could not be written here yet.
     pub pending: u64,
+    /// Those of them that cannot be here as long as the disk is as it is.
+    pub unfit: u64,
+    /// Something of them may be here now, for something else went.
+    pub has_room: bool,
     /// Paths that were written, made or removed here.
     pub written: u64,
     /// Conflict copies that were made.

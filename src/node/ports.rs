@@ -191,8 +191,7 @@ pub enum Ending {
 }
 
 /// For the file thread. Paths are absolute `root` plus a relative path of components joined by `/` ("" is the root).
-/// Nothing here follows a symbolic link below `root`, and nothing but [`FileRequest::Put`] writes below it: of a backup folder
-/// nothing ever does.
+/// Nothing here follows a symbolic link below `root`; only [`FileRequest::Put`] writes below it, never in a backup folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileRequest {
     /// Something in a shared folder is to become as another device has it.
@@ -394,6 +393,8 @@ pub enum FileErrorKind {
     Denied,
     /// It is of another type than expected, or a symbolic link stands in the way.
     Changed,
-    /// The disk could not read it, or anything else.
+    /// The file system cannot have it: it does not take the name, or takes it for another's, or has no such things.
+    Unfit,
+    /// Anything else.
     Failed,
 }

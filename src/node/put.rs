@@ -34,8 +34,9 @@ pub struct Put {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    /// A file is written aside, in the directory of the path.
-    Begin,
+    /// A file of this many bytes is written aside, in the directory of the path. What the file system cannot have there is refused
+    /// now.
+    Begin(u64),
     /// The next bytes of the file that was begun.
     Data(Vec<u8>),
     /// A hole of this many bytes follows.

@@ -20,7 +20,10 @@ pub(super) fn ask(job: &BackupJob, sink: &mut Sink) -> Op {
 }
 
 /// The root was looked at before the scan.
-pub(super) fn before(job: &BackupJob, result: Result<RootFacts, FileError>) -> Result<Marker, BackupError> {
+pub(super) fn before(
+    job: &mut BackupJob,
+    result: Result<RootFacts, FileError>,
+) -> Result<Marker, BackupError> {
     let root = job.root.clone();
     let facts = result.map_err(|error| unreadable(job, error))?;
     let marker = (facts.file_system, facts.inode);
@@ -31,7 +34,11 @@ pub(super) fn before(job: &BackupJob, result: Result<RootFacts, FileError>) -> R
     let had_entries =
         !job.is_elsewhere() && job.base().is_some_and(|base| base.counts.files + base.counts.directories > 0);
     if facts.empty && had_entries && !job.guarded.may_be_empty {
-        return Err(BackupError::RootEmptied { root });
+        // Of a shared folder all may be what this disk never had: it does not take such names, or had no room.
+        job.guarded.is_empty = job.shared.is_some();
+        if !job.guarded.is_empty {
+            return Err(BackupError::RootEmptied { root });
+        }
     }
     Ok(marker)
 }
@@ -53,10 +60,13 @@ pub(super) fn after(
 /// Why the root cannot be scanned.
 pub(super) fn unreadable(job: &BackupJob, error: FileError) -> BackupError {
     let root = job.root.clone();
+    if job.guarded.is_empty {
+        return BackupError::RootEmptied { root };
+    }
     match error.kind {
         FileErrorKind::Missing => BackupError::RootMissing { root },
         FileErrorKind::Changed => BackupError::RootChanged { root },
-        FileErrorKind::Denied | FileErrorKind::Failed => {
+        FileErrorKind::Denied | FileErrorKind::Failed | FileErrorKind::Unfit => {
             BackupError::RootUnreadable { root, detail: error.detail }
         }
     }
@@ -71,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_was_unplugged_during_the_scan_is_no_deletion() {
-        let job = BackupJob {
+        let mut job = BackupJob {
             folder: FolderId::from_bytes([0; 16]),
             root: b"/mnt/disk".to_vec(),
             ignore: Vec::new(),
@@ -94,7 +104,7 @@ mod tests {
         let stat =
             Stat { size: 0, mtime_ns: 0, ctime_ns: 0, inode: 2, mode: 0o755, uid: 0, gid: 0, links: 1 };
         let facts = |file_system| Ok(RootFacts { file_system, inode: 2, empty: true, stat });
-        let marker = before(&job, facts(7)).unwrap();
+        let marker = before(&mut job, facts(7)).unwrap();
         assert_eq!(after(&job, marker, facts(7)), Ok(()), "a root may be empty when it always was");
         let root = job.root.clone();
         assert_eq!(after(&job, marker, facts(1)), Err(BackupError::RootChanged { root: root.clone() }));

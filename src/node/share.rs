@@ -31,6 +31,7 @@ use crate::feed::entry::{FolderEntry, FolderKind, FolderText, Mode, SharedText};
 use crate::file::merge::needs_merge;
 
 mod end;
+pub(super) mod unwritten;
 
 impl SnapshotFact {
     /// How new it is: of a shared folder by what its writer had seen, whatever clocks say, then by its label.
@@ -254,7 +255,9 @@ impl Core {
         let whole = news.into_iter().filter(|fact| self.is_whole(&fact.id));
         let theirs: Vec<(Parent, SharedText)> = whole.filter_map(|fact| fact.shared_state()).collect();
         let local = self.folders.local.get(&folder);
-        if theirs.is_empty() && local.is_none_or(|local| local.unwritten == 0 && local.edits.is_empty()) {
+        if theirs.is_empty()
+            && local.is_none_or(|local| !local.unwritten.is_worth_a_merge() && local.edits.is_empty())
+        {
             return false;
         }
         let Some(job) = self.merge_job(&folder, ours, theirs) else { return false };

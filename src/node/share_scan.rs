@@ -228,6 +228,13 @@ impl Sharing {
                 // Nobody has changed it here, though this disk may not keep it as others do.
                 entry.stat.mode = version.entry.stat.mode;
             }
+            if stands.is_some_and(|applied| applied.stat.mtime_ns == stat.mtime_ns) {
+                // The same of the time, and of attributes that this disk has none of.
+                entry.stat.mtime_ns = version.entry.stat.mtime_ns;
+                if entry.attributes == Attributes::Here(Vec::new()) {
+                    entry.attributes = version.entry.attributes.clone();
+                }
+            }
             let level = is_level((&version.entry, &version.tail), (&entry, &tail));
             let was_here = applied.is_some_and(|applied| applied.dot == version.dot);
             if level {

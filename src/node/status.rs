@@ -153,6 +153,7 @@ impl Core {
                 "pending_bytes": self.pending_bytes(newest.as_ref()), "left_us": self.pending_time(newest.as_ref()).map(Span::as_micros),
                 "partial": self.partial_status(partial.as_ref()),
                 "state": state,
+                "unwritten": local.map(|local| local.unwritten.told()),
                 "failure": failure.map(|failure| failure.message),
             }));
         }

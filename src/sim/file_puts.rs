@@ -18,8 +18,9 @@ impl FakeFiles {
             return Err(failed("the disk that was mounted there is not"));
         }
         match act {
-            Act::Begin => {
+            Act::Begin(_) => {
                 self.parent(root, path)?;
+                self.fits(root, path)?;
                 self.aside.insert(root.to_vec(), (path.to_vec(), Vec::new()));
                 Ok(None)
             }
@@ -39,6 +40,14 @@ impl FakeFiles {
                 Ok(None)
             }
             Act::Sync => Ok(None),
+        }
+    }
+
+    /// Whether a path can be had as it is.
+    fn fits(&self, root: &[u8], path: &[u8]) -> Result<(), FileError> {
+        match self.refused(root, path) {
+            Some(detail) => Err(FileError { kind: FileErrorKind::Unfit, detail: detail.into() }),
+            None => Ok(()),
         }
     }
 
@@ -92,6 +101,7 @@ impl FakeFiles {
         expected: Option<Expected>,
     ) -> Result<Found, FileError> {
         self.parent(root, path)?;
+        self.fits(root, path)?;
         let there = self.standing(root, path);
         let is_there =
             thing == Thing::Directory && there.is_some_and(|there| there.kind == FoundKind::Directory);
@@ -129,6 +139,7 @@ impl FakeFiles {
         expected: &Expected,
     ) -> Result<Option<Found>, FileError> {
         self.parent(root, path)?;
+        self.fits(root, path)?;
         self.check(root, path, Some(expected))?;
         let inode = self.find(root, path).ok_or_else(|| missing("remove"))?;
         if matches!(&self.inodes[&inode].body, Body::Directory(children) if !children.is_empty()) {
@@ -141,6 +152,7 @@ impl FakeFiles {
     /// Gives what stands there another name.
     fn set_aside(&mut self, root: &[u8], path: &[u8], name: &[u8]) -> Result<Option<Found>, FileError> {
         let mut to = self.parent(root, path)?;
+        self.fits(root, path)?;
         if !to.is_empty() {
             to.push(b'/');
         }

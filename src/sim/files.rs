@@ -10,6 +10,10 @@ use crate::base::limits::LIST_BYTES_MAX;
 use crate::file::entry::Stat;
 use crate::node::ports::Extent;
 
+mod manner;
+
+pub use manner::Manner;
+
 /// What may be in the way of reading a file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
@@ -55,6 +59,8 @@ pub struct FakeFiles {
     pub(super) asked: Asked,
     /// The file that is being written into each shared folder: its path, and what was written.
     pub(super) aside: BTreeMap<Vec<u8>, (Vec<u8>, Vec<Extent>)>,
+    /// Which names it takes.
+    pub(super) manner: Manner,
 }
 
 /// A file, directory, link or device.
@@ -95,6 +101,7 @@ impl Default for FakeFiles {
             page_bytes: LIST_BYTES_MAX,
             asked: Asked::default(),
             aside: BTreeMap::new(),
+            manner: Manner::Plain,
         }
     }
 }
@@ -302,8 +309,8 @@ impl FakeFiles {
         let mut names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
         let last = names.pop().unwrap_or_default().to_vec();
         for name in names {
-            directory = match self.children(directory).get(name) {
-                Some(inode) => *inode,
+            directory = match self.child(directory, name) {
+                Some((_, inode)) => inode,
                 None => {
                     let file_system = self.inodes[&directory].file_system;
                     let inode = self.add(Body::Directory(BTreeMap::new()), file_system);
@@ -313,6 +320,8 @@ impl FakeFiles {
                 }
             };
         }
+        // Of what is there the name stays as it is.
+        let last = self.child(directory, &last).map_or(last, |(name, _)| name);
         (directory, last)
     }
 
@@ -341,10 +350,7 @@ impl FakeFiles {
     pub(super) fn find(&self, root: &[u8], path: &[u8]) -> Option<u64> {
         let mut inode = *self.roots.get(root)?;
         for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            match &self.inodes[&inode].body {
-                Body::Directory(children) => inode = *children.get(name)?,
-                _ => return None,
-            }
+            inode = self.child(inode, name)?.1;
         }
         Some(inode)
     }

@@ -32,7 +32,7 @@ fn a_file_appears_whole_with_its_mode_and_time() {
     let folder = tempfile::tempdir().unwrap();
     let (root, mut putter) = (folder.path(), Putter::default());
     act(&mut putter, root, "d", place(Thing::Directory, 0, None)).unwrap();
-    act(&mut putter, root, "d/f", Act::Begin).unwrap();
+    act(&mut putter, root, "d/f", Act::Begin(0)).unwrap();
     act(&mut putter, root, "d/f", Act::Data(b"one ".to_vec())).unwrap();
     act(&mut putter, root, "d/f", Act::Hole(4096)).unwrap();
     act(&mut putter, root, "d/f", Act::Data(b"two".to_vec())).unwrap();
@@ -55,7 +55,7 @@ fn what_a_person_changed_is_neither_replaced_nor_removed() {
     fs::write(root.join("f"), "old").unwrap();
     let known = expected(root, "f");
     fs::write(root.join("f"), "changed by hand").unwrap();
-    act(&mut putter, root, "f", Act::Begin).unwrap();
+    act(&mut putter, root, "f", Act::Begin(0)).unwrap();
     act(&mut putter, root, "f", Act::Data(b"theirs".to_vec())).unwrap();
     let refused = act(&mut putter, root, "f", place(Thing::File, 6, Some(known))).unwrap_err();
     assert_eq!(refused.kind, FileErrorKind::Changed);
@@ -81,7 +81,7 @@ fn two_folders_that_are_written_at_once_do_not_mix() {
     let mut putter = Putter::default();
     let both = [(one.path(), "a", "first"), (other.path(), "b", "other")];
     for (root, name, _) in both {
-        act(&mut putter, root, name, Act::Begin).unwrap();
+        act(&mut putter, root, name, Act::Begin(0)).unwrap();
     }
     for (root, name, text) in both {
         act(&mut putter, root, name, Act::Data(text.into())).unwrap();
@@ -89,12 +89,12 @@ fn two_folders_that_are_written_at_once_do_not_mix() {
     }
     for (root, name, text) in both {
         assert!(act(&mut putter, root, "elsewhere", place(Thing::File, 5, None)).is_err());
-        act(&mut putter, root, name, Act::Begin).unwrap();
+        act(&mut putter, root, name, Act::Begin(0)).unwrap();
         act(&mut putter, root, name, Act::Data(text.into())).unwrap();
         act(&mut putter, root, name, place(Thing::File, 5, None)).unwrap();
         assert_eq!(fs::read_to_string(root.join(name)).unwrap(), text);
     }
-    act(&mut putter, one.path(), "short", Act::Begin).unwrap();
+    act(&mut putter, one.path(), "short", Act::Begin(0)).unwrap();
     assert!(
         act(&mut putter, one.path(), "short", place(Thing::File, 5, None)).is_err(),
         "nothing was written"
@@ -105,7 +105,7 @@ fn two_folders_that_are_written_at_once_do_not_mix() {
 fn only_what_another_process_left_aside_goes() {
     let folder = tempfile::tempdir().unwrap();
     let (root, mut putter) = (folder.path(), Putter::default());
-    act(&mut putter, root, "f", Act::Begin).unwrap();
+    act(&mut putter, root, "f", Act::Begin(0)).unwrap();
     let own = fs::read_dir(root).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
     for name in [".nuthatch-aside-0-1", "file"] {
         fs::write(root.join(name), "x").unwrap();
@@ -137,7 +137,7 @@ fn no_link_leads_out_of_the_folder() {
     let (root, mut putter) = (folder.path(), Putter::default());
     symlink(outside.path(), root.join("out")).unwrap();
     for path in ["out/f", "../f", "out/../f", ""] {
-        assert!(act(&mut putter, root, path, Act::Begin).is_err(), "{path}");
+        assert!(act(&mut putter, root, path, Act::Begin(0)).is_err(), "{path}");
         assert!(act(&mut putter, root, path, place(Thing::Directory, 0, None)).is_err(), "{path}");
     }
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);

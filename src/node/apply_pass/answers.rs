@@ -2,8 +2,14 @@
 
 use super::{
     applied, applied_of, conflict_key, expected, is_within, name_of, path_of, Act, Apply, Doing, FileError,
-    FileErrorKind, Filled, Found, Kind, Leaving, Next, Out, Sink, ASIDE_ATTEMPTS_MAX,
+    FileErrorKind, Filled, Found, Kind, Leaving, Next, Out, Sink, Version, ASIDE_ATTEMPTS_MAX,
 };
+
+/// Whether an error says that something else stands there, or nothing. (What stands there under another name that the file system
+/// takes for the same was renamed by whoever sits here.)
+const fn is_another(kind: FileErrorKind) -> bool {
+    matches!(kind, FileErrorKind::Missing | FileErrorKind::Changed | FileErrorKind::Unfit)
+}
 
 impl Apply {
     /// It got its place, or not.
@@ -44,9 +50,9 @@ impl Apply {
     /// It went, or not.
     pub(super) fn removed(&mut self, mut leaving: Box<Leaving>, result: Result<Option<Found>, FileError>) {
         match &result {
-            Ok(_) => self.done.written += 1,
+            Ok(_) => (self.done.written, self.done.removed) = (self.done.written + 1, self.done.removed + 1),
             // What stands there now is a change of this device, and found by the next scan.
-            Err(error) if matches!(error.kind, FileErrorKind::Missing | FileErrorKind::Changed) => {}
+            Err(error) if is_another(error.kind) => {}
             Err(error) => {
                 leaving.stays = true;
                 self.done.pending += 1;
@@ -54,6 +60,37 @@ impl Apply {
             }
         }
         self.doing = Some(Doing::Next(Next::Removed(leaving)));
+    }
+
+    /// Something cannot be written: what was applied still is.
+    pub(super) fn fail(
+        &mut self,
+        version: &Version,
+        was: Option<&applied::Applied>,
+        error: FileError,
+        out: &mut Out<'_>,
+    ) {
+        let unfit = u64::from(error.kind == FileErrorKind::Unfit);
+        self.done.pending += 1;
+        self.done.unfit += unfit;
+        self.done.report.unreadable(path_of(&version.key), error.detail);
+        match was {
+            Some(was) => self.push(&version.key, was, out),
+            None if version.entry.kind == Kind::Directory => self.barred = (version.key.clone(), unfit),
+            None => {}
+        }
+    }
+
+    /// Whether something was never here because its directory cannot be: that was said of the directory. On a disk that takes two names
+    /// for one it would else end up in the other's.
+    pub(super) fn is_barred(&mut self, key: &[u8]) -> bool {
+        let (directory, unfit) = &self.barred;
+        let is_barred = !directory.is_empty() && is_within(key, directory);
+        if is_barred {
+            self.done.pending += 1;
+            self.done.unfit += unfit;
+        }
+        is_barred
     }
 
     /// Does what follows on an answer.
@@ -68,7 +105,7 @@ impl Apply {
                 }
             }
             Next::Placed(filled, was, Err(error)) => {
-                self.fail(&filled.version.key, was.as_ref(), error.detail, out);
+                self.fail(&filled.version, was.as_ref(), error, out);
             }
             Next::Removed(leaving) => self.go_on_behind(*leaving, out),
         }

@@ -66,6 +66,8 @@ pub struct Guarded {
     pub missed: Vec<u64>,
     /// That the folder is empty is meant.
     pub may_be_empty: bool,
+    /// It is empty, and that is meant only if nothing was ever written here of what others have (set by the scan itself).
+    pub is_empty: bool,
 }
 
 /// Prefix of the settings that keep guards.
@@ -93,7 +95,11 @@ impl Guards {
     pub(in crate::node) fn of_scan(&self, folder: &FolderId) -> Guarded {
         let Some(guard) = self.all.get(folder) else { return Guarded::default() };
         let Some(asked) = guard.asked else { return Guarded::default() };
-        Guarded { missed: guard.lost.iter().copied().collect(), may_be_empty: asked.answered }
+        Guarded {
+            missed: guard.lost.iter().copied().collect(),
+            may_be_empty: asked.answered,
+            is_empty: false,
+        }
     }
 }
 

@@ -40,7 +40,7 @@ impl Merging {
         let mut out = Out { sealer, sink: &mut self.sink };
         let Some(root) = finish(MapBuilder::new(&self.job.map_key), &mut out) else { return };
         let report = Report::default();
-        self.list(Box::new(Applied { root, counts, report, nodes: 0, pending: 0, written: 0 }));
+        self.list(Box::new(Applied { counts, report, ..Applied::nothing(root) }));
     }
 
     /// Begins to list what the tree needs.
@@ -65,8 +65,17 @@ impl Merging {
         };
         let edits = self.edited.take().map(|edited| edited.results).unwrap_or_default();
         self.sink.drop_set();
-        let end =
-            MergeEnd { taken, is_new: false, is_here: false, pending: 0, written: 0, conflicts: 0, edits };
+        let end = MergeEnd {
+            taken,
+            is_new: false,
+            is_here: false,
+            pending: 0,
+            unfit: 0,
+            has_room: false,
+            written: 0,
+            conflicts: 0,
+            edits,
+        };
         self.end(Ok(Box::new(end)));
     }
 }

@@ -52,6 +52,8 @@ impl Merging {
             is_new,
             is_here: self.job.root.is_some(),
             pending: applied.pending,
+            unfit: applied.unfit,
+            has_room: applied.unfit > 0 && applied.removed > 0,
             written: applied.written,
             conflicts: self.conflicts,
             edits,

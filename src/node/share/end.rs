@@ -5,7 +5,7 @@ use crate::node::activity::Level;
 use crate::node::core::Core;
 use crate::node::merging::MergeEnd;
 use crate::node::order::backup_error;
-use crate::node::outcome::{BackupError, Taken};
+use crate::node::outcome::BackupError;
 
 impl Core {
     /// A merge has ended.
@@ -17,7 +17,8 @@ impl Core {
     ) {
         self.duties.remove(&number);
         self.local(folder).running = None;
-        let is_again = std::mem::take(&mut self.local(folder).again);
+        let has_room = result.as_ref().is_ok_and(|end| end.has_room);
+        let is_again = std::mem::take(&mut self.local(folder).again) || has_room;
         let goes_on = match result {
             Ok(end) => self.merged(folder, *end),
             Err(error) if self.is_shared(&folder) => {
@@ -63,21 +64,14 @@ impl Core {
 
     /// Notes what a merge did to the disk.
     fn merge_told(&mut self, folder: FolderId, end: &MergeEnd) {
-        let MergeEnd { taken: Taken { report, .. }, is_here, pending, written, conflicts, .. } = end;
+        let MergeEnd { is_here, written, conflicts, .. } = end;
         let name = self.folder_name(&folder);
-        if *is_here {
-            self.local(folder).unwritten = *pending;
-        }
         if *written > 0 {
             self.note(Level::Info, "sync", format!("{name}: {written} changes were written here"));
         }
         self.conflicts_kept(&name, *conflicts);
-        if *pending > 0 {
-            let why = report.paths.first().map_or_else(String::new, |(path, reason)| {
-                format!(", {}: {reason}", String::from_utf8_lossy(path))
-            });
-            let message = format!("{name}: {pending} changes of other devices cannot be written here{why}");
-            self.note(Level::Warn, "sync", message);
+        if *is_here {
+            self.unwritten_told(folder, &name, end);
         }
     }
 }

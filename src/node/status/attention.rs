@@ -159,9 +159,12 @@ impl Core {
 
 /// What could not be read of a folder here, or not be written into it.
 pub(in crate::node) fn hurdles(local: &Local, name: &str, attention: &mut Attention) {
-    if local.unwritten > 0 {
-        let message = format!("{} changes of other devices to {name} are not on this disk", local.unwritten);
-        let hint = format!("`nuthatch log` says why; `nuthatch backup {name}` tries again");
+    let unwritten = &local.unwritten;
+    if unwritten.count > 0 {
+        let why = unwritten.reasons();
+        let message =
+            format!("{} changes of other devices to {name} are not on this disk{why}", unwritten.count);
+        let hint = format!("`nuthatch status --json` names more; `nuthatch backup {name}` tries again");
         attention.add(Severity::Trouble, message, hint);
     }
     if local.unreadable > 0 {

@@ -9,6 +9,7 @@ use crate::file::entry::{Attributes, Content, Entry, InlineCodec, Kind, Stat};
 use crate::file::tree::key_from_path;
 use crate::node::edit::{Act, Done, Edit};
 use crate::sim::duties::ROOT;
+use crate::sim::files::Manner;
 
 /// A small file that is put.
 fn put(path: &str, text: &str) -> Edit {
@@ -43,14 +44,24 @@ fn household(seed: u64) {
     let mut draw =
         move |below: usize| usize::try_from(rng.next_u64() % u64::try_from(below).unwrap()).unwrap();
     let count = 2 + draw(4);
-    let mut devices: Vec<Device> =
-        (1..=count).map(|number| Device::new(u8::try_from(number).unwrap())).collect();
+    let manners = [Manner::Plain, Manner::Folding, Manner::Restricted];
+    let is_plain = draw(2) == 0;
+    let mut devices: Vec<Device> = (1..=count)
+        .map(|number| {
+            let manner = if is_plain || number == 1 { Manner::Plain } else { manners[draw(3)] };
+            Device::taking(u8::try_from(number).unwrap(), manner)
+        })
+        .collect();
     devices[count - 1].is_bare = count > 2 && draw(2) == 0;
     devices[1].receives = count > 2 && draw(3) == 0;
-    let names = ["a", "b", "c"];
+    let names = if is_plain { ["a", "b", "c", "a", "b", "c"] } else { ["a", "b", "A", "B", "a:", "b."] };
     for step in 0..10 + draw(50) {
         let one = draw(count);
-        let path = (0..=draw(3)).map(|_| names[draw(3)]).collect::<Vec<_>>().join("/");
+        let mut path = (0..=draw(3)).map(|_| names[draw(6)]).collect::<Vec<_>>().join("/");
+        if devices[one].manner == Manner::Restricted {
+            // Nobody could make such a name there.
+            path = path.replace([':', '.'], "");
+        }
         if devices[one].is_bare || draw(8) == 0 {
             let other = draw(count);
             carry(&mut devices, other, one);
@@ -59,7 +70,8 @@ fn household(seed: u64) {
             let edit = if draw(3) == 0 { removed(&path) } else { put(&path, &text) };
             let done = devices[one].edit(&theirs, edit);
             let all = devices[one].bench.files.all(ROOT);
-            if matches!(done, Some(Ok(Done::Created | Done::Replaced))) && !devices[one].is_bare {
+            let is_here = !devices[one].is_bare && devices[one].manner == Manner::Plain;
+            if matches!(done, Some(Ok(Done::Created | Done::Replaced))) && is_here {
                 assert!(has(&all, &path, &text), "{path}: {:?}", shown(&all));
             }
             continue;
