@@ -136,6 +136,10 @@ pub const RESTORES_MAX: usize = 4;
 pub const UPLOADS_MAX: usize = 24;
 /// ... and with those that ended and are remembered, lest their senders not know.
 pub const UPLOADS_KEPT_MAX: usize = 256;
+/// Where a new part takes the place of one whose connection is dead, it is looked so often whether that one has ended...
+pub const TAKE_OVER_LOOKS: u32 = 100;
+/// ... and after so long each.
+pub const TAKE_OVER_PAUSE: Span = Span::from_millis(20);
 /// An upload in parts that nothing was sent for in this time is given up; until then nothing is collected.
 pub const UPLOAD_IDLE_MAX: Span = Span::from_secs(600);
 /// Longest line, and longest single value, that the command line takes from a node, in bytes.

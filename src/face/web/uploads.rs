@@ -13,12 +13,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_LENGTH;
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{json, Value};
+use smol::channel::{bounded, Receiver, Sender};
 use smol::Timer;
 
 use super::account::{parsed, told};
@@ -26,7 +28,7 @@ use super::accounts::random;
 use super::content::wanted;
 use super::rights::Grant;
 use super::site::WebSite;
-use crate::base::limits::{UPLOADS_KEPT_MAX, UPLOADS_MAX, UPLOAD_IDLE_MAX};
+use crate::base::limits::{TAKE_OVER_LOOKS, TAKE_OVER_PAUSE, UPLOADS_KEPT_MAX, UPLOADS_MAX, UPLOAD_IDLE_MAX};
 use crate::io::calls::{Outward, Running};
 use crate::io::http::{drain, json_response, next_piece, Answer};
 use crate::io::os::duration;
@@ -72,6 +74,8 @@ struct Upload {
     requests: Cell<u64>,
     /// What became of it.
     stored: RefCell<Option<Value>>,
+    /// Ends the part that is coming: its sender has begun another, so the connection of the first is dead.
+    interrupt: (Sender<()>, Receiver<()>),
 }
 
 /// An upload of which a part is coming; it goes on with the next one even if this one breaks off.
@@ -163,6 +167,7 @@ impl WebSite {
             has_room: Cell::new(true),
             requests: Cell::new(0),
             stored: RefCell::new(None),
+            interrupt: bounded(1),
         };
         let upload = self.uploads.add(&id, upload)?;
         if let Some(executor) = self.executor.upgrade() {
@@ -228,13 +233,18 @@ impl WebSite {
         if length.is_some_and(|length| length > upload.size - upload.offset.get()) {
             return Err(too_long(upload.size));
         }
-        let mut part = Part::take(upload)?;
+        let mut part = Part::take_over(upload).await?;
+        // What it takes the place of may have come a little further.
+        if offset.parse() != Ok(upload.offset.get()) {
+            return Ok(wrong_offset(upload.offset.get()));
+        }
         while upload.offset.get() < upload.size {
             if let Err(error) = part.wait_for_room().await {
                 self.uploads.remove(id);
                 return Err(error);
             }
-            let Some(bytes) = next_piece(body).await? else { return Ok(told(&upload.told())) };
+            let next = smol::future::or(next_piece(body), upload.interrupted()).await?;
+            let Some(bytes) = next else { return Ok(told(&upload.told())) };
             let left = upload.size - upload.offset.get();
             let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             if length > left {
@@ -258,6 +268,12 @@ impl WebSite {
 }
 
 impl Upload {
+    /// Fails when another part is to come instead of this one.
+    async fn interrupted(&self) -> Result<Option<Bytes>, ApiError> {
+        let _ = self.interrupt.1.recv().await;
+        Err(busy())
+    }
+
     /// How far it is.
     fn told(&self) -> Value {
         let mut told = json!({"offset": self.offset.get(), "size": self.size});
@@ -273,11 +289,25 @@ impl<'a> Part<'a> {
     /// Begins with a part.
     fn take(upload: &'a Upload) -> Result<Self, ApiError> {
         let running = upload.running.borrow_mut().take();
-        if running.is_some() {
-            return Ok(Self { upload, running, line: json!({}) });
+        if running.is_none() {
+            return Err(busy());
         }
-        let hint = "send one part after the other";
-        Err(ApiError::new("upload_busy", "another part of this file is being sent", hint))
+        Ok(Self { upload, running, line: json!({}) })
+    }
+
+    /// Begins with a part in the place of one that is coming: its connection is most likely dead.
+    async fn take_over(upload: &'a Upload) -> Result<Self, ApiError> {
+        for _ in 0..TAKE_OVER_LOOKS {
+            match Self::take(upload) {
+                Ok(part) => {
+                    let _ = upload.interrupt.1.try_recv();
+                    return Ok(part);
+                }
+                Err(_) => drop(upload.interrupt.0.try_send(())),
+            }
+            Timer::after(duration(TAKE_OVER_PAUSE)).await;
+        }
+        Self::take(upload)
     }
 
     /// Until the core takes another piece.
@@ -345,6 +375,12 @@ fn wrong_offset(offset: u64) -> Answer {
     let message = format!("{offset} bytes of this file have come, so that the next part begins there");
     let error = ApiError::new("wrong_offset", message, "go on from there");
     json_response(StatusCode::CONFLICT, &json!({"error": error, "offset": offset}))
+}
+
+/// The error for two parts at once.
+fn busy() -> ApiError {
+    let hint = "send one part after the other";
+    ApiError::new("upload_busy", "another part of this file is being sent", hint)
 }
 
 /// The error for an upload that is not there.
