@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// The files of the web page.
 const PAGE: &str = "src/face/page";
 
+/// What the API can do, as programs read it: served beside the page.
+const DOCUMENT: &str = "docs/openapi.json";
+
 /// What the linker is told to leave out.
 const NO_UNWINDING: &str =
     "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) } }\nINSERT AFTER .text;\n";
@@ -22,6 +25,7 @@ const NO_UNWINDING: &str =
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={PAGE}");
+    println!("cargo:rerun-if-changed={DOCUMENT}");
     let var = |name: &str| std::env::var(name).unwrap_or_default();
     compress_page(Path::new(&var("OUT_DIR"))).expect("the files of the web page can be compressed");
     link(&var);
@@ -30,19 +34,24 @@ fn main() {
 /// Writes each file of the page, compressed, beside a table of them (`face/web/assets.rs` includes it).
 fn compress_page(out: &Path) -> std::io::Result<()> {
     let mut table = String::from("/// The files of the page.\nstatic ASSETS: &[Asset] = &[\n");
-    for (index, path) in files(Path::new(PAGE))?.iter().enumerate() {
+    let document = (PathBuf::from(DOCUMENT), "api/v1/openapi.json".to_owned());
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(PAGE).unwrap_or(&path).display().to_string();
+        (path, name)
+    };
+    let all = files(Path::new(PAGE))?.into_iter().map(named).chain([document]);
+    for (index, (path, name)) in all.enumerate() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&std::fs::read(path)?)?;
+        encoder.write_all(&std::fs::read(&path)?)?;
         let bytes = encoder.finish()?;
         let file = out.join(format!("page{index}.gz"));
         std::fs::write(&file, &bytes)?;
         // The end of a gzip file is the CRC and the length of its content.
         let tag: String = bytes[bytes.len() - 8..].iter().map(|byte| format!("{byte:02x}")).collect();
-        let name = path.strip_prefix(PAGE).unwrap_or(path).display();
         let _ = writeln!(
             table,
             "    Asset {{ path: {:?}, etag: \"\\\"{tag}\\\"\", bytes: include_bytes!({file:?}) }},",
-            name.to_string()
+            name
         );
     }
     table.push_str("];\n");

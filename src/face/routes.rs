@@ -356,13 +356,15 @@ const fn flag(on: bool) -> &'static str {
     }
 }
 
+/// What can stand behind the prefix, whoever answers it.
+pub(super) const NAMES: &str =
+    "content session password users tokens directories disks init join recover invite nodes \
+    folders backup sync pause resume snapshots forget undo erase confirm files history diff find \
+    restore status verify say test-alert log config zip uploads revert restore-to charts drill \
+    make-directory move events";
+
 /// The error for a method that the name does not have, or for a name that does not exist.
 pub(super) fn unroutable(method: &str, path: &str, name: &str) -> ApiError {
-    const NAMES: &str =
-        "content session password users tokens directories disks init join recover invite nodes \
-        folders backup sync pause resume snapshots forget undo erase confirm files history diff find \
-        restore status verify say test-alert log config zip uploads revert restore-to charts drill \
-        make-directory move";
     if NAMES.split(' ').any(|known| known == name) {
         ApiError::new(
             "method_not_allowed",

@@ -12,9 +12,13 @@ mod attempts;
 mod classic;
 mod content;
 mod dav;
+#[cfg(test)]
+mod document;
+mod events;
 mod filed;
 mod gate;
 mod heads;
+mod metrics;
 mod passwords;
 mod places;
 mod plain;

@@ -96,7 +96,9 @@ impl Core {
             "counters": {
                 "strangers": counters.strangers, "garbage": counters.garbage, "replayed": counters.replayed,
                 "forged": counters.forged, "refused": counters.refused, "cookies": counters.cookies,
+                "sent_bytes": counters.sent_bytes, "received_bytes": counters.received_bytes,
             },
+            "log_number": self.activity.last(),
         });
         self.json(id, value);
         self.end_call(id, Ok(Ending::Complete));

@@ -57,6 +57,20 @@ impl Node {
 
     /// Starts the process and waits until it answers.
     pub fn start(&mut self) {
+        self.start_with("off");
+    }
+
+    /// The same with the web page and the API on a port of loopback; where that is.
+    pub fn start_web(&mut self) -> SocketAddr {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let web = free.local_addr().expect("it is bound");
+        drop(free);
+        self.start_with(&web.to_string());
+        web
+    }
+
+    /// Starts the process with its web page there.
+    fn start_with(&mut self, web: &str) {
         let mut command = Command::new(if self.namespace.is_some() { "ip" } else { binary() });
         if let Some(namespace) = &self.namespace {
             // `ip` becomes what it starts: its process is the node's.
@@ -64,7 +78,7 @@ impl Node {
         }
         let mdns = if self.namespace.is_some() { "on" } else { "off" };
         let child = command
-            .args(["run", "--mdns", mdns, "--web", "off", "--exit-with-stdin", "--listen"])
+            .args(["run", "--mdns", mdns, "--web", web, "--exit-with-stdin", "--listen"])
             .arg(self.address.to_string())
             .arg("--home")
             .arg(self.home())

@@ -73,6 +73,16 @@ pub const WEB_CONNECTIONS_MAX: usize = 96;
 pub const WEB_CONNECTIONS_EACH_MAX: usize = 48;
 /// A client of the web's port that takes nothing of what is sent to it for so long is given up.
 pub const WEB_STALL_MAX: Span = Span::from_secs(120);
+/// Streams of live events at once: each takes a connection and a call.
+pub const EVENTS_STREAMS_MAX: usize = 24;
+/// A stream tells a changed status at most so often.
+pub const EVENTS_STATUS_EVERY: Span = Span::from_secs(2);
+/// A stream that has nothing to tell says so after this long: what stands between gives no quiet connection up.
+pub const EVENTS_KEEPALIVE: Span = Span::from_secs(15);
+/// A stream ends after this long, and its client comes again: a session that was ended, or a token that was revoked, sees no more than that.
+pub const EVENTS_TIME_MAX: Span = Span::from_secs(300);
+/// A node that does not say within this time that it has read its state is not ready.
+pub const HEALTH_TIME_MAX: Span = Span::from_secs(1);
 /// The TCP port of the web page, if it is free.
 pub const WEB_PORT: u16 = 7118;
 /// Users of the web page.

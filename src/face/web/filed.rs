@@ -3,6 +3,7 @@
 use hyper::body::Incoming;
 use hyper::Request;
 
+use super::access::Role;
 use super::rights::Grant;
 use super::site::WebSite;
 use crate::face::routes::{unescape, unroutable};
@@ -21,6 +22,9 @@ impl WebSite {
         name: &str,
         argument: Option<&str>,
     ) -> Result<Answer, ApiError> {
+        if matches!(name, "uploads" | "revert") {
+            grant.check_role(Role::Member)?;
+        }
         let argument = argument.map(unescape).transpose()?;
         match (request.method().as_str(), name, argument.as_deref()) {
             ("GET" | "HEAD", "content", None) => self.content(&request.into_parts().0, grant).await,

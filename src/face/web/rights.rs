@@ -94,7 +94,7 @@ impl Grant {
 }
 
 /// What a call has to do with.
-enum Scope<'a> {
+pub(super) enum Scope<'a> {
     /// What is named so: `NAME[@SNAPSHOT][:PATH]`.
     What(&'a str),
     /// A folder; None: all of them.
@@ -104,7 +104,7 @@ enum Scope<'a> {
 }
 
 /// The least role that may ask this, and what it has to do with.
-fn needs(call: &Call) -> (Role, Scope<'_>) {
+pub(super) fn needs(call: &Call) -> (Role, Scope<'_>) {
     match call {
         Call::List { what, .. }
         | Call::Read { what, .. }

@@ -12,6 +12,7 @@ use smol::LocalExecutor;
 
 use super::account::{told, unauthorised};
 use super::accounts::Accounts;
+use super::events::Live;
 use super::gate::{check_sign, Gate};
 use super::rights::Grant;
 use super::uploads::Uploads;
@@ -44,6 +45,8 @@ pub struct WebSite {
     pub(super) restores: Rc<()>,
     /// Where what goes on without a request is done.
     pub(super) executor: Weak<LocalExecutor<'static>>,
+    /// What live events share.
+    pub(super) live: Rc<Live>,
 }
 
 /// Makes what answers the control socket and the web's port.
@@ -71,6 +74,7 @@ pub fn make_site(parts: SiteParts) -> Result<Rc<dyn Site>, ApiError> {
         locks: Rc::default(),
         clock,
         restores: Rc::new(()),
+        live: Rc::default(),
         executor: parts.executor,
     }))
 }
@@ -129,6 +133,10 @@ impl WebSite {
         if is_by_cookie {
             check_sign(request.method(), request.headers())?;
         }
+        let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        if path == "/health" && is_reading {
+            return Ok(self.health().await);
+        }
         let grant = self.accounts.grant(request.headers(), from)?;
         if path == "/plain" {
             return match &grant {
@@ -151,6 +159,9 @@ impl WebSite {
             _ => {}
         }
         let grant = grant.ok_or_else(unauthorised)?;
+        if path == "/metrics" && is_reading {
+            return self.metrics(&grant).await;
+        }
         self.granted(request, &grant, rest.unwrap_or_default()).await
     }
 
@@ -170,6 +181,7 @@ impl WebSite {
         }
         // Who may not see all folders sees those of these lists.
         match (request.method().as_str(), rest, &grant.folders) {
+            ("GET", "events", _) => self.events(&request, grant).await,
             ("GET", "folders", Some(folders)) => Ok(told(&only(self.ask(Call::FolderList).await?, folders))),
             ("GET", "status", Some(folders)) => Ok(told(&only_status(&self.status().await?, folders))),
             _ => Ok(answer_call(request, &Guarded(grant), &self.calls).await),
@@ -223,7 +235,7 @@ impl WebSite {
 }
 
 /// The one value that a call is answered with.
-async fn value_of(mut running: Running) -> Result<Value, ApiError> {
+pub(super) async fn value_of(mut running: Running) -> Result<Value, ApiError> {
     let mut value = Value::Null;
     loop {
         match running.next().await {
@@ -272,7 +284,7 @@ fn only(list: Value, folders: &[String]) -> Value {
 }
 
 /// Of the status, what concerns these folders and nobody else's.
-fn only_status(status: &Value, folders: &[String]) -> Value {
+pub(super) fn only_status(status: &Value, folders: &[String]) -> Value {
     let mut told = serde_json::Map::new();
     for key in ["name", "site", "node", "vault", "state", "role", "version", "paused"] {
         told.insert(key.to_owned(), status[key].clone());
