@@ -4,6 +4,7 @@
 //! uses; a test sends every call through both. Decides nothing, and knows no sockets. Secrets travel in bodies, never in
 //! paths or queries, for those end up in logs. The bodies are JSON objects; fields that are left out have their default.
 
+mod entering;
 mod query;
 
 use self::query::Query;
@@ -16,7 +17,6 @@ use super::bodies::{
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
 use crate::node::api::{ApiError, Call, PutFile};
-use crate::node::boot::role_word;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -199,23 +199,8 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
 #[must_use]
 pub fn request_of(call: &Call) -> Request {
     match call {
-        Call::Init { name, site } => post("init", &InitBody { name: name.clone(), site: site.clone() }),
-        Call::Join { code, peer, name, site } => post(
-            "join",
-            &JoinBody { code: code.clone(), peer: *peer, name: name.clone(), site: site.clone() },
-        ),
-        Call::Recover { phrase, peer, replace, name, site } => post(
-            "recover",
-            &RecoverBody {
-                phrase: phrase.clone(),
-                peer: *peer,
-                replace: replace.clone(),
-                name: name.clone(),
-                site: site.clone(),
-            },
-        ),
-        Call::Invite { role, wait } => {
-            post("invite", &InviteBody { role: Some(role_word(*role).to_owned()), wait: *wait })
+        Call::Init { .. } | Call::Join { .. } | Call::Recover { .. } | Call::Invite { .. } => {
+            entering::request_of(call)
         }
         Call::Nodes => get("nodes", &[]),
         Call::Remove { node, alone } => {
@@ -456,8 +441,6 @@ mod tests {
                 snapshots: vec!["3fa4b2".into(), "latest".into()],
                 phrase: some("able acid"),
             },
-            Call::MakeDirectory { what: "family:a b".into() },
-            Call::Move { from: "family:a".into(), to: "family:b".into(), copy: true, overwrite: false },
             Call::Confirm { what: "collect".into() },
             Call::List { what: "photos@latest:a b/\u{fc}&c=1".into(), recursive: true },
             Call::History { what: "photos:a b/c".into() },
@@ -466,8 +449,6 @@ mod tests {
             Call::Find { pattern: "*.p&f".into(), folder: None, all: true },
             Call::Find { pattern: "a/**/b?".into(), folder: some("photos"), all: false },
             Call::Restore { what: "photos".into(), dry_run: false },
-            Call::Read { what: "photos:a b".into(), offset: 7, length: Some(9) },
-            Call::Read { what: "photos:a".into(), offset: 0, length: None },
             Call::RestoreSome { what: "photos".into(), wanted },
             Call::Status,
             Call::Verify { all: true },
@@ -493,7 +474,7 @@ mod tests {
     }
 
     /// Calls that change a file.
-    fn file_calls() -> [Call; 4] {
+    fn file_calls() -> [Call; 8] {
         let what = "family:a b/\u{fc}&c=1".to_owned();
         let file = PutFile { mtime_ns: Some(-5), mode: Some(0o600) };
         [
@@ -501,6 +482,10 @@ mod tests {
             Call::Put { what: what.clone(), file: PutFile { mtime_ns: None, mode: None }, wait: false },
             Call::Delete { what: what.clone(), recursive: true },
             Call::Delete { what, recursive: false },
+            Call::MakeDirectory { what: "family:a b".into() },
+            Call::Move { from: "family:a".into(), to: "family:b".into(), copy: true, overwrite: false },
+            Call::Read { what: "photos:a b".into(), offset: 7, length: Some(9) },
+            Call::Read { what: "photos:a".into(), offset: 0, length: None },
         ]
     }
 

@@ -167,7 +167,7 @@ pub(super) fn range_of(range: &str, size: u64) -> Wanted {
         return Wanted::Whole;
     };
     match (digits(first), digits(last)) {
-        (Some(first), last) if last.is_some() == !set.ends_with('-') => {
+        (Some(first), last) if last.is_some() != set.ends_with('-') => {
             let end = last.map_or(size, |last| last.saturating_add(1).min(size));
             match last {
                 Some(last) if last < first => Wanted::Whole,

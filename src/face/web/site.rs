@@ -55,7 +55,7 @@ pub struct WebSite {
 /// When it cannot be known who may log in.
 pub fn make_site(parts: SiteParts) -> Result<Rc<dyn Site>, ApiError> {
     let port = parts.web.map_or(0, |address| address.port());
-    let clock = parts.clock.clone();
+    let clock = parts.clock;
     let accounts = Accounts::open(parts.home.clone(), parts.clock, port)?;
     if let (Some(address), true) = (parts.web, accounts.is_fresh()) {
         log::info!(

@@ -59,7 +59,7 @@ impl WebSite {
             folder,
             around,
             locks: Rc::clone(&self.locks),
-            clock: self.clock.clone(),
+            clock: self.clock,
             ready: VecDeque::from([format!("{HEAD}{first}")]),
             is_over: false,
         };
