@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
+use crate::file::applied::Disk;
 use crate::file::entry::Stat;
 use crate::node::ports::{FileError, FileErrorKind, Found, FoundKind};
 
@@ -33,10 +34,15 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// In the words of the core, for a folder whose root lies on `root`.
+    /// In the words of the core, for a folder whose root lies on `root`, in a directory that lies on `parent`.
     #[must_use]
-    pub fn found(&self, root: Device) -> Found {
-        Found { kind: self.kind, stat: self.stat, same_file_system: self.device == root }
+    pub fn found(&self, root: Device, parent: Device) -> Found {
+        let disk = match self.device {
+            device if device != parent => Disk::Mounted,
+            device if device == root => Disk::Root,
+            _ => Disk::Other,
+        };
+        Found { kind: self.kind, stat: self.stat, disk }
     }
 }
 

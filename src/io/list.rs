@@ -23,6 +23,8 @@ pub struct Pages {
     directory: OwnedFd,
     /// The file system of the folder's root.
     root: Device,
+    /// That of the directory.
+    own: Device,
     /// Names of the present pass that were not given yet.
     names: Names,
     /// How many of them were given.
@@ -53,9 +55,11 @@ impl Pages {
         after: Option<Vec<u8>>,
         budget: usize,
     ) -> Result<Self, FileError> {
+        let own = facts::look(directory.as_fd()).map_err(|errno| facts::failure("stat", errno))?.device;
         let mut pages = Self {
             directory,
             root,
+            own,
             names: Names::new(budget.min(LIST_BYTES_MAX)),
             given: 0,
             reported: after.clone(),
@@ -105,7 +109,7 @@ impl Pages {
         for position in self.given..end {
             let name = self.names.name(position);
             let found = match facts::look_at(self.directory.as_fd(), name) {
-                Ok(facts) => Ok(facts.found(self.root)),
+                Ok(facts) => Ok(facts.found(self.root, self.own)),
                 Err(Errno::NOENT) => continue,
                 Err(errno) => Err(facts::failure("stat", errno)),
             };

@@ -10,6 +10,11 @@ use super::facts;
 use crate::node::ports::FoundKind;
 use crate::node::put::ASIDE_PREFIX;
 
+/// Bytes that the kernel copies in one call.
+const COPY_BYTES: usize = 64 << 20;
+/// Bytes that are copied at once where it does not.
+const STEP_BYTES: usize = 64 * 1024;
+
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placed {
@@ -106,6 +111,39 @@ impl Aside {
             }
         }
         Ok(())
+    }
+
+    /// Takes the first bytes of another file to where this one begins, without a copy where the file system can share them. False
+    /// where the other is shorter.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn copy_from(&mut self, other: BorrowedFd<'_>, length: u64) -> Result<bool, Errno> {
+        let mut buffer = Vec::new();
+        while self.position < length {
+            let left = usize::try_from(length - self.position).unwrap_or(usize::MAX).min(COPY_BYTES);
+            let (mut from, mut to) = (self.position, self.position);
+            let copied = if buffer.is_empty() {
+                rustix::fs::copy_file_range(other, Some(&mut from), &self.file, Some(&mut to), left)
+            } else {
+                Err(Errno::NOSYS)
+            };
+            match copied {
+                Ok(0) => return Ok(false),
+                Ok(count) => self.position += u64::try_from(count).unwrap_or(u64::MAX),
+                Err(Errno::INTR) => {}
+                Err(Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::PERM) => {
+                    buffer.resize(STEP_BYTES, 0);
+                    let step = STEP_BYTES.min(left);
+                    match rustix::io::pread(other, &mut buffer[..step], self.position)? {
+                        0 => return Ok(false),
+                        count => self.write(&buffer[..count])?,
+                    }
+                }
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(true)
     }
 
     /// Appends a hole.

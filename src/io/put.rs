@@ -43,8 +43,8 @@ pub struct Target<'a> {
     pub device: facts::Device,
     /// Relative to it.
     pub path: &'a [u8],
-    /// It must lie on another file system than the root.
-    pub beyond: bool,
+    /// Length of the path of the innermost directory above it in which a disk must be mounted; 0: none.
+    pub mount: usize,
 }
 
 impl Putter {
@@ -216,7 +216,8 @@ impl Putter {
             }
         }
         let now = facts::look_at(directory.as_fd(), name).map_err(failed("stat"))?;
-        Ok(now.found(target.device))
+        let own = facts::look(directory.as_fd()).map_err(failed("stat"))?.device;
+        Ok(now.found(target.device, own))
     }
 }
 
@@ -250,15 +251,21 @@ fn parent<'a>(target: Target<'a>) -> Result<(OwnedFd, &'a [u8]), FileError> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let directory = beneath::open(target.root, directory, flags, Mode::empty());
-    if target.beyond {
-        let device =
-            directory.as_ref().ok().and_then(|open| facts::look(open.as_fd()).ok()).map(|look| look.device);
-        if device.is_none_or(|device| device == target.device) {
-            let detail = "the disk that was mounted there is not".into();
-            return Err(FileError { kind: FileErrorKind::Failed, detail });
-        }
+    if target.mount > 0 && !is_mounted(target).unwrap_or(false) {
+        let detail = "the disk that was mounted there is not".into();
+        return Err(FileError { kind: FileErrorKind::Failed, detail });
     }
     Ok((directory.map_err(|errno| facts::failure("open the directory", errno))?, name))
+}
+
+/// Whether a disk is mounted where one must be.
+fn is_mounted(target: Target<'_>) -> Result<bool, Errno> {
+    let mount = target.path.get(..target.mount).ok_or(Errno::INVAL)?;
+    let device = |path: &[u8]| {
+        let open = beneath::open(target.root, path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        facts::look(open.as_fd()).map(|facts| facts.device)
+    };
+    Ok(device(mount)? != device(beneath::split(mount).0)?)
 }
 
 /// Whether a directory stands there.

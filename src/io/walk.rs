@@ -116,11 +116,11 @@ impl FileService {
     }
 
     /// Something in a shared folder becomes as another has it.
-    fn put(&mut self, Put { op, root, path, beyond, act }: Put) -> FileReply {
+    fn put(&mut self, Put { op, root, path, mount, act }: Put) -> FileReply {
         self.listings.retain(|(place, _)| place.root != root);
         let result = self.root(&root).and_then(|(directory, device)| {
             self.putter
-                .act(Target { root: directory.as_fd(), folder: &root, device, path: &path, beyond }, act)
+                .act(Target { root: directory.as_fd(), folder: &root, device, path: &path, mount }, act)
         });
         FileReply::Put { op, result }
     }
@@ -246,7 +246,7 @@ impl FileService {
         };
         let known = facts::look(file.as_fd()).map_err(|errno| facts::failure("stat", errno))?;
         let mut opened = Opened {
-            found: known.found(device),
+            found: known.found(device, known.device),
             attributes: Vec::new(),
             target: None,
             block: Block { extents: Vec::new(), end: true, after: None },
@@ -279,7 +279,7 @@ impl FileService {
         let target = rustix::fs::readlinkat(&link, c"", Vec::new())
             .map_err(|errno| facts::failure("read link", errno))?;
         Ok(Opened {
-            found: known.found(device),
+            found: known.found(device, known.device),
             attributes: self.attributes.read(Carrier::Path(link.as_fd())),
             target: Some(target.into_bytes()),
             block: Block { extents: Vec::new(), end: true, after: Some(known.stat) },

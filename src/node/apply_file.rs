@@ -51,8 +51,8 @@ type Away = (Op, Option<Result<Vec<u8>, ChunkLost>>);
 pub(super) struct Filling {
     /// What it is.
     version: Option<Version>,
-    /// A disk is mounted above it.
-    beyond: bool,
+    /// Length of the path of the directory above it in which a disk is mounted.
+    mount: usize,
     /// Its attributes, once they are here.
     attributes: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// The chunk with its attributes.
@@ -73,10 +73,10 @@ pub(super) struct Filling {
 
 impl Filling {
     /// Nothing was asked for yet.
-    pub(super) fn new(version: Version, beyond: bool) -> Self {
+    pub(super) fn new(version: Version, mount: usize) -> Self {
         Self {
             version: Some(version),
-            beyond,
+            mount,
             attributes: None,
             away: None,
             source: None,
@@ -246,8 +246,8 @@ impl Filling {
         let op = out.sink.ops.draw();
         self.asked += 1;
         let (root, path) = (root.to_vec(), path_of(&version.key));
-        let beyond = self.beyond;
-        out.sink.asks.push_back(Ask::File(FileRequest::Put(Put { op, root, path, beyond, act })));
+        let mount = self.mount;
+        out.sink.asks.push_back(Ask::File(FileRequest::Put(Put { op, root, path, mount, act })));
     }
 }
 

@@ -94,8 +94,8 @@ pub(super) struct Apply {
     leaving: Vec<Leaving>,
     /// The last directory that could not be made (empty: none): what is in it cannot either, and counts as so many that are unfit.
     barred: (Vec<u8>, u64),
-    /// The last directory where a disk is mounted; empty: there was none.
-    mounted: Vec<u8>,
+    /// Directories where a disk is mounted, each in the one before it.
+    mounted: Vec<Vec<u8>>,
     /// What is being dealt with.
     doing: Option<Doing>,
     /// Counts and losses.
@@ -299,8 +299,8 @@ impl Apply {
             count(&mut self.done.counts, version.entry.kind, &version.entry.stat);
         }
         let is_directory = was.is_some_and(|was| was.kind == Kind::Directory);
-        if is_directory && was.is_some_and(|was| was.beyond) && !self.is_beyond(&key) {
-            self.mounted = key.clone();
+        if let Some(was) = was.as_ref().filter(|_| is_directory) {
+            self.note_mount(&key, was.disk);
         }
         if was.is_none() && self.is_barred(&key) {
             return;
@@ -324,8 +324,8 @@ impl Apply {
 
     /// Begins to make something.
     fn fill(&mut self, version: Version, was: Option<applied::Applied>) {
-        let beyond = self.is_beyond(&version.key);
-        self.doing = Some(Doing::Fill(Box::new(Filling::new(version, beyond)), was));
+        let mount = self.mount_of(&version.key);
+        self.doing = Some(Doing::Fill(Box::new(Filling::new(version, mount)), was));
     }
 
     /// Asks for its place.
@@ -369,7 +369,7 @@ impl Apply {
             op,
             root,
             path: path_of(key),
-            beyond: self.is_beyond(key),
+            mount: self.mount_of(key),
             act,
         })));
         op

@@ -140,7 +140,7 @@ impl Build {
     pub(super) fn scanned(&mut self, tree: ChunkId) -> Scanned {
         let mut report = self.writer.report.clone();
         report.special = self.join.walker().special();
-        report.tally = Box::new(std::mem::take(&mut self.tally));
+        report.tally = Box::new(self.tally.clone());
         let (shared, restated) = (self.take_shared(), self.writer.is_restated());
         Scanned {
             tree: Some(tree),

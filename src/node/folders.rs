@@ -267,7 +267,7 @@ impl Core {
         local.next_scan = None;
         local.waiters.append(&mut local.later);
         let (watch, news) = (self.watch_begins(folder), self.expects_news(folder));
-        let guarded = self.folders.guards.of_scan(&folder);
+        let guarded = self.folders.guards.of_scan(&folder, self.now.wall);
         let local = self.local(folder);
         let job = BackupJob {
             folder,

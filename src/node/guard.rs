@@ -68,6 +68,17 @@ pub struct Losses {
     back: Amount,
 }
 
+impl Loss {
+    /// Whether this is what was asked about before: of its kind, and no more than a tenth more. (Of an empty directory that less is gone
+    /// than all is no news.)
+    #[must_use]
+    pub fn is_within(&self, asked: &Self) -> bool {
+        let is_kind = self.what == asked.what || (self.what == What::Vanished && asked.what == What::Emptied);
+        let room = |amount: u64| amount.saturating_add(amount / 10);
+        is_kind && self.lost.files <= room(asked.lost.files) && self.lost.bytes <= room(asked.lost.bytes)
+    }
+}
+
 /// The losses of the last day.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Window {
@@ -106,6 +117,19 @@ impl Losses {
             noise: self.noise.plus(other.noise),
             packed: self.packed.plus(other.packed),
             back: self.back.plus(other.back),
+        }
+    }
+
+    /// What came to an earlier count of the same scan.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            before: self.before,
+            gone: self.gone.minus(earlier.gone),
+            fresh: self.fresh.minus(earlier.fresh),
+            noise: self.noise.minus(earlier.noise),
+            packed: self.packed.minus(earlier.packed),
+            back: self.back.minus(earlier.back),
         }
     }
 
@@ -208,6 +232,17 @@ mod tests {
         assert_eq!(judged([0; 3], [0; 3], 300), Some(What::Noise), "in place");
         assert_eq!(judged([200, 100, 0], [0, 0, 300], 0), Some(What::Noise), "under other names");
         assert_eq!(judged([600, 0, 0], [0, 600, 0], 0), Some(What::Noise), "in archives");
+    }
+
+    #[test]
+    fn an_answer_covers_what_was_asked_and_little_more() {
+        let loss = |what, files| Loss { what, lost: amount(files), of: amount(1_000) };
+        let asked = loss(What::Vanished, 600);
+        assert!(loss(What::Vanished, 660).is_within(&asked) && loss(What::Vanished, 5).is_within(&asked));
+        assert!(!loss(What::Vanished, 661).is_within(&asked) && !loss(What::Noise, 5).is_within(&asked));
+        assert!(loss(What::Vanished, 1_000).is_within(&loss(What::Emptied, 1_000)));
+        let large = Loss { lost: Amount { files: 600, bytes: 700_000 }, ..asked };
+        assert!(!large.is_within(&asked), "more bytes");
     }
 
     #[test]

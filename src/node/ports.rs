@@ -9,7 +9,7 @@ use super::api::{ApiError, Call, Piece};
 use super::events::errands::{Errand, ErrandEnd};
 use super::put::Put;
 use crate::base::ids::FolderId;
-use crate::file::entry::Stat;
+use crate::file::{applied::Disk, entry::Stat};
 use crate::peer::discovery::Announcement;
 use crate::store::service::{Op, Reply, Request};
 
@@ -325,8 +325,8 @@ pub struct Found {
     pub kind: FoundKind,
     /// Its stat (not followed).
     pub stat: Stat,
-    /// On the same file system as the root (a mount point below it is not).
-    pub same_file_system: bool,
+    /// On which file system (a mount point below the root is on another).
+    pub disk: Disk,
 }
 
 /// The types of directory entries.

@@ -25,8 +25,8 @@ pub struct Put {
     pub root: Vec<u8>,
     /// Relative to it.
     pub path: Vec<u8>,
-    /// A disk is mounted above the path: where it is not, nothing is done.
-    pub beyond: bool,
+    /// Length of the path of the innermost directory above it in which a disk is mounted (0: none): where it is not, nothing is done.
+    pub mount: usize,
     /// What is to be done.
     pub act: Act,
 }

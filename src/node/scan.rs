@@ -15,6 +15,7 @@ use super::ports::{FileError, FileErrorKind, FileRequest, Found, FoundKind, Item
 use super::put::{Act, Put, ASIDE_PREFIX};
 use crate::base::ids::FolderId;
 use crate::base::limits::{LIST_ITEM_BYTES, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX};
+use crate::file::applied::Disk;
 use crate::file::ignore::{IgnoreError, IgnoreStack};
 use crate::store::service::Op;
 
@@ -249,7 +250,7 @@ impl Walker {
                         op,
                         root,
                         path,
-                        beyond: false,
+                        mount: 0,
                         act: Act::Clean,
                     })));
                 }
@@ -274,7 +275,7 @@ impl Walker {
                     What::Hidden("its path is too long".into())
                 }
                 FoundKind::File | FoundKind::Symlink => What::Leaf(found),
-                FoundKind::Directory if self.one_file_system && !found.same_file_system => What::Bare(found),
+                FoundKind::Directory if self.one_file_system && found.disk != Disk::Root => What::Bare(found),
                 FoundKind::Directory => {
                     self.path = path;
                     let op = self.list(ops, asks, None);

@@ -18,7 +18,7 @@ use super::sink::Out;
 use crate::base::ids::{ChunkId, FeedId};
 use crate::base::version::{Dot, Vector};
 use crate::feed::entry::SharedText;
-use crate::file::applied::Applied;
+use crate::file::applied::{Applied, Disk};
 use crate::file::entry::texture::Texture;
 use crate::file::entry::{Attributes, Content, Entry, Kind, Stat};
 use crate::file::map::{MapBuilder, NodeParts};
@@ -87,10 +87,15 @@ impl Old {
         })
     }
 
-    /// It was a directory of a shared folder on another file system than the root's, and is not any more: a disk is missing.
+    /// It was a directory of a shared folder in which a disk was mounted, and is not any more: a disk is missing.
     pub(super) fn is_unplugged(&self, found: &Found) -> bool {
         let known = self.shared.as_ref().and_then(|known| known.applied);
-        known.is_some_and(|known| known.kind == Kind::Directory && known.beyond && found.same_file_system)
+        let is_missing = |known: Applied| match known.disk {
+            Disk::Root => false,
+            Disk::Other => found.disk == Disk::Root,
+            Disk::Mounted => found.disk != Disk::Mounted,
+        };
+        known.is_some_and(|known| known.kind == Kind::Directory && is_missing(known))
     }
 
     /// From when on changes may hide behind its stat, in nanoseconds since 1970, if not from `trusted_ns` on.
@@ -133,8 +138,8 @@ pub(super) struct Changed {
     pub(super) tail: Vec<u8>,
     /// What is known of the path from before.
     pub(super) old: Option<Old>,
-    /// It lies on another file system than the folder's root.
-    pub(super) beyond: bool,
+    /// On which file system it lies.
+    pub(super) disk: Disk,
 }
 
 /// The shared folder's side of a tree under construction.
@@ -211,7 +216,7 @@ impl Sharing {
 
     /// Something is new or changed here.
     pub(super) fn change(&mut self, changed: Changed, out: &mut Out<'_>) -> Result<(), String> {
-        let Changed { key, mut entry, tail, old, beyond } = changed;
+        let Changed { key, mut entry, tail, old, disk } = changed;
         self.decide(&key, out)?;
         if self.leaf.as_ref().is_some_and(|leaf| is_within(&key, leaf)) {
             self.restated = true;
@@ -239,8 +244,8 @@ impl Sharing {
             let was_here = applied.is_some_and(|applied| applied.dot == version.dot);
             if level {
                 // Only its stat is new, or it was made here just as another device has made it.
-                let is_mounted = applied.is_some_and(|before| before.beyond != beyond);
-                let applied = Applied { kind, stat, dot: version.dot, placed: false, beyond };
+                let is_mounted = applied.is_some_and(|before| before.disk != disk);
+                let applied = Applied { kind, stat, dot: version.dot, placed: false, disk };
                 self.level += 1;
                 self.restated |= !was_here || kind != Kind::Directory || is_mounted;
                 self.keeper.keep(version);
@@ -265,7 +270,7 @@ impl Sharing {
         let entry = shared(entry, dot);
         let value = entry.encode().map_err(|error| error.to_string())?;
         let is_directory = kind == Kind::Directory;
-        let applied = Applied { kind, stat, dot, placed: false, beyond };
+        let applied = Applied { kind, stat, dot, placed: false, disk };
         let version = Version { key: key.clone(), entry, dot, value, tail, theirs: false };
         if let Some(directory) = directory.filter(|_| !is_directory) {
             // If something in it was not applied yet, the directory stays, and what stands here is set aside.
@@ -347,6 +352,6 @@ impl Sharing {
 /// What is applied once something was placed on the disk, and was found so.
 #[must_use]
 pub(super) fn applied_of(found: &Found, dot: Dot) -> Option<Applied> {
-    let beyond = !found.same_file_system;
-    kind_of(found.kind).map(|kind| Applied { kind, stat: found.stat, dot, placed: true, beyond })
+    let (stat, disk) = (found.stat, found.disk);
+    kind_of(found.kind).map(|kind| Applied { kind, stat, dot, placed: true, disk })
 }

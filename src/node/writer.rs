@@ -200,8 +200,8 @@ impl Writer {
         let attributes = self.attributes(new, opened.attributes, out);
         let entry = Entry { kind, stat, attributes, content, torn, texture, version: None };
         if let Some(sharing) = &mut self.sharing {
-            let (key, beyond) = (new.key.clone(), !opened.found.same_file_system);
-            let changed = sharing.change(Changed { key, entry, tail, old, beyond }, out);
+            let (key, disk) = (new.key.clone(), new.found.disk);
+            let changed = sharing.change(Changed { key, entry, tail, old, disk }, out);
             return self.settle(&new.key, changed, out);
         }
         match entry.encode() {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::files::{length, size, Body, FakeFiles, Inode, Trouble};
 use crate::base::limits::LIST_ITEM_BYTES;
+use crate::file::applied::Disk;
 use crate::file::ignore::CACHEDIR_SIGNATURE;
 use crate::node::ports::{
     Block, Extent, FileError, FileErrorKind, FileReply, FileRequest, Found, FoundKind, Item, Listing, Opened,
@@ -66,7 +67,7 @@ impl FakeFiles {
             let child = &self.inodes[number];
             let found = match child.trouble {
                 Some(Trouble::Hidden) => Err(denied("stat")),
-                _ => Ok(found(child, home)),
+                _ => Ok(found(child, home, inode.file_system)),
             };
             listing.items.push(Item { name: name.clone(), found });
         }
@@ -92,7 +93,7 @@ impl FakeFiles {
             Body::Symlink(target) => Some(target.clone()),
             _ => None,
         };
-        let (found, attributes) = (found(inode, home), inode.attributes.clone());
+        let (found, attributes) = (found(inode, home, inode.file_system), inode.attributes.clone());
         let block = match found.kind {
             FoundKind::File => self.block(root, path, 0, budget),
             _ => Block::default(),
@@ -138,14 +139,19 @@ impl FakeFiles {
 }
 
 /// What a listing says of an inode.
-pub(super) fn found(inode: &Inode, home: u64) -> Found {
+pub(super) fn found(inode: &Inode, home: u64, parent: u64) -> Found {
     let kind = match inode.body {
         Body::File(_) => FoundKind::File,
         Body::Directory(_) => FoundKind::Directory,
         Body::Symlink(_) => FoundKind::Symlink,
         Body::Special => FoundKind::Special,
     };
-    Found { kind, stat: inode.stat, same_file_system: inode.file_system == home }
+    let disk = match inode.file_system {
+        own if own != parent => Disk::Mounted,
+        own if own == home => Disk::Root,
+        _ => Disk::Other,
+    };
+    Found { kind, stat: inode.stat, disk }
 }
 
 /// The part of a file from `offset` on with at most `budget` bytes of data, and whether the file ends there.

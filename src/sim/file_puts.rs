@@ -9,12 +9,12 @@ use crate::node::put::{Act, Expected, Put, Thing};
 impl FakeFiles {
     /// Answers as the file thread does.
     pub(super) fn put(&mut self, put: Put) -> Result<Option<Found>, FileError> {
-        let Put { root, path, beyond, act, .. } = put;
+        let Put { root, path, mount, act, .. } = put;
         let (root, path) = (&root[..], &path[..]);
         if !self.roots.contains_key(root) {
             return Err(missing("open"));
         }
-        if beyond && !self.lies_beyond(root, path) {
+        if mount > 0 && !self.is_mounted(root, &path[..mount]) {
             return Err(failed("the disk that was mounted there is not"));
         }
         match act {
@@ -61,11 +61,12 @@ impl FakeFiles {
         }
     }
 
-    /// Whether the directory that a path is in lies on another file system than the root.
-    fn lies_beyond(&self, root: &[u8], path: &[u8]) -> bool {
-        let home = self.inodes[&self.roots[root]].file_system;
+    /// Whether a directory lies on another file system than the one that it is in.
+    fn is_mounted(&self, root: &[u8], path: &[u8]) -> bool {
         let parent = self.parent(root, path).ok().and_then(|parent| self.find(root, &parent));
-        parent.is_some_and(|inode| self.inodes[&inode].file_system != home)
+        let system = |inode: u64| self.inodes[&inode].file_system;
+        let both = self.find(root, path).zip(parent);
+        both.is_some_and(|(inode, parent)| system(inode) != system(parent))
     }
 
     /// Writes on.
@@ -78,7 +79,9 @@ impl FakeFiles {
     /// What stands at a path.
     fn standing(&self, root: &[u8], path: &[u8]) -> Option<Found> {
         let home = self.inodes[&self.roots[root]].file_system;
-        self.find(root, path).map(|inode| found(&self.inodes[&inode], home))
+        let parent = self.parent(root, path).ok().and_then(|parent| self.find(root, &parent))?;
+        let parent = self.inodes[&parent].file_system;
+        self.find(root, path).map(|inode| found(&self.inodes[&inode], home, parent))
     }
 
     /// Whether that stands there which must.

@@ -295,3 +295,38 @@ fn a_mass_of_deletions_in_a_shared_folder_is_not_passed_on_before_it_is_confirme
     assert!(cluster.run_until(MINUTE.times(30), |cluster| files(cluster, 1) == 10), "{}", files(&cluster, 1));
     assert_eq!(asked(&mut cluster), None);
 }
+
+#[test]
+fn an_answer_counts_for_what_was_asked_and_for_a_day() {
+    let (mut cluster, expected) = household(6, "shared");
+    let backup = Call::Backup { name: Some("family".into()), wait: false };
+    let confirm = Call::Confirm { what: "family".into() };
+    let is_refused = |cluster: &mut Cluster, code: &str| {
+        let end = cluster.ask(0, backup.clone(), MINUTE).end;
+        assert!(matches!(&end, Some(Err(error)) if error.code == code), "{code}: {end:?}");
+    };
+    for path in expected.keys().take(60) {
+        cluster.nodes[0].files.remove(ROOT, path);
+    }
+    is_refused(&mut cluster, "folder_guarded");
+    // More goes before somebody answers: that was not asked about.
+    for path in expected.keys().skip(60).take(30) {
+        cluster.nodes[0].files.remove(ROOT, path);
+    }
+    good(&cluster.ask(0, confirm.clone(), MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(asked(&mut cluster).as_deref(), Some("vanished"));
+    assert_eq!(restored(&mut cluster, "family"), expected, "nothing of it was passed on");
+    // Somebody answers while the disk is away; when it is back, nobody may remember that.
+    let disk = cluster.nodes[0].files.clone();
+    cluster.nodes[0].files.remove_root(ROOT);
+    good(&cluster.ask(0, confirm.clone(), MINUTE));
+    cluster.run_until(MINUTE.times(60 * 25), |_| false);
+    cluster.nodes[0].files = disk;
+    is_refused(&mut cluster, "folder_guarded");
+    assert_eq!(asked(&mut cluster).as_deref(), Some("vanished"));
+    good(&cluster.ask(0, confirm, MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(asked(&mut cluster), None);
+    assert_eq!(restored(&mut cluster, "family").len(), 10);
+}

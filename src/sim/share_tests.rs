@@ -17,6 +17,8 @@ use crate::node::share_scan::SharedScan;
 #[cfg(test)]
 mod folding_tests;
 #[cfg(test)]
+mod mount_tests;
+#[cfg(test)]
 mod random_tests;
 
 /// A device with a shared folder.
@@ -471,46 +473,6 @@ fn what_a_killed_process_left_aside_goes_and_reaches_nobody() {
     devices[0].bench.files.write(ROOT, b"a/.nuthatch-aside-7-1", b"half of it");
     let all = settle(&mut devices);
     assert!(!all.keys().any(|path| path.ends_with(b"aside-7-1")), "{:?}", shown(&all));
-}
-
-#[test]
-fn a_disk_that_is_unplugged_below_the_folder_is_no_deletion() {
-    let mut devices = pair();
-    devices[0].bench.files.make_directory(ROOT, b"usb");
-    devices[0].bench.files.mount(ROOT, b"usb");
-    devices[0].write("usb/one", "on the disk");
-    devices[0].write("usb/deep/two", "too");
-    settle(&mut devices);
-    let disk = devices[0].bench.files.clone();
-    devices[0].bench.files.remove(ROOT, b"usb");
-    devices[0].bench.files.make_directory(ROOT, b"usb");
-    devices[0].write("b", "changed meanwhile");
-    devices[0].scan();
-    assert_eq!(devices[0].owed, 0, "nothing is written into the mount point");
-    carry(&mut devices, 0, 1);
-    let theirs = devices[0].state.clone().unwrap();
-    devices[1].meet(&[theirs]);
-    let all = devices[1].bench.files.all(ROOT);
-    assert!(has(&all, "usb/one", "on the disk") && has(&all, "b", "changed meanwhile"), "{:?}", shown(&all));
-    // What others do in it meanwhile is owed, and nothing is written into the mount point.
-    devices[1].write("usb/new", "made meanwhile");
-    devices[1].remove("usb/one");
-    devices[1].scan();
-    carry(&mut devices, 1, 0);
-    let theirs = devices[1].state.clone().unwrap();
-    assert_eq!(devices[0].meet(&[theirs]).unwrap().pending, 2);
-    devices[0].scan();
-    assert!(!devices[0].bench.files.all(ROOT).keys().any(|path| path.starts_with(b"usb/")));
-    // It is plugged in again: all is as it was, and what was owed is done.
-    devices[0].bench.files = disk;
-    devices[0].write("b", "changed meanwhile");
-    let all = settle(&mut devices);
-    assert!(has(&all, "usb/deep/two", "too") && has(&all, "usb/new", "made meanwhile"), "{:?}", shown(&all));
-    assert!(!all.contains_key(b"usb/one".as_slice()), "{:?}", shown(&all));
-    // Who removes the directory means it.
-    devices[0].remove("usb");
-    let all = settle(&mut devices);
-    assert!(!all.keys().any(|path| path.starts_with(b"usb")), "{:?}", shown(&all));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The content of one restored file: written aside, or first compared with the file that stands there.
 //!
 //! While what comes is what stands there, nothing is written. At the first difference the file is begun aside with what was the same so
-//! far, if it may replace the other. So a restore by content costs the disk reads, and writes only where something is wrong.
+//! far, if it may replace the other. So a restore by content costs the disk reads, and writes only where something is wrong. That copy
+//! is made by the kernel, which reads nothing again where files may share their blocks; if the file was changed meanwhile, it is not
+//! what was compared, and the restore of it fails.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -11,6 +13,7 @@ use rustix::io::Errno;
 use super::super::place::{Aside, Placed};
 use super::super::restored::Fate;
 use super::super::{beneath, facts};
+use crate::file::entry::Stat;
 
 /// Bytes that are compared or copied at once.
 const STEP_BYTES: usize = 64 * 1024;
@@ -44,6 +47,8 @@ struct Comparison {
     aside: String,
     /// What stands there.
     file: OwnedFd,
+    /// Its stat when it was opened.
+    stat: Stat,
     /// So far it is the same.
     position: u64,
 }
@@ -71,7 +76,9 @@ impl Filling {
         match beneath::open(directory, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
             Ok(file) => {
                 let directory = rustix::io::fcntl_dupfd_cloexec(directory, 0)?;
-                Ok(Self { way: Way::Compare(Comparison { directory, aside, file, position: 0 }), overwrite })
+                let stat = facts::look(file.as_fd())?.stat;
+                let comparison = Comparison { directory, aside, file, stat, position: 0 };
+                Ok(Self { way: Way::Compare(comparison), overwrite })
             }
             Err(_) if overwrite => Self::aside(directory, aside, overwrite),
             Err(_) => Ok(Self { way: Way::Differs, overwrite }),
@@ -215,15 +222,12 @@ impl Comparison {
     /// A new file with what was the same so far.
     fn into_aside(self) -> Result<Aside, Errno> {
         let mut aside = Aside::new(self.directory.as_fd(), self.aside)?;
-        let mut buffer = vec![0; STEP_BYTES];
-        while aside.position() < self.position {
-            let left = usize::try_from(self.position - aside.position()).unwrap_or(STEP_BYTES);
-            let read = read_fully(&self.file, &mut buffer[..left.min(STEP_BYTES)], aside.position())?;
-            if read == 0 {
-                // It was cut short after it had been compared.
-                return Err(Errno::STALE);
-            }
-            aside.write(&buffer[..read])?;
+        let copied = aside.copy_from(self.file.as_fd(), self.position)?;
+        let now = facts::look(self.file.as_fd())?.stat;
+        let key = |stat: &Stat| (stat.size, stat.mtime_ns, stat.ctime_ns);
+        if !copied || key(&now) != key(&self.stat) {
+            // It was changed after it had been compared.
+            return Err(Errno::STALE);
         }
         Ok(aside)
     }

@@ -93,8 +93,8 @@ fn names_are_bytes_and_every_type_is_told() {
     wanted.sort_unstable();
     assert_eq!(names, wanted);
     for item in &listing.items {
-        let Found { kind, stat, same_file_system } = *item.found.as_ref().unwrap();
-        assert!(same_file_system);
+        let Found { kind, stat, disk } = *item.found.as_ref().unwrap();
+        assert_eq!(disk, crate::file::applied::Disk::Root);
         assert_eq!(stat, expected(&lab.path(&item.name)));
         let wanted = match item.name.as_slice() {
             b"directory" => FoundKind::Directory,

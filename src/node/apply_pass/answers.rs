@@ -5,6 +5,8 @@ use super::{
     FileErrorKind, Filled, Found, Kind, Leaving, Next, Out, Sink, Version, ASIDE_ATTEMPTS_MAX,
 };
 
+use crate::file::applied::Disk;
+
 /// Whether an error says that something else stands there, or nothing. (What stands there under another name that the file system
 /// takes for the same was renamed by whoever sits here.)
 const fn is_another(kind: FileErrorKind) -> bool {
@@ -137,8 +139,23 @@ impl Apply {
         self.doing = Some(Doing::Remove(op, Box::new(leaving)));
     }
 
-    /// Whether a disk is mounted above a path.
-    pub(super) fn is_beyond(&self, key: &[u8]) -> bool {
-        !self.mounted.is_empty() && key != self.mounted && is_within(key, &self.mounted)
+    /// Remembers a directory if a disk is mounted there.
+    pub(super) fn note_mount(&mut self, key: &[u8], disk: Disk) {
+        let is_mount = match disk {
+            Disk::Root => false,
+            // An older version has written where the outermost is.
+            Disk::Other => self.mount_of(key) == 0,
+            Disk::Mounted => true,
+        };
+        if is_mount {
+            self.mounted.retain(|outer| is_within(key, outer));
+            self.mounted.push(key.to_vec());
+        }
+    }
+
+    /// Length of the path of the innermost directory above a path in which a disk is mounted; 0: there is none.
+    pub(super) fn mount_of(&self, key: &[u8]) -> usize {
+        let above = |mount: &&Vec<u8>| key != mount.as_slice() && is_within(key, mount);
+        self.mounted.iter().rev().find(above).map_or(0, Vec::len)
     }
 }

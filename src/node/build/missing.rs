@@ -4,6 +4,7 @@ use super::{
     kind_of, path_of, Block, Build, Content, Entry, FileError, FileErrorKind, Found, FoundKind, Fresh, Kind,
     New, Old, Opened, Out, Sink,
 };
+use crate::file::applied::Disk;
 
 impl Build {
     /// It cannot be read: the parent's version stands; a directory is known by its stat; else it is only reported.
@@ -46,7 +47,7 @@ impl Build {
 
     /// Reads an unchanged file whose list of pieces is lost.
     pub(super) fn read_again(&mut self, old: &Old, entry: &Entry, sink: &mut Sink) {
-        let found = Found { kind: FoundKind::File, stat: entry.stat, same_file_system: true };
+        let found = Found { kind: FoundKind::File, stat: entry.stat, disk: Disk::Root };
         let new = New { key: old.key.clone(), path: path_of(&old.key), found };
         let op = self.ask_open(&new, sink);
         self.queue.open_again(op, Fresh { new, old: None, attempts: 1 });

@@ -31,6 +31,8 @@ use crate::node::status::attention::{Attention, Severity};
 pub struct Guards {
     /// Those that have something to remember.
     all: BTreeMap<FolderId, Guard>,
+    /// What running scans had counted when they took a partial snapshot.
+    partial: BTreeMap<FolderId, Losses>,
 }
 
 /// What is remembered of one folder.
@@ -51,12 +53,20 @@ struct Guard {
 struct Asked {
     /// What happened.
     loss: Loss,
-    /// Since when, by this node's clock.
+    /// Since when, by this node's clock; once it was answered: when.
     since: WallTime,
     /// The newest snapshot from before.
     before: Option<SnapshotId>,
-    /// It was meant: the next scan passes, whatever it finds.
+    /// It was meant: the next scan passes if it finds that, for a day.
     answered: bool,
+}
+
+impl Asked {
+    /// Whether what was answered still counts. (A clock that was set back by more than that ends it too.)
+    fn is_answered(&self, now: WallTime) -> bool {
+        let age = now.as_micros().saturating_sub(self.since.as_micros());
+        self.answered && age.unsigned_abs() <= ANSWER_MICROS
+    }
 }
 
 /// What a scan is told of the guard.
@@ -92,12 +102,12 @@ impl Guards {
     }
 
     /// What a scan of a folder is told.
-    pub(in crate::node) fn of_scan(&self, folder: &FolderId) -> Guarded {
+    pub(in crate::node) fn of_scan(&self, folder: &FolderId, now: WallTime) -> Guarded {
         let Some(guard) = self.all.get(folder) else { return Guarded::default() };
         let Some(asked) = guard.asked else { return Guarded::default() };
         Guarded {
             missed: guard.lost.iter().copied().collect(),
-            may_be_empty: asked.answered,
+            may_be_empty: asked.is_answered(now),
             is_empty: false,
         }
     }
@@ -129,6 +139,7 @@ impl Core {
         folder: FolderId,
         result: Result<Outcome, BackupError>,
     ) -> Result<Outcome, BackupError> {
+        let partial = self.folders.guards.partial.remove(&folder).unwrap_or_default();
         let tally = match &result {
             Ok(Outcome::Unchanged { report, .. }) => report.tally.clone(),
             Ok(Outcome::Changed(taken)) => taken.report.tally.clone(),
@@ -148,8 +159,12 @@ impl Core {
         let guard = self.folders.guards.all.entry(folder).or_default();
         match guard.asked {
             Some(asked) if asked.answered => {
-                self.guard_ends(folder, "goes on as it was confirmed");
-                return result;
+                if self.is_as_answered(folder, &asked, &tally) {
+                    self.guard_ends(folder, "goes on as it was confirmed");
+                    return result;
+                }
+                // It is another question.
+                self.guard_ends(folder, "is not as it was when that was confirmed, or that is too long ago");
             }
             Some(asked) if asked.loss.what == What::Emptied => {
                 self.guard_ends(folder, "is not empty any more");
@@ -165,7 +180,31 @@ impl Core {
             }
             _ => {}
         }
-        self.guard_judges(folder, is_shared, &tally, result)
+        self.guard_judges(folder, is_shared, (&tally, partial), result)
+    }
+
+    /// Whether a scan has found what a person has answered for.
+    fn is_as_answered(&self, folder: FolderId, asked: &Asked, tally: &Tally) -> bool {
+        let (share, files) = (self.setup.config.guard_share, self.setup.config.guard_files);
+        let Some(limits) = share.map(|share| Limits { share, files }) else { return true };
+        let mut window =
+            self.folders.guards.all.get(&folder).map(|guard| guard.window.clone()).unwrap_or_default();
+        let losses = Losses::of(tally, tally.before);
+        window.add(self.now.wall.as_micros().div_euclid(HOUR_MICROS), losses);
+        let found = window.judge(&losses, limits).filter(|_| !tally.is_quiet());
+        found.is_none_or(|loss| asked.is_answered(self.now.wall) && loss.is_within(&asked.loss))
+    }
+
+    /// A running scan of a backup folder has taken a partial snapshot: what it has counted so far counts, whatever becomes of it.
+    pub(in crate::node) fn guard_counts(&mut self, folder: FolderId, tally: &Tally) {
+        let losses = Losses::of(tally, tally.before);
+        let earlier = self.folders.guards.partial.insert(folder, losses).unwrap_or_default();
+        if losses.since(earlier).is_some() {
+            let guard = self.folders.guards.all.entry(folder).or_default();
+            guard.window.add(self.now.wall.as_micros().div_euclid(HOUR_MICROS), losses.since(earlier));
+            guard.miss(tally);
+            self.save_guard(folder);
+        }
     }
 
     /// Nothing is asked about what was known so far: is something now?
@@ -173,7 +212,7 @@ impl Core {
         &mut self,
         folder: FolderId,
         is_shared: bool,
-        tally: &Tally,
+        (tally, partial): (&Tally, Losses),
         result: Result<Outcome, BackupError>,
     ) -> Result<Outcome, BackupError> {
         let (share, files) = (self.setup.config.guard_share, self.setup.config.guard_files);
@@ -182,10 +221,12 @@ impl Core {
             return result;
         };
         let losses = Losses::of(tally, tally.before);
+        // What a scan that was interrupted has counted was not judged yet.
+        let is_behind = self.local(folder).binding.partial_from.is_some();
         let guard = self.folders.guards.all.entry(folder).or_default();
         let mut window = guard.window.clone();
-        window.add(self.now.wall.as_micros().div_euclid(HOUR_MICROS), losses);
-        let found = window.judge(&losses, limits).filter(|_| !tally.is_quiet());
+        window.add(self.now.wall.as_micros().div_euclid(HOUR_MICROS), losses.since(partial));
+        let found = window.judge(&losses, limits).filter(|_| is_behind || !tally.is_quiet());
         match (found, is_shared) {
             (None, true) if guard.asked.is_some() => {
                 self.guard_ends(folder, "has enough of what was missing again: nothing is asked any more");
@@ -251,7 +292,7 @@ impl Core {
         let guard = self.folders.guards.all.get_mut(&folder);
         let Some(asked) = guard.and_then(|guard| guard.asked.as_mut()) else { return false };
         if is_shared || asked.loss.what == What::Emptied {
-            asked.answered = true;
+            (asked.answered, asked.since) = (true, self.now.wall);
             self.save_guard(folder);
             self.begin_scan(folder);
         } else {
@@ -264,7 +305,8 @@ impl Core {
     /// For `status`.
     pub(in crate::node) fn guard_attention(&self, attention: &mut Attention) {
         for (folder, guard) in &self.folders.guards.all {
-            let Some(Asked { loss, since, before, answered: false }) = guard.asked else { continue };
+            let Some(asked) = guard.asked.filter(|asked| !asked.is_answered(self.now.wall)) else { continue };
+            let Asked { loss, since, before, .. } = asked;
             if !self.own_folders().iter().any(|(entry, _)| entry.folder == *folder) {
                 continue;
             }
@@ -326,6 +368,8 @@ fn sentence(loss: &Loss) -> String {
 const BACK: usize = 3;
 /// ... of so many.
 const BACK_OF: usize = 4;
+/// How long an answer counts: whoever confirms does so while the folder is as it is.
+const ANSWER_MICROS: u64 = 24 * 3_600_000_000;
 /// An hour.
 const HOUR_MICROS: i64 = 3_600_000_000;
 

@@ -19,7 +19,7 @@ impl Merging {
             op,
             root,
             path: Vec::new(),
-            beyond: false,
+            mount: 0,
             act: Act::Sync,
         })));
         self.state = State::Sync(op, Box::new(applied));
