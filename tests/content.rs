@@ -38,7 +38,7 @@ impl Answer {
 impl Node {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        std::fs::create_dir(dir.path().join("storage")).unwrap();
+        std::fs::create_dir(dir.path().join("storage")).expect("the surroundings of a test work");
         let home = dir.path().join("home");
         let mut process = Command::new(env!("CARGO_BIN_EXE_nuthatch"))
             .args(["run", "--mdns", "off", "--listen", "127.0.0.1:0", "--json", "--exit-with-stdin"])
@@ -50,7 +50,9 @@ impl Node {
             .spawn()
             .expect("the binary starts");
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).expect("it is ready");
+        BufReader::new(process.stdout.take().expect("the surroundings of a test work"))
+            .read_line(&mut line)
+            .expect("it is ready");
         let ready: Value = serde_json::from_str(&line).expect("JSON");
         let web = ready["web"].as_str().expect("a web address").parse().expect("an address");
         let run = |args: &[&str]| {
@@ -59,17 +61,29 @@ impl Node {
                 .arg(&home)
                 .args(args)
                 .output()
-                .unwrap();
+                .expect("the surroundings of a test work");
             let code = output.status.code();
             assert!(matches!(code, Some(0 | 4)), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
             serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default()
         };
         run(&["init"]);
         let storage = dir.path().join("storage");
-        run(&["folder", "add", "storage", storage.to_str().unwrap(), "--kind", "shared", "--copies", "1"]);
+        run(&[
+            "folder",
+            "add",
+            "storage",
+            storage.to_str().expect("the surroundings of a test work"),
+            "--kind",
+            "shared",
+            "--copies",
+            "1",
+        ]);
         run(&["backup", "--wait"]);
         let token = |role: &str| {
-            run(&["--json", "token", "add", role, "--role", role])["token"].as_str().unwrap().to_owned()
+            run(&["--json", "token", "add", role, "--role", role])["token"]
+                .as_str()
+                .expect("the surroundings of a test work")
+                .to_owned()
         };
         let (member, reader) = (token("member"), token("read"));
         Self { dir, web, process, member, reader }
@@ -84,9 +98,9 @@ impl Node {
         head.push_str(&format!("content-length: {}\r\n", body.len()));
         headers.iter().for_each(|line| head.push_str(&format!("{line}\r\n")));
         let mut stream = TcpStream::connect(self.web).expect("the node listens");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("the surroundings of a test work");
+        stream.write_all(format!("{head}\r\n").as_bytes()).expect("the surroundings of a test work");
+        stream.write_all(body).expect("the surroundings of a test work");
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);
         let at = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(0);

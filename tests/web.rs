@@ -35,7 +35,7 @@ impl Answer {
     fn cookie(&self) -> String {
         let line = self.head.lines().find(|line| line.to_ascii_lowercase().starts_with("set-cookie:"));
         let line = line.unwrap_or_else(|| panic!("no cookie in {}", self.head));
-        line.split([':', ';']).nth(1).unwrap().trim().to_owned()
+        line.split([':', ';']).nth(1).expect("a cookie has a name").trim().to_owned()
     }
 }
 
@@ -65,7 +65,7 @@ impl Node {
             .spawn()
             .expect("the binary starts");
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap())
+        BufReader::new(process.stdout.take().expect("it is piped"))
             .read_line(&mut line)
             .expect("the node says that it is ready");
         let ready: Value = serde_json::from_str(&line).expect("JSON");
@@ -77,7 +77,7 @@ impl Node {
     fn restart(mut self) -> Self {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a temporary directory"));
         Self::in_home(dir, &self.web.to_string())
     }
 
@@ -109,7 +109,7 @@ impl Node {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.web).expect("the node listens");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout can be set");
         stream
     }
 

@@ -454,9 +454,6 @@ mod tests {
             Call::Verify { all: true },
             Call::Drill { name: Some("photos".into()) },
             Call::Drill { name: None },
-            Call::Log { follow: true, after: None },
-            Call::Log { follow: false, after: Some(1_800_000_000_123) },
-            Call::Charts,
             Call::ConfigGet { key: None },
             Call::ConfigKeys,
             Call::ConfigGet { key: some("node.name") },
@@ -467,6 +464,9 @@ mod tests {
     /// And those that are for people.
     fn calls_for_people() -> Vec<Call> {
         vec![
+            Call::Log { follow: true, after: None },
+            Call::Log { follow: false, after: Some(1_800_000_000_123) },
+            Call::Charts,
             Call::Say { text: "milk, \n\u{1b}[2J \u{e9}".into() },
             Call::TestAlert { event: None },
             Call::TestAlert { event: Some("backup_failed".into()) },

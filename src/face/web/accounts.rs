@@ -221,7 +221,7 @@ impl Accounts {
     /// Sets a password; the user must be there, but for the first.
     pub(super) async fn set_password(&self, name: &str, password: &str) -> Result<User, ApiError> {
         check_password(password)?;
-        let first = || (self.is_fresh()).then(|| (Role::Admin, None));
+        let first = || self.is_fresh().then_some((Role::Admin, None));
         let found = self.access.borrow().user(name).map(|user| (user.role, user.folders.clone()));
         let (role, folders) = found.or_else(first).ok_or_else(|| no_user(name))?;
         self.set_user(name, password, role, folders).await

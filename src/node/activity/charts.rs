@@ -138,7 +138,7 @@ impl Charts {
         // What seals content may have begun anew, in another vault.
         let grown = |kind: usize| sums[kind].saturating_sub(before[kind]);
         let kept = grown(4).saturating_add(self.owed);
-        self.owed = kept.saturating_sub(grown(3)).min(u64::try_from(PUT_BYTES_MAX).unwrap_or(u64::MAX));
+        self.owed = kept.saturating_sub(grown(3)).min(PUT_BYTES_MAX);
         let fresh = [grown(0), grown(1), grown(2), grown(3).saturating_sub(kept)];
         for bytes in fresh {
             self.unsaved = self.unsaved.saturating_add(bytes);

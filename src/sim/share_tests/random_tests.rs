@@ -38,14 +38,10 @@ fn removed(path: &str) -> Edit {
     Edit { key: key_from_path(path.as_bytes()).unwrap(), act: Act::Remove { recursive: true } }
 }
 
-/// One random household.
-fn household(seed: u64) {
-    let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    let mut draw =
-        move |below: usize| usize::try_from(rng.next_u64() % u64::try_from(below).unwrap()).unwrap();
+/// Two to five devices; `is_plain`: whose disks take any name.
+fn devices(is_plain: bool, draw: &mut impl FnMut(usize) -> usize) -> Vec<Device> {
     let count = 2 + draw(4);
     let manners = [Manner::Plain, Manner::Folding, Manner::Restricted];
-    let is_plain = draw(2) == 0;
     let mut devices: Vec<Device> = (1..=count)
         .map(|number| {
             let manner = if is_plain || number == 1 { Manner::Plain } else { manners[draw(3)] };
@@ -54,6 +50,17 @@ fn household(seed: u64) {
         .collect();
     devices[count - 1].is_bare = count > 2 && draw(2) == 0;
     devices[1].receives = count > 2 && draw(3) == 0;
+    devices
+}
+
+/// One random household.
+fn household(seed: u64) {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let mut draw =
+        move |below: usize| usize::try_from(rng.next_u64() % u64::try_from(below).unwrap()).unwrap();
+    let is_plain = draw(2) == 0;
+    let mut devices = devices(is_plain, &mut draw);
+    let count = devices.len();
     let names = if is_plain { ["a", "b", "c", "a", "b", "c"] } else { ["a", "b", "A", "B", "a:", "b."] };
     for step in 0..10 + draw(50) {
         let one = draw(count);
