@@ -6,7 +6,7 @@
 //!   Write: the tree once more     what is put has its place, what is removed is left out, missing directories are made
 //! ```
 //!
-//! What is moved or copied is read once more while the tree is written ([`copies`]), and written at its new place on the way.
+//! What is moved or copied is read once more while the tree is written (`copies`), and written at its new place on the way.
 //!
 //! What is put, made or removed is a change of this device and gets a dot. Edits of one pass do not touch each other; whoever
 //! begins it sees to that ([`Edit::touches`]). Read `node/merge_pass.rs` first.
