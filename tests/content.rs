@@ -194,7 +194,7 @@ fn an_upload_goes_on_where_it_broke_off_and_shows_nothing_before_its_end() {
     assert_eq!(node.ask("GET", "/api/v1/content?what=storage:in%20parts", &[], b"").status, 404);
     let wrong = node.ask("PUT", &format!("{path}?offset=7"), &[], b"x");
     assert_eq!((wrong.status, wrong.json()["error"]["code"].as_str()), (409, Some("wrong_offset")));
-    assert_eq!(node.ask_as(&node.reader, "GET", &path, &[], b"").status, 404, "it is its sender's");
+    assert_eq!(node.ask_as(&node.reader, "GET", &path, &[], b"").status, 403, "readers have none");
     // Another one hangs, as on a network that has gone; the next takes its place.
     let mut hanging = TcpStream::connect(node.web).unwrap();
     let now = 300_000_u64;

@@ -227,6 +227,8 @@ fn what_went_before_a_backup_was_interrupted_is_asked_about_too() {
         cluster.nodes[0].files.remove(ROOT, path);
     }
     write(&mut cluster, "g", 20);
+    // Slow enough for the partial snapshot to be on the other node before the backup is over.
+    cluster.source_bytes_per_second = Some(700_000);
     until_partial(&mut cluster, 1, 1);
     cluster.crash(0);
     cluster.start(0);

@@ -104,7 +104,7 @@ fn two_compressions_of_equal_content_never_share_a_nonce() {
     let content = prose(50_000);
     let epoch = Epoch::new(keys.content[0].0, &keys.content[0].1);
     let mut inners = vec![raw_inner(&content)];
-    for level in [1, 3, 9, 19] {
+    for level in [1, -1, -4, -9] {
         inners.push(zstd_inner(&content, level));
     }
     let mut nonces: Vec<_> = inners.iter().map(|inner| epoch.chunk.nonce(b"same", inner)).collect();
