@@ -218,21 +218,3 @@ fn through_any_number_of_kills_a_backup_comes_to_its_end_and_is_whole() {
         assert_eq!(restored(&mut cluster, 1, "family"), expected, "seed {seed}");
     }
 }
-
-#[test]
-fn what_went_before_a_backup_was_interrupted_is_asked_about_too() {
-    let (mut cluster, expected) = household(10, 3, weather(0));
-    assert_protected(&back_up(&mut cluster).lines);
-    for path in expected.keys().take(55) {
-        cluster.nodes[0].files.remove(ROOT, path);
-    }
-    write(&mut cluster, "g", 20);
-    // Slow enough for the partial snapshot to be on the other node before the backup is over.
-    cluster.source_bytes_per_second = Some(700_000);
-    until_partial(&mut cluster, 1, 1);
-    cluster.crash(0);
-    cluster.start(0);
-    assert_protected(&back_up(&mut cluster).lines);
-    let (told, _) = folder(&mut cluster, 0);
-    assert_eq!(told["guard"]["what"], "vanished", "{told}");
-}
