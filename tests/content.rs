@@ -1,9 +1,11 @@
 //! Files over the web's port of a real node: content, archives, uploads in parts, WebDAV and the routes of older systems, and what
 //! hostile names and clients that go away do to them.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+mod household;
+
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde_json::{json, Value};
@@ -40,21 +42,7 @@ impl Node {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::create_dir(dir.path().join("storage")).expect("the surroundings of a test work");
         let home = dir.path().join("home");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_nuthatch"))
-            .args(["run", "--mdns", "off", "--listen", "127.0.0.1:0", "--json", "--exit-with-stdin"])
-            .args(["--web", "127.0.0.1:0", "--home"])
-            .arg(&home)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("the surroundings of a test work"))
-            .read_line(&mut line)
-            .expect("it is ready");
-        let ready: Value = serde_json::from_str(&line).expect("JSON");
-        let web = ready["web"].as_str().expect("a web address").parse().expect("an address");
+        let (process, web) = household::serve(&home, "127.0.0.1:0");
         let run = |args: &[&str]| {
             let output = Command::new(env!("CARGO_BIN_EXE_nuthatch"))
                 .arg("--home")

@@ -1,6 +1,8 @@
 //! The web's port of a real node: who gets in, and what hostile or clumsy clients can do to it.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+mod household;
+
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -45,31 +47,7 @@ impl Node {
     }
 
     fn in_home(dir: TempDir, web: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_nuthatch"))
-            .args([
-                "run",
-                "--mdns",
-                "off",
-                "--listen",
-                "127.0.0.1:0",
-                "--json",
-                "--exit-with-stdin",
-                "--web",
-                web,
-            ])
-            .arg("--home")
-            .arg(dir.path().join("home"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("it is piped"))
-            .read_line(&mut line)
-            .expect("the node says that it is ready");
-        let ready: Value = serde_json::from_str(&line).expect("JSON");
-        let web = ready["web"].as_str().expect("a web address").parse().expect("an address");
+        let (process, web) = household::serve(&dir.path().join("home"), web);
         Self { dir, web, process }
     }
 

@@ -2,7 +2,7 @@
 // Each test that plays with them needs a part of this.
 #![allow(dead_code)]
 
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -148,6 +148,36 @@ impl Drop for Node {
 /// The binary under test.
 pub fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_nuthatch")
+}
+
+/// A node of this home with its web page there, and where that is once it says that it is ready: with port 0 a free one that
+/// nobody else can have taken meanwhile.
+pub fn serve(home: &Path, web: &str) -> (Child, SocketAddr) {
+    let mut process = Command::new(binary())
+        .args([
+            "run",
+            "--mdns",
+            "off",
+            "--listen",
+            "127.0.0.1:0",
+            "--json",
+            "--exit-with-stdin",
+            "--web",
+            web,
+        ])
+        .arg("--home")
+        .arg(home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    let output = process.stdout.take().expect("it is piped");
+    BufReader::new(output).read_line(&mut line).expect("the node says that it is ready");
+    let ready: Value = serde_json::from_str(&line).expect("that is JSON");
+    let address = ready["web"].as_str().and_then(|address| address.parse().ok());
+    (process, address.expect("it says where the web page is"))
 }
 
 /// JSON Lines (or one JSON document) as values.

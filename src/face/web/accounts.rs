@@ -96,7 +96,7 @@ impl Accounts {
         let Some((user, is_new_day)) = access.session(cookie, today) else { return Ok(None) };
         let grant = granted(user);
         if is_new_day {
-            self.write(&access)?;
+            self.keep_sessions(&access);
         }
         Ok(Some(grant))
     }
@@ -166,10 +166,9 @@ impl Accounts {
     pub(super) fn begin_session(&self, user: &User) -> Result<String, ApiError> {
         let (text, hash) = secret(random()?);
         let session = Session { hash, user: user.name.clone(), day: self.today() };
-        self.change(|access| {
-            access.add_session(session);
-            Ok(())
-        })?;
+        let mut access = self.access.borrow_mut();
+        access.add_session(session);
+        self.keep_sessions(&access);
         let seconds = crate::base::limits::WEB_SESSION_DAYS * 86_400;
         Ok(format!("{}={text}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}", self.cookie))
     }
@@ -177,10 +176,9 @@ impl Accounts {
     /// A session ends: the header that takes its cookie away.
     pub(super) fn end_session(&self, headers: &HeaderMap) -> Result<String, ApiError> {
         if let Some(cookie) = self.cookie(headers) {
-            self.change(|access| {
-                access.end_session(cookie);
-                Ok(())
-            })?;
+            let mut access = self.access.borrow_mut();
+            access.end_session(cookie);
+            self.write(&access)?;
         }
         Ok(format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", self.cookie))
     }
@@ -257,6 +255,14 @@ impl Accounts {
         self.write(&next)?;
         *self.access.borrow_mut() = next;
         Ok(())
+    }
+
+    /// Writes down who is logged in. On a full disk somebody has to be able to log in and make room: then a session lasts until the
+    /// node's end.
+    fn keep_sessions(&self, access: &Access) {
+        if let Err(error) = self.write(access) {
+            log::warn!("{}", error.message);
+        }
     }
 
     /// Writes it down. A few kilobytes, seldom: the main thread waits for the disk.
@@ -355,6 +361,19 @@ mod tests {
             node.end_session(&headers).unwrap();
             assert_eq!(node.grant(&headers, near()), Ok(None));
             assert_eq!(accounts(home.path()).grant(&headers, near()), Ok(None));
+        });
+    }
+
+    #[test]
+    fn one_can_log_in_where_nothing_can_be_written() {
+        let home = tempfile::tempdir().unwrap();
+        smol::block_on(async {
+            let node = accounts(home.path());
+            let user = node.set_password(FIRST_USER, "correct horse").await.unwrap();
+            home.close().unwrap();
+            let header = node.begin_session(&user).unwrap();
+            assert!(node.grant(&with_cookie(&header), near()).unwrap().is_some());
+            assert_eq!(node.set_password(FIRST_USER, "another horse").await.unwrap_err().code, "home");
         });
     }
 

@@ -120,7 +120,8 @@ impl WebSite {
         if from != From::Control {
             self.gate.check_host(request.headers())?;
         }
-        if matches!(*request.method(), Method::GET | Method::HEAD) {
+        let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        if is_reading {
             if let Some(answer) = assets::asset(&path, request.headers()) {
                 return Ok(answer);
             }
@@ -133,7 +134,6 @@ impl WebSite {
         if is_by_cookie {
             check_sign(request.method(), request.headers())?;
         }
-        let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
         if path == "/health" && is_reading {
             return Ok(self.health().await);
         }
