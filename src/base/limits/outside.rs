@@ -150,8 +150,12 @@ pub const UPLOADS_KEPT_MAX: usize = 256;
 pub const TAKE_OVER_LOOKS: u32 = 100;
 /// ... and after so long each.
 pub const TAKE_OVER_PAUSE: Span = Span::from_millis(20);
-/// An upload in parts that nothing was sent for in this time is given up; until then nothing is collected.
-pub const UPLOAD_IDLE_MAX: Span = Span::from_secs(600);
+/// An upload in parts that nothing was sent for in this time is given up: a laptop may sleep over a meeting. Until then nothing is
+/// collected, and what came of it takes room on the disk.
+pub const UPLOAD_IDLE_MAX: Span = Span::from_secs(4 * 3_600);
+/// ... and one that nothing was sent for in this time makes way for a new one, where there are [`UPLOADS_MAX`].
+pub const UPLOAD_IDLE_YIELDS: Span = Span::from_secs(600);
+const _: () = assert!(UPLOAD_IDLE_YIELDS.as_micros() < UPLOAD_IDLE_MAX.as_micros());
 /// Longest line, and longest single value, that the command line takes from a node, in bytes.
 pub const ANSWER_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The UDP port of a node, if it is free.

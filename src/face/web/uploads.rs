@@ -3,7 +3,7 @@
 //! ```text
 //!   begin --> open: a Put that runs, and how much of it came --part--> open --the last byte--> stored
 //!                |                                                                                |
-//!                '------- given up: by its sender, by an error, after ten idle minutes <----------'
+//!                '------- given up: by its sender, by an error, after four idle hours <-----------'
 //! ```
 //!
 //! The core holds what has come as chunks that nothing names; only after the last byte the file becomes a part of the folder. A
@@ -28,11 +28,14 @@ use super::accounts::random;
 use super::content::wanted;
 use super::rights::Grant;
 use super::site::WebSite;
-use crate::base::limits::{TAKE_OVER_LOOKS, TAKE_OVER_PAUSE, UPLOADS_KEPT_MAX, UPLOADS_MAX, UPLOAD_IDLE_MAX};
+use crate::base::limits::{TAKE_OVER_LOOKS, TAKE_OVER_PAUSE};
+use crate::base::units::Time;
 use crate::io::calls::{Outward, Running};
 use crate::io::http::{drain, json_response, next_piece, Answer};
 use crate::io::os::duration;
 use crate::node::api::{ApiError, Call, Piece, PutFile};
+
+mod kept;
 
 /// The body of a new upload.
 #[derive(Deserialize)]
@@ -70,8 +73,8 @@ struct Upload {
     running: RefCell<Option<Running>>,
     /// The core has room for a piece.
     has_room: Cell<bool>,
-    /// Requests so far: whether it is idle is seen by this.
-    requests: Cell<u64>,
+    /// When something of it was asked or sent last.
+    touched: Cell<Time>,
     /// What became of it.
     stored: RefCell<Option<Value>>,
     /// Ends the part that is coming: its sender has begun another, so the connection of the first is dead.
@@ -86,54 +89,6 @@ struct Part<'a> {
     running: Option<Running>,
     /// What the core says of it.
     line: Value,
-}
-
-impl Uploads {
-    /// The upload of this id, for its sender.
-    fn find(&self, grant: &Grant, id: &str) -> Result<Rc<Upload>, ApiError> {
-        let found = self.all.borrow().get(id).cloned();
-        let upload = found.filter(|upload| upload.owner == grant.name).ok_or_else(unknown)?;
-        grant.check(&upload.call)?;
-        upload.requests.set(upload.requests.get() + 1);
-        Ok(upload)
-    }
-
-    /// Forgets one.
-    fn remove(&self, id: &str) {
-        self.all.borrow_mut().remove(id);
-    }
-
-    /// Another one.
-    fn add(&self, id: &str, upload: Upload) -> Result<Rc<Upload>, ApiError> {
-        let mut all = self.all.borrow_mut();
-        let open = all.values().filter(|upload| upload.stored.borrow().is_none()).count();
-        if open >= UPLOADS_MAX {
-            let hint = "wait until others are done, or give some up";
-            return Err(ApiError::new("busy", "too many files are being sent in parts", hint));
-        }
-        if all.len() >= UPLOADS_KEPT_MAX {
-            all.retain(|_, upload| upload.stored.borrow().is_none());
-        }
-        let upload = Rc::new(upload);
-        all.insert(id.to_owned(), Rc::clone(&upload));
-        Ok(upload)
-    }
-
-    /// Waits until nothing was sent for an upload for too long, and gives it up.
-    async fn watch(self, id: String) {
-        loop {
-            let look = || self.all.borrow().get(&id).map(|upload| upload.requests.get());
-            let Some(before) = look() else { return };
-            Timer::after(duration(UPLOAD_IDLE_MAX)).await;
-            let all = self.all.borrow();
-            let Some(upload) = all.get(&id) else { return };
-            let is_coming = upload.running.borrow().is_none() && upload.stored.borrow().is_none();
-            if upload.requests.get() == before && !is_coming {
-                drop(all);
-                return self.remove(&id);
-            }
-        }
-    }
 }
 
 impl WebSite {
@@ -165,13 +120,13 @@ impl WebSite {
             offset: Cell::new(0),
             running: RefCell::new(Some(running)),
             has_room: Cell::new(true),
-            requests: Cell::new(0),
+            touched: Cell::new(self.clock.time()),
             stored: RefCell::new(None),
             interrupt: bounded(1),
         };
         let upload = self.uploads.add(&id, upload)?;
         if let Some(executor) = self.executor.upgrade() {
-            executor.spawn(self.uploads.clone().watch(id.clone())).detach();
+            executor.spawn(self.uploads.clone().watch(id.clone(), self.clock)).detach();
         }
         if size == 0 {
             let mut part = Part::take(&upload)?;
@@ -191,7 +146,7 @@ impl WebSite {
         grant: &Grant,
         id: &str,
     ) -> Result<Answer, ApiError> {
-        let upload = self.uploads.find(grant, id)?;
+        let upload = self.uploads.find(grant, id, self.clock.time())?;
         match request.method.as_str() {
             "GET" => Ok(told(&upload.told())),
             "DELETE" => {
@@ -245,6 +200,7 @@ impl WebSite {
             }
             let next = smol::future::or(next_piece(body), upload.interrupted()).await?;
             let Some(bytes) = next else { return Ok(told(&upload.told())) };
+            upload.touched.set(self.clock.time());
             let left = upload.size - upload.offset.get();
             let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             if length > left {
@@ -381,12 +337,6 @@ fn wrong_offset(offset: u64) -> Answer {
 fn busy() -> ApiError {
     let hint = "send one part after the other";
     ApiError::new("upload_busy", "another part of this file is being sent", hint)
-}
-
-/// The error for an upload that is not there.
-fn unknown() -> ApiError {
-    let message = "there is no such upload: it was given up, or nothing was sent for ten minutes";
-    ApiError::new("unknown_upload", message, "begin it anew")
 }
 
 /// The error for more than was announced.
