@@ -28,6 +28,8 @@ mod taken;
 mod uploads;
 mod zip;
 
+pub use classic::check_multipart_bytes;
+pub use dav::check_xml_bytes;
 pub use site::make_site;
 
 use crate::io::os::Clock;

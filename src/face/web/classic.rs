@@ -28,6 +28,7 @@ use crate::node::api::{ApiError, Call, Piece, PutFile};
 
 mod multipart;
 
+pub use self::multipart::check_multipart_bytes;
 use self::multipart::{Found, Multipart};
 
 /// The folder.

@@ -33,6 +33,7 @@ mod xml;
 
 pub(super) use self::change::ended;
 pub(super) use self::locks::Locks;
+pub use self::xml::check_xml_bytes;
 
 /// What stands before every path.
 const PREFIX: &str = "/dav";

@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
             return (!comment.contains("--")).then_some(());
         }
         if let Some(behind) = behind.strip_prefix("![CDATA[") {
-            let (text, rest) = behind.split_once("]]>")?;
+            let (text, rest) = behind.split_once("]]>").filter(|(text, _)| !text.contains(is_forbidden))?;
             self.rest = rest;
             let at = self.open.last()?.0;
             self.found[at].text.push_str(text);
@@ -224,6 +224,26 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
+/// What a fuzzer calls: any bytes are a document or are not.
+///
+/// # Panics
+/// When what was read is not one tree within its bounds, or its text does not survive being written, which is what the fuzzer looks for.
+pub fn check_xml_bytes(bytes: &[u8]) {
+    let Some(found) = read(bytes) else { return };
+    assert!(found.len() <= ELEMENTS_MAX, "there are not too many elements");
+    let mut depths = found.windows(2).map(|pair| (pair[0].depth, pair[1].depth));
+    assert!(found[0].depth == 0, "the first one is the root");
+    assert!(depths.all(|(before, after)| (1..=before + 1).contains(&after)), "it is one tree");
+    assert!(found.iter().all(|one| one.depth < DEPTH_MAX), "it is not too deep");
+    let length: usize = found.iter().map(|one| one.text.len()).sum();
+    assert!(length <= bytes.len(), "nothing expands");
+    for one in &found {
+        let again = read(format!("<a b=\"{0}\">{0}</a>", escaped(&one.text)).as_bytes());
+        let text = again.map(|again| again[0].text.clone());
+        assert_eq!(text.as_deref(), Some(one.text.as_str()), "text survives both ways");
+    }
+}
+
 /// Elements within each other.
 const DEPTH_MAX: usize = 32;
 /// Elements of a document.
@@ -288,6 +308,7 @@ mod tests {
             "<a:b:c xmlns:a='d'/>",
             "<a b='<'/>",
             "<a><![CDATA[x</a>",
+            "<a><![CDATA[x\u{1}]]></a>",
             "<1/>",
             "<a",
             "<a x=\"/>",
@@ -304,14 +325,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_document_or_are_not(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes);
+            check_xml_bytes(&bytes);
         }
 
         #[test]
         fn what_looks_like_a_document_is_one_or_is_not(text in "(<[/?!]?[a-b:]{0,3}( xmlns(:a)?=['\"]D['\"])?/?>|&[a-z#0-9]{0,4};|<!--|-->|[ -~\u{fc}]){0,30}") {
-            if let Some(found) = read(text.as_bytes()) {
-                prop_assert!(found[0].depth == 0 && found[1..].iter().all(|one| one.depth > 0));
-            }
+            check_xml_bytes(text.as_bytes());
+            check_xml_bytes(format!("<a>{text}</a>").as_bytes());
+            check_xml_bytes(format!("<a><![CDATA[{text}\u{1}]]></a>").as_bytes());
         }
 
         #[test]
