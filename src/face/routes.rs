@@ -8,7 +8,7 @@ mod entering;
 mod query;
 
 use self::query::Query;
-pub(super) use self::query::{escape, query_value, unescape};
+pub(super) use self::query::{escape, query_value, query_values, unescape};
 use super::bodies::{
     backup, folder_add, folder_body, restore_body, restore_some, BackupBody, ConfigBody, DrillBody,
     EraseBody, InitBody, InviteBody, JoinBody, MoveBody, NoBody, PauseBody, RecoverBody, SayBody, SetBody,
@@ -346,7 +346,7 @@ pub(super) const NAMES: &str =
     "content session password users tokens directories disks init join recover invite nodes \
     folders backup sync pause resume snapshots forget undo erase confirm files history diff find \
     restore status verify say test-alert log config zip uploads revert restore-to charts drill \
-    make-directory move events";
+    make-directory move events sheet";
 
 /// The error for a method that the name does not have, or for a name that does not exist.
 pub(super) fn unroutable(method: &str, path: &str, name: &str) -> ApiError {

@@ -61,6 +61,16 @@ export default async function activity(suite) {
     await other.close();
   });
 
+  await suite.test('when lines were forgotten before they could be sent, the status is asked for anew', async () => {
+    const other = await suite.login(attic);
+    let asked = 0;
+    other.on('request', (request) => { asked += new URL(request.url()).pathname === '/api/v1/status' ? 1 : 0; });
+    await other.route('**/api/v1/events', (route) => route.fulfill({ status: 200, headers: { 'content-type': 'text/event-stream' }, body: 'retry: 600000\n\nevent: lost\ndata: {"after":1,"before":900}\n\n' }));
+    await other.reload();
+    await until(() => asked >= 2, 'once at the start, once more for what was lost');
+    await other.close();
+  });
+
   await suite.test('transfers name the other device; charts have a table', async () => {
     await page.locator('.transfer', { hasText: 'cellar' }).getByText('sent', { exact: false }).first().waitFor();
     await button(page, 'Month').click();

@@ -467,11 +467,43 @@ export default async function files(suite) {
     hold(bytes.includes(Buffer.from(MARKUP)) && bytes.includes(Buffer.from('content of -rf')), 'what is in it');
   });
 
+  await suite.test('a new folder is made; one that is there, or no name at all, is refused', async () => {
+    await go('family');
+    await button(page, 'New folder').click();
+    const name = page.locator('dialog').getByLabel('Name', { exact: true });
+    const make = page.locator('dialog').getByRole('button', { name: 'Make' });
+    hold(await make.isDisabled(), 'nothing is made without a name');
+    await name.fill('Recipes');
+    await page.getByText('There is something called Recipes already.').waitFor();
+    await name.fill('a/b');
+    await page.getByText('A name has no slash', { exact: false }).waitFor();
+    hold(await make.isDisabled(), 'nothing is made with a wrong name');
+    await sound(page, 'a new folder');
+    await name.fill('Garden <b>');
+    await page.keyboard.press('Enter');
+    await row(page, 'Garden <b>').waitFor();
+    hold(existsSync(join(family, 'Garden <b>')), 'it is on the disk');
+    const phone = await suite.login(attic, { size: 'phone', locale: 'de', theme: 'dark' });
+    await phone.goto(`${attic.url}/#/files/family`);
+    await button(phone, 'Mehr').click();
+    await phone.getByRole('menuitem', { name: 'Neuer Ordner' }).click();
+    await sound(phone, 'a new folder on a phone');
+    await phone.locator('dialog').getByLabel('Name', { exact: true }).fill('Garten');
+    await suite.picture(phone, 'new-folder-phone');
+    await phone.locator('dialog').getByRole('button', { name: 'Anlegen' }).click();
+    await row(phone, 'Garten').waitFor();
+    await phone.close();
+  });
+
   await suite.test('several are selected: how many, download, delete', async () => {
     await go('family');
     for (const name of ['small.txt', 'small (2).txt']) await page.getByRole('checkbox', { name: `Select ${name}`, exact: true }).check();
     await page.locator('.selection').getByText('2 selected').waitFor();
     await sound(page, 'selection');
+    const [zip] = await Promise.all([page.waitForEvent('download'), page.locator('.selection').getByRole('button', { name: 'Download' }).click()]);
+    const bytes = readFileSync(await zip.path());
+    same([zip.suggestedFilename(), bytes.subarray(0, 4).toString('latin1')], ['family.zip', 'PK\u0003\u0004'], 'one archive for both');
+    for (const name of ['small.txt', 'small (2).txt']) hold(bytes.includes(Buffer.from(name)), `${name} is in it`);
     await page.locator('.selection').getByRole('button', { name: 'Delete' }).click();
     await page.locator('dialog').getByRole('button', { name: 'Delete' }).click();
     await until(() => !existsSync(join(family, 'small.txt')) && !existsSync(join(family, 'small (2).txt')), 'both are gone');

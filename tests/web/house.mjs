@@ -111,6 +111,11 @@ export default async function house(suite) {
     await other.context().close();
   });
 
+  await suite.test('the node remembers that the recovery words were typed back: another browser is told', async () => {
+    await desk.getByText('Confirmed on', { exact: false }).waitFor();
+    same(await button(desk, 'I have it').count(), 0, 'nothing is asked any more');
+  });
+
   await suite.test('a second device joins with the code of the first, in German, by the address of the QR code', async () => {
     await desk.goto(`${attic.url}/#/devices?invite=1`);
     await button(desk, 'Show the code').click();
@@ -140,6 +145,13 @@ export default async function house(suite) {
     await button(page, 'Zur Startseite').click();
     await page.locator('main#main').waitFor();
     await desk.locator('.member', { hasText: 'Keller' }).waitFor();
+    // This device has not seen the words, until somebody says that they are there.
+    await button(page, 'Ich habe es').click();
+    await page.getByText('bestätigt', { exact: false }).waitFor();
+    const told = await page.evaluate(() => import('/api.js').then((asked) => asked.post('make-directory', { what: 'nirgends:x' })).catch((error) => [error.code, error.message, error.hint]));
+    same(told, ['no_folder', 'Es gibt keinen Ordner „nirgends“', 'Sehen Sie in der Liste der Ordner nach.'], 'an error in German');
+    const wait = await page.evaluate(() => import('/api.js').then((asked) => asked.post('join', { code: '1' })).catch((error) => [error.code, error.message]));
+    same(wait, ['member_already', 'Dieses Gerät gehört schon zu einem Tresor'], 'another one');
   });
 
   await suite.test('what happens is seen without a reload: another file, copies on the second device', async () => {

@@ -36,7 +36,7 @@ function useLog() {
     const load = () => api.list('GET', 'log', undefined, { signal: stop.signal }).then((some) => { setError(null); take(some, true); }, (failure) => failure.name !== 'AbortError' && setError(failure));
     load();
     // Where nothing comes live, it is asked for from time to time.
-    const off = [api.on('log', (line) => take([line])), api.on('status', () => api.live.source || load()), api.on('online', (there) => there && load())];
+    const off = [api.on('log', (line) => take([line])), api.on('status', () => api.live.source || load()), api.on('online', (there) => there && load()), api.on('lost', load)];
     again.current = load;
     return () => {
       stop.abort();

@@ -1,8 +1,14 @@
 // What the page asks of the node: JSON, JSON Lines, live events. Knows nothing of what is shown.
 
+let tongue = (told) => told;
+
+/** How what went wrong is said to this reader: a function of {code, message, hint} that gives the same in other words. */
+export const setTongue = (say) => { tongue = say; };
+
 /** What went wrong, as the node says it: a code for programs, what happened, what to do. */
 export class Failure extends Error {
-  constructor({ code, message, hint, ...more }, status = 0) {
+  constructor(told, status = 0) {
+    const { code, message, hint, ...more } = tongue(told);
     super(message);
     Object.assign(this, { name: 'Failure', code, hint, status, more });
   }
@@ -12,7 +18,7 @@ const PREFIX = '/api/v1/';
 const events = new EventTarget();
 const say = (type, detail) => events.dispatchEvent(new CustomEvent(type, { detail }));
 
-/** Listens for `online` (detail: true or false), `login` (the session is over), `log` and `status`; gives back how to stop. */
+/** Listens for `online` (detail: true or false), `login` (the session is over), `log`, `lost` and `status`; gives back how to stop. */
 export function on(type, listener) {
   const wrapped = (event) => listener(event.detail);
   events.addEventListener(type, wrapped);
@@ -76,6 +82,8 @@ async function failureOf(answer) {
   try {
     told = (await answer.json()).error;
   } catch { /* no JSON: said below */ }
+  const wait = Number(answer.headers.get('retry-after'));
+  if (told && wait > 0) told.retry_after_us = wait * 1e6;
   if (answer.status === 502 || answer.status === 504) lost();
   const failure = new Failure(told ?? { code: 'bad_answer', message: `the node answered with ${answer.status}`, hint: '' }, answer.status);
   if (answer.status === 401 && failure.code !== 'wrong_password') say('login');
@@ -180,6 +188,11 @@ export const live = {
     this.source = source;
     source.addEventListener('log', (event) => say('log', { id: event.lastEventId, ...JSON.parse(event.data) }));
     source.addEventListener('status', (event) => this.status(JSON.parse(event.data)));
+    // Lines of the log were forgotten before they could be sent: what they told of may have changed anything.
+    source.addEventListener('lost', (event) => {
+      say('lost', JSON.parse(event.data));
+      get('status').then((value) => this.status(value), () => {});
+    });
     source.onopen = () => { this.failures = 0; };
     source.onerror = () => {
       this.failures += 1;

@@ -144,4 +144,5 @@ setTheme(kept('nuthatch.theme') ?? 'auto');
 // Whoever was in before is most likely in still: the view comes while the node is asked.
 if (kept('nuthatch.in')) VIEWS[routeOf(location.hash).name]?.load().catch(() => {});
 render(html`<${App} />`, document.getElementById('app'));
+import('./errors_words.js').catch(() => {});
 if (window.isSecureContext && 'serviceWorker' in navigator) navigator.serviceWorker.register('/sw.js').catch(() => {});

@@ -7,7 +7,7 @@ import { deletedIn, entryOf, hrefOf, iconOf, isTime, lastWith, nameOf, parentOf,
 import { LongList, useNarrow } from './files_list.js';
 import { Changes, TimeBar, useMoments } from './files_time.js';
 import { Preview } from './files_preview.js';
-import { ConflictDialog, DeleteDialog, RestoreDialog, putBack } from './files_act.js';
+import { ConflictDialog, DeleteDialog, NewDirectoryDialog, RestoreDialog, putBack } from './files_act.js';
 import { Search } from './files_search.js';
 import { Gallery, hasPictures } from './files_gallery.js';
 import { useUpload } from './files_drop.js';
@@ -242,8 +242,10 @@ function Browser({ folder, snapshot, path, info, query, may }) {
 
   return html`<div class="page browser" ...${upload.zone}><header class="page-head"><div class="grow"><${Crumbs} folder=${folder} snapshot=${snapshot} path=${path} /><h1 class="clip"><bdi>${title}</bdi></h1></div>
       <div class="row">${canChange && html`<${Button} kind="primary" icon="upload" onClick=${upload.chooseFiles}>${t('files.upload')}<//>`}
+      ${canChange && !narrow && html`<${Button} icon="newfolder" label=${t('files.new')} onClick=${() => setDialog({ kind: 'new' })} />`}
       <${Button} icon="clock" aria-pressed=${hasTime || snapshot ? 'true' : 'false'} className=${hasTime || snapshot ? 'on' : ''} onClick=${() => setHasTime(!hasTime)}>${t('files.timeline')}<//>
       <${Menu} kind="plain" label=${t('files.more.actions')} items=${[
+        canChange && { icon: 'newfolder', text: `${t('files.new')} \u2026`, action: () => setDialog({ kind: 'new' }) },
         canChange && { icon: 'folder', text: t('files.upload.directory'), action: upload.chooseDirectory },
         { icon: 'archive', text: t('files.zip'), href: api.url('zip', { what: whatOf(folder, snapshot, path) }), download: '' },
         (canRestore || may('admin')) && { icon: 'restore', text: t('files.restore.all'), action: () => restore([{ kind: 'directory', path, name: title, snapshot }]) },
@@ -267,6 +269,7 @@ function Browser({ folder, snapshot, path, info, query, may }) {
     ${upload.inputs}${upload.over && html`<div class="drop" aria-hidden="true"><div><${Icon} name=${canChange ? 'upload' : 'lock'} size="40" /><strong>${canChange ? t('files.drop', { name: title }) : t('files.drop.not')}</strong></div></div>`}
     ${preview && html`<${Preview} folder=${folder} snapshot=${snapshot} entry=${preview} around=${around} onClose=${() => setPreview(null)} restore=${(entry) => restore([{ ...entry, version: true }])} remove=${canChange ? (entry) => remove([entry]) : null} />`}
     ${dialog?.kind === 'restore' && html`<${RestoreDialog} folder=${folder} entries=${dialog.entries} snapshot=${snapshot} info=${info} may=${may} onClose=${() => setDialog(null)} onDone=${() => { setChosen(new Set()); if (snapshot) goTime(''); }} />`}
+    ${dialog?.kind === 'new' && html`<${NewDirectoryDialog} folder=${folder} path=${path} taken=${(entries ?? []).map((entry) => entry.name)} onClose=${() => setDialog(null)} onDone=${again} />`}
     ${dialog?.kind === 'delete' && html`<${DeleteDialog} folder=${folder} entries=${dialog.entries} onClose=${() => setDialog(null)} onDone=${deletedNow} />`}
     ${dialog?.kind === 'conflict' && html`<${ConflictDialog} names=${dialog.names} choose=${(how) => { setDialog(null); dialog.choose(how); }} />`}
     ${dialog?.kind === 'undo' && html`<${Undo} folder=${folder} entries=${dialog.entries} onClose=${() => setDialog(null)} />`}</div>`;

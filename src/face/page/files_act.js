@@ -1,6 +1,6 @@
 // What is done to files: delete, restore, and what is asked before it is.
 import { html, useState } from './preact.js';
-import { Button, Choice, Dialog, Icon, Notice, Progress, Switch, failed, toast } from './ui.js';
+import { Button, Choice, Dialog, Field, Icon, Notice, Progress, Switch, failed, toast } from './ui.js';
 import { size, t } from './i18n.js';
 import * as api from './api.js';
 import { DirectoryPicker } from './picker.js';
@@ -58,6 +58,30 @@ export function DeleteDialog({ folder, entries, onClose, onDone }) {
   const footer = html`<${Button} onClick=${onClose} disabled=${busy > 0}>${t('do.cancel')}<//><${Button} kind="danger" icon="trash" busy=${busy > 0} onClick=${act}>${t('do.delete')}<//>`;
   return html`<${Dialog} title=${title} onClose=${onClose} footer=${footer}>${entries.length > 1 && html`<${Names} entries=${entries} />`}
     <p>${t('files.delete.text', { folder })}</p>${busy > 0 && entries.length > 1 && html`<${Progress} value=${busy - 1} max=${entries.length} label=${title} />`}<//>`;
+}
+
+/** Makes a directory at a place of a shared folder. `taken`: what is there. */
+export function NewDirectoryDialog({ folder, path, taken, onClose, onDone }) {
+  const [name, setName] = useState('');
+  const [error, setError] = useState('');
+  const [busy, setBusy] = useState(false);
+  const wanted = name.trim();
+  const wrong = wanted === '.' || wanted === '..' || wanted.includes('/') ? t('files.new.wrong') : taken.includes(wanted) ? t('files.new.taken', { name: shown(wanted) }) : '';
+  const act = async () => {
+    if (!wanted || wrong || busy) return;
+    setBusy(true);
+    try {
+      await api.run('POST', 'make-directory', { what: whatOf(folder, '', joined(path, wanted)) });
+      toast(t('files.new.done', { name: shown(wanted) }), 'good');
+      onClose();
+      onDone();
+    } catch (failure) {
+      setError(`${failure.message}. ${failure.hint ?? ''}`);
+      setBusy(false);
+    }
+  };
+  return html`<${Dialog} title=${t('files.new')} onClose=${onClose} onSubmit=${act} footer=${html`<${Button} onClick=${onClose}>${t('do.cancel')}<//><${Button} kind="primary" type="submit" busy=${busy} disabled=${!wanted || Boolean(wrong)}>${t('files.new.do')}<//>`}>
+    <${Field} label=${t('files.new.name')} value=${name} onValue=${(text) => { setName(text); setError(''); }} error=${wrong || error} focus autofocus autocomplete="off" spellcheck=${false} maxlength="200" /><//>`;
 }
 
 /** What to do with names that exist already. `choose('version' | 'both' | 'skip' | null)`. */

@@ -124,12 +124,29 @@ export function save(address, name = '') {
 
 export const contentUrl = (folder, snapshot, path, download) => api.url('content', { what: whatOf(folder, snapshot, path), download: download ? 'true' : undefined });
 
-/** Saves files one by one, and directories as zips. */
-export async function saveAll(folder, snapshot, entries) {
+// An address may be as long as this: the node takes heads of 64 KiB.
+const ADDRESS_MAX = 40_000;
+
+/** Addresses of archives with all of these entries: one, unless there are so many that it would be too long. */
+export function zipUrls(folder, snapshot, entries) {
+  const addresses = [];
   for (const entry of entries) {
-    const at = entry.snapshot ?? snapshot;
-    if (entry.kind === 'directory' || entry.path === '') save(api.url('zip', { what: whatOf(folder, at, entry.path) }));
-    else save(contentUrl(folder, at, entry.path, true), entry.name);
-    if (entries.length > 1) await new Promise((resolve) => { setTimeout(resolve, 700); });
+    const part = `what=${encodeURIComponent(whatOf(folder, (entry.snapshot ?? snapshot ?? '').slice(0, 16), entry.path))}`;
+    const last = addresses.length - 1;
+    if (last >= 0 && addresses[last].length + part.length < ADDRESS_MAX) addresses[last] += `&${part}`;
+    else addresses.push(`${api.url('zip')}?${part}`);
   }
+  return addresses;
+}
+
+/** Saves a file as it is, and a directory, or several of anything, as a zip. */
+export async function saveAll(folder, snapshot, entries) {
+  const [first] = entries;
+  if (entries.length === 1 && first.kind !== 'directory' && first.path !== '') return save(contentUrl(folder, first.snapshot ?? snapshot, first.path, true), first.name);
+  const addresses = zipUrls(folder, snapshot, entries);
+  for (const address of addresses) {
+    save(address);
+    if (addresses.length > 1) await new Promise((resolve) => { setTimeout(resolve, 700); });
+  }
+  return undefined;
 }

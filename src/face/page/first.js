@@ -122,12 +122,11 @@ function CheckStep({ data, next, back }) {
   const [asked] = useState(() => pickTwo(words.length));
   const [typed, setTyped] = useState(['', '']);
   const [error, setError] = useState('');
-  const submit = () => {
+  const submit = async () => {
     const right = asked.every((place, index) => typed[index].trim().toLowerCase() === words[place]);
     if (!right) return setError(t('first.check.wrong'));
-    try {
-      localStorage.setItem(`nuthatch.sheet.${data.vault}`, new Date().toISOString());
-    } catch { /* then it is not remembered */ }
+    // Where it cannot be remembered the start page asks again.
+    await api.post('sheet').catch(failed);
     return next();
   };
   return html`<${Step} icon="check" title=${t('first.check.title')} text=${t('first.check.text')} next=${submit} back=${back} disabled=${typed.some((text) => !text.trim())}>

@@ -207,16 +207,18 @@ function Devices({ status, nodes, may }) {
   })}</ul><//>`;
 }
 
-/** Whether the recovery words were typed back in this browser. */
-function Sheet({ status }) {
-  let when = null;
-  try {
-    when = localStorage.getItem(`nuthatch.sheet.${status.vault}`);
-  } catch { /* not known then */ }
-  return html`<${Card} title=${t('sheet.title')} icon="key"><div class="item"><span class=${`dot ${when ? 'good' : 'unknown'}`}><${Icon} name=${when ? 'check' : 'question'} size="19" /></span><div><strong>${when ? t('sheet.good', { date: date(when) }) : t('sheet.unknown')}</strong><p>${t('sheet.text')}</p></div></div><//>`;
+/** Whether somebody typed recovery words back, or said that the sheet is there. */
+function Sheet({ session, renew, may }) {
+  const when = session.sheet;
+  const say = async () => {
+    await api.post('sheet');
+    await renew();
+  };
+  return html`<${Card} title=${t('sheet.title')} icon="key"><div class="item"><span class=${`dot ${when ? 'good' : 'unknown'}`}><${Icon} name=${when ? 'check' : 'question'} size="19" /></span><div class="grow"><strong>${when ? t('sheet.good', { date: date(when) }) : t('sheet.unknown')}</strong><p>${t('sheet.text')}</p></div>
+    ${!when && may('admin') && html`<${Doing} small icon="check" action=${say} done=${t('sheet.noted')}>${t('sheet.have')}<//>`}</div><//>`;
 }
 
-export default function Home({ status, may }) {
+export default function Home({ status, session, renew, may }) {
   const { value: nodes, again } = useLoad(() => api.get('nodes'), [status?.members, status?.peers?.length]);
   useEffect(() => {
     const timer = setInterval(again, 30000);
@@ -226,6 +228,6 @@ export default function Home({ status, may }) {
   return html`<${Page} title=${t('home.title')} lead=${`${status.name ?? ''} · ${status.site ?? ''}`}>
     <${Hero} status=${status} may=${may} />
     <${Attention} status=${status} may=${may} />
-    <div class="grid two"><div class="stack"><${Folders} status=${status} nodes=${nodes} may=${may} />${nodes && html`<${Devices} status=${status} nodes=${nodes} may=${may} />`}<${Sheet} status=${status} /></div>
+    <div class="grid two"><div class="stack"><${Folders} status=${status} nodes=${nodes} may=${may} />${nodes && html`<${Devices} status=${status} nodes=${nodes} may=${may} />`}<${Sheet} session=${session} renew=${renew} may=${may} /></div>
     <div class="stack"><${Losses} status=${status} nodes=${nodes} /><${Drill} status=${status} may=${may} /><${Machine} status=${status} may=${may} /></div></div><//>`;
 }

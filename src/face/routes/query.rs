@@ -24,6 +24,11 @@ impl Query {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
     }
 
+    /// All values of a key, in their order.
+    fn values(self, key: &str) -> Vec<String> {
+        self.0.into_iter().filter(|(name, _)| name == key).map(|(_, value)| value).collect()
+    }
+
     /// The value of a key that may not.
     pub(super) fn wanted(&self, key: &str) -> Result<String, ApiError> {
         self.value(key)
@@ -51,6 +56,11 @@ impl Query {
 /// The value of a key in a query; None when it is not there.
 pub(in crate::face) fn query_value(query: Option<&str>, key: &str) -> Result<Option<String>, ApiError> {
     Ok(Query::parse(query.unwrap_or_default())?.value(key))
+}
+
+/// All values of a key in a query, in their order.
+pub(in crate::face) fn query_values(query: Option<&str>, key: &str) -> Result<Vec<String>, ApiError> {
+    Ok(Query::parse(query.unwrap_or_default())?.values(key))
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986, section 2.3.

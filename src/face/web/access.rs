@@ -85,6 +85,15 @@ pub struct Session {
     pub day: i64,
 }
 
+/// That somebody has the recovery words of a vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sheet {
+    /// Of which vault.
+    pub vault: String,
+    /// When that was said, in seconds since 1970.
+    pub said: i64,
+}
+
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
@@ -97,6 +106,9 @@ pub struct Access {
     /// Browsers.
     #[serde(default)]
     pub sessions: Vec<Session>,
+    /// Whether the recovery words were typed back, or said to be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<Sheet>,
 }
 
 /// A secret that is given to a program or a browser, and what is kept of it.

@@ -7,10 +7,11 @@ use serde::de::DeserializeOwned;
 use serde::Deserialize;
 use serde_json::{json, Value};
 
-use super::access::{secret, Role, Token, User, FIRST_USER};
+use super::access::{secret, Role, Sheet, Token, User, FIRST_USER};
 use super::accounts::{random, Login};
 use super::rights::Grant;
 use super::site::WebSite;
+use crate::base::units::WallTime;
 use crate::io::http::{json_response, read_body, Answer, From, END};
 use crate::node::api::ApiError;
 
@@ -64,6 +65,11 @@ struct TokenBody {
     folders: Option<Vec<String>>,
 }
 
+/// The body of what needs none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoBody {}
+
 /// A request's body as what it should be.
 pub(super) async fn parsed<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, ApiError> {
     let body = read_body(request.into_body()).await?;
@@ -98,14 +104,35 @@ impl WebSite {
             "role": null,
             "folders": null,
             "version": null,
+            "sheet": null,
         });
         if let Some(grant) = grant {
             value["user"] = json!(grant.name);
             value["role"] = json!(grant.role);
             value["folders"] = json!(grant.folders);
             value["version"] = json!(env!("CARGO_PKG_VERSION"));
+            let said = self.accounts.read(|access| access.sheet.clone());
+            value["sheet"] =
+                json!(said.filter(|sheet| status["vault"] == *sheet.vault).map(|sheet| at(sheet.said)));
         }
         Ok(told(&value))
+    }
+
+    /// `POST /api/v1/sheet`: somebody has the recovery words. The node itself does not know them, and takes their word for it.
+    pub(super) async fn keep_sheet(&self, request: Request<Incoming>) -> Result<Answer, ApiError> {
+        let NoBody {} = parsed(request).await?;
+        let status = self.status().await?;
+        let vault = status["vault"].as_str().ok_or_else(|| {
+            let hint = "make one, or join one, first";
+            ApiError::new("not_member", "this node is in no vault yet, so that there are no words", hint)
+        })?;
+        let sheet = Sheet { vault: vault.to_owned(), said: self.accounts.seconds() };
+        let said = at(sheet.said);
+        self.accounts.change(|access| {
+            access.sheet = Some(sheet);
+            Ok(())
+        })?;
+        Ok(told(&json!({"sheet": said})))
     }
 
     /// `POST /api/v1/session`.
@@ -210,7 +237,7 @@ impl WebSite {
                 "label": token.label,
                 "role": token.role,
                 "folders": token.folders,
-                "created": crate::base::units::WallTime::from_micros(token.created.saturating_mul(1_000_000)).to_string(),
+                "created": at(token.created),
             })
         };
         told(
@@ -234,6 +261,11 @@ impl WebSite {
         self.accounts.change(|access| access.remove_token(id))?;
         Ok(self.tokens())
     }
+}
+
+/// Seconds since 1970 as programs read them.
+fn at(seconds: i64) -> String {
+    WallTime::from_micros(seconds.saturating_mul(1_000_000)).to_string()
 }
 
 /// The error for whoever is not logged in.

@@ -387,6 +387,12 @@ fn seconds_of(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::base::units::WallTime;
+    use crate::io::calls::{Calls, Inward};
+    use crate::io::os::Clock;
+    use crate::io::run::SiteParts;
+    use crate::node::ports::Ending;
+    use http_body_util::BodyExt as _;
+    use std::rc::Weak;
 
     /// The table of docs/METRICS.md.
     fn table() -> String {
@@ -450,6 +456,37 @@ mod tests {
             assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
         }
         assert!(!text.contains("folder_copies") && !text.contains("disk_life") && !text.contains("null"));
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_yet_lives_and_is_not_ready() {
+        let home = tempfile::tempdir().unwrap();
+        let (calls, heard) = Calls::new();
+        let parts = SiteParts {
+            calls: calls.clone(),
+            home: home.path().to_path_buf(),
+            clock: Clock::new(),
+            host_name: "attic".into(),
+            hosts: Vec::new(),
+            web: None,
+            executor: Weak::new(),
+        };
+        let site = WebSite::new(parts).unwrap();
+        let body = |answer: Answer| smol::block_on(answer.into_body().collect()).unwrap().to_bytes();
+        let answer = smol::block_on(site.health());
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(&body(answer)[..], b"{\"live\":true,\"ready\":false}\n");
+        // Once somebody answers, it is.
+        let core = async {
+            while let Ok(inward) = heard.recv().await {
+                if let Inward::Call { id, .. } = inward {
+                    calls.done(id, Ok(Ending::Complete));
+                }
+            }
+            unreachable!("the site holds the other end")
+        };
+        let answer = smol::block_on(smol::future::or(site.health(), core));
+        assert_eq!(answer.status(), StatusCode::OK);
     }
 
     #[test]

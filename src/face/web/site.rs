@@ -54,29 +54,36 @@ pub struct WebSite {
 /// # Errors
 /// When it cannot be known who may log in.
 pub fn make_site(parts: SiteParts) -> Result<Rc<dyn Site>, ApiError> {
-    let port = parts.web.map_or(0, |address| address.port());
-    let clock = parts.clock;
-    let accounts = Accounts::open(parts.home.clone(), parts.clock, port)?;
-    if let (Some(address), true) = (parts.web, accounts.is_fresh()) {
-        log::info!(
-            "nobody has set a password for the web page on port {} yet; from outside of the local network, or once this node is in a vault, that needs the code {}",
-            address.port(),
-            accounts.code()
-        );
+    Ok(Rc::new(WebSite::new(parts)?))
+}
+
+impl WebSite {
+    /// As [`make_site`].
+    pub(super) fn new(parts: SiteParts) -> Result<Self, ApiError> {
+        let port = parts.web.map_or(0, |address| address.port());
+        let clock = parts.clock;
+        let accounts = Accounts::open(parts.home.clone(), parts.clock, port)?;
+        if let (Some(address), true) = (parts.web, accounts.is_fresh()) {
+            log::info!(
+                "nobody has set a password for the web page on port {} yet; from outside of the local network, or once this node is in a vault, that needs the code {}",
+                address.port(),
+                accounts.code()
+            );
+        }
+        let gate = Gate { hosts: parts.hosts };
+        Ok(Self {
+            calls: parts.calls,
+            home: parts.home,
+            gate,
+            accounts,
+            uploads: Uploads::default(),
+            locks: Rc::default(),
+            clock,
+            restores: Rc::new(()),
+            live: Rc::default(),
+            executor: parts.executor,
+        })
     }
-    let gate = Gate { hosts: parts.hosts };
-    Ok(Rc::new(WebSite {
-        calls: parts.calls,
-        home: parts.home,
-        gate,
-        accounts,
-        uploads: Uploads::default(),
-        locks: Rc::default(),
-        clock,
-        restores: Rc::new(()),
-        live: Rc::default(),
-        executor: parts.executor,
-    }))
 }
 
 impl Site for WebSite {
@@ -173,7 +180,7 @@ impl WebSite {
         rest: &str,
     ) -> Result<Answer, ApiError> {
         let (name, argument) = rest.split_once('/').map_or((rest, None), |(name, rest)| (name, Some(rest)));
-        if matches!(name, "users" | "tokens" | "directories" | "disks") {
+        if matches!(name, "users" | "tokens" | "directories" | "disks" | "sheet") {
             return self.administered(request, grant, name, argument).await;
         }
         if filed::NAMES.contains(&name) {
@@ -205,6 +212,7 @@ impl WebSite {
             ("GET", "tokens", None) => Ok(self.tokens()),
             ("POST", "tokens", None) => self.add_token(request).await,
             ("DELETE", "tokens", Some(token)) => self.remove_token(&token),
+            ("POST", "sheet", None) => self.keep_sheet(request).await,
             ("GET", "directories", None) => {
                 let path = query_value(request.uri().query(), "path")?;
                 Ok(told(&places::directories(path.as_deref().unwrap_or("/"))?))

@@ -4,9 +4,12 @@
 //! is one piece of the stream; the list of all files, which an archive has at its end, lies in a file in the home that has no name,
 //! once it is longer than [`ZIP_LIST_BYTES_MAX`] (a million files make a hundred megabytes of it).
 //!
+//! Of several places the restores follow each other: each is begun when the one before it has ended.
+//!
 //! What cannot be had is left out and named in a text at the end; a file that breaks off in its middle cannot be taken back any
 //! more, and gets a wrong checksum, so that whoever unpacks it is told.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{ready, Context, Poll};
@@ -17,12 +20,12 @@ use hyper::header::{HeaderMap, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE}
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::content::{put, wanted, with};
+use super::content::{put, with};
 use super::heads::disposition;
-use super::rights::{folder_of, Grant};
+use super::rights::Grant;
 use super::site::WebSite;
 use crate::file::entry::Kind;
-use crate::io::calls::{Outward, Running};
+use crate::io::calls::{Calls, Outward, Running};
 use crate::io::http::{Answer, AnswerBody};
 use crate::io::restored::TargetError;
 use crate::io::splitter::{Splitter, Taker};
@@ -31,51 +34,66 @@ use crate::node::frames::{Frame, FrameError};
 
 mod archive;
 mod list;
+mod places;
 
 use self::archive::{Archive, Item};
+use self::places::{below, head_of, last_of, name_for, places};
 
 impl WebSite {
     /// `zip`.
     pub(super) async fn zip(&self, request: &Parts, grant: &Grant) -> Result<Answer, ApiError> {
-        let what = wanted(request.uri.query(), "what")?;
-        let facts = self.facts(grant, &what).await?;
-        let (head, path) = what.split_once(':').unwrap_or((&what, ""));
-        let path = path.trim_matches('/');
-        let name = if path.is_empty() {
-            head.replace('@', " ")
-        } else {
-            path.rsplit('/').next().unwrap_or(path).to_owned()
-        };
+        let places = places(request.uri.query())?;
+        let facts = self.facts(grant, &places[0]).await?;
+        // What is of the same snapshot as the first one is of the very same, whatever comes meanwhile.
+        let head = head_of(&places[0]);
+        let pinned = |what: &String| if head_of(what) == head { facts.pinned(what) } else { what.clone() };
+        let mut rest: VecDeque<String> = places.iter().map(pinned).collect();
+        rest.iter().try_for_each(|what| grant.check(&restore(what)))?;
         let mut headers = HeaderMap::new();
         put(&mut headers, CONTENT_TYPE, "application/zip");
-        put(&mut headers, CONTENT_DISPOSITION, &disposition(false, &format!("{name}.zip")));
+        put(&mut headers, CONTENT_DISPOSITION, &disposition(false, &format!("{}.zip", name_for(&places))));
         put(&mut headers, CACHE_CONTROL, "private, no-store");
-        if request.method == Method::HEAD {
+        let first = rest.pop_front().filter(|_| request.method != Method::HEAD);
+        let Some(what) = first else {
             return Ok(with(StatusCode::OK, headers, AnswerBody::empty()));
-        }
-        let call = Call::Restore { what: facts.pinned(&what), dry_run: false };
-        let mut running = self.begin(grant, call)?;
+        };
+        let mut running = self.begin(grant, restore(&what))?;
         let first = match running.next().await {
             Outward::Done(Err(error)) => return Err(error),
             first => Some(first),
         };
-        // All of a folder is unpacked into a directory of its name.
-        let below = if path.is_empty() { folder_of(&what).as_bytes() } else { b"" };
         let body = ZipBody {
+            calls: self.calls.clone(),
             running,
+            rest,
+            has_begun: true,
             first,
             splitter: Splitter::default(),
-            zip: Zip::new(below, &self.home),
+            zip: Zip::new(below(&what), &self.home),
+            what,
             state: State::Taking,
         };
         Ok(with(StatusCode::OK, headers, AnswerBody::new(body)))
     }
 }
 
+/// What is asked of the core for one place.
+fn restore(what: &str) -> Call {
+    Call::Restore { what: what.to_owned(), dry_run: false }
+}
+
 /// An archive as it is sent.
 struct ZipBody {
+    /// The core's API.
+    calls: Calls,
     /// The restore.
     running: Running,
+    /// Of what.
+    what: String,
+    /// Those that follow.
+    rest: VecDeque<String>,
+    /// Something of the restore came.
+    has_begun: bool,
     /// Heard before the answer began.
     first: Option<Outward>,
     /// Cuts its stream into frames.
@@ -128,6 +146,7 @@ impl Body for ZipBody {
             };
             match outward {
                 Outward::Piece(Piece::Bytes(bytes)) => {
+                    self.has_begun = true;
                     let Self { splitter, zip, running, .. } = &mut *self;
                     let taken = splitter.take(&bytes, zip);
                     running.taken();
@@ -137,8 +156,15 @@ impl Body for ZipBody {
                     }
                 }
                 Outward::Done(Ok(_)) if self.splitter.is_over() => {
-                    self.state = State::Listing;
-                    if let Err(error) = self.zip.end() {
+                    if let Err(error) = self.go_on() {
+                        return self.fail(error);
+                    }
+                }
+                // One of several is not there (any more): the others are.
+                Outward::Done(Err(error)) if !self.has_begun => {
+                    let Self { what, zip, .. } = &mut *self;
+                    let lost = zip.lose(last_of(what).as_bytes(), &error.message);
+                    if let Err(error) = lost.and_then(|()| self.go_on()) {
                         return self.fail(error);
                     }
                 }
@@ -150,6 +176,20 @@ impl Body for ZipBody {
 }
 
 impl ZipBody {
+    /// The next restore begins; after the last one, the list of files does.
+    fn go_on(&mut self) -> Result<(), ApiError> {
+        let Some(what) = self.rest.pop_front() else {
+            self.state = State::Listing;
+            return self.zip.end();
+        };
+        self.zip.below = below(&what).to_vec();
+        self.splitter = Splitter::default();
+        self.has_begun = false;
+        self.running = self.calls.begin(restore(&what));
+        self.what = what;
+        Ok(())
+    }
+
     /// It cannot be brought to its end: the connection breaks off, so that nobody takes what came for all.
     fn fail(&mut self, error: ApiError) -> Poll<Option<Result<BodyFrame<Bytes>, ApiError>>> {
         self.state = State::Over;
