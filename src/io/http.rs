@@ -226,7 +226,7 @@ fn status_of(code: &str) -> StatusCode {
         "precondition" => StatusCode::PRECONDITION_FAILED,
         "no_room" => StatusCode::INSUFFICIENT_STORAGE,
         "no_folder" | "no_snapshot" => StatusCode::NOT_FOUND,
-        "internal" => StatusCode::INTERNAL_SERVER_ERROR,
+        "internal" | "disk" | "home" => StatusCode::INTERNAL_SERVER_ERROR,
         _ if code.ends_with("not_found") || code.starts_with("unknown_") => StatusCode::NOT_FOUND,
         _ if code.contains("busy") || code.starts_with("already_") => StatusCode::CONFLICT,
         _ => StatusCode::BAD_REQUEST,

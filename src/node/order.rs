@@ -16,6 +16,7 @@ use crate::base::limits::SCAN_RETRY;
 use crate::base::units::Span;
 use crate::feed::entry::Counts;
 use crate::seal::sealed::Sealer;
+use crate::store::error::StoreError;
 use serde_json::json;
 
 impl Core {
@@ -160,8 +161,13 @@ pub(super) fn backup_error(error: &BackupError) -> ApiError {
         BackupError::RootEmptied { .. } => "folder_emptied",
         BackupError::Guarded { .. } => "folder_guarded",
         BackupError::Ignore { .. } => "bad_pattern",
+        BackupError::Store(StoreError::Full { .. }) => "no_room",
         BackupError::Store(_) => "disk",
         BackupError::Broken { .. } => "internal",
     };
-    ApiError::new(code, error.to_string(), "nothing was changed; older snapshots stay as they are")
+    let hint = match code {
+        "no_room" => "make room on this node's disk, then try again; nothing was changed",
+        _ => "nothing was changed; older snapshots stay as they are",
+    };
+    ApiError::new(code, error.to_string(), hint)
 }

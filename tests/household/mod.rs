@@ -153,20 +153,42 @@ pub fn binary() -> &'static str {
 /// A node of this home with its web page there, and where that is once it says that it is ready: with port 0 a free one that
 /// nobody else can have taken meanwhile.
 pub fn serve(home: &Path, web: &str) -> (Child, SocketAddr) {
-    let mut process = Command::new(binary())
-        .args([
-            "run",
-            "--mdns",
-            "off",
-            "--listen",
-            "127.0.0.1:0",
-            "--json",
-            "--exit-with-stdin",
-            "--web",
-            web,
-        ])
-        .arg("--home")
-        .arg(home)
+    let mut command = Command::new(binary());
+    command.args(SERVE).args(["--web", web, "--home"]).arg(home);
+    let (process, ready) = ready(&mut command);
+    let address = ready["web"].as_str().and_then(|address| address.parse().ok());
+    (process, address.expect("it says where the web page is"))
+}
+
+/// The same on a disk of its own with so many megabytes, mounted on `directory` for this node alone: its home is `home` in there.
+/// None: there are no such disks here.
+pub fn serve_on_small_disk(directory: &Path, megabytes: u32) -> Option<(Child, SocketAddr)> {
+    let script = r#"
+        mount -t tmpfs -o "size=$1m" none "$2" || exit 77
+        mkdir "$2/storage"; shift 2
+        exec "$@"
+    "#;
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", script, "sh", &megabytes.to_string()]).arg(directory);
+    command.arg(binary()).args(SERVE).args(["--web", "127.0.0.1:0", "--home"]).arg(directory.join("home"));
+    if !Command::new("unshare")
+        .args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        return None;
+    }
+    let (process, ready) = ready(&mut command);
+    let address = ready["web"].as_str().and_then(|address| address.parse().ok());
+    Some((process, address.expect("it says where the web page is")))
+}
+
+/// How a node is run whose web page is tested.
+const SERVE: [&str; 7] = ["run", "--mdns", "off", "--listen", "127.0.0.1:0", "--json", "--exit-with-stdin"];
+
+/// Starts a node and reads what it says when it is ready.
+fn ready(command: &mut Command) -> (Child, Value) {
+    let mut process = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -175,9 +197,7 @@ pub fn serve(home: &Path, web: &str) -> (Child, SocketAddr) {
     let mut line = String::new();
     let output = process.stdout.take().expect("it is piped");
     BufReader::new(output).read_line(&mut line).expect("the node says that it is ready");
-    let ready: Value = serde_json::from_str(&line).expect("that is JSON");
-    let address = ready["web"].as_str().and_then(|address| address.parse().ok());
-    (process, address.expect("it says where the web page is"))
+    (process, serde_json::from_str(&line).expect("that is JSON"))
 }
 
 /// JSON Lines (or one JSON document) as values.

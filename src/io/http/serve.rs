@@ -31,6 +31,7 @@ use crate::base::limits::{
     HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIME_MAX, WEB_CONNECTIONS_EACH_MAX,
     WEB_CONNECTIONS_MAX, WEB_STALL_MAX,
 };
+use crate::base::units::Span;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,7 @@ pub async fn serve_unix(executor: Rc<LocalExecutor<'static>>, listener: UnixList
         let place = places.acquire_arc().await;
         match listener.accept().await {
             Ok((stream, _)) => {
+                let stream = Box::new(stream);
                 executor.spawn(connection(stream, From::Control, Rc::clone(&site), place)).detach();
             }
             Err(error) => rest("the control socket", &error).await,
@@ -77,7 +79,7 @@ pub async fn serve_tcp(executor: Rc<LocalExecutor<'static>>, listener: TcpListen
                     continue;
                 };
                 let _ = stream.set_nodelay(true);
-                let (stream, site) = (Patient::new(stream), Rc::clone(&site));
+                let (stream, site) = (Box::new(Patient::new(stream, WEB_STALL_MAX)), Rc::clone(&site));
                 let serving = async move {
                     connection(stream, From::Address(address), site, place).await;
                     drop(seat);
@@ -95,11 +97,13 @@ async fn rest(what: &str, error: &io::Error) {
     Timer::after(Duration::from_millis(200)).await;
 }
 
+/// Bytes both ways: whatever they come through, hyper is in the program once.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 /// Serves one connection.
-async fn connection<S>(stream: S, from: From, site: Rc<dyn Site>, _place: SemaphoreGuardArc)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn connection(stream: Box<dyn Stream>, from: From, site: Rc<dyn Site>, _place: SemaphoreGuardArc) {
     let service = service_fn(move |request| {
         let site = Rc::clone(&site);
         async move { Ok::<_, Infallible>(site.answer(request, from).await) }
@@ -151,18 +155,20 @@ impl Drop for Seat {
     }
 }
 
-/// A connection that is given up when nothing of what is sent is taken for [`WEB_STALL_MAX`].
-struct Patient {
+/// A connection that is given up when nothing of what is sent is taken for so long.
+pub(super) struct Patient {
     /// The connection.
     stream: TcpStream,
+    /// How long.
+    limit: Span,
     /// Runs while it takes nothing.
     stalled: Option<Timer>,
 }
 
 impl Patient {
     /// Has not waited yet.
-    const fn new(stream: TcpStream) -> Self {
-        Self { stream, stalled: None }
+    pub(super) const fn new(stream: TcpStream, limit: Span) -> Self {
+        Self { stream, limit, stalled: None }
     }
 
     /// What a write came to, unless it has been waited for too long.
@@ -171,7 +177,8 @@ impl Patient {
             self.stalled = None;
             return result;
         }
-        let timer = self.stalled.get_or_insert_with(|| Timer::after(duration(WEB_STALL_MAX)));
+        let limit = self.limit;
+        let timer = self.stalled.get_or_insert_with(|| Timer::after(duration(limit)));
         match Pin::new(timer).poll(context) {
             Poll::Ready(_) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,

@@ -262,3 +262,26 @@ fn nobody_there_is_told_as_that() {
     drop(UnixListener::bind(home.path().join("control.sock")).unwrap());
     assert!(matches!(Client::connect(home.path()), Err(ClientError::NotRunning { .. })));
 }
+
+#[test]
+fn a_client_that_takes_nothing_for_too_long_is_given_up() {
+    use crate::base::units::Span;
+    use smol::io::AsyncWriteExt as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let stream = async_net::TcpStream::try_from(stream).unwrap();
+    let mut patient = serve::Patient::new(stream, Span::from_millis(100));
+    smol::block_on(async {
+        // As long as something is taken now and then, it goes on.
+        let piece = vec![7; 1024 * 1024];
+        patient.write_all(&piece[..1024]).await.unwrap();
+        client.read_exact(&mut [0; 1024]).unwrap();
+        let error = loop {
+            if let Err(error) = patient.write_all(&piece).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    });
+}

@@ -186,6 +186,7 @@ fn remedy(name: &str, failure: &ApiError) -> String {
         "folder_unreadable" => format!("let the node's user read it, then {again}"),
         "bad_pattern" => format!("`nuthatch folder set {name} ignore=GLOB,GLOB`"),
         "disk" => format!("`nuthatch verify --all` says whether the store is whole; make room on its disk, then {again}"),
+        "no_room" => format!("make room on the disk that the store is on, then {again}"),
         "internal" => format!("`nuthatch verify`, then {again}; older snapshots stay as they are"),
         _ if failure.hint.is_empty() => format!("{again} tries again; `nuthatch log` says more"),
         _ => failure.hint.clone(),
@@ -219,6 +220,7 @@ mod tests {
             "folder_changed",
             "bad_pattern",
             "disk",
+            "no_room",
             "internal",
             "another",
         ];
