@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{beneath, wear};
+use super::{beneath, os::Pulse, wear};
 use crate::base::limits::{OPEN_STORE_FILES_MAX, WRITE_PARTS_MAX};
 use crate::store::disk::{Disk, DiskError, DiskErrorKind};
 use crate::store::meter::Wear;
@@ -24,6 +24,8 @@ pub struct FileDisk {
     read_only: bool,
     /// Open files, the last used last.
     open: Mutex<Vec<OpenFile>>,
+    /// Every call is a step of it, so that a call that never ends can be told from much work.
+    pulse: Pulse,
 }
 
 /// A file that is kept open.
@@ -75,7 +77,13 @@ impl FileDisk {
     /// The files below `home`, which exists.
     #[must_use]
     pub fn new(home: &Path) -> Self {
-        Self { home: home.to_path_buf(), read_only: false, open: Mutex::new(Vec::new()) }
+        Self { home: home.to_path_buf(), read_only: false, open: Mutex::default(), pulse: Pulse::default() }
+    }
+
+    /// The same; every call is a step of this pulse.
+    #[must_use]
+    pub fn with_pulse(self, pulse: Pulse) -> Self {
+        Self { pulse, ..self }
     }
 
     /// The same, only to be read: on a medium, too, that cannot be written.
@@ -94,6 +102,7 @@ impl FileDisk {
 
     /// The path of a name; refuses what could leave the home.
     fn path(&self, verb: &'static str, name: &str) -> Result<PathBuf, DiskError> {
+        self.pulse.step();
         if beneath::is_plain(name.as_bytes()) {
             Ok(self.home.join(name))
         } else {
@@ -111,6 +120,7 @@ impl FileDisk {
         if purpose != Purpose::Read {
             self.may_change(verb, name)?;
         }
+        self.pulse.step();
         let mut open = self.open_files();
         let mut entry = match open.iter().position(|entry| entry.name == name) {
             Some(at) => open.remove(at).if_there(verb, &self.path(verb, name)?)?,

@@ -23,24 +23,15 @@ use crate::base::limits::{
     BUSY_TURNS, FAREWELL_TURNS_MAX, INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN,
     TURN_MAX,
 };
-use crate::base::units::{Moment, Span, Time};
+use crate::base::units::{Span, Time};
 use crate::node::ports::{Input, Listening, Output};
-use crate::peer::event::Transmit;
 use crate::store::service::Request;
+use vigil::{Telling, Vigil};
 
-/// What is driven: the core, or a stand-in in tests.
-pub trait Machine {
-    /// Something happened.
-    fn handle(&mut self, moment: Moment, input: Input<'_>);
-    /// What is wanted now; asked until None.
-    fn poll(&mut self, moment: Moment) -> Option<Output>;
-    /// The next datagrams for one peer, written to `out`.
-    fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<Transmit>;
-    /// When [`Input::Tick`] is due.
-    fn deadline(&self) -> Option<Time>;
-    /// Nothing is wanted, but there is more work: poll again after a look at the sockets.
-    fn busy(&self) -> bool;
-}
+mod machine;
+mod vigil;
+
+pub use machine::Machine;
 
 /// What a driver is made of.
 #[derive(Debug)]
@@ -88,8 +79,10 @@ pub struct Driver<M> {
     sighted: Sender<Sighting>,
     /// When the core was last told that time passed.
     last_tick: Time,
-    /// Interfaces, and the watchdog.
+    /// What is done now and then.
     chores: Chores,
+    /// What the service manager hears.
+    vigil: Vigil,
     /// The longest work of the core at once.
     longest_turn: Span,
 }
@@ -101,10 +94,6 @@ struct Chores {
     next_interfaces: Time,
     /// Where this node was reachable when it was last looked at.
     listening: Listening,
-    /// How often the service manager wants to hear of us.
-    watchdog: Option<Span>,
-    /// When next.
-    next_watchdog: Time,
     /// Turns in which something was done since the interfaces were looked at.
     turns: u32,
     /// There was much to do: memory is to be given back when that is over.
@@ -138,8 +127,6 @@ impl<M: Machine> Driver<M> {
     #[must_use]
     pub fn new(machine: M, ports: Ports) -> Self {
         let (sighted, sightings) = bounded(SIGHTINGS_WAITING_MAX);
-        let watchdog = os::watchdog_interval()
-            .map(|interval| Span::from_micros(u64::try_from(interval.as_micros()).unwrap_or(u64::MAX)));
         let now = ports.clock.time();
         Self {
             machine,
@@ -152,11 +139,10 @@ impl<M: Machine> Driver<M> {
             chores: Chores {
                 next_interfaces: now,
                 listening: Listening::default(),
-                watchdog,
-                next_watchdog: now,
                 turns: 0,
                 owes_memory: false,
             },
+            vigil: Vigil::new(now, os::is_supervised(), os::watchdog_interval()),
             longest_turn: Span::ZERO,
             ports,
         }
@@ -216,6 +202,7 @@ impl<M: Machine> Driver<M> {
         let heard = self.hear()?;
         let worked = self.work();
         let sent = self.transmit();
+        self.report();
         let is_more = received || heard || worked || sent;
         self.chores.turns = self.chores.turns.saturating_add(u32::from(is_more));
         Ok(is_more)
@@ -237,11 +224,17 @@ impl<M: Machine> Driver<M> {
                 self.machine.handle(moment, Input::Listening(listening));
             }
         }
-        if let Some(interval) = self.chores.watchdog {
-            if self.chores.next_watchdog <= moment.time {
-                self.chores.next_watchdog = moment.time + interval;
-                os::notify_watchdog();
-            }
+    }
+
+    /// Tells the service manager that the node serves, how things are, and that it lives.
+    fn report(&mut self) {
+        let Self { vigil, machine, ports, .. } = self;
+        let moment = ports.clock.now();
+        if vigil.look(moment.time, [ports.store.pulse(), ports.files.pulse()]) {
+            os::notify_watchdog();
+        }
+        if let Some(Telling { is_first, sentence }) = vigil.tell(moment.time, || machine.sentence(moment)) {
+            os::notify_status(is_first, &sentence);
         }
     }
 
@@ -353,7 +346,7 @@ impl<M: Machine> Driver<M> {
             self.machine.deadline().map(|deadline| if deadline > last { deadline } else { last + TICK_MIN }),
             Some(self.chores.next_interfaces),
             self.ports.changes.as_ref().and_then(Changes::due),
-            self.chores.watchdog.map(|_| self.chores.next_watchdog),
+            self.vigil.deadline(),
         ]
         .into_iter()
         .flatten()

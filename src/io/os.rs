@@ -4,6 +4,8 @@
 //! Decides nothing. The home is in `io/home.rs`, whose functions are named here too.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_signal::{Signal, Signals};
@@ -165,9 +167,18 @@ impl StopSignal {
     }
 }
 
-/// Tells the service manager, if there is one, that the node works.
-pub fn notify_ready(status: &str) {
-    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+/// Whether there is a service manager that wants to be told how the node is.
+#[must_use]
+pub fn is_supervised() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
+}
+
+/// Tells the service manager how things are, and `is_ready`: that the node serves from now on.
+pub fn notify_status(is_ready: bool, sentence: &str) {
+    // A line of its own would be an order to the service manager; names of devices are anybody's.
+    let line: String = sentence.chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
+    let states = [NotifyState::Status(&line), NotifyState::Ready];
+    notify(if is_ready { &states } else { &states[..1] });
 }
 
 /// Tells the service manager that the node is about to stop.
@@ -175,16 +186,41 @@ pub fn notify_stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Tells the service manager that the main loop still turns.
+/// Gives the service manager a sign of life.
 pub fn notify_watchdog() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// How often [`notify_watchdog`] must be called, with a margin of two; None: nobody watches.
+/// After how long without [`notify_watchdog`] the service manager gives the node up; None: nobody watches.
 #[must_use]
-pub fn watchdog_interval() -> Option<Duration> {
-    let mut micros = 0;
-    sd_notify::watchdog_enabled(false, &mut micros).then(|| Duration::from_micros(micros / 2))
+pub fn watchdog_interval() -> Option<Span> {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    // It may have been meant for who has started this process.
+    let is_meant = std::env::var_os("WATCHDOG_PID").is_none()
+        || number("WATCHDOG_PID") == Some(u64::from(std::process::id()));
+    number("WATCHDOG_USEC").filter(|micros| is_meant && *micros > 0).map(Span::from_micros)
+}
+
+/// Shows whether a thread turns: odd while it does something, even while it waits for work.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse(Arc<AtomicU32>);
+
+impl Pulse {
+    /// Work begins, or ends.
+    pub fn turn(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The work has come further.
+    pub fn step(&self) {
+        self.0.fetch_add(2, Ordering::Relaxed);
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Sends a state; the node works as well without a service manager.

@@ -29,13 +29,11 @@ use super::threads::{start_files, start_store, ThreadError, Word};
 use super::udp::{UdpError, UdpPort};
 use super::watch::{self, Changes, Watches};
 use crate::base::limits::WEB_PORT;
-use crate::base::units::{Moment, Time};
 use crate::node::api::ApiError;
 use crate::node::config::{Config, ConfigError};
 use crate::node::config_keys::WebListen;
 use crate::node::core::{Core, Setup};
-use crate::node::ports::{Input, Notice, Output};
-use crate::peer::event::Transmit;
+use crate::node::ports::Notice;
 use crate::store::service::OpenReport;
 
 /// Told when the node can be reached.
@@ -166,28 +164,6 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-impl Machine for Core {
-    fn handle(&mut self, moment: Moment, input: Input<'_>) {
-        Self::handle(self, moment, input);
-    }
-
-    fn poll(&mut self, moment: Moment) -> Option<Output> {
-        Self::poll(self, moment)
-    }
-
-    fn poll_transmit(&mut self, moment: Moment, out: &mut [u8]) -> Option<Transmit> {
-        Self::poll_transmit(self, moment, out)
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        Self::deadline(self)
-    }
-
-    fn busy(&self) -> bool {
-        Self::busy(self)
-    }
-}
-
 /// What a core is started with, from the configuration in the home (which may be missing).
 ///
 /// # Errors
@@ -227,6 +203,7 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let mdns = if options.mdns.unwrap_or(setup.config.mdns) { start_mdns(&setup.config) } else { None };
     setup.discovery = mdns.is_some();
     let (told, words) = unbounded();
+    os::notify_status(false, "Opening the store; after a crash or on a new disk this may take a while.");
     let (store, report) = start_store(lock.home(), clock, told.clone()).map_err(RunError::Thread)?;
     say_opened(&report);
     let (watches, changes) = start_watches(&told);
@@ -373,7 +350,7 @@ async fn live<M: Machine>(
     }
 }
 
-/// Logs, and tells the service manager, where the node can be reached.
+/// Logs where the node can be reached.
 fn say_ready(ready: &Ready, local: SocketAddr, shortages: &[Shortage]) {
     if ready.fell_back {
         log::warn!("the default port was busy, so this node listens on port {} for now", local.port());
@@ -383,7 +360,6 @@ fn say_ready(ready: &Ready, local: SocketAddr, shortages: &[Shortage]) {
         log::info!("{shortage}");
     }
     log::info!("listening on {}; control socket {}", addresses.join(", "), ready.control.display());
-    os::notify_ready(&format!("listening on {}", addresses.join(", ")));
 }
 
 /// Binds the control socket for this user only. What is left of an earlier run that was cut off is removed: the home's

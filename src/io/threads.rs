@@ -13,7 +13,7 @@ use smol::channel::Sender;
 
 use super::disk::FileDisk;
 use super::home::{replace_file, CONFIG_NAME};
-use super::os::{duration, Clock};
+use super::os::{duration, Clock, Pulse};
 use super::walk::FileService;
 use super::watch::Watches;
 use crate::base::limits::{FILE_REST, GROUP_DELAY_MAX};
@@ -90,13 +90,16 @@ pub struct Worker<R> {
     requests: mpsc::Sender<R>,
     /// To wait for its end.
     thread: JoinHandle<()>,
+    /// Whether it turns.
+    pulse: Pulse,
 }
 
 impl<R: Send + 'static> Worker<R> {
-    /// Starts a thread that does `work` until its requests end.
+    /// Starts a thread that does `work` until its requests end, and shows in `pulse` that it does.
     fn start(
         name: &'static str,
         words: Sender<Word>,
+        pulse: Pulse,
         work: impl FnOnce(mpsc::Receiver<R>, &Sender<Word>) + Send + 'static,
     ) -> Result<Self, ThreadError> {
         let (requests, asked) = mpsc::channel();
@@ -108,7 +111,12 @@ impl<R: Send + 'static> Worker<R> {
                 obituary.expected = true;
             })
             .map_err(ThreadError::Spawn)?;
-        Ok(Self { name, requests, thread })
+        Ok(Self { name, requests, thread, pulse })
+    }
+
+    /// Odd while it does something, even while it waits; another one whenever it has come further.
+    pub fn pulse(&self) -> u32 {
+        self.pulse.count()
     }
 
     /// Asks; a thread that has ended is told of by [`Word::Died`].
@@ -135,13 +143,14 @@ pub fn start_store(
     clock: Clock,
     words: Sender<Word>,
 ) -> Result<(Worker<Request>, OpenReport), ThreadError> {
-    let disk = Arc::new(FileDisk::new(home));
+    let pulse = Pulse::default();
+    let disk = Arc::new(FileDisk::new(home).with_pulse(pulse.clone()));
     let (opened, told) = mpsc::sync_channel(1);
-    let worker = Worker::start("storage", words, move |asked, words| {
+    let worker = Worker::start("storage", words, pulse.clone(), move |asked, words| {
         match Service::open(disk, StoreOptions::default()) {
             Ok((service, report)) => {
                 let _ = opened.send(Ok(report));
-                keep_store(service, clock, &asked, words);
+                keep_store(service, clock, &asked, words, &pulse);
             }
             Err(error) => {
                 let _ = opened.send(Err(error));
@@ -156,7 +165,13 @@ pub fn start_store(
 }
 
 /// The storage thread's work.
-fn keep_store(mut service: Service, clock: Clock, asked: &mpsc::Receiver<Request>, words: &Sender<Word>) {
+fn keep_store(
+    mut service: Service,
+    clock: Clock,
+    asked: &mpsc::Receiver<Request>,
+    words: &Sender<Word>,
+    pulse: &Pulse,
+) {
     let mut replies = Vec::new();
     // When the oldest unsynced put came.
     let mut waiting_since: Option<Time> = None;
@@ -165,6 +180,7 @@ fn keep_store(mut service: Service, clock: Clock, asked: &mpsc::Receiver<Request
             None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(since) => asked.recv_timeout(duration(GROUP_DELAY_MAX - clock.time().since(since))),
         };
+        pulse.turn();
         match request {
             Ok(request) => service.execute(request, &mut replies),
             Err(RecvTimeoutError::Timeout) => service.flush(&mut replies),
@@ -181,6 +197,7 @@ fn keep_store(mut service: Service, clock: Clock, asked: &mpsc::Receiver<Request
         for reply in replies.drain(..) {
             let _ = words.try_send(Word::Store(reply));
         }
+        pulse.turn();
     }
     service.flush(&mut replies);
     service.close();
@@ -212,7 +229,8 @@ pub fn start_files(
     words: Sender<Word>,
 ) -> Result<Worker<FileJob>, ThreadError> {
     let home = home.to_path_buf();
-    Worker::start("file", words, move |asked, words| {
+    let pulse = Pulse::default();
+    Worker::start("file", words, pulse.clone(), move |asked, words| {
         let mut service = FileService::outside(&home).watching(watches);
         let mut resting = true;
         loop {
@@ -221,6 +239,7 @@ pub fn start_files(
             } else {
                 asked.recv_timeout(duration(FILE_REST))
             };
+            pulse.turn();
             match request {
                 Ok(FileJob::Ask(request)) => {
                     resting = false;
@@ -242,6 +261,7 @@ pub fn start_files(
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            pulse.turn();
         }
     })
 }
@@ -292,8 +312,34 @@ mod tests {
     #[test]
     fn a_thread_that_fails_is_reported() {
         let (words, heard) = unbounded();
-        let worker: Worker<()> = Worker::start("test", words, |_, _| panic!("as wanted")).unwrap();
+        let worker: Worker<()> =
+            Worker::start("test", words, Pulse::default(), |_, _| panic!("as wanted")).unwrap();
         assert!(matches!(heard.recv_blocking(), Ok(Word::Died("test"))));
         assert!(matches!(worker.finish(), Err(ThreadError::Died("test"))));
+    }
+
+    #[test]
+    fn a_pulse_tells_a_thread_that_stands_from_one_that_waits_or_works() {
+        let (words, heard) = unbounded();
+        let home = tempfile::tempdir().unwrap();
+        let (store, _) = start_store(home.path(), Clock::new(), words.clone()).unwrap();
+        let before = store.pulse();
+        store.ask(Request::Flush { op: 1 });
+        assert!(matches!(heard.recv_blocking(), Ok(Word::Store(Reply::Flush { .. }))));
+        assert_ne!(store.pulse(), before, "it has worked");
+        store.finish().unwrap();
+        let (pulse, (release, held), (begin, begun)) = (Pulse::default(), mpsc::channel(), mpsc::channel());
+        let own = pulse.clone();
+        let stuck: Worker<()> = Worker::start("test", words, pulse, move |_, _| {
+            own.turn();
+            begin.send(()).unwrap();
+            let _: Result<(), _> = held.recv();
+            own.turn();
+        })
+        .unwrap();
+        begun.recv().unwrap();
+        assert_eq!((stuck.pulse() % 2, stuck.pulse()), (1, 1), "in the midst of something, and no further");
+        release.send(()).unwrap();
+        stuck.finish().unwrap();
     }
 }

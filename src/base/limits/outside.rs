@@ -32,6 +32,8 @@ pub const COMPARE_BLOCK_BYTES: usize = 256 * 1024;
 pub const BENCH_MESSAGE_BYTES: usize = CUT_BYTES_MEAN;
 /// A `bench` server that has everything stays this long for a sender that has not heard of it.
 pub const BENCH_LINGER: Span = Span::from_secs(3);
+/// Files and directories of a folder that `setup-service` looks at, to tell whether the service may use them.
+pub const SETUP_ENTRIES_MAX: usize = 10_000;
 /// How long a node may take to end after whoever started it went away.
 pub const EXIT_TIME_MAX: Span = Span::from_secs(10);
 
@@ -192,6 +194,13 @@ pub const ALONE_TIME_MAX: Span = Span::from_secs(60);
 pub const INTERFACES_EVERY: Span = Span::from_secs(5);
 /// With more turns than this between two looks at the interfaces a node was at work: when that is over, memory is given back.
 pub const BUSY_TURNS: u32 = 200;
+/// Looks at the node's threads in the time after which a service manager gives a node up.
+pub const WATCHDOG_LOOKS: u64 = 4;
+/// The file thread may stand in one call for so long before the node no longer counts as alive: a network disk comes back by itself, and a
+/// restart would hang on it again.
+pub const FILE_STALL_MAX: Span = Span::from_secs(1_800);
+/// How things are is told to a service manager this often, if it has changed.
+pub const STATUS_EVERY: Span = Span::from_secs(15);
 /// The file thread closes what it has open when it was asked nothing for this long.
 pub const FILE_REST: Span = Span::from_secs(5);
 

@@ -1,11 +1,13 @@
 //! The loop with a stand-in for the core, over real sockets and threads.
 
 use super::*;
+use crate::base::units::Moment;
 use crate::io::calls::Outward;
 use crate::io::threads::{start_files, start_store};
 use crate::io::udp::UdpPort;
 use crate::node::api::{Call, Piece};
 use crate::node::ports::{CallId, Ending, FileReply, FileRequest};
+use crate::peer::event::Transmit;
 use crate::store::service::Reply;
 use smol::channel::unbounded;
 use smol::{LocalExecutor, Timer};

@@ -5,10 +5,22 @@
 use serde_json::Value;
 
 use crate::base::ids::NodeId;
+use crate::base::units::Moment;
 use crate::node::core::Core;
 use crate::node::member::Membership;
+use crate::node::status::attention::Attention;
 
 impl Core {
+    /// How things are, in the sentence with which `status` begins; None as long as the state is not read.
+    pub fn sentence(&mut self, moment: Moment) -> Option<String> {
+        if self.loading.is_some() {
+            return None;
+        }
+        self.now = moment;
+        let folders = self.folder_states(&mut Attention::default());
+        Some(self.pausing.summary(self.summary(&folders)))
+    }
+
     /// The one true sentence.
     pub(in crate::node) fn summary(&self, folders: &[Value]) -> String {
         let Some(member) = &self.member else {
