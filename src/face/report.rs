@@ -124,6 +124,9 @@ fn this_node(value: &Value) -> String {
     }
     let addresses: Vec<String> = items(&value["listen"]).filter_map(Value::as_str).map(text).collect();
     line("listens on", if addresses.is_empty() { "-".to_owned() } else { addresses.join(", ") });
+    if let Some(fingerprint) = value["web_certificate"].as_str() {
+        line("web page", format!("encrypted; SHA-256 of its certificate {}", text(fingerprint)));
+    }
     line("version", cell(value, "version"));
     let store = &value["store"];
     if store.is_object() {

@@ -35,10 +35,17 @@ pub fn run(home: &Path, out: Out, options: &Run) -> Result<Exit, Fail> {
         let addresses: Vec<String> = ready.addresses.iter().map(ToString::to_string).collect();
         // A node whose starter does not listen runs all the same.
         let web = ready.web.map(|address| address.to_string());
-        let _ = out.value(&json!({"event": "ready", "listen": addresses, "web": web, "home": name}));
+        let certificate = &ready.certificate;
+        let _ = out.value(
+            &json!({"event": "ready", "listen": addresses, "web": web, "certificate": certificate, "home": name}),
+        );
         out.advice(&format!("The node listens on {}. Ctrl-C ends it.", addresses.join(", ")));
         if let Some(page) = ready.web {
-            out.advice(&format!("The web page is on http://{}", page_address(page)));
+            let scheme = if certificate.is_some() { "https" } else { "http" };
+            out.advice(&format!("The web page is on {scheme}://{}", page_address(page)));
+        }
+        if let Some(fingerprint) = certificate {
+            out.advice(&format!("The fingerprint of its certificate (SHA-256) is {fingerprint}"));
         }
     };
     let seen = || match options.exit_with_stdin {

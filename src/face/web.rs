@@ -41,6 +41,6 @@ use std::path::Path;
 /// # Errors
 /// When there is no such user, the password is too short, or the home cannot be written.
 pub fn set_password_alone(home: &Path, user: &str, password: &str) -> Result<(), ApiError> {
-    let accounts = accounts::Accounts::open(home.to_path_buf(), Clock::new(), 0)?;
+    let accounts = accounts::Accounts::open(home.to_path_buf(), Clock::new(), 0, false)?;
     smol::block_on(accounts.set_password(user, password)).map(|_| ())
 }

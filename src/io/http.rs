@@ -336,11 +336,15 @@ fn ascii_json(error: &ApiError) -> String {
 }
 
 mod body;
+mod certificate;
 mod serve;
+mod tls;
 mod upload;
 
 pub use body::{Answer, AnswerBody};
+pub use certificate::Certificate;
 pub use serve::{serve_tcp, serve_unix, Answering, From, Site};
+pub use tls::Tls;
 pub use upload::{drain, feed, next_piece};
 
 #[cfg(test)]

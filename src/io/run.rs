@@ -24,17 +24,16 @@ use super::os::{self, lock_home, Clock, HomeError, OsError, StopSignal};
 use super::outward::{alerts::deliver, Errands};
 use super::post::Post;
 use super::socket::Shortage;
-use super::tcp::{TcpError, TcpPort};
+use super::tcp::TcpError;
 use super::threads::{start_files, start_store, ThreadError, Word};
 use super::udp::{UdpError, UdpPort};
 use super::watch::{self, Changes, Watches};
 use crate::base::limits::WEB_PORT;
 use crate::node::api::ApiError;
 use crate::node::config::{Config, ConfigError};
-use crate::node::config_keys::WebListen;
 use crate::node::core::{Core, Setup};
 use crate::node::ports::Notice;
-use crate::store::service::OpenReport;
+use web::WebPort;
 
 /// Told when the node can be reached.
 pub type TellReady = Box<dyn FnOnce(&Ready)>;
@@ -54,6 +53,8 @@ pub struct SiteParts {
     pub hosts: Vec<String>,
     /// Where the web page is, if it is on.
     pub web: Option<SocketAddr>,
+    /// It is encrypted.
+    pub is_encrypted: bool,
     /// The main thread's tasks.
     pub executor: Weak<LocalExecutor<'static>>,
 }
@@ -110,6 +111,8 @@ pub struct Ready {
     pub control: PathBuf,
     /// By browsers.
     pub web: Option<SocketAddr>,
+    /// By which certificate they know that it is this node: its fingerprint.
+    pub certificate: Option<String>,
 }
 
 /// Why a node does not run (any more).
@@ -176,7 +179,7 @@ pub fn setup(home: &Path) -> Result<Setup, RunError> {
         Err(error) => return Err(RunError::Home(HomeError::Io { verb: "read", path, error })),
     };
     let config = Config::parse(&config_text).map_err(RunError::Config)?;
-    Ok(Setup { config, config_text, host_name: os::hostname(), discovery: false })
+    Ok(Setup { config, config_text, host_name: os::hostname(), discovery: false, certificate: None })
 }
 
 /// Runs a node until SIGINT or SIGTERM.
@@ -199,13 +202,17 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     log::set_max_level(setup.config.log_level);
     let clock = Clock::new();
     let udp = UdpPort::bind(options.listen.or(setup.config.listen)).map_err(RunError::Udp)?;
-    let web = bind_web(options.web, &setup.config)?;
+    let mut web = WebPort::bind(options.web, &setup.config)?;
+    if let Some(web) = &mut web {
+        web.encrypt(lock.home(), &setup, clock)?;
+        setup.certificate = web.certificate.clone();
+    }
     let mdns = if options.mdns.unwrap_or(setup.config.mdns) { start_mdns(&setup.config) } else { None };
     setup.discovery = mdns.is_some();
     let (told, words) = unbounded();
     os::notify_status(false, "Opening the store; after a crash or on a new disk this may take a while.");
     let (store, report) = start_store(lock.home(), clock, told.clone()).map_err(RunError::Thread)?;
-    say_opened(&report);
+    told::say_opened(&report);
     let (watches, changes) = start_watches(&told);
     let files = start_files(lock.home(), watches, told.clone()).map_err(RunError::Thread)?;
     let (calls, heard) = Calls::new();
@@ -217,7 +224,8 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
         clock,
         host_name: setup.host_name.clone(),
         hosts: setup.config.web_hosts.clone(),
-        web: web.as_ref().map(|web| web.local),
+        web: web.as_ref().map(|web| web.port.local),
+        is_encrypted: setup.certificate.is_some(),
         executor: Rc::downgrade(&executor),
     };
     let site = (options.site)(site).map_err(RunError::Api)?;
@@ -230,16 +238,6 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<
     let result = smol::block_on(executor.run(lived));
     drop(delivering);
     result
-}
-
-/// The socket of the web page, if it is wanted.
-fn bind_web(web: Web, config: &Config) -> Result<Option<TcpPort>, RunError> {
-    let address = match (web, config.web) {
-        (Web::Off, _) | (Web::Configured, WebListen::Off) => return Ok(None),
-        (Web::At(address), _) | (Web::Configured, WebListen::At(address)) => Some(address),
-        (Web::Configured, WebListen::Default) => None,
-    };
-    TcpPort::bind(address).map(Some).map_err(RunError::Web)
 }
 
 /// Starts discovery; a node works without.
@@ -264,42 +262,11 @@ fn start_watches(told: &Sender<Word>) -> (Option<Watches>, Option<Changes>) {
     }
 }
 
-/// Logs what a person should know of the store.
-fn say_opened(report: &OpenReport) {
-    if report.segments_lost > 0 {
-        log::error!(
-            "{} files of the store are gone, with {} chunks that the index knows of; they are fetched from other nodes where there is a copy",
-            report.segments_lost,
-            report.chunks_lost
-        );
-    }
-    if report.segments_renamed + report.files_set_aside > 0 {
-        log::warn!(
-            "{} files of the store stood under wrong names and were renamed, {} do not belong to it and were set aside",
-            report.segments_renamed,
-            report.files_set_aside
-        );
-    }
-    if report.rotten_places > 0 {
-        log::error!(
-            "{} bytes in {} places of the store are damaged; what they held is fetched from other nodes where there is a copy",
-            report.rotten_bytes,
-            report.rotten_places
-        );
-    }
-    if report.torn_bytes > 0 {
-        log::info!(
-            "{} bytes that were being written when the node was last cut off are dropped",
-            report.torn_bytes
-        );
-    }
-}
-
 /// From the control socket's birth to its end.
 async fn live<M: Machine>(
     executor: Rc<LocalExecutor<'static>>,
     mut driver: Driver<M>,
-    (site, web, tell): (Rc<dyn Site>, Option<TcpPort>, Option<TellReady>),
+    (site, web, tell): (Rc<dyn Site>, Option<WebPort>, Option<TellReady>),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let control = place_control(&driver.ports().home).map_err(RunError::Home)?;
@@ -307,17 +274,20 @@ async fn live<M: Machine>(
     let mut served = vec![executor.spawn(serve_unix(Rc::clone(&executor), listener, Rc::clone(&site)))];
     let listening = driver.ports().mdns.as_ref().map(|mdns| executor.spawn(mdns.listen(driver.sighted())));
     let udp = driver.ports().post.udp();
-    let page = web.as_ref().map(|web| web.local);
-    let ready = Ready { addresses: udp.addresses(), fell_back: udp.fell_back(), control, web: page };
+    let page = web.as_ref().map(|web| web.port.local);
+    let certificate = web.as_ref().and_then(|web| web.certificate.clone());
+    let (addresses, fell_back) = (udp.addresses(), udp.fell_back());
+    let ready = Ready { addresses, fell_back, control, web: page, certificate };
     say_ready(&ready, udp.local(), udp.shortages());
     if let Some(web) = web {
-        if web.fell_back {
+        let WebPort { port, tls, .. } = web;
+        if port.fell_back {
             log::warn!(
                 "TCP port {WEB_PORT} was busy, so the web page is on port {} for now",
-                web.local.port()
+                port.local.port()
             );
         }
-        served.push(executor.spawn(serve_tcp(Rc::clone(&executor), web.listener, site)));
+        served.push(executor.spawn(serve_tcp(Rc::clone(&executor), port.listener, site, tls)));
     }
     if let Some(tell) = tell {
         tell(&ready);
@@ -374,6 +344,9 @@ fn bind_control(path: &Path) -> Result<UnixListener, RunError> {
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
     Ok(listener)
 }
+
+mod told;
+mod web;
 
 #[cfg(test)]
 mod tests;

@@ -81,6 +81,8 @@ pub struct Config {
     pub alerts_format: Format,
     /// `web.listen`.
     pub web: WebListen,
+    /// `web.tls`.
+    pub web_tls: bool,
     /// `web.hosts`: names of the page beside those that only the local network knows.
     pub web_hosts: Vec<String>,
 }
@@ -184,6 +186,7 @@ impl Default for Config {
             alerts: None,
             alerts_format: Format::Json,
             web: WebListen::Default,
+            web_tls: false,
             web_hosts: Vec::new(),
         }
     }
@@ -382,7 +385,7 @@ mod tests {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\nsessions = 16\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
                     [backup]\npush = false\nwatch = false\ndaily = \"02:30\"\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[drill]\nevery = \"30d\"\n[guard]\nshare = \"off\"\nfiles = 5\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n\
-                    [hooks]\ndir = \"/etc/nuthatch/hooks\"\n[alerts]\nurl = \"http://10.0.0.2/nuthatch\"\nformat = \"ntfy\"\n[web]\nlisten = \"off\"\nhosts = [\"box.example.org\"]\n";
+                    [hooks]\ndir = \"/etc/nuthatch/hooks\"\n[alerts]\nurl = \"http://10.0.0.2/nuthatch\"\nformat = \"ntfy\"\n[web]\nlisten = \"off\"\ntls = \"on\"\nhosts = [\"box.example.org\"]\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));
         assert_eq!(config.site, "parents");

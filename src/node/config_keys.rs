@@ -367,6 +367,7 @@ pub const KEYS: &[Key] = &[
     outward::ALERTS_URL,
     outward::ALERTS_FORMAT,
     web::LISTEN,
+    web::TLS,
     web::HOSTS,
 ];
 

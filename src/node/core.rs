@@ -21,7 +21,6 @@ use super::activity::{Activity, Level};
 use super::bandwidth::Throttle;
 use super::boot::Loading;
 use super::calls::Calls;
-use super::config::Config;
 use super::confirm::Confirming;
 pub(super) use super::duties::Duty;
 use super::duty::{op_of, op_of_file, Ops, Told};
@@ -46,18 +45,9 @@ use crate::peer::table::Endpoint;
 use crate::store::service::{Op, Reply, Request};
 use crate::wire::{frame::Lane, message, message::Message};
 
-/// What a core is started with.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// `nuthatch.toml`, read.
-    pub config: Config,
-    /// Its text, so that changes keep the comments.
-    pub config_text: String,
-    /// The machine's name, where nothing better is said.
-    pub host_name: String,
-    /// Whether mDNS runs.
-    pub discovery: bool,
-}
+mod setup;
+
+pub use setup::Setup;
 
 /// One node.
 pub struct Core {

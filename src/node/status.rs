@@ -61,6 +61,7 @@ impl Core {
             "vault": member.map(|member| member.keys.vault().hex()),
             "listen": self.listening.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "port_fell_back": self.listening.fell_back,
+            "web_certificate": self.setup.certificate,
             "udp": {
                 "gso": self.listening.offload.send_segments > 1,
                 "gro": self.listening.offload.receive_segments > 1,

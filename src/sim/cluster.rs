@@ -224,7 +224,8 @@ impl Cluster {
         config.site = node.site.clone().unwrap_or(config.site);
         config.sessions = self.sessions.unwrap_or(config.sessions);
         let host_name = format!("node{number}");
-        let setup = Setup { config, config_text: String::new(), host_name, discovery: false };
+        let setup =
+            Setup { config, config_text: String::new(), host_name, discovery: false, certificate: None };
         let core = Core::new(seed, setup);
         let source = SourceDisk::default();
         node.running = Some(Running { core, service, replies: VecDeque::new(), source, flush_due: None });

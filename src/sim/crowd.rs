@@ -112,6 +112,7 @@ impl Crowd {
             config_text: String::new(),
             host_name: format!("node{number}"),
             discovery: false,
+            certificate: None,
         };
         let core = Core::new(seed, setup);
         let (replies, found, taken) = (VecDeque::new(), VecDeque::new(), VecDeque::new());

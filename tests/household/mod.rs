@@ -153,11 +153,16 @@ pub fn binary() -> &'static str {
 /// A node of this home with its web page there, and where that is once it says that it is ready: with port 0 a free one that
 /// nobody else can have taken meanwhile.
 pub fn serve(home: &Path, web: &str) -> (Child, SocketAddr) {
-    let mut command = Command::new(binary());
-    command.args(SERVE).args(["--web", web, "--home"]).arg(home);
-    let (process, ready) = ready(&mut command);
+    let (process, ready) = serve_told(home, web);
     let address = ready["web"].as_str().and_then(|address| address.parse().ok());
     (process, address.expect("it says where the web page is"))
+}
+
+/// The same, and all that it says when it is ready.
+pub fn serve_told(home: &Path, web: &str) -> (Child, Value) {
+    let mut command = Command::new(binary());
+    command.args(SERVE).args(["--web", web, "--home"]).arg(home);
+    ready(&mut command)
 }
 
 /// The same on a disk of its own with so many megabytes, mounted on `directory` for this node alone: its home is `home` in there.

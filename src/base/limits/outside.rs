@@ -75,6 +75,8 @@ pub const WEB_CONNECTIONS_MAX: usize = 96;
 pub const WEB_CONNECTIONS_EACH_MAX: usize = 48;
 /// A client of the web's port that takes nothing of what is sent to it for so long is given up.
 pub const WEB_STALL_MAX: Span = Span::from_secs(120);
+/// What an encrypted connection holds of what is to be sent, in bytes, beside [`HTTP_BUFFER_BYTES_MAX`].
+pub const TLS_BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// Streams of live events at once: each takes a connection and a call.
 pub const EVENTS_STREAMS_MAX: usize = 24;
 /// A stream tells a changed status at most so often.

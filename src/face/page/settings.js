@@ -187,7 +187,7 @@ function Everything({ route }) {
 
 function About({ status, session }) {
   const install = window.isSecureContext ? t('about.install') : t('about.noinstall');
-  return html`<${Card} title="nuthatch" icon="info"><p>${t('about.text')}</p><dl class="facts"><dt>${t('about.version')}</dt><dd>${status?.version ?? session.version}</dd><dt>${t('about.node')}</dt><dd class="mono clip" title=${status?.node}>${status?.node ?? t('unknown')}</dd><dt>${t('about.vault')}</dt><dd class="mono clip" title=${status?.vault}>${status?.vault ?? t('unknown')}</dd><dt>${t('about.listen')}</dt><dd class="mono">${(status?.listen ?? []).join(', ')}</dd><dt>${t('about.licence')}</dt><dd>Apache-2.0</dd></dl>
+  return html`<${Card} title="nuthatch" icon="info"><p>${t('about.text')}</p><dl class="facts"><dt>${t('about.version')}</dt><dd>${status?.version ?? session.version}</dd><dt>${t('about.node')}</dt><dd class="mono clip" title=${status?.node}>${status?.node ?? t('unknown')}</dd><dt>${t('about.vault')}</dt><dd class="mono clip" title=${status?.vault}>${status?.vault ?? t('unknown')}</dd><dt>${t('about.listen')}</dt><dd class="mono">${(status?.listen ?? []).join(', ')}</dd><dt>${t('about.licence')}</dt><dd>Apache-2.0</dd></dl>${status?.web_certificate && html`<p class="soft">${t('about.certificate')}</p><p class="token" data-test="certificate">${status.web_certificate}</p>`}
     <p class="hint">${install}</p><p class="hint">${t('about.made')}</p><div class="row"><${Button} small icon="text" href="/api/v1/openapi.json">OpenAPI<//><${Button} small icon="text" href="/plain">${t('about.plain')}<//></div><//>`;
 }
 

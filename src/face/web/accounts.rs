@@ -30,6 +30,8 @@ pub(super) struct Accounts {
     clock: Clock,
     /// The name of the cookie: a browser sends cookies of one machine to all of its ports.
     cookie: String,
+    /// What keeps it from being sent unencrypted.
+    secure: &'static str,
     /// Who there is.
     access: RefCell<Access>,
     /// Wrong passwords.
@@ -52,7 +54,7 @@ pub(super) struct Login<'a> {
 
 impl Accounts {
     /// As they are kept.
-    pub(super) fn open(home: PathBuf, clock: Clock, port: u16) -> Result<Self, ApiError> {
+    pub(super) fn open(home: PathBuf, clock: Clock, port: u16, is_encrypted: bool) -> Result<Self, ApiError> {
         let path = home.join(FILE_NAME);
         let access = match std::fs::read_to_string(&path) {
             Ok(text) => Access::parse(&text)?,
@@ -66,7 +68,10 @@ impl Accounts {
         Ok(Self {
             home,
             clock,
-            cookie: format!("nuthatch_{port}"),
+            // A browser takes a cookie of such a name from this very host only, and only encrypted; and it never lets an
+            // unencrypted answer change one, so that the two need names of their own.
+            cookie: format!("{}nuthatch_{port}", if is_encrypted { "__Host-" } else { "" }),
+            secure: if is_encrypted { "; Secure" } else { "" },
             access: RefCell::new(access),
             attempts: RefCell::default(),
             passwords: Passwords::default(),
@@ -170,7 +175,8 @@ impl Accounts {
         access.add_session(session);
         self.keep_sessions(&access);
         let seconds = crate::base::limits::WEB_SESSION_DAYS * 86_400;
-        Ok(format!("{}={text}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}", self.cookie))
+        let (name, secure) = (&self.cookie, self.secure);
+        Ok(format!("{name}={text}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"))
     }
 
     /// A session ends: the header that takes its cookie away.
@@ -180,7 +186,7 @@ impl Accounts {
             access.end_session(cookie);
             self.write(&access)?;
         }
-        Ok(format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", self.cookie))
+        Ok(format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{}", self.cookie, self.secure))
     }
 
     /// Whether the first password may be set from there. A node that is in a vault already was set up by its command line:
@@ -334,7 +340,7 @@ mod tests {
     }
 
     fn accounts(home: &std::path::Path) -> Accounts {
-        Accounts::open(home.to_path_buf(), Clock::new(), 7118).unwrap()
+        Accounts::open(home.to_path_buf(), Clock::new(), 7118, false).unwrap()
     }
 
     fn with_cookie(header: &str) -> HeaderMap {

@@ -7,9 +7,10 @@
 
 use std::net::IpAddr;
 
-use hyper::header::{HeaderMap, HOST};
-use hyper::Method;
+use hyper::header::{HeaderMap, HeaderValue, HOST, LOCATION};
+use hyper::{Method, Response, StatusCode, Uri};
 
+use crate::io::http::{Answer, AnswerBody};
 use crate::node::api::ApiError;
 
 /// A header that pages of other sites cannot send.
@@ -80,6 +81,26 @@ pub(super) fn check_sign(method: &Method, headers: &HeaderMap) -> Result<(), Api
     ))
 }
 
+/// Sends somebody who came unencrypted to the same place, encrypted. Not for good: TLS may be turned off again.
+pub(super) fn to_https(headers: &HeaderMap, uri: &Uri) -> Result<Answer, ApiError> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let path = uri.path_and_query().map(|path| path.as_str()).filter(|path| path.starts_with('/'));
+    let place = HeaderValue::from_str(&format!("https://{host}{}", path.unwrap_or("/")));
+    let mut answer = Response::new(AnswerBody::empty());
+    *answer.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    answer.headers_mut().insert(
+        LOCATION,
+        place.map_err(|_| {
+            ApiError::new(
+                "bad_request",
+                "this address cannot be sent anywhere else",
+                "write https:// instead of http://",
+            )
+        })?,
+    );
+    Ok(answer)
+}
+
 /// Whether an address is of this machine or of a network around it.
 pub(super) fn is_near(address: IpAddr) -> bool {
     match address.to_canonical() {
@@ -136,6 +157,26 @@ mod tests {
         twice.append(HOST, HeaderValue::from_static("localhost"));
         twice.append(HOST, HeaderValue::from_static("evil.com"));
         assert!(gate.check_host(&twice).is_err());
+    }
+
+    #[test]
+    fn who_comes_unencrypted_is_sent_to_the_same_place() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("attic.local:7118"));
+        for (asked, place) in [
+            ("/", "https://attic.local:7118/"),
+            (
+                "/api/v1/zip?what=a%0d%0aSet-Cookie:%20x",
+                "https://attic.local:7118/api/v1/zip?what=a%0d%0aSet-Cookie:%20x",
+            ),
+            ("//evil.example/x", "https://attic.local:7118//evil.example/x"),
+            ("http://evil.example/x", "https://attic.local:7118/x"),
+            ("*", "https://attic.local:7118/"),
+        ] {
+            let answer = to_https(&headers, &asked.parse().unwrap()).unwrap();
+            assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
+            assert_eq!(answer.headers()[LOCATION], place);
+        }
     }
 
     #[test]

@@ -469,6 +469,7 @@ mod tests {
             host_name: "attic".into(),
             hosts: Vec::new(),
             web: None,
+            is_encrypted: false,
             executor: Weak::new(),
         };
         let site = WebSite::new(parts).unwrap();

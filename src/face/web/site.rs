@@ -13,7 +13,7 @@ use smol::LocalExecutor;
 use super::account::{told, unauthorised};
 use super::accounts::Accounts;
 use super::events::Live;
-use super::gate::{check_sign, Gate};
+use super::gate::{check_sign, to_https, Gate};
 use super::rights::Grant;
 use super::uploads::Uploads;
 use super::{assets, classic, dav, filed, places, plain};
@@ -62,7 +62,7 @@ impl WebSite {
     pub(super) fn new(parts: SiteParts) -> Result<Self, ApiError> {
         let port = parts.web.map_or(0, |address| address.port());
         let clock = parts.clock;
-        let accounts = Accounts::open(parts.home.clone(), parts.clock, port)?;
+        let accounts = Accounts::open(parts.home.clone(), parts.clock, port, parts.is_encrypted)?;
         if let (Some(address), true) = (parts.web, accounts.is_fresh()) {
             log::info!(
                 "nobody has set a password for the web page on port {} yet; from outside of the local network, or once this node is in a vault, that needs the code {}",
@@ -100,6 +100,22 @@ impl Site for WebSite {
             if from != From::Control {
                 harden(answer.headers_mut());
             }
+            answer
+        })
+    }
+
+    fn answer_plain(&self, request: Request<Incoming>, from: From) -> Answering<'_> {
+        Box::pin(async move {
+            // What looks after many machines asks for this without knowing their certificates.
+            if request.uri().path() == "/health" {
+                return self.answer(request, from).await;
+            }
+            let checked = self.gate.check_host(request.headers());
+            let mut answer = match checked.and_then(|()| to_https(request.headers(), request.uri())) {
+                Ok(answer) => answer,
+                Err(error) => refused(&error),
+            };
+            harden(answer.headers_mut());
             answer
         })
     }

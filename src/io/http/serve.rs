@@ -26,7 +26,7 @@ use smol::lock::{Semaphore, SemaphoreGuardArc};
 use smol::{LocalExecutor, Timer};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 
-use super::{duration, Answer};
+use super::{duration, Answer, Tls};
 use crate::base::limits::{
     HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIME_MAX, WEB_CONNECTIONS_EACH_MAX,
     WEB_CONNECTIONS_MAX, WEB_STALL_MAX,
@@ -49,6 +49,11 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
 pub trait Site {
     /// Answers one.
     fn answer(&self, request: Request<Incoming>, from: From) -> Answering<'_>;
+
+    /// Answers one that came unencrypted to a port that has a certificate.
+    fn answer_plain(&self, request: Request<Incoming>, from: From) -> Answering<'_> {
+        self.answer(request, from)
+    }
 }
 
 /// Serves the control socket until the task is dropped.
@@ -58,16 +63,22 @@ pub async fn serve_unix(executor: Rc<LocalExecutor<'static>>, listener: UnixList
         let place = places.acquire_arc().await;
         match listener.accept().await {
             Ok((stream, _)) => {
-                let stream = Box::new(stream);
-                executor.spawn(connection(stream, From::Control, Rc::clone(&site), place)).detach();
+                let stream: Box<dyn Stream> = Box::new(stream);
+                let serving = connection((stream, Way::Meant), From::Control, Rc::clone(&site), place);
+                executor.spawn(serving).detach();
             }
             Err(error) => rest("the control socket", &error).await,
         }
     }
 }
 
-/// Serves the web's port until the task is dropped.
-pub async fn serve_tcp(executor: Rc<LocalExecutor<'static>>, listener: TcpListener, site: Rc<dyn Site>) {
+/// Serves the web's port until the task is dropped, encrypted where there is a certificate.
+pub async fn serve_tcp(
+    executor: Rc<LocalExecutor<'static>>,
+    listener: TcpListener,
+    site: Rc<dyn Site>,
+    tls: Option<Tls>,
+) {
     let places = Arc::new(Semaphore::new(WEB_CONNECTIONS_MAX));
     let crowd = Rc::new(RefCell::new(HashMap::new()));
     loop {
@@ -79,9 +90,12 @@ pub async fn serve_tcp(executor: Rc<LocalExecutor<'static>>, listener: TcpListen
                     continue;
                 };
                 let _ = stream.set_nodelay(true);
-                let (stream, site) = (Box::new(Patient::new(stream, WEB_STALL_MAX)), Rc::clone(&site));
+                let (site, tls) = (Rc::clone(&site), tls.clone());
                 let serving = async move {
-                    connection(stream, From::Address(address), site, place).await;
+                    match welcome(stream, tls).await {
+                        Ok(stream) => connection(stream, From::Address(address), site, place).await,
+                        Err(error) => log::debug!("{address} came to nothing: {error}"),
+                    }
                     drop(seat);
                 };
                 executor.spawn(serving).detach();
@@ -102,11 +116,52 @@ trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
+/// How a client came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As it should.
+    Meant,
+    /// Unencrypted, where there is a certificate.
+    Plain,
+}
+
+/// What a client speaks, and through what: with its first byte a client of TLS says that it is one (RFC 8446, section 5.1).
+async fn welcome(stream: TcpStream, tls: Option<Tls>) -> io::Result<(Box<dyn Stream>, Way)> {
+    let patient = |stream| Patient::new(stream, WEB_STALL_MAX);
+    let Some(tls) = tls else { return Ok((Box::new(patient(stream)), Way::Meant)) };
+    let agreed = async {
+        let mut first = [0];
+        match stream.peek(&mut first).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ if first == [TLS_HANDSHAKE] => {
+                let secured: Box<dyn Stream> = Box::new(tls.accept(patient(stream)).await?);
+                Ok((secured, Way::Meant))
+            }
+            _ => Ok((Box::new(patient(stream)) as Box<dyn Stream>, Way::Plain)),
+        }
+    };
+    let late = async {
+        Timer::after(duration(HTTP_REQUEST_TIME_MAX)).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    smol::future::or(agreed, late).await
+}
+
 /// Serves one connection.
-async fn connection(stream: Box<dyn Stream>, from: From, site: Rc<dyn Site>, _place: SemaphoreGuardArc) {
+async fn connection(
+    (stream, way): (Box<dyn Stream>, Way),
+    from: From,
+    site: Rc<dyn Site>,
+    _place: SemaphoreGuardArc,
+) {
     let service = service_fn(move |request| {
         let site = Rc::clone(&site);
-        async move { Ok::<_, Infallible>(site.answer(request, from).await) }
+        async move {
+            Ok::<_, Infallible>(match way {
+                Way::Meant => site.answer(request, from).await,
+                Way::Plain => site.answer_plain(request, from).await,
+            })
+        }
     });
     let served = http1::Builder::new()
         .timer(SmolTimer::new())
@@ -118,6 +173,9 @@ async fn connection(stream: Box<dyn Stream>, from: From, site: Rc<dyn Site>, _pl
         log::debug!("a connection ended: {error}");
     }
 }
+
+/// The first byte of a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// How many connections each address has.
 type Crowd = Rc<RefCell<HashMap<IpAddr, usize>>>;

@@ -38,6 +38,23 @@ pub(super) const LISTEN: Key = Key {
     },
 };
 
+/// `web.tls`.
+pub(super) const TLS: Key = Key {
+    name: "web.tls",
+    meaning: "Whether the web page is encrypted (TLS 1.3), with a certificate that this node makes itself and keeps in its home: a browser asks about it once; compare the fingerprint that `nuthatch status` shows. Unencrypted requests are sent to https. Read at start.",
+    default: "\"off\"",
+    range: "\"on\" or \"off\"",
+    read: |config, value| {
+        config.web_tls = match (value.as_str(), value.as_bool()) {
+            (Some("on"), _) | (_, Some(true)) => true,
+            (Some("off"), _) | (_, Some(false)) => false,
+            _ => return Err(Refused),
+        };
+        Ok(())
+    },
+    show: |config| Json::from(if config.web_tls { "on" } else { "off" }),
+};
+
 /// `web.hosts`.
 pub(super) const HOSTS: Key = Key {
     name: "web.hosts",

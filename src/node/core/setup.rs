@@ -1,0 +1,18 @@
+//! What a core is started with.
+
+use crate::node::config::Config;
+
+/// What a core is started with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// `nuthatch.toml`, read.
+    pub config: Config,
+    /// Its text, so that changes keep the comments.
+    pub config_text: String,
+    /// The machine's name, where nothing better is said.
+    pub host_name: String,
+    /// Whether mDNS runs.
+    pub discovery: bool,
+    /// The fingerprint of the web page's certificate, if it has one.
+    pub certificate: Option<String>,
+}
