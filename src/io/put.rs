@@ -78,7 +78,7 @@ impl Putter {
             Act::Clean => {
                 let (directory, name) = parent(target)?;
                 // Another folder's may be on its way in the same directory, if one lies in the other.
-                if name.starts_with(ASIDE_PREFIX) && !name.starts_with(self.prefix().as_bytes()) {
+                if name.starts_with(ASIDE_PREFIX) && !name.starts_with(own_prefix().as_bytes()) {
                     let removed = remove_left_over(directory.as_fd(), name);
                     removed.map_err(|errno| facts::failure("remove", errno))?;
                 }
@@ -94,13 +94,7 @@ impl Putter {
     /// A name for what is written aside.
     fn draw(&mut self) -> String {
         self.next += 1;
-        format!("{}{}", self.prefix(), self.next)
-    }
-
-    /// What the names of this process begin with.
-    #[expect(clippy::unused_self, reason = "it belongs to the names that are drawn")]
-    fn prefix(&self) -> String {
-        format!("{}{}-", String::from_utf8_lossy(ASIDE_PREFIX), std::process::id())
+        format!("{}{}", own_prefix(), self.next)
     }
 
     /// Begins a file.
@@ -219,6 +213,11 @@ impl Putter {
         let own = facts::look(directory.as_fd()).map_err(failed("stat"))?.device;
         Ok(now.found(target.device, own))
     }
+}
+
+/// What the names begin with under which this process writes aside.
+pub fn own_prefix() -> String {
+    format!("{}{}-", String::from_utf8_lossy(ASIDE_PREFIX), std::process::id())
 }
 
 /// What a shared folder may give a file: no setuid or setgid bit, no capability.

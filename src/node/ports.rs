@@ -85,7 +85,7 @@ pub struct Listening {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// Something in the folder has changed, or may have.
-    Changed(FolderId),
+    Changed(FolderId, super::watching::writing::Touched),
     /// So much happened that some of it was not told: something may have changed in any watched folder.
     Overflowed,
     /// Directories of this folder are watched from now on.

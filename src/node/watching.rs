@@ -6,6 +6,10 @@
 //!     '--------- nothing changed meanwhile ------------------------------------------------- its end ------------'
 //! ```
 //!
+//! How long that moment is depends on what happened. What is over (a file was closed, moved, deleted, made) is told from what goes on
+//! (a file was changed and is still open: `writing`), and a run of changes, as when a tree is copied, has to be still for longer the
+//! longer it went on.
+//!
 //! Three pauses begin at the end of a scan, and the longest counts. One in proportion to what scans of this folder cost, so that
 //! a twentieth of the time goes into them at most: a folder that was quiet has some minutes of that in hand, and is scanned
 //! at once. One that grows with the automatic snapshots of late: the
@@ -22,17 +26,24 @@ use super::status::attention::{Attention, Severity};
 use crate::base::ids::FolderId;
 use crate::base::limits::{
     FRUITLESS_PAUSE, FRUITLESS_PAUSE_MAX, SCAN_COST_BYTES_MAX, SCAN_CREDIT, SCAN_PAUSE_MAX, SCAN_PAUSE_TIMES,
-    SCAN_RETRY, SETTLE, SETTLE_MAX, SNAPSHOTS_FREE, SNAPSHOT_FORGIVEN_EVERY, SNAPSHOT_PAUSE,
-    SNAPSHOT_PAUSE_MAX,
+    SCAN_RETRY, SETTLE, SETTLE_ENDED, SETTLE_MAX, SETTLE_PARTS, SNAPSHOTS_FREE, SNAPSHOT_FORGIVEN_EVERY,
+    SNAPSHOT_PAUSE, SNAPSHOT_PAUSE_MAX,
 };
 use crate::base::units::{Span, Time};
 use serde_json::{json, Value};
+use writing::{Touched, Writing};
+
+pub mod writing;
 
 /// The timing of one folder's automatic scans.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timing {
-    /// The first and the last change that no scan has seen yet.
-    changes: Option<(Time, Time)>,
+    /// The first change that no scan has seen yet.
+    changed: Option<Time>,
+    /// The first and the last change of those that followed each other without a pause, whatever was scanned in between.
+    run: (Time, Time),
+    /// Files that somebody is writing.
+    writing: Writing,
     /// When the running scan, or the last one, began.
     began: Time,
     /// It began because of changes.
@@ -62,14 +73,16 @@ pub enum Yield {
 
 impl Timing {
     /// Something has changed.
-    pub fn changed(&mut self, now: Time) {
-        let first = self.changes.map_or(now, |(first, _)| first);
-        self.changes = Some((first, now));
+    pub fn changed(&mut self, now: Time, touched: Touched) {
+        self.writing.heard(now, touched);
+        self.changed.get_or_insert(now);
+        let (since, last) = self.run;
+        self.run = (if now.since(last) <= SETTLE { since } else { now }, now);
     }
 
     /// A scan begins: it will see what has changed so far.
     pub fn begun(&mut self, now: Time) {
-        self.for_changes = self.changes.take().is_some();
+        self.for_changes = self.changed.take().is_some();
         self.began = now;
     }
 
@@ -83,7 +96,7 @@ impl Timing {
                 let forgiven = now.since(since).as_micros() / SNAPSHOT_FORGIVEN_EVERY.as_micros();
                 let left = snapshots.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
                 let since = if left == 0 { now } else { since + SNAPSHOT_FORGIVEN_EVERY.times(forgiven) };
-                self.snapshots = (left.saturating_add(1), since);
+                self.snapshots = (left.saturating_add(u32::from(self.for_changes)), since);
                 // What it stored took time too, and the next scan will not store that again.
                 if bytes <= SCAN_COST_BYTES_MAX {
                     self.cost = took;
@@ -98,20 +111,25 @@ impl Timing {
         }
         let paid = self.paid.max(self.began) + self.cost.times(SCAN_PAUSE_TIMES);
         self.paid = paid.min(now + SCAN_CREDIT + SCAN_PAUSE_MAX);
+        let many = self.snapshots.0.checked_sub(SNAPSHOTS_FREE);
         let pauses = [
             if found == Yield::Failure { SCAN_RETRY } else { Span::ZERO },
             self.paid.since(now + SCAN_CREDIT),
-            grown(SNAPSHOT_PAUSE, self.snapshots.0.checked_sub(SNAPSHOTS_FREE), SNAPSHOT_PAUSE_MAX),
+            // One that was made for other reasons, as right before a merge, is none of those that this pause is about.
+            grown(SNAPSHOT_PAUSE, many.filter(|_| self.for_changes), SNAPSHOT_PAUSE_MAX),
             grown(FRUITLESS_PAUSE, self.fruitless.checked_sub(1), FRUITLESS_PAUSE_MAX),
         ];
-        self.rests_until = now + pauses.into_iter().max().unwrap_or_default();
+        let rests = now + pauses.into_iter().max().unwrap_or_default();
+        self.rests_until = if self.for_changes { rests } else { rests.max(self.rests_until) };
     }
 
     /// When a scan is due because of what has changed.
     #[must_use]
     pub fn due(&self) -> Option<Time> {
-        let (first, last) = self.changes?;
-        Some((last + SETTLE).min(first + SETTLE_MAX).max(self.rests_until))
+        let (since, last) = self.run;
+        let ended = last + last.since(since).part(SETTLE_PARTS).max(SETTLE_ENDED).min(SETTLE);
+        let written = self.writing.last().map_or(ended, |last| last + SETTLE);
+        Some(ended.max(written).min(self.changed? + SETTLE_MAX).max(self.rests_until))
     }
 }
 
@@ -165,13 +183,14 @@ impl Core {
     pub(super) fn noticed(&mut self, notice: Notice) {
         let now = self.now.time;
         match notice {
-            Notice::Changed(folder) => {
+            Notice::Changed(folder, touched) => {
                 if let Some(local) = self.folders.local.get_mut(&folder) {
-                    local.timing.changed(now);
+                    local.timing.changed(now, touched);
                 }
             }
             Notice::Overflowed => {
-                self.folders.local.values_mut().for_each(|local| local.timing.changed(now));
+                let all = self.folders.local.values_mut();
+                all.for_each(|local| local.timing.changed(now, Touched::UNKNOWN));
             }
             Notice::Watching { folder, directories, missed, reason } => {
                 let name = self.folder_name(&folder);
@@ -262,6 +281,20 @@ mod tests {
         Time::ZERO + Span::from_secs(1_000_000) + Span::from_millis(millis)
     }
 
+    /// Something happened that is over: a file was closed, say.
+    fn over() -> Touched {
+        let mut touched = Touched::default();
+        touched.end(1);
+        touched
+    }
+
+    /// A file was changed, and is still open.
+    fn open() -> Touched {
+        let mut touched = Touched::default();
+        touched.write(1);
+        touched
+    }
+
     /// A scan that was due then, and took no time.
     fn scan(timing: &mut Timing, now: Time, found: Yield) {
         timing.begun(now);
@@ -272,15 +305,63 @@ mod tests {
     fn a_scan_follows_a_change_when_that_has_settled() {
         let mut timing = Timing::default();
         assert_eq!(timing.due(), None);
-        timing.changed(at(0));
-        assert_eq!(timing.due(), Some(at(0) + SETTLE));
-        timing.changed(at(1_500));
-        assert_eq!(timing.due(), Some(at(1_500) + SETTLE));
+        timing.changed(at(0), over());
+        assert_eq!(timing.due(), Some(at(0) + SETTLE_ENDED));
+        timing.changed(at(300), over());
+        assert_eq!(timing.due(), Some(at(300) + SETTLE_ENDED));
         timing.begun(at(3_500));
         assert_eq!(timing.due(), None, "the scan sees what has changed so far");
-        timing.changed(at(3_600));
+        timing.changed(at(3_600), over());
         timing.ended(at(3_700), Yield::Snapshot(10));
-        assert!(timing.due() >= Some(at(3_600) + SETTLE), "what changed during the scan leads to another");
+        assert!(
+            timing.due() >= Some(at(3_600) + SETTLE_ENDED),
+            "what changed during the scan leads to another"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_still_open_is_waited_for_a_little_and_what_happens_beside_it_is_not() {
+        let mut timing = Timing::default();
+        timing.changed(at(0), open());
+        timing.changed(at(400), open());
+        assert_eq!(timing.due(), Some(at(400) + SETTLE));
+        // It is closed: an editor is done.
+        timing.changed(at(500), over());
+        assert_eq!(timing.due(), Some(at(500) + SETTLE_ENDED));
+        // A database keeps its file open, and is quiet after a while; a document is saved then.
+        let mut other = Touched::default();
+        other.write(2);
+        timing.changed(at(600), other);
+        timing.begun(at(4_000));
+        timing.ended(at(4_000), Yield::Snapshot(10));
+        timing.changed(at(9_000), over());
+        assert_eq!(timing.due(), Some(at(9_000) + SETTLE_ENDED));
+        timing.changed(at(9_100), Touched::UNKNOWN);
+        assert_eq!(timing.due(), Some(at(9_100) + SETTLE), "what was not told may go on");
+    }
+
+    #[test]
+    fn a_tree_that_is_copied_slowly_is_not_scanned_in_each_of_its_pauses() {
+        let (mut timing, mut scans, mut now) = (Timing::default(), 0, at(0));
+        // A file a second, for half a minute: after a few of them the pause between two is no end.
+        for _ in 0..30 {
+            timing.changed(now, over());
+            let next = now + Span::from_secs(1);
+            if timing.due().is_some_and(|due| due < next) {
+                scan(&mut timing, next, Yield::Snapshot(1));
+                scans += 1;
+            }
+            now = next;
+        }
+        assert!(scans <= 3, "{scans} scans");
+        let mut fast = Timing::default();
+        for millis in (0..8_000).step_by(200) {
+            fast.changed(at(millis), over());
+            assert!(fast.due() > Some(at(millis + 200)));
+        }
+        assert_eq!(fast.due(), Some(at(7_800) + SETTLE), "it is never longer than for a file that is open");
+        fast.changed(at(15_000), over());
+        assert_eq!(fast.due(), Some(at(15_000) + SETTLE_ENDED), "what comes later is something else");
     }
 
     #[test]
@@ -289,7 +370,7 @@ mod tests {
         let first = at(0);
         let mut now = first;
         while timing.due().is_none_or(|due| due > now) {
-            timing.changed(now);
+            timing.changed(now, over());
             now = now + Span::from_millis(100);
         }
         assert_eq!(now, first + SETTLE_MAX);
@@ -301,7 +382,7 @@ mod tests {
         let (mut now, mut taken) = (at(0), Vec::new());
         let end = now + Span::from_secs(86_400);
         while now < end {
-            timing.changed(now);
+            timing.changed(now, over());
             if timing.due().is_some_and(|due| due <= now) {
                 scan(&mut timing, now, Yield::Snapshot(10));
                 taken.push(now.since(at(0)).as_millis() / 1_000);
@@ -315,20 +396,44 @@ mod tests {
         // After a quiet night it is as at first.
         now = now + Span::from_secs(8 * 3_600);
         scan(&mut timing, now, Yield::Snapshot(10));
-        timing.changed(now);
-        assert_eq!(timing.due(), Some(now + SETTLE));
+        timing.changed(now, over());
+        assert_eq!(timing.due(), Some(now + SETTLE_ENDED));
+    }
+
+    #[test]
+    fn scans_for_what_others_have_made_use_up_no_snapshots() {
+        let mut timing = Timing::default();
+        for number in 0..20 {
+            scan(&mut timing, at(number * 10_000), Yield::Snapshot(0));
+        }
+        timing.changed(at(200_000), over());
+        assert_eq!(timing.due(), Some(at(200_000) + SETTLE_ENDED));
+        // Nor do they end or lengthen a pause of those that are for changes.
+        for number in 0..=u64::from(SNAPSHOTS_FREE) {
+            timing.changed(at(300_000 + number), over());
+            scan(&mut timing, at(300_000 + number), Yield::Snapshot(1));
+        }
+        let mut other = timing.clone();
+        timing.changed(at(301_000), over());
+        let due = timing.due();
+        assert!(due > Some(at(301_000) + SNAPSHOT_PAUSE), "{due:?}");
+        other.begun(at(300_900));
+        other.ended(at(300_900), Yield::Snapshot(0));
+        scan(&mut other, at(300_950), Yield::Nothing);
+        other.changed(at(301_000), over());
+        assert_eq!(other.due(), due);
     }
 
     #[test]
     fn a_scan_that_costs_much_is_followed_by_a_pause_in_proportion_but_what_it_stored_does_not_count() {
         let mut timing = Timing::default();
         let (mut now, mut scanning) = (at(0), Span::ZERO);
-        timing.changed(now);
+        timing.changed(now, over());
         let took = Span::from_secs(30);
         while now < at(0) + Span::from_secs(86_400) {
             now = timing.due().expect("something changes all the time");
             timing.begun(now);
-            timing.changed(now);
+            timing.changed(now, over());
             now = now + took;
             scanning = scanning + took;
             timing.ended(now, Yield::Nothing);
@@ -336,18 +441,22 @@ mod tests {
         assert!(scanning <= Span::from_secs(86_400).part(SCAN_PAUSE_TIMES) + took.times(2), "{scanning:?}");
         timing.begun(at(0));
         timing.ended(at(36_000_000), Yield::Nothing);
-        timing.changed(at(36_000_000));
+        timing.changed(at(36_000_000), over());
         assert_eq!(timing.due(), Some(at(36_000_000) + SCAN_PAUSE_MAX));
         let mut quiet = Timing::default();
         quiet.begun(at(0));
         quiet.ended(at(3_000), Yield::Snapshot(10));
-        quiet.changed(at(3_000));
-        assert_eq!(quiet.due(), Some(at(3_000) + SETTLE), "one change in a quiet folder is seen at once");
+        quiet.changed(at(3_000), over());
+        assert_eq!(
+            quiet.due(),
+            Some(at(3_000) + SETTLE_ENDED),
+            "one change in a quiet folder is seen at once"
+        );
         let mut first = Timing::default();
         first.begun(at(0));
         first.ended(at(36_000_000), Yield::Snapshot(1 << 40));
-        first.changed(at(36_000_000));
-        assert_eq!(first.due(), Some(at(36_000_000) + SETTLE));
+        first.changed(at(36_000_000), over());
+        assert_eq!(first.due(), Some(at(36_000_000) + SETTLE_ENDED));
     }
 
     #[test]
@@ -356,7 +465,7 @@ mod tests {
         let (mut now, mut scans) = (at(0), 0);
         let end = now + Span::from_secs(3_600);
         while now < end {
-            timing.changed(now);
+            timing.changed(now, over());
             now = now + Span::from_secs(3);
             if timing.due().is_some_and(|due| due <= now) {
                 scan(&mut timing, now, Yield::Nothing);
@@ -364,19 +473,19 @@ mod tests {
             }
         }
         assert!((30..90).contains(&scans), "{scans} scans in an hour");
-        timing.changed(now);
+        timing.changed(now, over());
         assert!(timing.due() <= Some(now + FRUITLESS_PAUSE_MAX), "what does count is seen soon");
         scan(&mut timing, now, Yield::Snapshot(1));
-        timing.changed(now);
-        assert_eq!(timing.due(), Some(now + SETTLE));
+        timing.changed(now, over());
+        assert_eq!(timing.due(), Some(now + SETTLE_ENDED));
     }
 
     #[test]
     fn a_scan_that_failed_is_not_tried_again_with_every_change() {
         let mut timing = Timing::default();
-        timing.changed(at(0));
+        timing.changed(at(0), over());
         scan(&mut timing, at(2_000), Yield::Failure);
-        timing.changed(at(2_100));
+        timing.changed(at(2_100), over());
         assert_eq!(timing.due(), Some(at(2_000) + SCAN_RETRY));
     }
 

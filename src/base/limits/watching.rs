@@ -1,9 +1,15 @@
 //! Bounds of automatic backup: when a folder is scanned by itself (node/watching.rs, node/order.rs).
 
-use super::{RESCAN_MAX, RESCAN_MIN};
+use super::{RESCAN_MAX, RESCAN_MIN, WATCH_REST};
 use crate::base::units::Span;
 
-/// A folder is scanned when nothing has changed in it for so long: programs that save a file do it in several steps.
+/// A folder is scanned when nothing has changed in it for so long and nobody is writing to a file in it: programs that save a file
+/// do it in several steps, which follow each other within this time.
+pub const SETTLE_ENDED: Span = Span::from_millis(350);
+/// ... or for this part of the time that it has been changing for, up to [`SETTLE`]: who copies a tree pauses between two files.
+pub const SETTLE_PARTS: u64 = 2;
+/// A file that was changed and not closed since counts as being written for so long after its last change: some are kept open.
+/// Changes that follow each other within this time are one run.
 pub const SETTLE: Span = Span::from_secs(2);
 /// ... or when something has been changing all the time for so long, as during a long copy or in a log.
 pub const SETTLE_MAX: Span = Span::from_secs(60);
@@ -36,7 +42,10 @@ pub const PAUSE_MAX: Span = Span::from_secs(30 * 86_400);
 /// A folder whose directory is not there, or is another one, is looked at again after this long; that costs a system call.
 pub const SCAN_RETRY: Span = Span::from_secs(60);
 
-const _: () = assert!(SETTLE.as_micros() < SETTLE_MAX.as_micros());
+const _: () =
+    assert!(SETTLE_ENDED.as_micros() < SETTLE.as_micros() && SETTLE.as_micros() < SETTLE_MAX.as_micros());
+// Changes are told no oftener than that: what goes on must be heard of before it counts as over.
+const _: () = assert!(SETTLE_ENDED.as_micros() > WATCH_REST.times(2).as_micros());
 const _: () = assert!(SNAPSHOT_PAUSE_MAX.as_micros() <= SNAPSHOT_FORGIVEN_EVERY.as_micros());
 const _: () = assert!(
     SCAN_RETRY.as_micros() <= RESCAN_MIN.as_micros() && SCAN_PAUSE_MAX.as_micros() < RESCAN_MAX.as_micros()
