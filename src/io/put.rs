@@ -19,7 +19,7 @@ use crate::file::entry::Stat;
 use crate::file::merge::SHARED_MODE;
 use crate::node::ports::{FileError, FileErrorKind, Found, FoundKind};
 use crate::node::put::{Act, Expected, Thing, ASIDE_PREFIX};
-use fit::{check_listed, check_new, refusal, unfit};
+use fit::{refusal, unfit, Fit};
 
 mod fit;
 
@@ -28,8 +28,8 @@ mod fit;
 pub struct Putter {
     /// The file that was begun in each folder, by the folder's root: its path, and what is written.
     begun: BTreeMap<Vec<u8>, (Vec<u8>, Aside)>,
-    /// Counts names.
-    next: u64,
+    /// What directories do with names; draws names for what is written aside.
+    fit: Fit,
 }
 
 /// A path below a folder's root.
@@ -65,13 +65,13 @@ impl Putter {
                 let metadata = metadata(stat, attributes);
                 self.place(target, &thing, &metadata, expected).map(Some)
             }
-            Act::Remove(expected) => remove(target, &expected).map(|()| None),
+            Act::Remove(expected) => self.remove(target, &expected).map(|()| None),
             Act::SetAside(name) => {
                 let (directory, old) = parent(target)?;
                 if !beneath::is_plain_name(&name) {
                     return Err(facts::failure("rename", Errno::INVAL));
                 }
-                check_listed(directory.as_fd(), old)?;
+                self.fit.check_listed(directory.as_fd(), old)?;
                 rename_new(directory.as_fd(), old, &name).map_err(|errno| facts::failure("rename", errno))?;
                 Ok(None)
             }
@@ -91,17 +91,16 @@ impl Putter {
         }
     }
 
-    /// A name for what is written aside.
-    fn draw(&mut self) -> String {
-        self.next += 1;
-        format!("{}{}", own_prefix(), self.next)
+    /// Forgets what was learnt of directories: another pass begins, or none for a while.
+    pub fn forget(&mut self) {
+        self.fit.forget();
     }
 
     /// Begins a file.
     fn begin(&mut self, target: Target<'_>, size: u64) -> Result<(), FileError> {
         self.begun.remove(target.folder);
         let (directory, name) = parent(target)?;
-        let own = self.draw();
+        let own = self.fit.draw();
         let aside = match Aside::new(directory.as_fd(), own.clone()) {
             Err(Errno::EXIST) => {
                 // Left over from a process that was killed and had our number.
@@ -112,9 +111,10 @@ impl Putter {
         };
         let aside = aside.map_err(|errno| facts::failure("create", errno))?;
         if facts::look_at(directory.as_fd(), name).is_ok() {
-            check_listed(directory.as_fd(), name)?;
+            self.fit.check_listed(directory.as_fd(), name)?;
         } else {
-            check_new(directory.as_fd(), name, fit::folds(directory.as_fd(), &own), &self.draw())?;
+            let folds = fit::folds(directory.as_fd(), &own);
+            self.fit.check_new(directory.as_fd(), name, folds)?;
         }
         if !aside.can_be_so_long(size) {
             return Err(refusal("write", Errno::FBIG));
@@ -153,12 +153,12 @@ impl Putter {
         let is_there = *thing == Thing::Directory && is_directory(directory.as_fd(), name);
         if !is_there {
             // What was begun waits until what stands in its way is dealt with.
-            check(directory.as_fd(), name, expected.as_ref())?;
+            self.check(directory.as_fd(), name, expected.as_ref())?;
         } else {
-            check_listed(directory.as_fd(), name)?;
+            self.fit.check_listed(directory.as_fd(), name)?;
         }
         if *thing != Thing::File && facts::look_at(directory.as_fd(), name) == Err(Errno::NOENT) {
-            check_new(directory.as_fd(), name, false, &self.draw())?;
+            self.fit.check_new(directory.as_fd(), name, false)?;
         }
         let owner = owner(directory.as_fd(), name);
         let failed = |verb: &'static str| move |errno| facts::failure(verb, errno);
@@ -186,7 +186,7 @@ impl Putter {
                 if !is_there {
                     rustix::fs::mkdirat(&directory, name, Mode::RWXU)
                         .map_err(|errno| refusal("create", errno))?;
-                    if let Err(error) = check_listed(directory.as_fd(), name) {
+                    if let Err(error) = self.fit.check_listed(directory.as_fd(), name) {
                         let _ = rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR);
                         return Err(error);
                     }
@@ -198,7 +198,7 @@ impl Putter {
                 metadata.apply(made.as_fd(), false, &mut not_kept);
             }
             Thing::Symlink(link) => {
-                let aside = self.draw();
+                let aside = self.fit.draw();
                 let _ = rustix::fs::unlinkat(&directory, &aside, AtFlags::empty());
                 let made = place_link(directory.as_fd(), name, link, expected.is_some(), &aside, |made| {
                     metadata.apply_to_link(directory.as_fd(), made, false, &mut not_kept);
@@ -212,6 +212,38 @@ impl Putter {
         let now = facts::look_at(directory.as_fd(), name).map_err(failed("stat"))?;
         let own = facts::look(directory.as_fd()).map_err(failed("stat"))?.device;
         Ok(now.found(target.device, own))
+    }
+
+    /// Whether that stands there which must.
+    fn check(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        expected: Option<&Expected>,
+    ) -> Result<(), FileError> {
+        let there = match (facts::look_at(directory, name), expected) {
+            (Err(Errno::NOENT), None) => return Ok(()),
+            (Err(Errno::NOENT), Some(_)) => return Err(facts::changed("it was deleted meanwhile")),
+            (Err(errno), _) => return Err(refusal("stat", errno)),
+            (Ok(there), _) => there,
+        };
+        self.fit.check_listed(directory, name)?;
+        if expected.is_some_and(|expected| expected.is(there.kind, &there.stat)) {
+            Ok(())
+        } else {
+            Err(facts::changed("it was changed meanwhile"))
+        }
+    }
+
+    /// Removes what is as expected.
+    fn remove(&mut self, target: Target<'_>, expected: &Expected) -> Result<(), FileError> {
+        let (directory, name) = parent(target)?;
+        self.check(directory.as_fd(), name, Some(expected))?;
+        let flags = if expected.kind == FoundKind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        match rustix::fs::unlinkat(&directory, name, flags) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Err(facts::changed("something is in it")),
+            other => other.map_err(|errno| facts::failure("remove", errno)),
+        }
     }
 }
 
@@ -270,29 +302,6 @@ fn is_mounted(target: Target<'_>) -> Result<bool, Errno> {
 /// Whether a directory stands there.
 fn is_directory(directory: BorrowedFd<'_>, name: &[u8]) -> bool {
     facts::look_at(directory, name).is_ok_and(|there| there.kind == FoundKind::Directory)
-}
-
-/// Whether that stands there which must.
-fn check(directory: BorrowedFd<'_>, name: &[u8], expected: Option<&Expected>) -> Result<(), FileError> {
-    match (facts::look_at(directory, name), expected) {
-        (Err(Errno::NOENT), None) => Ok(()),
-        (Err(Errno::NOENT), Some(_)) => Err(facts::changed("it was deleted meanwhile")),
-        (Err(errno), _) => Err(refusal("stat", errno)),
-        (Ok(_), _) if check_listed(directory, name).is_err() => check_listed(directory, name),
-        (Ok(there), Some(expected)) if expected.is(there.kind, &there.stat) => Ok(()),
-        (Ok(_), _) => Err(facts::changed("it was changed meanwhile")),
-    }
-}
-
-/// Removes what is as expected.
-fn remove(target: Target<'_>, expected: &Expected) -> Result<(), FileError> {
-    let (directory, name) = parent(target)?;
-    check(directory.as_fd(), name, Some(expected))?;
-    let flags = if expected.kind == FoundKind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-    match rustix::fs::unlinkat(&directory, name, flags) {
-        Err(Errno::NOTEMPTY | Errno::EXIST) => Err(facts::changed("something is in it")),
-        other => other.map_err(|errno| facts::failure("remove", errno)),
-    }
 }
 
 /// Something got its place, or something else was there first.

@@ -129,6 +129,7 @@ impl FileService {
     pub fn rest(&mut self) {
         self.listings.clear();
         self.files.clear();
+        self.putter.forget();
         for root in &mut self.roots {
             root.directory = None;
         }
@@ -139,6 +140,7 @@ impl FileService {
         self.roots.retain(|known| known.path != root);
         self.listings.retain(|(place, _)| place.root != root);
         self.files.retain(|(place, _)| place.root != root);
+        self.putter.forget();
         let (directory, facts) = open_root(root)?;
         if self.home == Some((facts.device, facts.stat.inode)) {
             return Err(facts::failure("use nuthatch's own data directory as a folder", Errno::PERM));
