@@ -20,14 +20,15 @@ use super::post::Post;
 use super::threads::{FileJob, ThreadError, Word, Worker};
 use super::watch::Changes;
 use crate::base::limits::{
-    BUSY_TURNS, FAREWELL_TURNS_MAX, INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN,
-    TURN_MAX,
+    FAREWELL_TURNS_MAX, INTERFACES_EVERY, REPLIES_PER_TURN_MAX, SIGHTINGS_WAITING_MAX, TICK_MIN, TURN_MAX,
 };
 use crate::base::units::{Span, Time};
 use crate::node::ports::{Input, Listening, Output};
 use crate::store::service::Request;
+use chores::Chores;
 use vigil::{Telling, Vigil};
 
+mod chores;
 mod machine;
 mod vigil;
 
@@ -87,19 +88,6 @@ pub struct Driver<M> {
     longest_turn: Span,
 }
 
-/// What is done now and then.
-#[derive(Debug)]
-struct Chores {
-    /// When to look at the interfaces again.
-    next_interfaces: Time,
-    /// Where this node was reachable when it was last looked at.
-    listening: Listening,
-    /// Turns in which something was done since the interfaces were looked at.
-    turns: u32,
-    /// There was much to do: memory is to be given back when that is over.
-    owes_memory: bool,
-}
-
 /// What was heard.
 #[derive(Debug)]
 enum Event {
@@ -109,17 +97,6 @@ enum Event {
     Inward(Inward),
     /// From the network.
     Sighting(Sighting),
-}
-
-impl Chores {
-    /// Gives memory back when much was done and that is over.
-    fn keep_memory(&mut self) {
-        let is_busy = std::mem::take(&mut self.turns) > BUSY_TURNS;
-        if self.owes_memory && !is_busy {
-            nuthatch_heap::give_back();
-        }
-        self.owes_memory = is_busy;
-    }
 }
 
 impl<M: Machine> Driver<M> {
@@ -179,6 +156,7 @@ impl<M: Machine> Driver<M> {
         // What is to be remembered comes first.
         if let Some(output @ Output::Store(_)) = self.machine.poll(self.ports.clock.now()) {
             self.carry(output);
+            self.hand_over();
         }
         for _ in 0..FAREWELL_TURNS_MAX {
             if !self.transmit() {
@@ -251,12 +229,15 @@ impl<M: Machine> Driver<M> {
     fn receive(&mut self) -> bool {
         let Self { machine, ports: Ports { post, clock, .. }, .. } = self;
         let moment = clock.now();
-        post.receive(|from, bytes| machine.handle(moment, Input::Datagram { from, bytes }))
+        let take = |from, bytes: &mut [u8]| machine.handle(moment, Input::Datagram { from, bytes });
+        post.receive_now_and_then(moment.time, take)
     }
 
     /// Takes what threads, callers and the network say; whether there may be more.
     fn hear(&mut self) -> Result<bool, ThreadError> {
-        for _ in 0..REPLIES_PER_TURN_MAX {
+        let mut taken = 0;
+        while taken < REPLIES_PER_TURN_MAX {
+            taken += 1;
             let event = self
                 .inbox
                 .pop_front()
@@ -265,23 +246,29 @@ impl<M: Machine> Driver<M> {
                 .or_else(|| self.sightings.try_recv().ok().map(Event::Sighting));
             let Some(event) = event else { return Ok(false) };
             let moment = self.ports.clock.now();
-            self.machine.handle(
-                moment,
-                match event {
-                    Event::Word(Word::Store(reply)) => Input::Store(reply),
-                    Event::Word(Word::File(reply)) => Input::File(reply),
-                    Event::Word(Word::Notice(notice)) => Input::Notice(notice),
-                    Event::Word(Word::Errand(end)) => Input::Errand(end),
-                    Event::Word(Word::Died(name)) => return Err(ThreadError::Died(name)),
-                    Event::Inward(Inward::Call { id, call }) => Input::Call { id, call },
-                    Event::Inward(Inward::Data { id, bytes, end }) => Input::Data { id, bytes, end },
-                    Event::Inward(Inward::Taken(id)) => Input::Taken(id),
-                    Event::Inward(Inward::Dropped(id)) => Input::Dropped(id),
-                    Event::Sighting(Sighting { addresses, announcement }) => {
-                        Input::Sighted { addresses, announcement }
-                    }
-                },
-            );
+            let input = match event {
+                Event::Word(Word::Store(replies)) => {
+                    taken += replies.len();
+                    replies.into_iter().for_each(|reply| self.machine.handle(moment, Input::Store(reply)));
+                    continue;
+                }
+                Event::Word(Word::File(replies)) => {
+                    taken += replies.len();
+                    replies.into_iter().for_each(|reply| self.machine.handle(moment, Input::File(reply)));
+                    continue;
+                }
+                Event::Word(Word::Notice(notice)) => Input::Notice(notice),
+                Event::Word(Word::Errand(end)) => Input::Errand(end),
+                Event::Word(Word::Died(name)) => return Err(ThreadError::Died(name)),
+                Event::Inward(Inward::Call { id, call }) => Input::Call { id, call },
+                Event::Inward(Inward::Data { id, bytes, end }) => Input::Data { id, bytes, end },
+                Event::Inward(Inward::Taken(id)) => Input::Taken(id),
+                Event::Inward(Inward::Dropped(id)) => Input::Dropped(id),
+                Event::Sighting(Sighting { addresses, announcement }) => {
+                    Input::Sighted { addresses, announcement }
+                }
+            };
+            self.machine.handle(moment, input);
         }
         Ok(true)
     }
@@ -290,19 +277,27 @@ impl<M: Machine> Driver<M> {
     fn work(&mut self) -> bool {
         let begun = self.ports.clock.time();
         let mut before = begun;
-        loop {
+        let is_more = loop {
             let output = self.machine.poll(self.ports.clock.now());
             let now = self.ports.clock.time();
             self.longest_turn = self.longest_turn.max(now.since(before));
             before = now;
             match output {
                 Some(output) => self.carry(output),
-                None => return self.machine.busy(),
+                None => break self.machine.busy(),
             }
             if now.since(begun) >= TURN_MAX {
-                return true;
+                break true;
             }
-        }
+        };
+        self.hand_over();
+        is_more
+    }
+
+    /// What was asked of the threads goes to them, together.
+    fn hand_over(&mut self) {
+        self.ports.store.hand_over();
+        self.ports.files.hand_over();
     }
 
     /// Brings an output to where it belongs.

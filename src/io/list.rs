@@ -45,17 +45,16 @@ const IGNORE_NAME: &[u8] = b".nuthatchignore";
 const TAG_NAME: &[u8] = b"CACHEDIR.TAG";
 
 impl Pages {
-    /// Begins after the name `after`, keeping at most `budget` bytes of names at a time.
+    /// Begins after the name `after`, keeping at most `budget` bytes of names at a time. The folder's root and the directory lie on these.
     ///
     /// # Errors
     /// When the directory cannot be read.
     pub fn new(
         directory: OwnedFd,
-        root: Device,
+        (root, own): (Device, Device),
         after: Option<Vec<u8>>,
         budget: usize,
     ) -> Result<Self, FileError> {
-        let own = facts::look(directory.as_fd()).map_err(|errno| facts::failure("stat", errno))?.device;
         let mut pages = Self {
             directory,
             root,
@@ -208,7 +207,7 @@ mod tests {
         let open = |after| {
             let file = OwnedFd::from(fs::File::open(directory).unwrap());
             let device = facts::look(file.as_fd()).unwrap().device;
-            Pages::new(file, device, after, budget).unwrap()
+            Pages::new(file, (device, device), after, budget).unwrap()
         };
         let mut pages = open(None);
         let mut names = Vec::new();
@@ -254,7 +253,7 @@ mod tests {
         fs::write(path.join("z"), b"").unwrap();
         let file = OwnedFd::from(fs::File::open(path).unwrap());
         let device = facts::look(file.as_fd()).unwrap().device;
-        let mut pages = Pages::new(file, device, None, LIST_BYTES_MAX).unwrap();
+        let mut pages = Pages::new(file, (device, device), None, LIST_BYTES_MAX).unwrap();
         let first = pages.page(2).unwrap();
         assert_eq!((first.ignore.as_deref(), first.cache, first.more), (Some(&b"*.o\n"[..]), true, true));
         let second = pages.page(2).unwrap();
@@ -270,7 +269,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/hostname", path.join(".nuthatchignore")).unwrap();
         let file = OwnedFd::from(fs::File::open(path).unwrap());
         let device = facts::look(file.as_fd()).unwrap().device;
-        let first = Pages::new(file, device, None, LIST_BYTES_MAX).unwrap().page(10).unwrap();
+        let first = Pages::new(file, (device, device), None, LIST_BYTES_MAX).unwrap().page(10).unwrap();
         assert_eq!((first.ignore, first.cache), (None, false));
     }
 }

@@ -13,7 +13,9 @@ use smol::Timer;
 
 use super::os::Clock;
 use super::udp::{Arrivals, UdpPort};
-use crate::base::limits::{DATAGRAMS_PER_TURN_MAX, SEND_BATCH_BYTES_MAX, TICK_MIN, TRANSMITS_PER_TURN_MAX};
+use crate::base::limits::{
+    DATAGRAMS_PER_TURN_MAX, SEND_BATCH_BYTES_MAX, SOCKET_REST, TICK_MIN, TRANSMITS_PER_TURN_MAX,
+};
 use crate::base::units::Time;
 use crate::peer::event::Transmit;
 
@@ -32,6 +34,8 @@ pub struct Post {
     timer: Timer,
     /// What the timer is set to.
     armed: Option<Time>,
+    /// When the socket had nothing, since when nothing was heard of it.
+    empty_since: Option<Time>,
 }
 
 /// Datagrams that wait for the socket.
@@ -54,6 +58,7 @@ impl Post {
             unsent: None,
             timer: Timer::never(),
             armed: None,
+            empty_since: None,
         }
     }
 
@@ -80,6 +85,20 @@ impl Post {
             }
         }
         true
+    }
+
+    /// The same, but a socket that had nothing a moment ago is not asked: a busy node does many small things in a turn's time.
+    pub fn receive_now_and_then(&mut self, now: Time, mut take: impl FnMut(SocketAddr, &mut [u8])) -> bool {
+        if self.empty_since.is_some_and(|since| now < since + SOCKET_REST) {
+            return false;
+        }
+        let mut any = false;
+        let is_more = self.receive(|from, bytes| {
+            any = true;
+            take(from, bytes);
+        });
+        self.empty_since = (!any).then_some(now);
+        is_more
     }
 
     /// Sends what `next` writes until it has no more; whether there may be more that can be sent now.
@@ -114,6 +133,9 @@ impl Post {
     /// Whether something has arrived, can be sent or is due; who waits is woken when it does.
     pub fn poll(&mut self, context: &mut Context<'_>) -> bool {
         let mut ready = self.udp.poll_readable(context).is_ready();
+        if ready {
+            self.empty_since = None;
+        }
         ready |= self.unsent.is_some() && self.udp.poll_writable(context).is_ready();
         if Pin::new(&mut self.timer).poll_next(context).is_ready() {
             self.armed = None;

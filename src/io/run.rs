@@ -196,7 +196,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_until(options: RunOptions, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+pub fn run_until(options: RunOptions, stop: impl Future<Output = ()> + 'static) -> Result<(), RunError> {
     let lock = lock_home(&options.home).map_err(RunError::Home)?;
     let mut setup = setup(lock.home())?;
     log::set_max_level(setup.config.log_level);
@@ -267,7 +267,7 @@ async fn live<M: Machine>(
     executor: Rc<LocalExecutor<'static>>,
     mut driver: Driver<M>,
     (site, web, tell): (Rc<dyn Site>, Option<WebPort>, Option<TellReady>),
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + 'static,
 ) -> Result<(), RunError> {
     let control = place_control(&driver.ports().home).map_err(RunError::Home)?;
     let listener = bind_control(&control)?;
@@ -292,8 +292,10 @@ async fn live<M: Machine>(
     if let Some(tell) = tell {
         tell(&ready);
     }
+    // A task of its own: to be polled with every turn of the loop would cost a look at the signals each time.
+    let stopped = executor.spawn(stop);
     let asked = async {
-        stop.await;
+        stopped.await;
         None
     };
     let failed = smol::future::or(asked, async { Some(driver.run().await) }).await;

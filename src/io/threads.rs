@@ -1,6 +1,7 @@
 //! The two threads beside the main one: storage and files. Each does one request at a time, in order.
 //!
-//! Their queues are as long as what the core has under way, which its own bounds hold. The storage thread also keeps
+//! What is asked of them in one turn is handed over together, and so are their replies, as far as nothing has to wait for that: each
+//! hand-over may wake a thread, which costs more than a small request. Their queues are as long as what the core has under way, which its own bounds hold. The storage thread also keeps
 //! the time of a group sync ([`GROUP_DELAY_MAX`]): a put waits no longer than that for its sync.
 
 use std::fmt;
@@ -16,7 +17,7 @@ use super::home::{replace_file, CONFIG_NAME};
 use super::os::{duration, Clock, Pulse};
 use super::walk::FileService;
 use super::watch::Watches;
-use crate::base::limits::{FILE_REST, GROUP_DELAY_MAX};
+use crate::base::limits::{FILE_REST, GROUP_DELAY_MAX, REPLIES_TOGETHER_MAX};
 use crate::base::units::Time;
 use crate::node::events::errands::ErrandEnd;
 use crate::node::ports::{FileReply, FileRequest, Notice, WatchOrder};
@@ -26,9 +27,9 @@ use crate::store::service::{OpenReport, Reply, Request, Service, StoreError, Sto
 #[derive(Debug)]
 pub enum Word {
     /// The storage thread answers.
-    Store(Reply),
+    Store(Vec<Reply>),
     /// The file thread answers.
-    File(FileReply),
+    File(Vec<FileReply>),
     /// It tells of the watches over a folder.
     Notice(Notice),
     /// What came of a hook or an alert.
@@ -87,7 +88,9 @@ pub struct Worker<R> {
     /// Its name.
     name: &'static str,
     /// To it; dropped to end it.
-    requests: mpsc::Sender<R>,
+    requests: mpsc::Sender<Vec<R>>,
+    /// What goes to it next.
+    asked: Vec<R>,
     /// To wait for its end.
     thread: JoinHandle<()>,
     /// Whether it turns.
@@ -100,7 +103,7 @@ impl<R: Send + 'static> Worker<R> {
         name: &'static str,
         words: Sender<Word>,
         pulse: Pulse,
-        work: impl FnOnce(mpsc::Receiver<R>, &Sender<Word>) + Send + 'static,
+        work: impl FnOnce(mpsc::Receiver<Vec<R>>, &Sender<Word>) + Send + 'static,
     ) -> Result<Self, ThreadError> {
         let (requests, asked) = mpsc::channel();
         let thread = Builder::new()
@@ -111,7 +114,7 @@ impl<R: Send + 'static> Worker<R> {
                 obituary.expected = true;
             })
             .map_err(ThreadError::Spawn)?;
-        Ok(Self { name, requests, thread, pulse })
+        Ok(Self { name, requests, asked: Vec::new(), thread, pulse })
     }
 
     /// Odd while it does something, even while it waits; another one whenever it has come further.
@@ -119,16 +122,24 @@ impl<R: Send + 'static> Worker<R> {
         self.pulse.count()
     }
 
-    /// Asks; a thread that has ended is told of by [`Word::Died`].
-    pub fn ask(&self, request: R) {
-        let _ = self.requests.send(request);
+    /// Asks, with the next [`Worker::hand_over`].
+    pub fn ask(&mut self, request: R) {
+        self.asked.push(request);
+    }
+
+    /// Hands over what was asked; a thread that has ended is told of by [`Word::Died`].
+    pub fn hand_over(&mut self) {
+        if !self.asked.is_empty() {
+            let _ = self.requests.send(std::mem::take(&mut self.asked));
+        }
     }
 
     /// Lets it finish what it was asked, and waits for that.
     ///
     /// # Errors
     /// When it failed.
-    pub fn finish(self) -> Result<(), ThreadError> {
+    pub fn finish(mut self) -> Result<(), ThreadError> {
+        self.hand_over();
         drop(self.requests);
         self.thread.join().map_err(|_| ThreadError::Died(self.name))
     }
@@ -168,7 +179,7 @@ pub fn start_store(
 fn keep_store(
     mut service: Service,
     clock: Clock,
-    asked: &mpsc::Receiver<Request>,
+    asked: &mpsc::Receiver<Vec<Request>>,
     words: &Sender<Word>,
     pulse: &Pulse,
 ) {
@@ -176,13 +187,20 @@ fn keep_store(
     // When the oldest unsynced put came.
     let mut waiting_since: Option<Time> = None;
     loop {
-        let request = match waiting_since {
+        let requests = match waiting_since {
             None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(since) => asked.recv_timeout(duration(GROUP_DELAY_MAX - clock.time().since(since))),
         };
         pulse.turn();
-        match request {
-            Ok(request) => service.execute(request, &mut replies),
+        match requests {
+            Ok(requests) => {
+                for request in requests {
+                    if !is_quick(&request) {
+                        tell(&mut replies, words);
+                    }
+                    service.execute(request, &mut replies);
+                }
+            }
             Err(RecvTimeoutError::Timeout) => service.flush(&mut replies),
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -194,13 +212,23 @@ fn keep_store(
             // A group that was synced meanwhile has a younger first put; this only makes its wait shorter.
             (true, since) => since.or_else(|| Some(clock.time())),
         };
-        for reply in replies.drain(..) {
-            let _ = words.try_send(Word::Store(reply));
-        }
+        tell(&mut replies, words);
         pulse.turn();
     }
     service.flush(&mut replies);
     service.close();
+}
+
+/// Tells the main thread what the store has answered.
+fn tell(replies: &mut Vec<Reply>, words: &Sender<Word>) {
+    if !replies.is_empty() {
+        let _ = words.try_send(Word::Store(std::mem::take(replies)));
+    }
+}
+
+/// Whether a request only reads: what was answered before it can wait for its answer. Others may wait for the disk.
+const fn is_quick(request: &Request) -> bool {
+    matches!(request, Request::Get { .. } | Request::Lend { .. } | Request::Has { .. })
 }
 
 /// What the file thread does.
@@ -234,26 +262,16 @@ pub fn start_files(
         let mut service = FileService::outside(&home).watching(watches);
         let mut resting = true;
         loop {
-            let request = if resting {
+            let jobs = if resting {
                 asked.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 asked.recv_timeout(duration(FILE_REST))
             };
             pulse.turn();
-            match request {
-                Ok(FileJob::Ask(request)) => {
+            match jobs {
+                Ok(jobs) => {
                     resting = false;
-                    let _ = words.try_send(Word::File(service.execute(request)));
-                }
-                Ok(FileJob::Watch(order)) => {
-                    if let Some(notice) = service.watch(&order) {
-                        let _ = words.try_send(Word::Notice(notice));
-                    }
-                }
-                Ok(FileJob::SaveConfig { home, text }) => {
-                    if let Err(error) = replace_file(&home, CONFIG_NAME, &text) {
-                        log::error!("the changed configuration is not saved: {error}");
-                    }
+                    do_jobs(&mut service, jobs, words, &pulse);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     resting = true;
@@ -264,6 +282,39 @@ pub fn start_files(
             pulse.turn();
         }
     })
+}
+
+/// Does jobs of the file thread, in order; their answers go together, a few at a time.
+fn do_jobs(service: &mut FileService, jobs: Vec<FileJob>, words: &Sender<Word>, pulse: &Pulse) {
+    let mut replies = Vec::new();
+    let tell = |replies: &mut Vec<FileReply>| {
+        if !replies.is_empty() {
+            let _ = words.try_send(Word::File(std::mem::take(replies)));
+        }
+    };
+    for job in jobs {
+        pulse.step();
+        match job {
+            FileJob::Ask(request) => {
+                replies.push(service.execute(request));
+                if replies.len() >= REPLIES_TOGETHER_MAX {
+                    tell(&mut replies);
+                }
+            }
+            FileJob::Watch(order) => {
+                if let Some(notice) = service.watch(&order) {
+                    tell(&mut replies);
+                    let _ = words.try_send(Word::Notice(notice));
+                }
+            }
+            FileJob::SaveConfig { home, text } => {
+                if let Err(error) = replace_file(&home, CONFIG_NAME, &text) {
+                    log::error!("the changed configuration is not saved: {error}");
+                }
+            }
+        }
+    }
+    tell(&mut replies);
 }
 
 #[cfg(test)]
@@ -277,36 +328,63 @@ mod tests {
     fn a_put_is_synced_though_nothing_else_is_asked_and_survives_a_restart() {
         let home = tempfile::tempdir().unwrap();
         let (words, heard) = unbounded();
-        let (store, report) = start_store(home.path(), Clock::new(), words.clone()).unwrap();
+        let (mut store, report) = start_store(home.path(), Clock::new(), words.clone()).unwrap();
         assert!(report.new);
         let bytes = vec![7; 1_000];
         let id = ChunkId::from_bytes(Sha256::digest(&bytes).into());
         store.ask(Request::Put { op: 1, id, bytes: bytes.clone() });
+        store.hand_over();
         let word = heard.recv_blocking().unwrap();
-        assert!(matches!(word, Word::Store(Reply::Put { op: 1, result: Ok(true), .. })), "{word:?}");
+        let Word::Store(replies) = word else { panic!("{word:?}") };
+        assert!(matches!(replies[..], [Reply::Put { op: 1, result: Ok(true), .. }]), "{replies:?}");
         store.finish().unwrap();
-        let (store, report) = start_store(home.path(), Clock::new(), words).unwrap();
+        let (mut store, report) = start_store(home.path(), Clock::new(), words).unwrap();
         assert!(!report.new);
         store.ask(Request::Get { op: 2, id });
-        let word = heard.recv_blocking().unwrap();
-        assert!(matches!(word, Word::Store(Reply::Get { result: Ok(Some(found)), .. }) if found == bytes));
+        store.hand_over();
+        let Ok(Word::Store(replies)) = heard.recv_blocking() else { panic!("it answers") };
+        assert!(matches!(&replies[..], [Reply::Get { result: Ok(Some(found)), .. }] if *found == bytes));
         store.finish().unwrap();
         assert!(heard.try_recv().is_err(), "a thread that was asked to end is not reported dead");
     }
 
     #[test]
-    fn files_are_answered_in_order() {
+    fn files_are_answered_in_order_and_together() {
         let (words, heard) = unbounded();
         let home = tempfile::tempdir().unwrap();
-        let files = start_files(home.path(), None, words).unwrap();
-        for op in 0..10 {
+        let mut files = start_files(home.path(), None, words).unwrap();
+        let (lots, rest) = (3, 2);
+        for op in 0..u64::try_from(lots * REPLIES_TOGETHER_MAX + rest).unwrap() {
             files.ask(FileJob::Ask(FileRequest::Root { op, root: b"/".to_vec() }));
         }
+        assert!(heard.is_empty(), "nothing is asked before it is handed over");
         files.finish().unwrap();
-        for wanted in 0..10 {
-            let word = heard.try_recv().unwrap();
-            assert!(matches!(word, Word::File(FileReply::Root { op, result: Ok(_) }) if op == wanted));
+        let mut wanted = 0..;
+        let mut lengths = Vec::new();
+        while let Ok(word) = heard.try_recv() {
+            let Word::File(replies) = word else { panic!("{word:?}") };
+            lengths.push(replies.len());
+            for (reply, wanted) in replies.iter().zip(&mut wanted) {
+                assert!(matches!(reply, FileReply::Root { op, result: Ok(_) } if *op == wanted));
+            }
         }
+        assert_eq!(lengths, [REPLIES_TOGETHER_MAX, REPLIES_TOGETHER_MAX, REPLIES_TOGETHER_MAX, rest]);
+    }
+
+    #[test]
+    fn what_is_read_is_told_before_the_disk_is_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let (words, heard) = unbounded();
+        let (mut store, _) = start_store(home.path(), Clock::new(), words).unwrap();
+        let ids = Vec::new();
+        store.ask(Request::Has { op: 1, ids: ids.clone() });
+        store.ask(Request::Has { op: 2, ids });
+        store.ask(Request::Flush { op: 3 });
+        store.finish().unwrap();
+        let Ok(Word::Store(first)) = heard.try_recv() else { panic!("it answers") };
+        assert!(matches!(first[..], [Reply::Has { op: 1, .. }, Reply::Has { op: 2, .. }]), "{first:?}");
+        let Ok(Word::Store(then)) = heard.try_recv() else { panic!("it answers") };
+        assert!(matches!(then[..], [Reply::Flush { op: 3, result: Ok(()) }]), "{then:?}");
     }
 
     #[test]
@@ -322,10 +400,12 @@ mod tests {
     fn a_pulse_tells_a_thread_that_stands_from_one_that_waits_or_works() {
         let (words, heard) = unbounded();
         let home = tempfile::tempdir().unwrap();
-        let (store, _) = start_store(home.path(), Clock::new(), words.clone()).unwrap();
+        let (mut store, _) = start_store(home.path(), Clock::new(), words.clone()).unwrap();
         let before = store.pulse();
         store.ask(Request::Flush { op: 1 });
-        assert!(matches!(heard.recv_blocking(), Ok(Word::Store(Reply::Flush { .. }))));
+        store.hand_over();
+        let Ok(Word::Store(replies)) = heard.recv_blocking() else { panic!("it answers") };
+        assert!(matches!(replies[..], [Reply::Flush { .. }]));
         assert_ne!(store.pulse(), before, "it has worked");
         store.finish().unwrap();
         let (pulse, (release, held), (begin, begun)) = (Pulse::default(), mpsc::channel(), mpsc::channel());

@@ -5,7 +5,6 @@
 //! that a disk can be unmounted. Read `node/ports.rs` first.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -24,10 +23,14 @@ use crate::base::ids::FolderId;
 use crate::base::limits::{
     LIST_BYTES_MAX, LIST_ITEMS_MAX, OPEN_LISTINGS_MAX, OPEN_ROOTS_MAX, OPEN_SOURCE_FILES_MAX,
 };
+use crate::file::entry::Stat;
 use crate::node::ports::{
     Block, FileError, FileReply, FileRequest, FoundKind, Listing, Notice, Opened, RootFacts, WatchOrder,
 };
 use crate::node::put::Put;
+use roots::{file_system, is_empty, open_root};
+
+mod roots;
 
 /// Answers the core's requests about files, one at a time.
 #[derive(Debug, Default)]
@@ -44,6 +47,8 @@ pub struct FileService {
     watches: Option<Watches>,
     /// Writes into shared folders.
     putter: Putter,
+    /// The last file that was opened has holes, as far as its stat tells: on some file systems all have.
+    was_sparse: bool,
     /// The node's own data directory: file system and inode. It is not backed up, for it grows by that very backup.
     home: Option<(Device, u64)>,
 }
@@ -106,8 +111,8 @@ impl FileService {
             FileRequest::List { op, root, path, after, watch } => {
                 FileReply::List { op, result: self.list(Place { root, path }, after, watch) }
             }
-            FileRequest::Open { op, root, path, budget } => {
-                FileReply::Open { op, result: self.open(Place { root, path }, budget) }
+            FileRequest::Open { op, root, path, budget, known } => {
+                FileReply::Open { op, result: self.open(Place { root, path }, budget, known) }
             }
             FileRequest::Read { op, root, path, offset, budget } => {
                 FileReply::Read { op, result: self.read(Place { root, path }, offset, budget) }
@@ -206,7 +211,8 @@ impl FileService {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let directory = open_quietly(root.as_fd(), &place.path, flags)
                     .map_err(|errno| facts::failure("open", errno))?;
-                if self.is_home(directory.as_fd())? {
+                let facts = facts::look(directory.as_fd()).map_err(|errno| facts::failure("stat", errno))?;
+                if self.home == Some((facts.device, facts.stat.inode)) {
                     return Ok(Listing { cache: true, ..Listing::default() });
                 }
                 // Before its names are read, so that none slips through in between.
@@ -215,7 +221,7 @@ impl FileService {
                         .watch(folder, directory.as_fd(), place.path.is_empty())
                         .map(|number| (folder, number));
                 }
-                Pages::new(directory, device, after, LIST_BYTES_MAX)?
+                Pages::new(directory, (device, facts.device), after, LIST_BYTES_MAX)?
             }
         };
         let listing = pages.page(LIST_ITEMS_MAX)?;
@@ -229,15 +235,8 @@ impl FileService {
         Ok(listing)
     }
 
-    /// Whether a directory is the node's own.
-    fn is_home(&self, directory: BorrowedFd<'_>) -> Result<bool, FileError> {
-        let Some(home) = self.home else { return Ok(false) };
-        let facts = facts::look(directory).map_err(|errno| facts::failure("stat", errno))?;
-        Ok(home == (facts.device, facts.stat.inode))
-    }
-
     /// Everything about one path, and its first bytes.
-    fn open(&mut self, place: Place, budget: usize) -> Result<Opened, FileError> {
+    fn open(&mut self, place: Place, budget: usize, listed: Option<Stat>) -> Result<Opened, FileError> {
         self.files.retain(|(known, _)| *known != place);
         let (root, device) = self.root(&place.root)?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -246,7 +245,12 @@ impl FileService {
             Err(Errno::LOOP) => return self.open_link(root.as_fd(), device, &place.path),
             Err(errno) => return Err(facts::failure("open", errno)),
         };
-        let known = facts::look(file.as_fd()).map_err(|errno| facts::failure("stat", errno))?;
+        let first =
+            listed.filter(|_| !self.was_sparse).and_then(|stat| read_listed(file.as_fd(), stat, budget));
+        let known = match &first {
+            Some((known, _)) => *known,
+            None => facts::look(file.as_fd()).map_err(|errno| facts::failure("stat", errno))?,
+        };
         let mut opened = Opened {
             found: known.found(device, known.device),
             attributes: Vec::new(),
@@ -258,9 +262,12 @@ impl FileService {
         }
         opened.attributes = self.attributes.read(Carrier::Open(file.as_fd()));
         if known.kind == FoundKind::File {
+            self.was_sparse = known.sparse;
             let mut open = OpenFile { file, facts: known };
             opened.block.end = known.stat.size == 0;
-            if budget > 0 {
+            if let Some((_, block)) = first {
+                opened.block = block;
+            } else if budget > 0 {
                 opened.block = open.read(0, budget)?;
             }
             if !opened.block.end {
@@ -339,63 +346,26 @@ impl OpenFile {
     }
 }
 
+/// Reads the first bytes of a file of which it is known what it was when it was listed, and looks at it behind that: if it is just the
+/// same, it has not changed while it was read, either. None if anything is otherwise: then it is looked at before it is read, too.
+fn read_listed(file: BorrowedFd<'_>, listed: Stat, budget: usize) -> Option<(Facts, Block)> {
+    let (extents, end) = extents::read(file, 0, listed.size, false, budget).ok()?;
+    let facts = facts::look(file).ok()?;
+    let is_same = facts.kind == FoundKind::File && facts.stat == listed && !facts.sparse;
+    let end = match end {
+        extents::End::Reached(_) => true,
+        extents::End::Budget => false,
+        extents::End::Short => return None,
+    };
+    is_same.then_some((facts, Block { extents, end, after: Some(facts.stat) }))
+}
+
 /// Opens beneath `root` without touching access times, where that is allowed.
 fn open_quietly(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     match beneath::open(root, path, flags | OFlags::NOATIME, Mode::empty()) {
         Err(Errno::PERM) => beneath::open(root, path, flags, Mode::empty()),
         answer => answer,
     }
-}
-
-/// Opens a folder's root, which may be a symbolic link itself.
-fn open_root(path: &[u8]) -> Result<(OwnedFd, Facts), FileError> {
-    let path = Path::new(OsStr::from_bytes(path));
-    if !path.is_absolute() {
-        return Err(facts::changed("the folder's path is not absolute"));
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory =
-        rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| facts::failure("open", errno))?;
-    let facts = facts::look(directory.as_fd()).map_err(|errno| facts::failure("stat", errno))?;
-    Ok((directory, facts))
-}
-
-/// Whether a directory has no entry. Moves its position: for a descriptor of its own.
-fn is_empty(directory: &OwnedFd) -> Result<bool, Errno> {
-    let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
-    let mut entries = rustix::fs::RawDir::new(directory, &mut buffer);
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// What identifies a file system through reboots and replugging: its own id where it has one that is not made from
-/// the device number, else the UUID that udev knows for the device, else the device number.
-fn file_system(directory: BorrowedFd<'_>, device: Device) -> Result<u64, Errno> {
-    let own = rustix::fs::fstatvfs(directory)?.f_fsid;
-    let number = rustix::fs::makedev(device.major, device.minor);
-    if own != 0 && own != number && u32::try_from(own).is_err() {
-        return Ok(own);
-    }
-    let known = std::fs::read_dir("/dev/disk/by-uuid").ok().and_then(|names| {
-        names.flatten().find(|name| {
-            use std::os::unix::fs::MetadataExt;
-            std::fs::metadata(name.path()).is_ok_and(|facts| facts.rdev() == number)
-        })
-    });
-    Ok(match known {
-        Some(name) => {
-            let hash = blake3::hash(name.file_name().as_bytes());
-            u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
-        }
-        None if own != 0 => own,
-        None => number,
-    })
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@
 //! `node/content.rs` first.
 
 use super::content::{Reading, Stepped, Tools, Whole};
-use super::duty::Ask;
 use super::guard::tally::{Amount, Tally};
 use super::join::{is_same, is_unchanged, kind_of, Join, Joined, New, Old};
 use super::outcome::Progress;
-use super::ports::{Block, FileError, FileErrorKind, FileReply, FileRequest, Found, FoundKind, Opened};
+use super::ports::{Block, FileError, FileErrorKind, FileReply, Found, FoundKind, Opened};
 use super::queue::{Fresh, Popped, Queue};
 use super::reader::Reader;
 use super::scanned::Scanned;
@@ -17,7 +16,7 @@ use super::share_scan::SharedScan;
 use super::sink::{Out, Sink};
 use super::writer::{Listed, Made, Writer};
 use crate::base::ids::ChunkId;
-use crate::base::limits::{FIRST_BLOCK_BYTES, READ_ATTEMPTS_MAX, STEPS_PER_TURN_MAX};
+use crate::base::limits::{READ_ATTEMPTS_MAX, STEPS_PER_TURN_MAX};
 use crate::feed::entry::{Counts, SharedText};
 use crate::file::entry::texture::Texture;
 use crate::file::entry::{Content, Entry, Kind};
@@ -26,6 +25,7 @@ use crate::store::service::Op;
 
 mod counting;
 mod missing;
+mod opening;
 
 /// What a step did.
 #[derive(Debug)]
@@ -217,7 +217,7 @@ impl Build {
     /// Merges on while the queue has room. True if it did anything.
     fn fill(&mut self, sink: &mut Sink) -> Result<bool, Built> {
         for step in 0..STEPS_PER_TURN_MAX {
-            if self.joined || self.queue.is_full() {
+            if self.joined || !self.queue.takes_more() {
                 return Ok(step > 0);
             }
             match self.join.next(&mut sink.ops, &mut sink.asks, &mut self.writer.report) {
@@ -275,21 +275,6 @@ impl Build {
     fn trusted_of(&self, old: &Old) -> i64 {
         let (complete, partial) = self.trusted_ns;
         old.trusted(if old.of_partial { partial } else { complete })
-    }
-
-    /// Asks for an opening and queues the entry.
-    fn open(&mut self, new: New, old: Option<(Old, Entry)>, sink: &mut Sink) {
-        let op = self.ask_open(&new, sink);
-        self.queue.open(op, Fresh { new, old, attempts: 1 });
-    }
-
-    /// Asks for an opening.
-    fn ask_open(&self, new: &New, sink: &mut Sink) -> Op {
-        let op = sink.ops.draw();
-        let budget = if kind_of(new.found.kind) == Some(Kind::File) { FIRST_BLOCK_BYTES } else { 0 };
-        let (root, path) = (self.tools.root.clone(), new.path.clone());
-        sink.asks.push_back(Ask::File(FileRequest::Open { op, root, path, budget }));
-        op
     }
 
     /// Goes on with what is first.
@@ -367,7 +352,7 @@ impl Build {
         let torn = whole.after.is_some_and(|after| !is_same(&after, &opened.found.stat));
         if torn && fresh.attempts < READ_ATTEMPTS_MAX {
             fresh.attempts += 1;
-            let op = self.ask_open(&fresh.new, out.sink);
+            let op = self.ask_open(&fresh.new, None, out.sink);
             return self.queue.open_again(op, fresh);
         }
         if torn {

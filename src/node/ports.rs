@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use super::api::{ApiError, Call, Piece};
 use super::events::errands::{Errand, ErrandEnd};
 use super::put::Put;
+pub use super::watching::words::{Notice, Unwatched, WatchOrder};
 use crate::base::ids::FolderId;
 use crate::file::{applied::Disk, entry::Stat};
 use crate::peer::discovery::Announcement;
@@ -81,45 +82,6 @@ pub struct Listening {
     pub offload: Offload,
 }
 
-/// What watches over folders tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// Something in the folder has changed, or may have.
-    Changed(FolderId, super::watching::writing::Touched),
-    /// So much happened that some of it was not told: something may have changed in any watched folder.
-    Overflowed,
-    /// Directories of this folder are watched from now on.
-    Watching {
-        /// Which folder.
-        folder: FolderId,
-        /// How many directories are.
-        directories: u64,
-        /// How many are not, though they should be.
-        missed: u64,
-        /// Why the last of those is not.
-        reason: Option<Unwatched>,
-    },
-    /// The system gives no watches at all, in its words.
-    Unavailable(String),
-}
-
-/// Why a directory is not watched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unwatched {
-    /// The system's limit on watches (`fs.inotify.max_user_watches`), if that is known.
-    Limit {
-        /// What it is at present.
-        limit: Option<u64>,
-    },
-    /// This program's own ([`crate::base::limits::WATCHES_MAX`]).
-    Bound,
-    /// Something else, in the system's words.
-    Failed {
-        /// Those.
-        reason: String,
-    },
-}
-
 /// How many datagrams the kernel takes or gives at once; 1: it cannot do that, or its driver cannot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offload {
@@ -170,17 +132,6 @@ pub enum Output {
     Restart,
 }
 
-/// What becomes of the watches over a folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WatchOrder {
-    /// A scan begins: what it lists ([`FileRequest::List`] with `watch`) is watched from then on.
-    Begin(FolderId),
-    /// It has come to its end: what it did not list is watched no more.
-    End(FolderId),
-    /// The folder is watched no more.
-    Forget(FolderId),
-}
-
 /// How a call that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -227,6 +178,8 @@ pub enum FileRequest {
         path: Vec<u8>,
         /// Content bytes to read at once, from offset 0 (0: attributes only).
         budget: usize,
+        /// A regular file's stat as it was listed: if it is the same behind the reading, the file held still, and one look tells both.
+        known: Option<Stat>,
     },
     /// The next block of a file.
     Read {

@@ -5,10 +5,12 @@
 
 use std::collections::VecDeque;
 
-use super::join::{New, Old};
+use super::join::{kind_of, New, Old};
 use super::ports::{FileError, Opened};
-use crate::base::limits::{READ_AHEAD_FILES, SCAN_QUEUE_BYTES_MAX};
-use crate::file::entry::Entry;
+use crate::base::limits::{
+    FIRST_BLOCK_BYTES, INLINE_BYTES_MAX, OPEN_AHEAD_BYTES, READ_AHEAD_FILES, SCAN_QUEUE_BYTES_MAX,
+};
+use crate::file::entry::{Entry, Kind};
 use crate::store::service::Op;
 
 /// Something that is new or changed.
@@ -69,12 +71,32 @@ pub(super) struct Queue {
     bytes: usize,
     /// Those of them that are opened.
     opens: usize,
+    /// Content bytes that come with their openings, as far as is known.
+    ahead: usize,
+    /// It was full, and is not half empty yet.
+    rests: bool,
 }
 
 impl Queue {
     /// Nothing more may wait.
     pub(super) const fn is_full(&self) -> bool {
-        self.opens >= READ_AHEAD_FILES || self.bytes >= SCAN_QUEUE_BYTES_MAX
+        self.is_filled_to(READ_AHEAD_FILES, OPEN_AHEAD_BYTES, SCAN_QUEUE_BYTES_MAX)
+    }
+
+    /// Whether more is to be asked for: once it was full, not before half of it is done.
+    pub(super) const fn takes_more(&mut self) -> bool {
+        let is_low = !self.is_filled_to(
+            READ_AHEAD_FILES.div_ceil(2),
+            OPEN_AHEAD_BYTES.div_ceil(2),
+            SCAN_QUEUE_BYTES_MAX.div_ceil(2),
+        );
+        self.rests = self.is_full() || (self.rests && !is_low);
+        !self.rests
+    }
+
+    /// Whether any of its bounds is reached, if they were these.
+    const fn is_filled_to(&self, opens: usize, ahead: usize, bytes: usize) -> bool {
+        self.opens >= opens || self.ahead >= ahead || self.bytes >= bytes
     }
 
     /// Adds an entry as the parent has it.
@@ -119,6 +141,7 @@ impl Queue {
                 Some(result) => {
                     self.bytes -= opening.fresh.old.as_ref().map_or(0, |(old, _)| weight(old));
                     self.opens -= 1;
+                    self.ahead -= opening_budget(&opening.fresh.new);
                     Popped::Opened(opening.fresh, result)
                 }
                 None => {
@@ -133,6 +156,19 @@ impl Queue {
     fn count(&mut self, fresh: &Fresh) {
         self.bytes += fresh.old.as_ref().map_or(0, |(old, _)| weight(old));
         self.opens += 1;
+        self.ahead += opening_budget(&fresh.new);
+    }
+}
+
+/// Content bytes that are asked for with an opening: all of a small file, so that many of them may be on their way at once. One that has
+/// grown is read on.
+pub(super) fn opening_budget(new: &New) -> usize {
+    match kind_of(new.found.kind) {
+        Some(Kind::File) => {
+            let size = usize::try_from(new.found.stat.size).unwrap_or(usize::MAX);
+            size.clamp(INLINE_BYTES_MAX, FIRST_BLOCK_BYTES)
+        }
+        _ => 0,
     }
 }
 

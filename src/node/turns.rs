@@ -37,12 +37,12 @@ impl Core {
 
     /// Polls the duties in turn, until one of them has done something.
     pub(super) fn poll_duties(&mut self) -> bool {
-        let after: Vec<u64> = self.duties.range(self.last_duty + 1..).map(|(number, _)| *number).collect();
-        let before = self.duties.range(..=self.last_duty).map(|(number, _)| *number);
-        let order: Vec<u64> = after.into_iter().chain(before).collect();
-        order.into_iter().any(|number| {
-            self.last_duty = number;
-            self.poll_duty(number)
+        // Each once: those behind the last one, then those up to it.
+        (0..self.duties.len()).any(|_| {
+            let behind = self.duties.range(self.last_duty + 1..).next();
+            let Some((number, _)) = behind.or_else(|| self.duties.first_key_value()) else { return false };
+            self.last_duty = *number;
+            self.poll_duty(self.last_duty)
         })
     }
 

@@ -33,6 +33,7 @@ use crate::base::units::{Span, Time};
 use serde_json::{json, Value};
 use writing::{Touched, Writing};
 
+pub(super) mod words;
 pub mod writing;
 
 /// The timing of one folder's automatic scans.

@@ -23,7 +23,7 @@ impl FakeFiles {
                 self.asked.lists += 1;
                 FileReply::List { op, result: self.listing(&root, &path, after.as_deref()) }
             }
-            FileRequest::Open { op, root, path, budget } => {
+            FileRequest::Open { op, root, path, budget, .. } => {
                 self.asked.opens += 1;
                 FileReply::Open { op, result: self.open(&root, &path, budget) }
             }

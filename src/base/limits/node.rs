@@ -175,8 +175,11 @@ pub const CALL_PIECES_MAX: usize = 4;
 pub const ACTIVITY_ENTRIES_MAX: usize = 1_000;
 /// Names of one directory listed at once, in bytes of names; larger directories are listed in passes.
 pub const LIST_BYTES_MAX: usize = 1024 * 1024;
-/// Files whose first block is read ahead of the one being cut.
-pub const READ_AHEAD_FILES: usize = 16;
+/// Files that are opened ahead of the one being cut; they are asked for anew when half of them are done, so that requests and replies go
+/// in lots and not one by one.
+pub const READ_AHEAD_FILES: usize = 64;
+/// ... whose first blocks have at most about so many bytes.
+pub const OPEN_AHEAD_BYTES: usize = 16 * FIRST_BLOCK_BYTES;
 
 const _: () = assert!(UNFINISHED_BYTES_MIN < PARTIAL_BYTES_MIN && PARTIAL_BYTES_MIN < PARTIAL_BYTES);
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= FETCH_CHUNKS_MAX);

@@ -1,7 +1,7 @@
 //! Bounds of configuration, faces and the operating system.
 
 use super::content::CUT_BYTES_MEAN;
-use super::node::{READ_AHEAD_FILES, SELECTION_BYTES_MAX, SELECTION_RANGES_MAX};
+use super::node::{FIRST_BLOCK_BYTES, OPEN_AHEAD_BYTES, SELECTION_BYTES_MAX, SELECTION_RANGES_MAX};
 use super::peers::{DATAGRAM_BYTES_BASE, DATAGRAM_BYTES_MAX, SESSIONS_MAX};
 use super::store::GROUP_DELAY_MAX;
 use crate::base::units::Span;
@@ -50,7 +50,7 @@ pub const OPEN_LISTINGS_MAX: usize = 3;
 /// Folder roots that are kept open.
 pub const OPEN_ROOTS_MAX: usize = 32;
 /// Files that are kept open between two of their blocks.
-pub const OPEN_SOURCE_FILES_MAX: usize = 2 * READ_AHEAD_FILES;
+pub const OPEN_SOURCE_FILES_MAX: usize = 2 * (OPEN_AHEAD_BYTES / FIRST_BLOCK_BYTES);
 /// Runs of data and holes in one block of a file.
 pub const BLOCK_EXTENTS_MAX: usize = 1_024;
 /// Longest `.nuthatchignore` that is used, in bytes.
@@ -182,6 +182,10 @@ pub const SEND_BATCH_BYTES_MAX: usize = 65_507;
 pub const REPLIES_PER_TURN_MAX: usize = 16;
 /// Work of the core after which the sockets are looked at again (one chunk's work may exceed it).
 pub const TURN_MAX: Span = Span::from_millis(1);
+/// A socket that had nothing is asked again after this long, or when the system says that it has something.
+pub const SOCKET_REST: Span = Span::from_micros(500);
+/// Replies that a thread hands over at once, if it has more to do.
+pub const REPLIES_TOGETHER_MAX: usize = 16;
 /// The core is told that time passed no more often than this about a deadline that it left in the past.
 pub const TICK_MIN: Span = Span::from_millis(1);
 /// Announcements that wait to be looked at.
@@ -216,6 +220,6 @@ pub const WATCH_REST: Span = Span::from_millis(100);
 pub const WATCH_READS_MAX: usize = 64;
 
 const _: () = assert!(DATAGRAM_BYTES_MAX <= SEND_BATCH_BYTES_MAX);
-const _: () = assert!(OPEN_SOURCE_FILES_MAX > READ_AHEAD_FILES);
+const _: () = assert!(OPEN_SOURCE_FILES_MAX * FIRST_BLOCK_BYTES > OPEN_AHEAD_BYTES);
 const _: () = assert!(TURN_MAX.as_micros() < GROUP_DELAY_MAX.as_micros());
 const _: () = assert!(DATAGRAM_BYTES_BASE < DATAGRAM_BYTES_MAX && DATAGRAM_BYTES_MAX < RECEIVE_BUFFER_BYTES);

@@ -1,8 +1,8 @@
 //! What the file thread must do with strange trees.
 
 use super::*;
-use crate::file::entry::Stat;
 use crate::node::ports::{Extent, FileErrorKind, Found};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{symlink, FileExt, MetadataExt, PermissionsExt};
 
@@ -44,9 +44,20 @@ impl Lab {
     }
 
     fn open(&mut self, path: &[u8], budget: usize) -> Result<Opened, FileError> {
-        let request = FileRequest::Open { op: 3, root: self.root(), path: path.to_vec(), budget };
+        let request =
+            FileRequest::Open { op: 3, root: self.root(), path: path.to_vec(), budget, known: None };
         match self.service.execute(request) {
             FileReply::Open { op: 3, result } => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Opens what is listed with this stat.
+    fn open_listed(&mut self, path: &[u8], budget: usize, listed: Stat) -> Opened {
+        let (root, path) = (self.root(), path.to_vec());
+        let request = FileRequest::Open { op: 3, root, path, budget, known: Some(listed) };
+        match self.service.execute(request) {
+            FileReply::Open { op: 3, result } => result.unwrap(),
             other => panic!("{other:?}"),
         }
     }
@@ -265,4 +276,38 @@ fn many_files_at_once_stay_within_the_bound_on_open_ones() {
         let block = lab.read(name, 10, 1_000).unwrap();
         assert_eq!((block.extents, block.end), (vec![Extent::Data(vec![7; 90])], true));
     }
+}
+
+#[test]
+fn a_file_that_is_as_it_was_listed_is_looked_at_once_and_any_other_before_and_after() {
+    let mut lab = Lab::new();
+    fs::write(lab.path(b"small"), b"small").unwrap();
+    fs::write(lab.path(b"large"), vec![7; 10_000]).unwrap();
+    let holes = fs::File::create(lab.path(b"holes")).unwrap();
+    holes.set_len(100_000).unwrap();
+    fs::write(lab.path(b"empty"), b"").unwrap();
+    lab.facts().unwrap();
+    let listing = lab.list(b"").unwrap();
+    let listed = |name: &[u8]| {
+        let found = listing.items.iter().find(|item| item.name == name).unwrap().found.clone();
+        found.unwrap().stat
+    };
+    for name in [&b"empty"[..], b"holes", b"large", b"small"] {
+        let stat = listed(name);
+        let (with, without) = (lab.open_listed(name, 4_096, stat), lab.open(name, 4_096).unwrap());
+        assert_eq!(with, without, "{}", String::from_utf8_lossy(name));
+        assert_eq!((with.found.stat, with.block.after), (stat, Some(stat)));
+    }
+    // What it is now counts, whatever it was when it was listed.
+    let before = listed(b"small");
+    fs::write(lab.path(b"small"), b"changed since").unwrap();
+    let opened = lab.open_listed(b"small", 4_096, before);
+    assert_eq!(opened.found.stat.size, 13);
+    assert_eq!(opened.block.extents, [Extent::Data(b"changed since".to_vec())]);
+    fs::remove_file(lab.path(b"small")).unwrap();
+    fs::create_dir(lab.path(b"small")).unwrap();
+    assert_eq!(lab.open_listed(b"small", 4_096, before).found.kind, FoundKind::Directory);
+    fs::remove_dir(lab.path(b"small")).unwrap();
+    symlink("large", lab.path(b"small")).unwrap();
+    assert_eq!(lab.open_listed(b"small", 4_096, before).found.kind, FoundKind::Symlink);
 }

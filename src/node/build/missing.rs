@@ -49,7 +49,7 @@ impl Build {
     pub(super) fn read_again(&mut self, old: &Old, entry: &Entry, sink: &mut Sink) {
         let found = Found { kind: FoundKind::File, stat: entry.stat, disk: Disk::Root };
         let new = New { key: old.key.clone(), path: path_of(&old.key), found };
-        let op = self.ask_open(&new, sink);
+        let op = self.ask_open(&new, None, sink);
         self.queue.open_again(op, Fresh { new, old: None, attempts: 1 });
     }
 }
