@@ -262,7 +262,7 @@ fn start_watches(told: &Sender<Word>) -> (Option<Watches>, Option<Changes>) {
     }
 }
 
-/// From the control socket's birth to its end.
+/// From the control socket's birth to its end. (`stop` becomes a task: beside the loop it would look at the signals in every turn.)
 async fn live<M: Machine>(
     executor: Rc<LocalExecutor<'static>>,
     mut driver: Driver<M>,
@@ -292,12 +292,10 @@ async fn live<M: Machine>(
     if let Some(tell) = tell {
         tell(&ready);
     }
-    // A task of its own: to be polled with every turn of the loop would cost a look at the signals each time.
-    let stopped = executor.spawn(stop);
-    let asked = async {
-        stopped.await;
+    let asked = executor.spawn(async {
+        stop.await;
         None
-    };
+    });
     let failed = smol::future::or(asked, async { Some(driver.run().await) }).await;
     os::notify_stopping();
     log::info!("stopping");

@@ -120,6 +120,19 @@ impl Losses {
         }
     }
 
+    /// What came to an earlier count of the same scan.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            before: self.before,
+            gone: self.gone.minus(earlier.gone),
+            fresh: self.fresh.minus(earlier.fresh),
+            noise: self.noise.minus(earlier.noise),
+            packed: self.packed.minus(earlier.packed),
+            back: self.back.minus(earlier.back),
+        }
+    }
+
     /// Something was lost.
     #[must_use]
     pub const fn is_some(&self) -> bool {

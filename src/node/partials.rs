@@ -112,6 +112,7 @@ impl Core {
     /// A running backup has taken a partial snapshot: published, or kept as a draft.
     pub(super) fn partial_taken(&mut self, folder: FolderId, taken: &Taken) {
         let Some(draft) = self.draft_of(folder, taken, false) else { return };
+        self.guard_counts(folder, &taken.report.tally);
         let local = self.local(folder);
         local.binding.marker = Some(taken.marker);
         local.binding.partial_from = Some(local.started);

@@ -51,6 +51,16 @@ fn write(cluster: &mut Cluster, name: &str, files: usize) -> Expected {
     written
 }
 
+/// Writes so many larger ones that begin so.
+fn write_large(cluster: &mut Cluster, name: &str, files: usize, head: &[u8]) {
+    for number in 0..files {
+        let mut content = vec![0; 3 * BYTES];
+        cluster.rng.fill_bytes(&mut content);
+        content[..head.len()].copy_from_slice(head);
+        cluster.nodes[0].files.write(ROOT, format!("{name}{number:03}").as_bytes(), &content);
+    }
+}
+
 /// What a node lists.
 fn listed(cluster: &mut Cluster, number: usize) -> Vec<Value> {
     cluster.ask(number, Call::Snapshots { name: None }, MINUTE).lines
@@ -217,4 +227,48 @@ fn through_any_number_of_kills_a_backup_comes_to_its_end_and_is_whole() {
         cluster.crash(2);
         assert_eq!(restored(&mut cluster, 1, "family"), expected, "seed {seed}");
     }
+}
+
+#[test]
+fn what_went_before_a_backup_was_interrupted_is_asked_about_too() {
+    let (mut cluster, expected) = household(10, 3, weather(0));
+    assert_protected(&back_up(&mut cluster).lines);
+    for path in expected.keys().take(55) {
+        cluster.nodes[0].files.remove(ROOT, path);
+    }
+    // Few and large: a scan says how far it is every 8 MiB, and what came is taken off from what went.
+    write_large(&mut cluster, "g", 20, b"");
+    // Slow enough for the partial snapshot to be on the other node before the backup is over.
+    cluster.source_bytes_per_second = Some(1_000_000);
+    until_partial(&mut cluster, 1, 1);
+    let (told, _) = folder(&mut cluster, 0);
+    assert_eq!(told["guard"], Value::Null, "the rest may be where it has gone: {told}");
+    cluster.crash(0);
+    cluster.start(0);
+    assert_protected(&back_up(&mut cluster).lines);
+    let (told, _) = folder(&mut cluster, 0);
+    assert_eq!(told["guard"]["what"], "vanished", "{told}");
+}
+
+#[test]
+fn what_was_moved_while_a_backup_was_interrupted_is_not_asked_about() {
+    let (mut cluster, expected) = household(11, 3, weather(0));
+    let text = |path: &[u8]| [path, b" is a letter to the landlord. "].concat().repeat(1_000);
+    for path in expected.keys() {
+        cluster.nodes[0].files.write(ROOT, path, &text(path));
+    }
+    assert_protected(&back_up(&mut cluster).lines);
+    // All of it gets names behind those that it had, and something new makes the scan long.
+    for path in expected.keys() {
+        cluster.nodes[0].files.remove(ROOT, path);
+        cluster.nodes[0].files.write(ROOT, &[b"z", path.as_slice()].concat(), &text(path));
+    }
+    write_large(&mut cluster, "m", 20, b"\xff\xd8\xff\xe0\0\x10JFIF");
+    cluster.source_bytes_per_second = Some(700_000);
+    until_partial(&mut cluster, 1, 1);
+    cluster.crash(0);
+    cluster.start(0);
+    assert_protected(&back_up(&mut cluster).lines);
+    let (told, _) = folder(&mut cluster, 0);
+    assert_eq!(told["guard"], Value::Null, "{told}");
 }

@@ -7,7 +7,7 @@ use crate::node::guard::tally::Amount;
 impl Backup {
     /// How much there was before, as far as this scan is compared with all of it.
     pub(super) fn before(&self, with_old: bool) -> Amount {
-        let parent = self.job.parent.filter(|_| with_old && self.job.partial.is_none());
+        let parent = self.job.parent.filter(|_| with_old);
         let counts = parent.filter(|_| !self.job.is_elsewhere()).map(|parent| parent.counts);
         counts.map_or_else(Amount::default, |counts| Amount { files: counts.files, bytes: counts.bytes })
     }

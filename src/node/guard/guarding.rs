@@ -31,6 +31,8 @@ use crate::node::status::attention::{Attention, Severity};
 pub struct Guards {
     /// Those that have something to remember.
     all: BTreeMap<FolderId, Guard>,
+    /// What running scans had counted when they took a partial snapshot.
+    partial: BTreeMap<FolderId, Losses>,
 }
 
 /// What is remembered of one folder.
@@ -137,6 +139,7 @@ impl Core {
         folder: FolderId,
         result: Result<Outcome, BackupError>,
     ) -> Result<Outcome, BackupError> {
+        let partial = self.folders.guards.partial.remove(&folder).unwrap_or_default();
         let tally = match &result {
             Ok(Outcome::Unchanged { report, .. }) => report.tally.clone(),
             Ok(Outcome::Changed(taken)) => taken.report.tally.clone(),
@@ -177,7 +180,7 @@ impl Core {
             }
             _ => {}
         }
-        self.guard_judges(folder, is_shared, &tally, result)
+        self.guard_judges(folder, is_shared, (&tally, partial), result)
     }
 
     /// Whether a scan has found what a person has answered for.
@@ -192,12 +195,24 @@ impl Core {
         found.is_none_or(|loss| asked.is_answered(self.now.wall) && loss.is_within(&asked.loss))
     }
 
+    /// A running scan of a backup folder has taken a partial snapshot: what it has counted so far counts, whatever becomes of it.
+    pub(in crate::node) fn guard_counts(&mut self, folder: FolderId, tally: &Tally) {
+        let losses = Losses::of(tally, tally.before);
+        let earlier = self.folders.guards.partial.insert(folder, losses).unwrap_or_default();
+        if losses.since(earlier).is_some() {
+            let guard = self.folders.guards.all.entry(folder).or_default();
+            guard.window.add(self.now.wall.as_micros().div_euclid(HOUR_MICROS), losses.since(earlier));
+            guard.miss(tally);
+            self.save_guard(folder);
+        }
+    }
+
     /// Nothing is asked about what was known so far: is something now?
     fn guard_judges(
         &mut self,
         folder: FolderId,
         is_shared: bool,
-        tally: &Tally,
+        (tally, partial): (&Tally, Losses),
         result: Result<Outcome, BackupError>,
     ) -> Result<Outcome, BackupError> {
         let (share, files) = (self.setup.config.guard_share, self.setup.config.guard_files);
@@ -206,10 +221,12 @@ impl Core {
             return result;
         };
         let losses = Losses::of(tally, tally.before);
+        // What a scan that was interrupted has counted was not judged yet.
+        let is_behind = self.local(folder).binding.partial_from.is_some();
         let guard = self.folders.guards.all.entry(folder).or_default();
         let mut window = guard.window.clone();
-        window.add(self.now.wall.as_micros().div_euclid(HOUR_MICROS), losses);
-        let found = window.judge(&losses, limits).filter(|_| !tally.is_quiet());
+        window.add(self.now.wall.as_micros().div_euclid(HOUR_MICROS), losses.since(partial));
+        let found = window.judge(&losses, limits).filter(|_| is_behind || !tally.is_quiet());
         match (found, is_shared) {
             (None, true) if guard.asked.is_some() => {
                 self.guard_ends(folder, "has enough of what was missing again: nothing is asked any more");
