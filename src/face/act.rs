@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod say;
+pub mod setup_service;
 pub mod test_alert;
 
 use std::ffi::OsString;
@@ -111,6 +112,7 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::Password(options) => access::password(&link()?, out, options),
         Command::Token(options) => access::token(&link()?, out, options),
         Command::Config(options) => settings::config(&link()?, out, options),
+        Command::SetupService(options) => setup_service::setup_service(out, &options),
         Command::Store(Store::Check) => store::check(link()?.home(), None, out),
         Command::Store(Store::Export { to }) => store::check(link()?.home(), Some(&absolute(&to)?), out),
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::act::access::{Password, Token};
 use super::act::say::Say;
+use super::act::setup_service::SetupService;
 use super::act::test_alert::TestAlert;
 use super::erase::Erase;
 use super::files::{Get, Put, Rm};
@@ -285,6 +286,14 @@ pub enum Command {
         nuthatch bench store --dir /mnt/disk/bench --chunks 4000"
     )]
     Bench(Bench),
+    /// Make this program a service of the machine, and give it folders of other users.
+    #[command(
+        after_long_help = "Examples:\n  nuthatch setup-service                          as root: installs, enables and starts it\n  \
+        nuthatch setup-service --folder /home/anna/photos\n  nuthatch setup-service --folder /srv/family --write --yes\n  \
+        nuthatch setup-service --dry-run                what would be written and run\n\n\
+        Needs systemd. Run again it does only what is missing. docs/INSTALL.md tells what the service sees, and how to take it back."
+    )]
+    SetupService(SetupService),
     /// Print the completions for a shell.
     #[command(
         after_long_help = "Examples:\n  nuthatch completions bash > ~/.local/share/bash-completion/completions/nuthatch\n  \
