@@ -5,11 +5,14 @@
 //!   library must then be glibc 2.36 or newer (Debian 12, Raspberry Pi OS of 2023), which every supported system has.
 //! - Where a panic aborts, nothing unwinds: tables for it (`.eh_frame`) are 370 KiB that nobody reads. What is lost is the
 //!   backtrace below a panic's message, which had no names in a stripped binary.
+//! - Functions whose code is the same are kept once (identical code folding), where the linker can: lld does, which rustc brings along on
+//!   x86-64 since 1.90, GNU's does not. No pointer to a function is compared here; Rust does not promise that they differ.
 
 use flate2::{write::GzEncoder, Compression};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// The files of the web page.
 const PAGE: &str = "src/face/page";
@@ -20,6 +23,9 @@ const DOCUMENT: &str = "docs/openapi.json";
 /// What the linker is told to leave out.
 const NO_UNWINDING: &str =
     "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) } }\nINSERT AFTER .text;\n";
+
+/// The linker keeps equal functions once.
+const FOLDING: &str = "-Wl,--icf=all";
 
 /// Compresses the page, and tells the linker.
 fn main() {
@@ -81,10 +87,31 @@ fn link(var: &impl Fn(&str) -> String) {
     println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     // The profiles that inherit from `release` abort.
     if var("PROFILE") == "release" {
+        if links_with(var, FOLDING) {
+            println!("cargo:rustc-link-arg-bins={FOLDING}");
+        }
         let script = Path::new(&var("OUT_DIR")).join("no-unwinding.ld");
         if std::fs::write(&script, NO_UNWINDING).is_ok() {
             println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
             println!("cargo:rustc-link-arg-bins=-Wl,-T,{}", script.display());
         }
     }
+}
+
+/// Whether the linker of this build takes an option: an empty program is linked with it.
+fn links_with(var: &impl Fn(&str) -> String, option: &str) -> bool {
+    let directory = PathBuf::from(var("OUT_DIR"));
+    let source = directory.join("empty.rs");
+    if std::fs::write(&source, "fn main() {}\n").is_err() {
+        return false;
+    }
+    let mut rustc = Command::new(var("RUSTC"));
+    rustc.args(["--target", &var("TARGET"), "--crate-name", "empty", "-C"]).arg(format!("link-arg={option}"));
+    let linker = var("RUSTC_LINKER");
+    if !linker.is_empty() {
+        rustc.arg("-C").arg(format!("linker={linker}"));
+    }
+    rustc.args(var("CARGO_ENCODED_RUSTFLAGS").split('\u{1f}').filter(|flag| !flag.is_empty()));
+    rustc.arg("-o").arg(directory.join("empty")).arg(&source);
+    rustc.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

@@ -320,6 +320,7 @@ pub mod node {
 pub mod face {
     //! Floor 4: person <-> node.
     pub mod act;
+    pub mod appliance;
     pub mod bar;
     pub mod bench;
     pub mod bodies;

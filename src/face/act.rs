@@ -20,7 +20,9 @@ use super::out::Out;
 use super::place::absolute;
 use super::report::{entry, short, snapshots, status, word};
 use super::show::text;
-use super::{bench, demo, erase, files, folder, hold, job, restore, serve, settings, store, vault, versions};
+use super::{
+    appliance, bench, demo, erase, files, folder, hold, job, restore, serve, settings, store, vault, versions,
+};
 use crate::io::os::default_home;
 use crate::node::api::Call;
 use clap::error::ErrorKind;
@@ -113,6 +115,8 @@ fn act(arguments: Arguments, out: Out) -> Result<Exit, Fail> {
         Command::Token(options) => access::token(&link()?, out, options),
         Command::Config(options) => settings::config(&link()?, out, options),
         Command::SetupService(options) => setup_service::setup_service(out, &options),
+        Command::Update(options) => appliance::update::update(out, &options),
+        Command::Appliance(command) => appliance::appliance(link, out, &command),
         Command::Store(Store::Check) => store::check(link()?.home(), None, out),
         Command::Store(Store::Export { to }) => store::check(link()?.home(), Some(&absolute(&to)?), out),
     }

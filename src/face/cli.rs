@@ -9,6 +9,8 @@ use super::act::access::{Password, Token};
 use super::act::say::Say;
 use super::act::setup_service::SetupService;
 use super::act::test_alert::TestAlert;
+use super::appliance::update::Update;
+use super::appliance::Appliance;
 use super::erase::Erase;
 use super::files::{Get, Put, Rm};
 use super::folder::Folder;
@@ -294,6 +296,19 @@ pub enum Command {
         Needs systemd. Run again it does only what is missing. docs/INSTALL.md tells what the service sees, and how to take it back."
     )]
     SetupService(SetupService),
+    /// Put a signed update into the other system slot of the appliance; it is tried at the next start.
+    #[command(after_long_help = "Examples:\n  nuthatch update nuthatch-rpi-arm64-0.2.0.update\n  \
+        ssh root@attic.local nuthatch update - --reboot < nuthatch-rpi-arm64-0.2.0.update\n\n\
+        Only for systems made from a nuthatch image. The running system is not touched, and comes back by itself if the new one\n\
+        does not report healthy. A bundle that is unsigned, broken, for another machine or for older data is refused.")]
+    Update(Update),
+    /// What the appliance's own system calls.
+    #[command(
+        subcommand,
+        hide = true,
+        after_long_help = "Examples:\n  nuthatch appliance screen\n  nuthatch appliance good"
+    )]
+    Appliance(Appliance),
     /// Print the completions for a shell.
     #[command(
         after_long_help = "Examples:\n  nuthatch completions bash > ~/.local/share/bash-completion/completions/nuthatch\n  \

@@ -2,7 +2,7 @@
 //!
 //! The standard library knows links by number only. Decides nothing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use if_addrs::get_if_addrs;
 
@@ -26,6 +26,21 @@ fn with_links(text: &str, number: impl Fn(&str) -> Option<u32>) -> Result<Socket
     let (name, after) = rest.split_once(']').ok_or_else(wrong)?;
     let index = number(name).ok_or_else(|| format!("this machine has no network interface '{name}'"))?;
     format!("{before}%{index}]{after}").parse().map_err(|_| wrong())
+}
+
+/// The addresses of this machine that a person can type on another one: IPv4 first, none of loopback or one link alone.
+#[must_use]
+pub fn addresses() -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> = get_if_addrs()
+        .unwrap_or_default()
+        .iter()
+        .filter(|link| !link.is_loopback())
+        .map(if_addrs::Interface::ip)
+        .filter(|ip| !matches!(ip, IpAddr::V6(six) if six.is_unicast_link_local()))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ pub const SCAN_QUEUE_BYTES_MAX: usize = 512 * 1024;
 /// Steps of a walk in one turn of the main thread, each about a microsecond.
 pub const STEPS_PER_TURN_MAX: usize = 1_024;
 /// Sealed bytes on their way to the store; more than a group, or the two would wait for each other.
-pub const PUT_BYTES_MAX: u64 = GROUP_BYTES_MAX + GROUP_BYTES_MAX / 2;
+pub const PUT_BYTES_MAX: u64 = GROUP_BYTES_MAX + 5 * 512 * 1024;
 /// Pages of ids on their way into a temporary set.
 pub const SET_PAGES_MAX: usize = 8;
 /// Paths that a report names; more are counted.

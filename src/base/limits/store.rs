@@ -5,8 +5,9 @@ use crate::base::units::Span;
 
 /// Length at which a segment file is closed and the next begun, in bytes.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// A group of chunks is synced at the latest when this much is unsynced, in bytes.
-pub const GROUP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// A group of chunks is synced at the latest when this much is unsynced, in bytes. On a slow disk what waits for it is memory: with 8 MiB
+/// a node that was sent chunks faster than they were written came to 38 MiB.
+pub const GROUP_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// ... or after this long.
 pub const GROUP_DELAY_MAX: Span = Span::from_millis(200);
 /// Ids in one page of a set or a scan.
