@@ -1,6 +1,6 @@
 //! The head of an update bundle: what it is for, what follows, and who signed that. The format is in docs/UPDATES.md.
 //!
-//! Total: any bytes give a head or an error, and no more than [`HEAD_BYTES_MAX`] are read before the signature is known to be right.
+//! Total: any bytes give a head or an error, and no more than `HEAD_BYTES_MAX` are read before the signature is known to be right.
 
 use std::io::Read;
 
