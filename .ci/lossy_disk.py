@@ -5,14 +5,17 @@
 
 Writes stay in memory until the client flushes (or writes with FUA). When the connection breaks - the emulator was killed - half of
 what was not flushed is gone, block by block at random, the other half is on the disk: as with a pulled plug. Then the next client may come.
+At SIGUSR1 it pulls the plug itself, as soon as at least 16 blocks wait to be flushed, and ends.
 """
-import os, random, socket, struct, sys
+import os, random, signal, socket, struct, sys
 
 BLOCK = 4096
 image, path = sys.argv[1:3]
 disk = os.open(image, os.O_RDWR)
 size = os.fstat(disk).st_size
 waiting = {}
+pull = []
+signal.signal(signal.SIGUSR1, lambda *_: pull.append(True))
 
 
 def settle(number, data):
@@ -92,6 +95,8 @@ def serve(connection):
             write(offset, exactly(connection, length))
             if flags & 1:
                 flush()
+            if pull and len(waiting) >= 16:
+                raise ConnectionError
         elif kind == 2:
             return
         elif kind == 3:
@@ -114,4 +119,6 @@ while True:
             settle(number, waiting[number])
         print(f"the plug was pulled: of {len(waiting)} unflushed blocks {len(lost)} are lost", flush=True)
         waiting.clear()
+        if pull:
+            sys.exit()
     connection.close()
