@@ -195,7 +195,10 @@ impl<M: Machine> Driver<M> {
         }
         if self.chores.next_interfaces <= moment.time {
             self.chores.next_interfaces = moment.time + INTERFACES_EVERY;
-            self.chores.keep_memory();
+            if self.chores.came_to_rest() {
+                self.machine.handle(moment, Input::Rest);
+                nuthatch_heap::give_back();
+            }
             let listening = self.ports.post.udp().listening();
             if listening != self.chores.listening {
                 self.chores.listening.clone_from(&listening);

@@ -182,6 +182,11 @@ impl Core {
             Input::Notice(notice) => self.noticed(notice),
             Input::Errand(end) => self.errand_ended(end),
             Input::Stop => return self.stops(),
+            Input::Rest => {
+                if let Some(sealer) = self.member.as_mut().and_then(|member| member.sealer.as_mut()) {
+                    sealer.rest();
+                }
+            }
             Input::Tick => {}
         }
         self.handle_timeouts();

@@ -59,6 +59,8 @@ pub enum Input<'a> {
         /// What it said.
         announcement: Announcement,
     },
+    /// Much was done and that is over: what is kept only to be quick is given up, for memory goes back to the system now.
+    Rest,
     /// The node is about to stop: peers are told so. What is there to transmit after this is the last that is sent.
     Stop,
     /// The sockets are bound, or something about them has changed.

@@ -13,10 +13,10 @@ use zstd::bulk::{Compressor, Decompressor};
 
 /// Packs and unpacks the inside of chunks; keeps its contexts and one buffer from chunk to chunk.
 pub(super) struct Layout {
-    /// zstd, level 1.
-    compressor: Compressor<'static>,
-    /// zstd.
-    decompressor: Decompressor<'static>,
+    /// zstd, level 1; made when it is first needed.
+    compressor: Option<Compressor<'static>>,
+    /// zstd; made when it is first needed.
+    decompressor: Option<Decompressor<'static>>,
     /// Holds compressed output until its length is known; at most one piece long.
     compressed: Vec<u8>,
 }
@@ -33,13 +33,9 @@ pub(super) enum LayoutError {
 }
 
 impl Layout {
-    /// With fresh contexts.
-    pub fn new() -> Self {
-        Self {
-            compressor: Compressor::new(LEVEL).expect("zstd takes its own level 1"),
-            decompressor: Decompressor::new().expect("zstd without a dictionary has nothing to refuse"),
-            compressed: Vec::new(),
-        }
+    /// Has allocated nothing yet.
+    pub const fn new() -> Self {
+        Self { compressor: None, decompressor: None, compressed: Vec::new() }
     }
 
     /// Packs both parts behind `head` zeros (the place for what stands outside), in a vector of exactly the length
@@ -86,7 +82,10 @@ impl Layout {
             plain.extend_from_slice(parts);
         } else {
             // zstd writes no further than the capacity; a part of another length is refused.
-            let unpacked = self.decompressor.decompress_to_buffer(&parts[..stored], &mut plain);
+            let decompressor = self.decompressor.get_or_insert_with(|| {
+                Decompressor::new().expect("zstd without a dictionary has nothing to refuse")
+            });
+            let unpacked = decompressor.decompress_to_buffer(&parts[..stored], &mut plain);
             if !unpacked.is_ok_and(|length| length == first) {
                 return Err(LayoutError::Compression);
             }
@@ -107,9 +106,12 @@ impl Layout {
     fn shrinks(&mut self, part: &[u8]) -> bool {
         let bound = part.len() - part.len().div_ceil(WORTH_PARTS);
         self.compressed.clear();
-        self.compressed.reserve(bound);
+        self.compressed.reserve_exact(bound);
+        let compressor = self
+            .compressor
+            .get_or_insert_with(|| Compressor::new(LEVEL).expect("zstd takes its own level 1"));
         // A buffer that is too small is the usual error: the part does not shrink.
-        self.compressor.compress_to_buffer(part, &mut self.compressed).is_ok_and(|length| length <= bound)
+        compressor.compress_to_buffer(part, &mut self.compressed).is_ok_and(|length| length <= bound)
     }
 }
 

@@ -74,7 +74,7 @@ pub enum OpenError {
     Layout(&'static str),
 }
 
-/// Seals and opens for one vault. Keeps its compression contexts and buffers from chunk to chunk: about 3 MiB.
+/// Seals and opens for one vault. Keeps its compression contexts and buffers from chunk to chunk, about 3 MiB, until it rests.
 pub struct Sealer {
     /// The vault, part of what is authenticated.
     vault: VaultId,
@@ -112,6 +112,12 @@ impl Sealer {
     #[must_use]
     pub const fn content_bytes(&self) -> u64 {
         self.content_bytes
+    }
+
+    /// Nothing will be sealed or opened for a while: gives up contexts and buffers. They are made anew when they are wanted.
+    pub fn rest(&mut self) {
+        self.layout = Layout::new();
+        self.opened = Vec::new();
     }
 
     /// Takes the content keys as they are now; buffers stay.

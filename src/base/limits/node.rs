@@ -33,8 +33,8 @@ pub const HOLDER_PATIENCE: Span = Span::from_secs(60);
 pub const SERVE_CHUNKS_PER_PEER_MAX: usize = 4;
 /// Requested ids that one peer may have waiting here.
 pub const SERVE_QUEUE_PER_PEER_MAX: usize = 64;
-/// Fetched bytes that wait for a sync; above, nothing more is fetched. More than a group, or the two would wait for each other.
-pub const UNSYNCED_BYTES_MAX: u64 = GROUP_BYTES_MAX + GROUP_BYTES_MAX / 2;
+/// Fetched bytes that wait for a sync; above, nothing more is fetched. More than a group and a chunk, or the two would wait for each other.
+pub const UNSYNCED_BYTES_MAX: u64 = GROUP_BYTES_MAX + 5 * 256 * 1024;
 /// Calls of the API at once; more are refused.
 pub const CALLS_MAX: usize = 64;
 /// A backup that waits for copies gives up this long after the last device that could make one was heard.
@@ -244,5 +244,6 @@ pub const RESTORE_BATCH_BYTES: usize = 64 * 1024;
 
 const _: () = assert!(FIRST_BLOCK_BYTES > INLINE_BYTES_MAX && NEXT_BLOCK_BYTES <= CUT_BYTES_MAX);
 const _: () = assert!(PUT_BYTES_MAX > GROUP_BYTES_MAX + 2 * 1024 * 1024);
+const _: () = assert!(UNSYNCED_BYTES_MAX > GROUP_BYTES_MAX + 1024 * 1024 + 1024 * 1024 / 16);
 /// A holder that has said nothing of its progress for so long has no pace.
 pub const PROGRESS_STALE: Span = Span::from_secs(60);

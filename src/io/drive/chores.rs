@@ -18,12 +18,29 @@ pub(super) struct Chores {
 }
 
 impl Chores {
-    /// Gives memory back when much was done and that is over.
-    pub(super) fn keep_memory(&mut self) {
+    /// Whether much was done and that is over: then memory is to be given back.
+    pub(super) fn came_to_rest(&mut self) -> bool {
         let is_busy = std::mem::take(&mut self.turns) > BUSY_TURNS;
-        if self.owes_memory && !is_busy {
-            nuthatch_heap::give_back();
-        }
-        self.owes_memory = is_busy;
+        std::mem::replace(&mut self.owes_memory, is_busy) && !is_busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_once_when_much_was_done_and_that_is_over() {
+        let mut chores = Chores {
+            next_interfaces: Time::ZERO,
+            listening: Listening::default(),
+            turns: 0,
+            owes_memory: false,
+        };
+        let looks = [0, BUSY_TURNS + 1, 2 * BUSY_TURNS, 3, 0, BUSY_TURNS, 0].map(|turns| {
+            chores.turns = turns;
+            chores.came_to_rest()
+        });
+        assert_eq!(looks, [false, false, false, true, false, false, false]);
     }
 }

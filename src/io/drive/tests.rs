@@ -49,6 +49,7 @@ impl Machine for Parrot {
                 let text = format!("{} addresses", self.listening.len());
                 self.outputs.push_back(Output::Piece { id, piece: Piece::Json(text.into()) });
             }
+            Input::Rest => {}
             Input::Taken(id) => self.outputs.push_back(Output::Done { id, result: Ok(Ending::Complete) }),
             other => panic!("{other:?}"),
         }

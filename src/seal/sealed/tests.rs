@@ -83,6 +83,19 @@ fn what_was_sealed_is_opened_again_at_every_size() {
 }
 
 #[test]
+fn a_sealer_that_rested_seals_and_opens_as_before() {
+    let mut sealer = Sealer::new(&keys());
+    let content = prose(300_000);
+    let before = sealer.seal(ChunkKind::Content, &content, b"").unwrap();
+    sealer.rest();
+    assert_eq!(sealer.open(ChunkKind::Content, &before.bytes).unwrap(), content);
+    sealer.rest();
+    let after = sealer.seal(ChunkKind::Content, &content, b"").unwrap();
+    assert_eq!((after.id, after.bytes), (before.id, before.bytes));
+    assert_eq!(sealer.content_bytes(), 600_000);
+}
+
+#[test]
 fn equal_content_is_sealed_equally_by_every_device() {
     let text = prose(300_000);
     let mut one = Sealer::new(&keys());
