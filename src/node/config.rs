@@ -75,6 +75,8 @@ pub struct Config {
     pub log_level: log::LevelFilter,
     /// `hooks.dir`: where hooks are, from the home on.
     pub hooks: String,
+    /// `hooks.permit`: how often the hook of this name is asked; None: never.
+    pub hooks_permit: Option<Span>,
     /// `alerts.url`; None: off.
     pub alerts: Option<Address>,
     /// `alerts.format`.
@@ -183,6 +185,7 @@ impl Default for Config {
             scrub_days: 30,
             log_level: log::LevelFilter::Info,
             hooks: "hooks".to_owned(),
+            hooks_permit: None,
             alerts: None,
             alerts_format: Format::Json,
             web: WebListen::Default,
@@ -385,7 +388,7 @@ mod tests {
         let text = "[node]\nname = \"attic\"\nsite = \"parents\"\ncapacity = \"200GB\"\n[peers]\naddresses = [\"10.0.0.7:7117\"]\nkeepalive = \"off\"\nsessions = 16\n\
                     [network]\nlisten = \"127.0.0.1:0\"\n[bandwidth]\nup = \"20Mbit\"\ndown = [\"08:00-23:00 20Mbit\", \"1Gbit\"]\n[mdns]\nenabled = false\ninterfaces = [\"eth0\"]\n\
                     [backup]\npush = false\nwatch = false\ndaily = \"02:30\"\npartial = \"1GiB\"\ncopies = 2\nrescan = \"15m\"\nkeep = \"daily=7\"\n[drill]\nevery = \"30d\"\n[guard]\nshare = \"off\"\nfiles = 5\n[store]\nretired = \"90d\"\n[scrub]\ndays = 7\n[log]\nlevel = \"debug\"\n\
-                    [hooks]\ndir = \"/etc/nuthatch/hooks\"\n[alerts]\nurl = \"http://10.0.0.2/nuthatch\"\nformat = \"ntfy\"\n[web]\nlisten = \"off\"\ntls = \"on\"\nhosts = [\"box.example.org\"]\n";
+                    [hooks]\ndir = \"/etc/nuthatch/hooks\"\npermit = \"5m\"\n[alerts]\nurl = \"http://10.0.0.2/nuthatch\"\nformat = \"ntfy\"\n[web]\nlisten = \"off\"\ntls = \"on\"\nhosts = [\"box.example.org\"]\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.name.as_deref(), Some("attic"));
         assert_eq!(config.site, "parents");

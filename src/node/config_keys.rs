@@ -364,6 +364,7 @@ pub const KEYS: &[Key] = &[
         show: |config| Json::from(config.log_level.as_str().to_ascii_lowercase()),
     },
     outward::HOOKS_DIR,
+    outward::HOOKS_PERMIT,
     outward::ALERTS_URL,
     outward::ALERTS_FORMAT,
     web::LISTEN,

@@ -6,6 +6,9 @@
 //! What a person asks for meanwhile - a backup, a restore - is done, and at full speed. A pause is written down and outlives
 //! a restart; one with an end is over when either clock says so. It is no way to end backups: after a day or two the
 //! other devices call this one silent, as they should.
+//!
+//! With `hooks.permit` an executable of the owner is asked now and then whether the node may work by itself (on battery? on a
+//! metered line?): while it says no, the node holds still as well. One that is not there, or cannot answer, holds nothing up.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +16,8 @@ use super::activity::Level;
 use super::after::AfterSave;
 use super::api::ApiError;
 use super::core::{Core, Duty};
+use super::events::hooks::HookEnd;
+use super::events::{Event, Kind};
 use super::folders::Folders;
 use super::ports::CallId;
 use super::status::attention::{Attention, Severity};
@@ -26,8 +31,21 @@ use serde_json::{json, Value};
 pub struct Pausing {
     /// The pause, if there is one.
     pause: Option<Pause>,
-    /// Transfers are held down because of it.
+    /// What the hook says.
+    permit: Permit,
+    /// Transfers are held down because of either.
     trickles: bool,
+}
+
+/// What the hook `permit` says.
+#[derive(Debug, Default)]
+struct Permit {
+    /// When it is asked next.
+    due: Option<Time>,
+    /// It says no: why.
+    denied: Option<String>,
+    /// It did not answer: why.
+    failed: Option<String>,
 }
 
 /// A pause.
@@ -43,7 +61,7 @@ impl Pausing {
     /// Whether this node holds still.
     #[must_use]
     pub const fn is_on(&self) -> bool {
-        self.pause.is_some()
+        self.pause.is_some() || self.permit.denied.is_some()
     }
 
     /// What transfers are held down to, in bytes a second.
@@ -55,10 +73,10 @@ impl Pausing {
         }
     }
 
-    /// When the pause is over.
+    /// When the pause is over, or the hook is to be asked.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.pause?.until
+        self.pause.and_then(|pause| pause.until).into_iter().chain(self.permit.due).min()
     }
 
     /// What is remembered: microseconds since 1970, or that it has no end.
@@ -81,7 +99,10 @@ impl Pausing {
     /// The summary of a node that may be paused.
     pub(super) fn summary(&self, summary: String) -> String {
         match self.pause {
-            None => summary,
+            None => match &self.permit.denied {
+                Some(why) => format!("Holding still ({why}). {summary}"),
+                None => summary,
+            },
             Some(Pause { wall: None, .. }) => format!("Paused. {summary}"),
             Some(Pause { wall: Some(wall), .. }) => format!("Paused until {wall}. {summary}"),
         }
@@ -143,6 +164,14 @@ impl Core {
     /// Ends a pause whose time is over; holds transfers down or lets them go.
     pub(super) fn pausing_timeout(&mut self) {
         let now = self.now;
+        match self.setup.config.hooks_permit {
+            Some(every) if self.pausing.permit.due.is_none_or(|due| due <= now.time) => {
+                self.pausing.permit.due = Some(now.time + every);
+                self.ask_permit();
+            }
+            Some(_) => {}
+            None => self.pausing.permit = Permit::default(),
+        }
         let is_over = self.pausing.pause.is_some_and(|pause| {
             pause.until.is_some_and(|until| until <= now.time)
                 || pause.wall.is_some_and(|wall| wall <= now.wall)
@@ -157,6 +186,40 @@ impl Core {
             self.pausing.trickles = trickles;
             self.throttle();
         }
+    }
+
+    /// The hook `permit` has ended.
+    pub(super) fn permit_answered(&mut self, end: HookEnd) {
+        if self.setup.config.hooks_permit.is_none() {
+            return;
+        }
+        let was_denied = self.pausing.permit.denied.is_some();
+        let (denied, failed) = match end {
+            HookEnd::Ended { code: 0, .. } => (None, None),
+            HookEnd::Ended { code, line } if line.is_empty() => (Some(format!("exit code {code}")), None),
+            HookEnd::Ended { line, .. } => (Some(line), None),
+            HookEnd::Absent => (None, Some("is not there".to_owned())),
+            HookEnd::Refused(why) => (None, Some(format!("was not run: {why}"))),
+            HookEnd::Killed { reason, .. } => (None, Some(format!("was ended {reason}"))),
+        };
+        match &denied {
+            Some(why) if !was_denied => {
+                self.note(
+                    Level::Info,
+                    "pause",
+                    format!("the hook permit says no ({why}): this node holds still"),
+                );
+            }
+            None if was_denied => {
+                self.note(Level::Info, "pause", "this node goes on: the hook permit no longer says no")
+            }
+            _ => {}
+        }
+        if let Some(why) = failed.as_ref().filter(|why| self.pausing.permit.failed.as_ref() != Some(why)) {
+            let message = format!("the hook permit {why}; this node works as if it said yes");
+            self.raise(Event::new(Kind::HookFailed, Level::Warn, "hook", message).about("permit"));
+        }
+        (self.pausing.permit.denied, self.pausing.permit.failed) = (denied, failed);
     }
 
     /// Whether a duty stands still because of a pause.
@@ -179,6 +242,15 @@ impl Core {
 
     /// For `status`.
     pub(super) fn pausing_status(&self, attention: &mut Attention) -> Value {
+        if let Some(why) = &self.pausing.permit.denied {
+            let message = format!("this node holds still, for the hook permit says no: {why}");
+            let hint = "nothing is backed up or copied by itself until it says yes; `nuthatch config set hooks.permit off` asks it no more";
+            attention.add(Severity::Trouble, message, hint);
+        }
+        if let Some(why) = &self.pausing.permit.failed {
+            let hint = "correct it, or `nuthatch config set hooks.permit off`; docs/GUIDE.md has an example";
+            attention.add(Severity::Advice, format!("the hook permit cannot be asked: it {why}"), hint);
+        }
         let Some(pause) = self.pausing.pause else { return Value::Null };
         let until = pause.wall.map(|wall| wall.to_string());
         let end = until.as_ref().map_or_else(String::new, |until| format!(" until {until}"));
@@ -201,7 +273,7 @@ mod tests {
         let hours = |count: u64| Span::from_secs(3_600).times(count);
         let later = |hours: i64| WallTime::from_micros(wall.as_micros() + hours * 3_600_000_000);
         let remembered = |pause| {
-            let (key, bytes) = Pausing { pause, trickles: false }.setting();
+            let (key, bytes) = Pausing { pause, ..Pausing::default() }.setting();
             bytes.map(|bytes| BTreeMap::from([(key, bytes)])).unwrap_or_default()
         };
         let endless = Pause { until: None, wall: None };

@@ -149,3 +149,52 @@ fn a_trial_says_what_works_and_what_does_not() {
     assert_eq!(refused(&answer), "alert_failed");
     assert!(answer.lines.iter().any(|line| line["result"] == "nobody is there"), "{:?}", answer.lines);
 }
+
+#[test]
+fn while_the_hook_permit_says_no_nothing_is_backed_up_but_what_a_person_asks_for() {
+    let mut cluster = household(84);
+    cluster.run_until(MINUTE.times(3), |_| false);
+    let says = |code, line: &str| Some(HookEnd::Ended { code, line: line.into() });
+    cluster.nodes[0].errands.hooks = says(1, "on battery");
+    set(&mut cluster, "hooks.permit", "5m");
+    hooks(&mut cluster);
+    let snapshots =
+        |cluster: &mut Cluster| cluster.ask(0, Call::Snapshots { name: None }, MINUTE).lines.len();
+    let before = snapshots(&mut cluster);
+    cluster.nodes[0].files.write(ROOT, b"changing", b"on the train");
+    cluster.run_until(MINUTE.times(90), |_| false);
+    assert_eq!(snapshots(&mut cluster), before, "neither for the change nor at its hour");
+    assert!(hooks(&mut cluster).iter().filter(|(name, _)| name == "permit of permit").count() >= 17);
+    let told = cluster.ask(0, Call::Status, MINUTE).lines.remove(0);
+    assert!(
+        told["summary"].as_str().is_some_and(|text| text.starts_with("Holding still (on battery).")),
+        "{told}"
+    );
+    assert!(told["attention"].to_string().contains("the hook permit says no: on battery"), "{told}");
+    assert!(warnings(&mut cluster).is_empty(), "it is no fault");
+    good(&back_up(&mut cluster));
+    assert_eq!(snapshots(&mut cluster), before + 1, "what a person asks for is done");
+
+    cluster.nodes[0].files.write(ROOT, b"changing", b"at home again");
+    cluster.nodes[0].errands.hooks = says(0, "");
+    cluster.run_until(MINUTE.times(70), |_| false);
+    assert_eq!(snapshots(&mut cluster), before + 2, "at its hour");
+    // A hook that is not there holds nothing up, and that is said once.
+    cluster.nodes[0].errands.hooks = None;
+    cluster.nodes[0].files.write(ROOT, b"changing", b"once more");
+    cluster.run_until(MINUTE.times(70), |_| false);
+    assert_eq!(snapshots(&mut cluster), before + 3);
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
+    let said: Vec<_> = log.iter().filter(|line| line["subject"] == "permit").collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0]["message"], "the hook permit is not there; this node works as if it said yes");
+    let told = cluster.ask(0, Call::Status, MINUTE).lines.remove(0);
+    assert!(
+        told["attention"].to_string().contains("the hook permit cannot be asked: it is not there"),
+        "{told}"
+    );
+    set(&mut cluster, "hooks.permit", "off");
+    cluster.run_until(MINUTE, |_| false);
+    let told = cluster.ask(0, Call::Status, MINUTE).lines.remove(0);
+    assert!(!told["attention"].to_string().contains("permit"), "{told}");
+}

@@ -18,6 +18,10 @@ pub const EVENT_THINGS_MAX: usize = 256;
 pub const HOOKS_WAITING_MAX: usize = 64;
 /// A hook that runs longer is killed, and what it has started with it.
 pub const HOOK_TIME_MAX: Span = Span::from_secs(60);
+/// How often a hook may be asked whether the node may work by itself.
+pub const PERMIT_EVERY_MIN: Span = Span::from_secs(60);
+/// See [`PERMIT_EVERY_MIN`].
+pub const PERMIT_EVERY_MAX: Span = Span::from_secs(86_400);
 /// What of a hook's standard error is noted, in bytes: its first line.
 pub const HOOK_LINE_BYTES_MAX: usize = 200;
 /// Reads, of a kilobyte each, of what a hook says before its time limit is looked at again.

@@ -15,6 +15,7 @@ const TABLE = {
   en: [paused('Paused', 'until'), [/^this node is paused until (\S+Z): (.*)$/, (at, rest) => `this node is paused until ${dateTime(at)}: ${rest}`]],
   de: [
     paused('Angehalten', 'bis'),
+    [/^Holding still \((.*?)\)\. (.*)$/, (why, rest) => `Hält still (${why}). ${nodeSays(rest)}`],
     ...AGO,
     [/^This node belongs to no vault yet\.$/, 'Dieses Gerät gehört noch zu keinem Tresor.'],
     [/^This node keeps sealed copies of (\d+) snapshots for its vault\.$/, 'Dieses Gerät bewahrt versiegelte Kopien von $1 Schnappschüssen auf.'],
@@ -34,6 +35,8 @@ const TABLE = {
     [/^(\d+) changes of other devices to (.*) are not on this disk$/, '$1 Änderungen anderer Geräte an $2 sind noch nicht auf dieser Platte'],
     [/^(\d+) files of (.*) could not be read$/, '$1 Dateien von $2 konnten nicht gelesen werden'],
     [/^(\d+) chunks on this disk were found damaged; they are fetched again$/, '$1 Stücke auf dieser Platte waren beschädigt; sie werden neu geholt'],
+    [/^this node holds still, for the hook permit says no: (.*)$/, 'dieses Gerät hält still, denn das Programm „permit“ sagt nein: $1'],
+    [/^the hook permit cannot be asked: it (.*)$/, 'das Programm „permit“ kann nicht gefragt werden: $1'],
     [/^this node is paused(?: until (.*))?: nothing is backed up or copied by itself$/, (until) => `dieses Gerät ist angehalten${until ? ` bis ${dateTime(until)}` : ''}: nichts wird von selbst gesichert oder kopiert`],
     [/^(.*) (?:was|were) not heard of for longer than usual: other devices keep copies in that place$/, 'von $1 wurde länger als üblich nichts gehört: andere Geräte bewahren solange seine Kopien auf'],
     [/^more than half of the devices that keep copies were not heard of for longer than usual$/, 'von mehr als der Hälfte der Geräte, die Kopien aufbewahren, wurde länger als üblich nichts gehört'],

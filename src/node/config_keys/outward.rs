@@ -1,6 +1,8 @@
 //! The keys of what goes out of the node when something happens: hooks and alerts.
 
-use super::{Key, Refused};
+use super::units::span_text;
+use super::{span_within, Key, Refused};
+use crate::base::limits::{PERMIT_EVERY_MAX, PERMIT_EVERY_MIN};
 use crate::node::events::address::Address;
 use crate::node::events::alerts::Format;
 use serde_json::Value as Json;
@@ -17,6 +19,20 @@ pub(super) const HOOKS_DIR: Key = Key {
         Ok(())
     },
     show: |config| Json::from(config.hooks.clone()),
+};
+
+/// `hooks.permit`.
+pub(super) const HOOKS_PERMIT: Key = Key {
+    name: "hooks.permit",
+    meaning: "How often the hook `permit` is asked whether this node may work by itself: while it ends with another exit code than 0 (on battery, on a metered line) nothing is backed up or copied unless a person asks for it.",
+    default: "\"off\"",
+    range: "\"off\", or a time from \"1m\" to \"1d\"",
+    read: |config, value| {
+        let is_off = value.as_str() == Some("off");
+        config.hooks_permit = if is_off { None } else { Some(span_within(value, PERMIT_EVERY_MIN, PERMIT_EVERY_MAX)?) };
+        Ok(())
+    },
+    show: |config| Json::from(config.hooks_permit.map_or_else(|| "off".to_owned(), span_text)),
 };
 
 /// `alerts.url`.

@@ -124,6 +124,12 @@ impl Core {
         }
     }
 
+    /// The hook that says whether this node may work by itself is to be asked.
+    pub(in crate::node) fn ask_permit(&mut self) {
+        self.outward.hooks.ask();
+        self.run_errands();
+    }
+
     /// What has waited long enough goes out.
     pub(in crate::node) fn outward_timeout(&mut self) {
         if self.outward.deadline().is_none_or(|due| due > self.now.time) {
@@ -138,6 +144,7 @@ impl Core {
     /// An errand has ended.
     pub(in crate::node) fn errand_ended(&mut self, end: ErrandEnd) {
         match end {
+            ErrandEnd::Hook(end) if self.outward.hooks.has_answered() => self.permit_answered(end),
             ErrandEnd::Hook(end) => {
                 let Some(verdict) = self.outward.hooks.ended(end) else { return };
                 if let Some((call, name, went, is_well)) = verdict.call {

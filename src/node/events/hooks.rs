@@ -75,6 +75,8 @@ pub(super) struct Hooks {
     waiting: VecDeque<Waiting>,
     /// A hook is being run: its name.
     running: Option<&'static str>,
+    /// The hook that says whether the node may work by itself is to be asked.
+    asks: bool,
     /// Why a hook was last not run, by its name: that is said once.
     refused: BTreeMap<&'static str, String>,
     /// Events that were left out since that was last said.
@@ -92,10 +94,25 @@ impl Hooks {
         self.waiting.push_back(waiting);
     }
 
+    /// The hook that says whether the node may work by itself is run next.
+    pub(super) fn ask(&mut self) {
+        self.asks = true;
+    }
+
+    /// Whether the hook that has ended is that one; the end is told to who asked, not to [`Hooks::ended`].
+    pub(super) fn has_answered(&mut self) -> bool {
+        self.running.take_if(|name| *name == PERMIT).is_some()
+    }
+
     /// The next hook to be run, if none is.
     pub(super) fn next(&mut self, directory: &str) -> Option<HookRun> {
         if self.running.is_some() {
             return None;
+        }
+        if std::mem::take(&mut self.asks) {
+            self.running = Some(PERMIT);
+            let body = format!("{{\"event\":\"{PERMIT}\"}}");
+            return Some(HookRun { directory: directory.to_owned(), name: PERMIT, event: PERMIT, body });
         }
         let first = self.waiting.front()?;
         if self.names.is_empty() {
@@ -165,6 +182,8 @@ fn with_line(sentence: String, line: &str) -> String {
 
 /// The hook that is run on all events.
 const ANY: &str = "any";
+/// The hook that says whether the node may work by itself.
+const PERMIT: &str = "permit";
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +214,22 @@ mod tests {
         let expected = [("conflict", "conflict"), ("any", "conflict"), ("note", "note"), ("any", "note")];
         assert_eq!(order, expected);
         assert!(!hooks.is_for(CallId(7)));
+    }
+
+    #[test]
+    fn a_question_comes_before_what_waits_and_leaves_it_as_it_is() {
+        let mut hooks = Hooks::default();
+        push(&mut hooks, Kind::Note, None);
+        hooks.next("hooks").unwrap();
+        hooks.ask();
+        hooks.ask();
+        assert!(hooks.next("hooks").is_none() && !hooks.has_answered(), "one at a time");
+        hooks.ended(HookEnd::Absent).unwrap();
+        assert_eq!(hooks.next("hooks").unwrap().name, "permit");
+        assert!(hooks.has_answered());
+        assert_eq!(hooks.next("hooks").unwrap().name, "any");
+        assert!(!hooks.has_answered() && hooks.ended(HookEnd::Absent).is_some());
+        assert!(hooks.next("hooks").is_none());
     }
 
     #[test]
