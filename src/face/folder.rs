@@ -152,7 +152,11 @@ pub fn folder(link: &Link, out: Out, command: Folder) -> Result<Exit, Fail> {
         Folder::Remove { name } => {
             let (value, ending) = link.value(&Call::FolderRemove { name })?;
             out.both(&value, |value| {
-                format!("{} is backed up no more; its snapshots stay.\n", text(word(value, "name")))
+                let name = text(word(value, "name"));
+                if value["kind"] == "shared" {
+                    return format!("{name} is no longer on this device; its files stay where they are, and the vault keeps its snapshots.\n");
+                }
+                format!("{name} is backed up no more; its snapshots stay.\n")
             })?;
             Ok(ending.into())
         }

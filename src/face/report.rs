@@ -298,7 +298,7 @@ pub fn snapshot(line: &Value) -> String {
     }
     if let Some(skipped) = amount(line, "skipped").filter(|skipped| *skipped > 0) {
         out.push_str(&format!(
-            "  {} could not be kept: sockets, devices, or unreadable\n",
+            "  {} left out: sockets, devices, unreadable, or such as this disk cannot have\n",
             count(skipped, "entry")
         ));
     }
@@ -312,8 +312,12 @@ pub fn snapshot(line: &Value) -> String {
             count(torn, "file")
         ));
     }
-    for entry in items(&line["unreadable"]) {
+    for entry in items(&line["unreadable"]).take(NAMED_MAX) {
         out.push_str(&format!("  {}: {}\n", path(entry, "path"), text(word(entry, "reason"))));
+    }
+    let more = items(&line["unreadable"]).skip(NAMED_MAX).count();
+    if more > 0 {
+        out.push_str(&format!("  ... and {more} more, which `nuthatch status --json` names\n"));
     }
     out
 }
@@ -363,6 +367,9 @@ fn milliseconds(short: Span) -> String {
 fn indented(lines: &str) -> String {
     lines.lines().map(|line| format!("  {line}\n")).collect()
 }
+
+/// Entries that a line about a snapshot names.
+const NAMED_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -419,9 +426,10 @@ mod tests {
         });
         let told = snapshot(&line);
         assert!(told.starts_with("photos: snapshot 01234567 of 1 file, 5 B; 3 B newly stored\n"), "{told}");
-        assert!(
-            told.contains("2 entries could not be kept") && told.contains("x: open: Permission denied"),
-            "{told}"
-        );
+        assert!(told.contains("2 entries left out") && told.contains("x: open: Permission denied"), "{told}");
+        let many: Vec<_> =
+            (0..30).map(|number| json!({"path": format!("p{number}"), "reason": "r"})).collect();
+        let told = snapshot(&json!({"folder": "photos", "snapshot": "0123456789", "unreadable": many}));
+        assert!(told.contains("p7: r") && !told.contains("p8") && told.contains("... and 22 more"), "{told}");
     }
 }

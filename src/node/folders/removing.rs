@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
+use crate::feed::entry::FolderKind;
 use crate::node::activity::Level;
 use crate::node::after::AfterAppend;
 use crate::node::api::ApiError;
 use crate::node::core::Core;
 use crate::node::names;
 use crate::node::ports::{CallId, Output, WatchOrder};
+use crate::node::share::kind_word;
 
 impl Core {
     /// `folder remove`: no more scans here; the snapshots stay.
@@ -24,7 +26,7 @@ impl Core {
                 )),
             );
         };
-        let value = json!({"folder": entry.folder.hex(), "name": name, "removed": true});
+        let value = json!({"folder": entry.folder.hex(), "name": name, "kind": kind_word(entry.kind), "removed": true});
         let then = AfterAppend::Done { call, value };
         if !self.append_folder(entry.folder, entry.kind, entry.copies, text, true, then) {
             return self.end_call(call, Err(self.refusal()));
@@ -39,7 +41,10 @@ impl Core {
         for ordered in local.edits.into_iter().chain(local.editing) {
             self.ordered_ends(ordered, Err(gone.clone()));
         }
-        let message = format!("folder {name} is no longer backed up; its snapshots stay");
+        let message = match entry.kind {
+            FolderKind::Backup => format!("folder {name} is no longer backed up; its snapshots stay"),
+            FolderKind::Shared => format!("folder {name} is no longer on this device"),
+        };
         self.note(Level::Info, "folders", message);
     }
 }
