@@ -130,7 +130,7 @@ fn trouble(cluster: &mut Cluster, count: u64) {
         let pause = Span::from_micros(cluster.rng.next_u64() % 400_000);
         cluster.run_until(pause, |_| false);
         let nodes = cluster.nodes.len();
-        let victim = usize::try_from(cluster.rng.next_u64()).unwrap_or(0) % nodes;
+        let victim = draw(cluster, nodes);
         let outage = Span::from_micros(cluster.rng.next_u64() % 3_000_000);
         if cluster.rng.next_u64() % 3 == 0 {
             cluster.cut(&[victim]);
@@ -169,11 +169,17 @@ pub(super) fn assert_protected(lines: &[Value]) {
     assert_eq!((&last["have"], &last["wanted"]), (&Value::from(3), &Value::from(3)));
 }
 
+/// One of this many, the same one on machines of 32 and of 64 bits.
+fn draw(cluster: &mut Cluster, count: usize) -> usize {
+    let count = u64::try_from(count).expect("counts are small");
+    usize::try_from(cluster.rng.next_u64() % count).expect("it is below a count")
+}
+
 /// Two nodes burn down, disks and all.
 fn lose_two(cluster: &mut Cluster) -> Vec<usize> {
     let nodes = cluster.nodes.len();
-    let first = usize::try_from(cluster.rng.next_u64()).unwrap_or(0) % nodes;
-    let second = (first + 1 + usize::try_from(cluster.rng.next_u64()).unwrap_or(0) % (nodes - 1)) % nodes;
+    let first = draw(cluster, nodes);
+    let second = (first + 1 + draw(cluster, nodes - 1)) % nodes;
     for number in [first, second] {
         cluster.crash(number);
     }

@@ -96,7 +96,8 @@ impl Crowd {
     /// Each node is told where one other is: one of those before it, so that all hang together.
     pub fn acquaint(&mut self) {
         for number in 1..self.nodes.len() {
-            let other = usize::try_from(self.rng.next_u64()).unwrap_or(0) % number;
+            let before = u64::try_from(number).expect("counts are small");
+            let other = usize::try_from(self.rng.next_u64() % before).expect("it is below a count");
             self.nodes[number].config.peers = vec![self.nodes[other].address];
         }
     }

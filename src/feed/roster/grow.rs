@@ -72,7 +72,8 @@ mod tests {
         let mut grown = 0;
         for seed in 0..200 {
             let mut rng = ChaCha20Rng::seed_from_u64(seed);
-            let mut draw = |below: usize| usize::try_from(rng.next_u64()).unwrap() % below;
+            let mut draw =
+                |below: usize| usize::try_from(rng.next_u64() % u64::try_from(below).unwrap()).unwrap();
             let mut writers: Vec<Writer> = (1..=12).map(Writer::new).collect();
             let mut roster = Roster::new(writers[0].public());
             for _ in 0..24 {

@@ -113,7 +113,7 @@ fn of_each_feed_no_more_words_are_kept_than_may_be() {
     house.checkpoint(1, &[1]);
     let number = |number: usize| {
         let mut id = [7; 32];
-        id[..8].copy_from_slice(&number.to_be_bytes());
+        id[..8].copy_from_slice(&u64::try_from(number).unwrap().to_be_bytes());
         Erased { snapshot: SnapshotId::from_bytes(id), version: 1 }
     };
     for entry in 0..ERASED_PER_FEED_MAX / ERASED_PER_ENTRY_MAX {
