@@ -11,7 +11,7 @@ pub(super) struct Chores {
     pub(super) next_interfaces: Time,
     /// Where this node was reachable when it was last looked at.
     pub(super) listening: Listening,
-    /// Turns in which something was done since the interfaces were looked at.
+    /// Turns since the interfaces were looked at.
     pub(super) turns: u32,
     /// There was much to do: memory is to be given back when that is over.
     pub(super) owes_memory: bool,
