@@ -165,7 +165,10 @@ impl Core {
     pub(super) fn pausing_timeout(&mut self) {
         let now = self.now;
         match self.setup.config.hooks_permit {
-            Some(every) if self.pausing.permit.due.is_none_or(|due| due <= now.time) => {
+            // Also when it is to be asked more often than before.
+            Some(every)
+                if self.pausing.permit.due.is_none_or(|due| due <= now.time || due > now.time + every) =>
+            {
                 self.pausing.permit.due = Some(now.time + every);
                 self.ask_permit();
             }

@@ -197,4 +197,12 @@ fn while_the_hook_permit_says_no_nothing_is_backed_up_but_what_a_person_asks_for
     cluster.run_until(MINUTE, |_| false);
     let told = cluster.ask(0, Call::Status, MINUTE).lines.remove(0);
     assert!(!told["attention"].to_string().contains("permit"), "{told}");
+    // Who is to be asked more often is asked at once.
+    cluster.nodes[0].errands.hooks = says(0, "");
+    set(&mut cluster, "hooks.permit", "1d");
+    cluster.run_until(MINUTE, |_| false);
+    hooks(&mut cluster);
+    set(&mut cluster, "hooks.permit", "1h");
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(names(&hooks(&mut cluster)), ["permit of permit"]);
 }
