@@ -317,7 +317,7 @@ pub fn snapshot(line: &Value) -> String {
     }
     let more = items(&line["unreadable"]).skip(NAMED_MAX).count();
     if more > 0 {
-        out.push_str(&format!("  ... and {more} more, which `nuthatch status --json` names\n"));
+        out.push_str(&format!("  ... and {more} more, which --json names\n"));
     }
     out
 }

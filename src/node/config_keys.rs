@@ -128,19 +128,10 @@ pub const KEYS: &[Key] = &[
         default: "\"50s\"",
         range: "\"off\", or a time from \"10s\" to \"1h\": a number with s, m or h",
         read: |config, value| {
-            config.keepalive = match value.as_str().ok_or(Refused)? {
-                "off" => None,
-                text => {
-                    let span = span_of(text).ok_or(Refused)?;
-                    if span < KEEPALIVE_MIN || span > KEEPALIVE_MAX {
-                        return Err(Refused);
-                    }
-                    Some(span)
-                }
-            };
+            config.keepalive = span_or_off(value, KEEPALIVE_MIN, KEEPALIVE_MAX)?;
             Ok(())
         },
-        show: |config| config.keepalive.map_or_else(|| Json::from("off"), |span| Json::from(span_text(span))),
+        show: |config| span_or_off_text(config.keepalive),
     },
     Key {
         name: "peers.sessions",
@@ -289,12 +280,10 @@ pub const KEYS: &[Key] = &[
         default: "\"7d\"",
         range: "\"off\", or a time from \"1d\" to \"90d\"",
         read: |config, value| {
-            let is_off = value.as_str() == Some("off");
-            let every = if is_off { None } else { Some(span_within(value, DRILL_EVERY_MIN, DRILL_EVERY_MAX)?) };
-            config.drill_every = every;
+            config.drill_every = span_or_off(value, DRILL_EVERY_MIN, DRILL_EVERY_MAX)?;
             Ok(())
         },
-        show: |config| Json::from(config.drill_every.map_or_else(|| "off".to_owned(), span_text)),
+        show: |config| span_or_off_text(config.drill_every),
     },
     Key {
         name: "guard.share",
@@ -379,6 +368,19 @@ const RATES: &str = "\"unlimited\", a rate from \"64kbit\" (kbit, Mbit or Gbit),
 fn span_within(value: &Value, min: Span, max: Span) -> Result<Span, Refused> {
     let span = value.as_str().and_then(span_of).ok_or(Refused)?;
     (min..=max).contains(&span).then_some(span).ok_or(Refused)
+}
+
+/// "off" (None), or a span within these bounds.
+fn span_or_off(value: &Value, min: Span, max: Span) -> Result<Option<Span>, Refused> {
+    if value.as_str() == Some("off") {
+        return Ok(None);
+    }
+    span_within(value, min, max).map(Some)
+}
+
+/// As [`span_or_off`] reads it.
+fn span_or_off_text(span: Option<Span>) -> Json {
+    Json::from(span.map_or_else(|| "off".to_owned(), span_text))
 }
 
 /// A name of a node or a site.

@@ -1,7 +1,6 @@
 //! The keys of what goes out of the node when something happens: hooks and alerts.
 
-use super::units::span_text;
-use super::{span_within, Key, Refused};
+use super::{span_or_off, span_or_off_text, Key, Refused};
 use crate::base::limits::{PERMIT_EVERY_MAX, PERMIT_EVERY_MIN};
 use crate::node::events::address::Address;
 use crate::node::events::alerts::Format;
@@ -28,11 +27,10 @@ pub(super) const HOOKS_PERMIT: Key = Key {
     default: "\"off\"",
     range: "\"off\", or a time from \"1m\" to \"1d\"",
     read: |config, value| {
-        let is_off = value.as_str() == Some("off");
-        config.hooks_permit = if is_off { None } else { Some(span_within(value, PERMIT_EVERY_MIN, PERMIT_EVERY_MAX)?) };
+        config.hooks_permit = span_or_off(value, PERMIT_EVERY_MIN, PERMIT_EVERY_MAX)?;
         Ok(())
     },
-    show: |config| Json::from(config.hooks_permit.map_or_else(|| "off".to_owned(), span_text)),
+    show: |config| span_or_off_text(config.hooks_permit),
 };
 
 /// `alerts.url`.

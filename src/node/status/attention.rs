@@ -133,11 +133,11 @@ impl Core {
         match (about.state, about.protection) {
             ("partly_protected", Some(Protection { have, wanted, .. })) => {
                 let members = self.member.as_ref().map_or(0, |member| member.view.roster().members().count());
-                let is_complete = self.gossip.peers().count() + 1 >= members;
+                let are_all_connected = self.gossip.peers().count() + 1 >= members;
                 let hint = if members < usize::from(wanted) {
                     format!("let another device join: `nuthatch invite`; or be content with less: `nuthatch folder set {name} copies={members}`")
-                } else if is_complete {
-                    "every device is connected: what is missing is on its way, and nothing need be done"
+                } else if are_all_connected {
+                    "every device is connected and fetches it by itself, unless one is full or paused: its own `nuthatch status` says so"
                         .into()
                 } else {
                     "start the devices that are off or not connected (`nuthatch nodes`); they fetch it by themselves then".into()
