@@ -197,7 +197,11 @@ pub fn folders(value: &Value) -> String {
             "partial" => format!("in part so far: {} files", number_cell(&folder["partial"], "files")),
             other => text(other),
         };
-        let scanning = if folder["scanning"] == true { ", backing up" } else { "" };
+        let scanning = match amount(&folder["changed"], "left_us") {
+            _ if folder["scanning"] == true => ", backing up".to_owned(),
+            Some(left) if left > 1_000_000 => format!(", changes wait {}", span(Span::from_micros(left))),
+            _ => String::new(),
+        };
         table.row([
             cell(folder, "name"),
             cell(folder, "directory"),

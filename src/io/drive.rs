@@ -30,9 +30,11 @@ use vigil::{Telling, Vigil};
 
 mod chores;
 mod machine;
+mod rest;
 mod vigil;
 
 pub use machine::Machine;
+pub use rest::Rest;
 
 /// What a driver is made of.
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl<M: Machine> Driver<M> {
                 listening: Listening::default(),
                 turns: 0,
                 owes_memory: false,
+                rest: Rest::default(),
             },
             vigil: Vigil::new(now, os::is_supervised(), os::watchdog_interval()),
             longest_turn: Span::ZERO,
@@ -129,6 +132,12 @@ impl<M: Machine> Driver<M> {
     #[must_use]
     pub const fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// Whether little is going on, for whoever waits for this driver.
+    #[must_use]
+    pub fn rest(&self) -> Rest {
+        self.chores.rest.clone()
     }
 
     /// For whoever listens to the network.
@@ -183,7 +192,7 @@ impl<M: Machine> Driver<M> {
         self.report();
         let is_more = received || heard || worked || sent;
         // Whoever receives mostly takes all that there is in one turn: what counts is how often there is something.
-        self.chores.turns = self.chores.turns.saturating_add(1);
+        self.chores.turned();
         Ok(is_more)
     }
 

@@ -15,7 +15,7 @@ use smol::Timer;
 
 use super::os::duration;
 use super::udp::is_virtual;
-use crate::base::limits::{MDNS_RETRY, SIGHTINGS_EVERY, SIGHTINGS_WAITING_MAX};
+use crate::base::limits::{INTERFACES_EVERY, MDNS_RETRY, SIGHTINGS_EVERY, SIGHTINGS_WAITING_MAX};
 use crate::peer::discovery::Announcement;
 
 /// The service type (RFC 6763).
@@ -57,6 +57,8 @@ impl Mdns {
             !is_allowed(&allowed, &interface.name, interface.is_loopback())
         });
         daemon.disable_interface(IfKind::Predicate(others))?;
+        let seconds = INTERFACES_EVERY.as_micros() / 1_000_000;
+        daemon.set_ip_check_interval(u32::try_from(seconds).unwrap_or(u32::MAX))?;
         Ok(Self { daemon, said: None })
     }
 

@@ -234,8 +234,10 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()> + 'static) 
     let (outward, posts) = Errands::new(&home, told.clone());
     let ports = Ports { clock, post, store, files, words, outward, calls, heard, changes, mdns, home };
     let delivering = executor.spawn(deliver(posts, told));
-    let lived = live(Rc::clone(&executor), Driver::new(core, ports), (site, web, options.ready), stop);
-    let result = smol::block_on(executor.run(lived));
+    let driver = Driver::new(core, ports);
+    let rest = driver.rest();
+    let lived = live(Rc::clone(&executor), driver, (site, web, options.ready), stop);
+    let result = rest.block_on(executor.run(lived));
     drop(delivering);
     result
 }

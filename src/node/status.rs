@@ -150,6 +150,7 @@ impl Core {
                 "taken": newest.as_ref().map(|fact| fact.entry.taken.to_string()),
                 "draft": newest.as_ref().is_some_and(|fact| fact.draft),
                 "watch": self.watch_status(&entry.folder, &text.name, attention),
+                "changed": local.and_then(|local| local.timing.waits()).map(|(since, due)| json!({"for_us": self.now.time.since(since).as_micros(), "left_us": due.since(self.now.time).as_micros()})),
                 "checked": local.and_then(|local| local.checked).map(|wall| wall.to_string()),
                 "scanning": scanning, "guard": self.guard_status(&entry.folder),
                 "protected": protection.map(|protection| json!({"have": protection.have, "wanted": protection.wanted, "sites": protection.sites})),

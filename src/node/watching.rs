@@ -14,7 +14,8 @@
 //! a twentieth of the time goes into them at most: a folder that was quiet has some minutes of that in hand, and is scanned
 //! at once. One that grows with the automatic snapshots of late: the
 //! first few come at once, a file that is saved every minute soon makes a snapshot every few minutes, and what changes all
-//! day one every [`SNAPSHOT_PAUSE_MAX`], so that it makes about a hundred snapshots a day and not tens of thousands. And
+//! day one every [`SNAPSHOT_PAUSE_MAX`], so that it makes about a hundred snapshots a day and not tens of thousands (a shared folder, whose
+//! changes somebody waits for elsewhere, some hundreds: [`Allowance`]). And
 //! one that grows with scans that found nothing new, as when a program writes to files that are left out. A person who
 //! asks for a backup waits for none of them.
 
@@ -26,10 +27,12 @@ use super::status::attention::{Attention, Severity};
 use crate::base::ids::FolderId;
 use crate::base::limits::{
     FRUITLESS_PAUSE, FRUITLESS_PAUSE_MAX, SCAN_COST_BYTES_MAX, SCAN_CREDIT, SCAN_PAUSE_MAX, SCAN_PAUSE_TIMES,
-    SCAN_RETRY, SETTLE, SETTLE_ENDED, SETTLE_MAX, SETTLE_PARTS, SNAPSHOTS_FREE, SNAPSHOT_FORGIVEN_EVERY,
+    SCAN_RETRY, SETTLE, SETTLE_ENDED, SETTLE_MAX, SETTLE_PARTS, SHARED_SNAPSHOTS_FREE,
+    SHARED_SNAPSHOT_FORGIVEN_EVERY, SHARED_SNAPSHOT_PAUSE_MAX, SNAPSHOTS_FREE, SNAPSHOT_FORGIVEN_EVERY,
     SNAPSHOT_PAUSE, SNAPSHOT_PAUSE_MAX,
 };
 use crate::base::units::{Span, Time};
+use crate::feed::entry::FolderKind;
 use serde_json::{json, Value};
 use writing::{Touched, Writing};
 
@@ -61,6 +64,37 @@ pub struct Timing {
     fruitless: u32,
 }
 
+/// How many snapshots a folder may make because of changes.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowance {
+    /// So many follow each other freely.
+    free: u32,
+    /// The longest pause after one.
+    pause_max: Span,
+    /// Every so often one is forgiven.
+    forgiven_every: Span,
+}
+
+impl Allowance {
+    /// Of a backup: what matters is that there is one.
+    const BACKUP: Self =
+        Self { free: SNAPSHOTS_FREE, pause_max: SNAPSHOT_PAUSE_MAX, forgiven_every: SNAPSHOT_FORGIVEN_EVERY };
+    /// Of a shared folder: somebody waits for it at another device.
+    const SHARED: Self = Self {
+        free: SHARED_SNAPSHOTS_FREE,
+        pause_max: SHARED_SNAPSHOT_PAUSE_MAX,
+        forgiven_every: SHARED_SNAPSHOT_FORGIVEN_EVERY,
+    };
+
+    /// A folder's.
+    const fn of(kind: FolderKind) -> Self {
+        match kind {
+            FolderKind::Backup => Self::BACKUP,
+            FolderKind::Shared => Self::SHARED,
+        }
+    }
+}
+
 /// How a scan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Yield {
@@ -88,15 +122,15 @@ impl Timing {
     }
 
     /// It is over.
-    pub fn ended(&mut self, now: Time, found: Yield) {
+    pub fn ended(&mut self, now: Time, found: Yield, allowed: Allowance) {
         let took = now.since(self.began);
         match found {
             Yield::Snapshot(bytes) => {
                 self.fruitless = 0;
                 let (snapshots, since) = self.snapshots;
-                let forgiven = now.since(since).as_micros() / SNAPSHOT_FORGIVEN_EVERY.as_micros();
+                let forgiven = now.since(since).as_micros() / allowed.forgiven_every.as_micros();
                 let left = snapshots.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
-                let since = if left == 0 { now } else { since + SNAPSHOT_FORGIVEN_EVERY.times(forgiven) };
+                let since = if left == 0 { now } else { since + allowed.forgiven_every.times(forgiven) };
                 self.snapshots = (left.saturating_add(u32::from(self.for_changes)), since);
                 // What it stored took time too, and the next scan will not store that again.
                 if bytes <= SCAN_COST_BYTES_MAX {
@@ -112,16 +146,22 @@ impl Timing {
         }
         let paid = self.paid.max(self.began) + self.cost.times(SCAN_PAUSE_TIMES);
         self.paid = paid.min(now + SCAN_CREDIT + SCAN_PAUSE_MAX);
-        let many = self.snapshots.0.checked_sub(SNAPSHOTS_FREE);
+        let many = self.snapshots.0.checked_sub(allowed.free);
         let pauses = [
             if found == Yield::Failure { SCAN_RETRY } else { Span::ZERO },
             self.paid.since(now + SCAN_CREDIT),
             // One that was made for other reasons, as right before a merge, is none of those that this pause is about.
-            grown(SNAPSHOT_PAUSE, many.filter(|_| self.for_changes), SNAPSHOT_PAUSE_MAX),
+            grown(SNAPSHOT_PAUSE, many.filter(|_| self.for_changes), allowed.pause_max),
             grown(FRUITLESS_PAUSE, self.fruitless.checked_sub(1), FRUITLESS_PAUSE_MAX),
         ];
         let rests = now + pauses.into_iter().max().unwrap_or_default();
         self.rests_until = if self.for_changes { rests } else { rests.max(self.rests_until) };
+    }
+
+    /// Since when something has changed that no scan has seen, and when one will.
+    #[must_use]
+    pub fn waits(&self) -> Option<(Time, Time)> {
+        self.changed.zip(self.due())
     }
 
     /// When a scan is due because of what has changed.
@@ -239,7 +279,10 @@ impl Core {
             Ok(Outcome::Unchanged { .. }) => Yield::Nothing,
             Err(_) => Yield::Failure,
         };
-        self.local(folder).timing.ended(now, found);
+        let entry =
+            self.all_folders().into_iter().map(|(_, entry, _)| entry).find(|entry| entry.folder == folder);
+        let allowed = Allowance::of(entry.map_or(FolderKind::Backup, |entry| entry.kind));
+        self.local(folder).timing.ended(now, found, allowed);
         if result.is_ok() && self.setup.config.watch {
             self.outputs.push_back(Output::Watch(WatchOrder::End(folder)));
         }
@@ -299,7 +342,7 @@ mod tests {
     /// A scan that was due then, and took no time.
     fn scan(timing: &mut Timing, now: Time, found: Yield) {
         timing.begun(now);
-        timing.ended(now, found);
+        timing.ended(now, found, Allowance::BACKUP);
     }
 
     #[test]
@@ -313,7 +356,7 @@ mod tests {
         timing.begun(at(3_500));
         assert_eq!(timing.due(), None, "the scan sees what has changed so far");
         timing.changed(at(3_600), over());
-        timing.ended(at(3_700), Yield::Snapshot(10));
+        timing.ended(at(3_700), Yield::Snapshot(10), Allowance::BACKUP);
         assert!(
             timing.due() >= Some(at(3_600) + SETTLE_ENDED),
             "what changed during the scan leads to another"
@@ -334,7 +377,7 @@ mod tests {
         other.write(2);
         timing.changed(at(600), other);
         timing.begun(at(4_000));
-        timing.ended(at(4_000), Yield::Snapshot(10));
+        timing.ended(at(4_000), Yield::Snapshot(10), Allowance::BACKUP);
         timing.changed(at(9_000), over());
         assert_eq!(timing.due(), Some(at(9_000) + SETTLE_ENDED));
         timing.changed(at(9_100), Touched::UNKNOWN);
@@ -402,6 +445,28 @@ mod tests {
     }
 
     #[test]
+    fn in_a_shared_folder_an_afternoon_of_saving_reaches_the_others_within_minutes() {
+        let mut timing = Timing::default();
+        let (mut now, mut longest, mut count) = (at(0), Span::ZERO, 0);
+        while now < at(0) + Span::from_secs(86_400) {
+            timing.changed(now, over());
+            let (since, due) = timing.waits().expect("something has changed");
+            assert_eq!(since, now);
+            longest = longest.max(due.since(since));
+            timing.begun(due);
+            assert_eq!(timing.waits(), None, "the scan sees it");
+            timing.ended(due, Yield::Snapshot(10), Allowance::SHARED);
+            count += 1;
+            if count == SHARED_SNAPSHOTS_FREE {
+                assert_eq!(longest, SETTLE_ENDED, "many follow each other freely");
+            }
+            now = due + Span::from_secs(5);
+        }
+        assert!(longest <= SHARED_SNAPSHOT_PAUSE_MAX, "{longest:?}");
+        assert!((300..520).contains(&count), "{count} snapshots in a day");
+    }
+
+    #[test]
     fn scans_for_what_others_have_made_use_up_no_snapshots() {
         let mut timing = Timing::default();
         for number in 0..20 {
@@ -419,7 +484,7 @@ mod tests {
         let due = timing.due();
         assert!(due > Some(at(301_000) + SNAPSHOT_PAUSE), "{due:?}");
         other.begun(at(300_900));
-        other.ended(at(300_900), Yield::Snapshot(0));
+        other.ended(at(300_900), Yield::Snapshot(0), Allowance::BACKUP);
         scan(&mut other, at(300_950), Yield::Nothing);
         other.changed(at(301_000), over());
         assert_eq!(other.due(), due);
@@ -437,16 +502,16 @@ mod tests {
             timing.changed(now, over());
             now = now + took;
             scanning = scanning + took;
-            timing.ended(now, Yield::Nothing);
+            timing.ended(now, Yield::Nothing, Allowance::BACKUP);
         }
         assert!(scanning <= Span::from_secs(86_400).part(SCAN_PAUSE_TIMES) + took.times(2), "{scanning:?}");
         timing.begun(at(0));
-        timing.ended(at(36_000_000), Yield::Nothing);
+        timing.ended(at(36_000_000), Yield::Nothing, Allowance::BACKUP);
         timing.changed(at(36_000_000), over());
         assert_eq!(timing.due(), Some(at(36_000_000) + SCAN_PAUSE_MAX));
         let mut quiet = Timing::default();
         quiet.begun(at(0));
-        quiet.ended(at(3_000), Yield::Snapshot(10));
+        quiet.ended(at(3_000), Yield::Snapshot(10), Allowance::BACKUP);
         quiet.changed(at(3_000), over());
         assert_eq!(
             quiet.due(),
@@ -455,7 +520,7 @@ mod tests {
         );
         let mut first = Timing::default();
         first.begun(at(0));
-        first.ended(at(36_000_000), Yield::Snapshot(1 << 40));
+        first.ended(at(36_000_000), Yield::Snapshot(1 << 40), Allowance::BACKUP);
         first.changed(at(36_000_000), over());
         assert_eq!(first.due(), Some(at(36_000_000) + SETTLE_ENDED));
     }

@@ -108,7 +108,17 @@ fn what_changes_every_few_seconds_makes_few_snapshots_and_misses_nothing_in_the_
     let free = usize::try_from(SNAPSHOTS_FREE).unwrap_or(0);
     // The first one of all was not made for a change.
     assert!((free + 5..free + 13).contains(&many), "{many} snapshots in an hour");
+    let told = status(&mut cluster);
+    assert!(
+        text(&told, "summary")
+            .starts_with("Everything is protected but the latest changes in family: 3 copies"),
+        "{told}"
+    );
+    assert!(told["folders"][0]["changed"]["left_us"].as_u64() > Some(0), "{told}");
     cluster.run_until(MINUTE.times(16), |_| false);
+    let told = status(&mut cluster);
+    assert!(text(&told, "summary").starts_with("Everything is protected: "), "{told}");
+    assert!(told["folders"][0]["changed"].is_null(), "{told}");
     let back = restored(&mut cluster, 1);
     assert_eq!(back.get(b"log".as_slice()), Some(&239_u32.to_le_bytes().to_vec()));
 }

@@ -196,8 +196,9 @@ pub const SIGHTINGS_EVERY: Span = Span::from_secs(4);
 pub const MDNS_RETRY: Span = Span::from_secs(2);
 /// What is done without a running node (init) must be done within this.
 pub const ALONE_TIME_MAX: Span = Span::from_secs(60);
-/// Interfaces are looked at again this often: how late a pulled cable is noticed where nothing is sent.
-pub const INTERFACES_EVERY: Span = Span::from_secs(5);
+/// Interfaces are looked at again this often, by the node and by its mDNS: how late a pulled cable is noticed where nothing is sent. It is what
+/// wakes a node at rest most often.
+pub const INTERFACES_EVERY: Span = Span::from_secs(10);
 /// With more turns than this between two looks at the interfaces a node was at work: when that is over, memory is given back.
 pub const BUSY_TURNS: u32 = 200;
 /// Looks at the node's threads in the time after which a service manager gives a node up.

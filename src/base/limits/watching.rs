@@ -31,6 +31,14 @@ pub const SNAPSHOT_PAUSE_MAX: Span = Span::from_secs(15 * 60);
 /// ... and every so often one of them is forgiven. So a folder makes about a hundred snapshots a day at the most, of which
 /// the policy keeps 24 by the next day.
 pub const SNAPSHOT_FORGIVEN_EVERY: Span = Span::from_secs(15 * 60);
+/// The same for a shared folder, whose snapshots bring changes to where somebody waits for them: more follow each other freely,
+pub const SHARED_SNAPSHOTS_FREE: u32 = 20;
+/// ... and whatever goes on, others have it after so long: some 480 a day at the most.
+pub const SHARED_SNAPSHOT_PAUSE_MAX: Span = Span::from_secs(3 * 60);
+/// See [`SNAPSHOT_FORGIVEN_EVERY`].
+pub const SHARED_SNAPSHOT_FORGIVEN_EVERY: Span = Span::from_secs(3 * 60);
+/// That a change waits for its snapshot is part of how things are, once it has waited for so long.
+pub const CHANGE_WAITS_TOLD: Span = Span::from_secs(60);
 /// After a scan for changes that found nothing new the next one waits for so long, twice as long if that finds nothing either,
 pub const FRUITLESS_PAUSE: Span = Span::from_secs(2);
 /// ... up to this long.
@@ -47,6 +55,7 @@ const _: () =
 // Changes are told no oftener than that: what goes on must be heard of before it counts as over.
 const _: () = assert!(SETTLE_ENDED.as_micros() > WATCH_REST.times(2).as_micros());
 const _: () = assert!(SNAPSHOT_PAUSE_MAX.as_micros() <= SNAPSHOT_FORGIVEN_EVERY.as_micros());
+const _: () = assert!(SHARED_SNAPSHOT_PAUSE_MAX.as_micros() <= SHARED_SNAPSHOT_FORGIVEN_EVERY.as_micros());
 const _: () = assert!(
     SCAN_RETRY.as_micros() <= RESCAN_MIN.as_micros() && SCAN_PAUSE_MAX.as_micros() < RESCAN_MAX.as_micros()
 );

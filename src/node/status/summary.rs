@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::base::ids::NodeId;
+use crate::base::limits::CHANGE_WAITS_TOLD;
 use crate::base::units::Moment;
 use crate::node::core::Core;
 use crate::node::member::Membership;
@@ -77,7 +78,13 @@ impl Core {
         } else if self.is_drill_bad() {
             "All copies are signed for, but the last restore drill failed.".into()
         } else {
-            format!("Everything is protected: {}{}.", self.least(&folders), self.newest_age())
+            let waits =
+                |folder: &Value| folder["changed"]["for_us"].as_u64() >= Some(CHANGE_WAITS_TOLD.as_micros());
+            let but = match named(waits).as_slice() {
+                [] => String::new(),
+                names => format!(" but the latest changes in {}", names.join(", ")),
+            };
+            format!("Everything is protected{but}: {}{}.", self.least(&folders), self.newest_age())
         }
     }
 
