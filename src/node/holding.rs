@@ -2,10 +2,10 @@
 //!
 //! A receipt is owed for every snapshot of another node whose groups placed here (or stood in for: `node/around.rs`) are not
 //! yet covered by this node's own receipts. What has the fewest copies left comes first. One share is kept at a time, so that memory stays bounded. A share that could not be had is tried
-//! again after [`KEEP_RETRY`], or when a peer comes up.
+//! again after [`KEEP_RETRY`] (twenty times that while nobody is connected), or when a peer comes up.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::activity::Level;
 use super::after::AfterAppend;
@@ -28,6 +28,8 @@ pub struct Holding {
     running: Option<Running>,
     /// Shares that could not be had: not before then.
     retry: BTreeMap<SnapshotId, Time>,
+    /// Shares that could not be had, whose manifests' pins are saved: another try need not write to the disk.
+    pinned: BTreeSet<SnapshotId>,
 }
 
 /// The share at work.
@@ -94,8 +96,14 @@ impl Core {
         }
         let connected = self.gossip.peers().any(|peer| *peer == writer);
         self.source.prefer((connected || self.reach.linking.is_choosing()).then_some(writer));
+        // What was given up in between is pinned anew.
+        let is_pinned =
+            self.holding.pinned.contains(&snapshot) && self.upkeep.collect.pins().contains_key(&snapshot);
         self.upkeep.collect.pin(snapshot, manifest);
-        let duty = self.begin_duty(|duty| Duty::Keep(Box::new(Keep::new(snapshot, manifest, groups, duty))));
+        let duty = self.begin_duty(|duty| {
+            let keep = Keep::new(snapshot, manifest, groups, duty);
+            Duty::Keep(Box::new(if is_pinned { keep.pinned() } else { keep }))
+        });
         self.holding.running = Some(Running { duty, writer, told_held: 0, told_at: self.now.time });
     }
 
@@ -149,6 +157,7 @@ impl Core {
         match end {
             KeepEnd::Kept => {
                 let held = keep.progress().held;
+                self.holding.pinned.remove(&snapshot);
                 self.pushed_is_listed(&snapshot);
                 self.upkeep.moving.receipted(keep.groups());
                 let receipt = Receipt { snapshot, groups: keep.groups().clone() };
@@ -162,7 +171,11 @@ impl Core {
             }
             KeepEnd::Lacking { chunks } => {
                 log::info!("snapshot {}: {chunks} chunks cannot be had now", snapshot.short());
-                self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY);
+                self.holding.pinned.insert(snapshot);
+                // Alone there is nobody to have them from, and a peer that comes up is asked at once.
+                let is_alone = self.gossip.peers().next().is_none();
+                let pause = if is_alone { KEEP_RETRY.times(20) } else { KEEP_RETRY };
+                self.holding.retry.insert(snapshot, self.now.time + pause);
             }
             KeepEnd::Disk { reason } => {
                 self.note(

@@ -146,6 +146,15 @@ impl Keep {
         }
     }
 
+    /// Its manifest's pin is saved already, by a try before this one.
+    #[must_use]
+    pub fn pinned(mut self) -> Self {
+        self.asks.clear();
+        self.state = State::Walking;
+        self.advance();
+        self
+    }
+
     /// Which snapshot it keeps.
     #[must_use]
     pub const fn snapshot(&self) -> SnapshotId {
@@ -371,6 +380,14 @@ mod tests {
                 other => panic!("a keep does not ask for {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn another_try_does_not_write_its_pin_again() {
+        let begin =
+            || Keep::new(SnapshotId::from_bytes([1; 32]), ChunkId::from_bytes([2; 32]), GroupSet::all(), 9);
+        assert!(matches!(begin().poll(), Some(KeepOutput::Ask(Ask::Store(Request::Save { .. })))));
+        assert!(matches!(begin().pinned().poll(), Some(KeepOutput::Ask(Ask::Chunk { .. }))));
     }
 
     #[test]
