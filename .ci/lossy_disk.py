@@ -6,6 +6,8 @@
 Writes stay in memory until the client flushes (or writes with FUA). When the connection breaks - the emulator was killed - half of
 what was not flushed is gone, block by block at random, the other half is on the disk: as with a pulled plug. Then the next client may come.
 At SIGUSR1 it pulls the plug itself, as soon as at least 16 blocks wait to be flushed, and ends.
+At SIGUSR2 it reads IMAGE.bad, as it does at the start: where the disk is broken. Each line is `r FROM BYTES` or `w FROM BYTES`; reading or
+writing there is an error, and without the file nothing is.
 """
 import os, random, signal, socket, struct, sys
 
@@ -15,7 +17,21 @@ disk = os.open(image, os.O_RDWR)
 size = os.fstat(disk).st_size
 waiting = {}
 pull = []
+broken = []
 signal.signal(signal.SIGUSR1, lambda *_: pull.append(True))
+
+
+def look_for_broken(*_):
+    lines = open(image + ".bad").read().splitlines() if os.path.exists(image + ".bad") else []
+    broken[:] = [(kind, int(begin), int(begin) + int(length)) for kind, begin, length in map(str.split, lines)]
+
+
+signal.signal(signal.SIGUSR2, look_for_broken)
+look_for_broken()
+
+
+def is_broken(kind, offset, length):
+    return any(kind == what and offset < end and begin < offset + length for what, begin, end in broken)
 
 
 def settle(number, data):
@@ -88,11 +104,19 @@ def serve(connection):
     negotiate(connection)
     while True:
         _, flags, kind, handle, offset, length = struct.unpack(">IHHQQI", exactly(connection, 28))
-        data = b""
+        data, error = b"", 0
         if kind == 0:
-            data = read(offset, length)
+            if is_broken("r", offset, length):
+                error = 5
+            else:
+                data = read(offset, length)
         elif kind == 1:
-            write(offset, exactly(connection, length))
+            data = exactly(connection, length)
+            if is_broken("w", offset, length):
+                error = 5
+            else:
+                write(offset, data)
+            data = b""
             if flags & 1:
                 flush()
             if pull and len(waiting) >= 16:
@@ -101,7 +125,7 @@ def serve(connection):
             return
         elif kind == 3:
             flush()
-        connection.sendall(struct.pack(">IIQ", 0x67446698, 0, handle) + data)
+        connection.sendall(struct.pack(">IIQ", 0x67446698, error, handle) + data)
 
 
 server = socket.socket(socket.AF_UNIX)
