@@ -79,6 +79,22 @@ impl GroupSet {
         levels.last().map_or_else(Self::all, Self::from_bits)
     }
 
+    /// In how many of these sets every group is, counted up to `most`.
+    #[must_use]
+    pub fn least(sets: &[&Self], most: usize) -> usize {
+        let mut least = most.min(sets.len());
+        if sets.iter().filter(|set| set.is_all()).count() >= least {
+            return least;
+        }
+        for index in 0..BITMAP_BYTES {
+            for bit in (0..8).map(|bit| 1 << bit) {
+                let count = sets.iter().filter(|set| set.byte(index) & bit != 0).take(least).count();
+                least = least.min(count);
+            }
+        }
+        least
+    }
+
     /// Whether the group is in the set.
     #[must_use]
     pub fn contains(&self, group: Group) -> bool {
@@ -238,6 +254,15 @@ mod tests {
         assert_eq!(at_least(2), set(&[2, 3, 4095]));
         assert_eq!(at_least(3), set(&[3]));
         assert_eq!(at_least(4), GroupSet::new());
+        let all: Vec<&GroupSet> = sets.iter().collect();
+        assert_eq!(GroupSet::least(&all, 9), 0);
+        let whole = GroupSet::all();
+        let mut nearly = GroupSet::all();
+        nearly.remove(group(4095));
+        assert_eq!(GroupSet::least(&[&whole, &nearly, &whole, &sets[1]], 9), 2);
+        assert_eq!(GroupSet::least(&[&whole, &nearly, &whole], 1), 1);
+        assert_eq!(GroupSet::least(&[&whole; 3], 9), 3);
+        assert_eq!(GroupSet::least(&[], 9), 0);
         let mut both = sets[0].clone();
         both.intersect(&sets[3]);
         assert_eq!(both, set(&[3, 4095]));

@@ -8,7 +8,7 @@ use crate::base::ids::{Group, NodeId};
 use crate::base::units::Copies;
 use crate::feed::entry::GroupSet;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// How well a snapshot is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,14 +88,19 @@ impl<'a> Ledger<'a> {
     /// How well it is protected, when so many copies are wanted.
     #[must_use]
     pub fn protection(&self, wanted: Copies) -> Protection {
-        let least = |count: &dyn Fn(Group) -> usize| {
-            let is_whole = self.copies.iter().all(|copy| copy.groups.is_all());
-            let groups = if is_whole { 1 } else { usize::from(Group::COUNT) };
-            u8::try_from(Group::all().take(groups).map(count).min().unwrap_or(0)).unwrap_or(u8::MAX)
-        };
-        let have = least(&|group| self.holding(group).count());
-        let sites = least(&|group| self.sites(group));
-        Protection { have: have.min(wanted.get()), wanted: wanted.get(), sites }
+        let copies: Vec<&GroupSet> = self.copies.iter().map(|copy| copy.groups.as_ref()).collect();
+        let have = GroupSet::least(&copies, usize::from(wanted.get()));
+        let mut known: BTreeMap<&str, GroupSet> = BTreeMap::new();
+        for copy in &self.copies {
+            if let Some(site) = copy.site {
+                known.entry(site).or_default().union(&copy.groups);
+            }
+        }
+        // What is nowhere known is in one place at least.
+        let places: Vec<&GroupSet> = known.values().collect();
+        let sites = GroupSet::least(&places, usize::from(u8::MAX)).max(have.min(1));
+        let few = |count| u8::try_from(count).unwrap_or(u8::MAX);
+        Protection { have: few(have), wanted: wanted.get(), sites: few(sites) }
     }
 
     /// Whether all of it is still there after the fire (None: before any).
@@ -111,17 +116,6 @@ impl<'a> Ledger<'a> {
     pub fn fires(&self) -> impl Iterator<Item = Fire<'a>> + '_ {
         let sites = self.copies.iter().filter_map(|copy| copy.site).map(Fire::Site);
         self.copies.iter().map(|copy| Fire::Node(copy.node)).chain(sites)
-    }
-
-    /// The copies of a group.
-    fn holding(&self, group: Group) -> impl Iterator<Item = &Copy<'a>> {
-        self.copies.iter().filter(move |copy| copy.groups.contains(group))
-    }
-
-    /// The places in which a group is known to be: one at least, if it is anywhere.
-    fn sites(&self, group: Group) -> usize {
-        let known: BTreeSet<&str> = self.holding(group).filter_map(|copy| copy.site).collect();
-        known.len().max(self.holding(group).count().min(1))
     }
 }
 

@@ -108,6 +108,8 @@ pub(super) struct Running {
     source: SourceDisk,
     /// When the unsynced group is flushed.
     flush_due: Option<Time>,
+    /// What the core said of its deadline, since it was given something last; None: it was not asked since then.
+    core_due: Option<Option<Time>>,
 }
 
 /// A reply on its way.
@@ -228,7 +230,8 @@ impl Cluster {
             Setup { config, config_text: String::new(), host_name, discovery: false, certificate: None };
         let core = Core::new(seed, setup);
         let source = SourceDisk::default();
-        node.running = Some(Running { core, service, replies: VecDeque::new(), source, flush_due: None });
+        let replies = VecDeque::new();
+        node.running = Some(Running { core, service, replies, source, flush_due: None, core_due: None });
         let listening = Input::Listening(Listening { addresses: vec![node.address], ..Listening::default() });
         self.give(number, listening);
     }
@@ -325,10 +328,10 @@ impl Cluster {
     /// Notes when a node has something to do next.
     fn plan(&mut self, number: usize) {
         let node = &mut self.nodes[number];
-        let due = node.running.as_ref().and_then(|running| {
+        let due = node.running.as_mut().and_then(|running| {
             let reply = running.replies.front().map(|(due, _)| *due);
             let others = [reply, running.source.deadline(), running.flush_due];
-            others.into_iter().chain([running.core.deadline()]).flatten().min()
+            others.into_iter().chain([running.core_deadline()]).flatten().min()
         });
         if node.due != due {
             if let Some(before) = node.due {
@@ -366,7 +369,7 @@ impl Cluster {
             let arriving = replies.into_iter().map(|reply| (now, Arriving::Store(reply)));
             running.replies.extend(arriving);
         }
-        if running.core.deadline().is_some_and(|due| due <= now) {
+        if running.core_deadline().is_some_and(|due| due <= now) {
             self.hand(number, Input::Tick);
         }
     }
@@ -381,6 +384,7 @@ impl Cluster {
     fn hand(&mut self, number: usize, input: Input<'_>) {
         let moment = self.moment();
         let Some(running) = &mut self.nodes[number].running else { return };
+        running.core_due = None;
         running.core.handle(moment, input);
         loop {
             while let Some(output) = self.next_output(number, moment) {
@@ -466,6 +470,12 @@ impl Cluster {
 }
 
 impl Running {
+    /// When the core wants to be woken: it is asked once after whatever it was given, for nearly all that it is woken for comes from
+    /// outside.
+    fn core_deadline(&mut self) -> Option<Time> {
+        *self.core_due.get_or_insert_with(|| self.core.deadline())
+    }
+
     /// The storage thread does a request; its replies take a while.
     fn store(&mut self, now: Time, latency: Span, request: Request) {
         let mut replies = Vec::new();
