@@ -9,7 +9,8 @@ use super::entry::{Checkpoint, Entry, Role};
 use super::facts::SnapshotFact;
 use super::view::View;
 use crate::base::ids::{FeedId, FolderId, SnapshotId};
-use std::collections::BTreeMap;
+use crate::base::units::{Span, WallTime};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was said of snapshots.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +81,31 @@ impl View {
     #[must_use]
     pub fn checkpoint_version(&self, feed: &FeedId) -> u64 {
         self.standings.versions.get(feed).copied().unwrap_or(0)
+    }
+
+    /// Complete snapshots that are retired, but within `close` of the next one of their folder in their writer's feed that stands: there
+    /// history was thinned, and none of it has gone. Whatever labels say, what is written later comes later in the feed: it can excuse what is
+    /// within `close` of itself, and nothing else.
+    #[must_use]
+    pub fn thinned(&self, close: Span) -> BTreeSet<SnapshotId> {
+        let mut next: BTreeMap<(FeedId, FolderId), WallTime> = BTreeMap::new();
+        let mut thinned = BTreeSet::new();
+        for ((feed, _), id) in self.standings.places.iter().rev() {
+            let Some(entry) = self.snapshots.get(id).map(|fact| &fact.entry).filter(|entry| entry.complete)
+            else {
+                continue;
+            };
+            let (place, taken) = ((*feed, entry.folder), entry.taken.as_micros());
+            if self.stands(id) {
+                next.insert(place, entry.taken);
+            } else if next
+                .get(&place)
+                .is_some_and(|next| next.as_micros().abs_diff(taken) <= close.as_micros())
+            {
+                thinned.insert(*id);
+            }
+        }
+        thinned
     }
 
     /// Snapshots of a feed at these places, ascending by place.

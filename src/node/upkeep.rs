@@ -24,7 +24,9 @@ use super::scrubbing::Scrubbing;
 use super::status::attention::{Attention, Severity};
 use super::unfinished::Unfinished;
 use crate::base::ids::SnapshotId;
-use crate::base::limits::{COLLECT_AFTER_START, COLLECT_EVERY, COLLECT_RETRY, RUNNING_SAVE_EVERY};
+use crate::base::limits::{
+    COLLECT_AFTER_START, COLLECT_EVERY, COLLECT_RETRY, MASS_CLOSE, RUNNING_SAVE_EVERY,
+};
 use crate::base::units::{Span, Time, WallTime};
 use crate::feed::entry::{Body, GroupSet, Release};
 use crate::feed::view::Applied;
@@ -146,9 +148,13 @@ impl Core {
         };
         let view = &member.view;
         let writer = |id: &SnapshotId| view.snapshot(id).map(|fact| fact.writer);
-        // Partial snapshots all go at once when a backup is complete, which is no mass.
-        let mass_of =
-            |id: &SnapshotId| view.snapshot(id).filter(|fact| fact.entry.complete).map(|fact| fact.writer);
+        // Partial snapshots all go at once when a backup is complete, and of a busy day's the policy keeps few: neither is a mass.
+        let thinned = std::cell::OnceCell::new();
+        let mass_of = |id: &SnapshotId| {
+            let thinned = thinned.get_or_init(|| view.thinned(MASS_CLOSE));
+            let fact = view.snapshot(id).filter(|fact| fact.entry.complete && !thinned.contains(id));
+            fact.map(|fact| fact.writer)
+        };
         let (forgotten, own) = (self.forgotten_ids(), member.node);
         let retired = |id: &SnapshotId| {
             writer(id).filter(|_| !view.stands(id)).or_else(|| forgotten.contains(id).then_some(own))

@@ -79,6 +79,8 @@ pub const EXPIRED_PER_TURN_MAX: usize = 64;
 pub const MASS_RETIRED_MIN: usize = 30;
 /// See [`MASS_RETIRED_MIN`]; in own running time.
 pub const MASS_WITHIN: Span = Span::from_secs(86_400);
+/// What is retired this close to a snapshot that stands is no part of a mass: of a hundred snapshots of a busy day a policy keeps one an hour.
+pub const MASS_CLOSE: Span = Span::from_secs(3_600);
 /// What one step of compaction, or of the scrub, reads and writes, in bytes: a fraction of a second on an SD card.
 pub const UPKEEP_STEP_BYTES: u64 = 1024 * 1024;
 /// Pause between two steps of compaction, and the least between two of the scrub.

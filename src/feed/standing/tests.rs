@@ -1,6 +1,7 @@
 //! Retirement, told as stories. That order changes nothing is shown in [`crate::feed::order_tests`].
 
 use crate::base::ids::SnapshotId;
+use crate::base::units::Span;
 use crate::feed::entry::{snapshot_id, Body, Checkpoint, Head, Role, Standing};
 use crate::feed::tests::view::snapshot;
 use crate::feed::view::View;
@@ -83,4 +84,29 @@ fn store_nodes_retire_nothing() {
     let until = store.head();
     assert!(!view.apply(&store.write(checkpoint(until, 1, &[]))).unwrap().counts);
     assert_eq!(view.retired().count(), 0);
+}
+
+#[test]
+fn thinned_is_what_has_a_neighbour_that_stands_and_no_label_written_later_excuses_more() {
+    let (mut root, mut writer) = (Writer::new(1), Writer::new(2));
+    let mut view = View::new(root.public());
+    view.apply(&root.admit(&writer, Role::Full)).unwrap();
+    let minutes = [0, 30, 60, 400, 410, 420, 900];
+    let ids: Vec<SnapshotId> = minutes
+        .iter()
+        .map(|minute| snapshot_id(&view.apply(&writer.write(snapshot(1, minute * 60_000_000))).unwrap().hash))
+        .collect();
+    let hour = Span::from_secs(3_600);
+    assert!(view.thinned(hour).is_empty(), "nothing is retired");
+    // Of each run of them the last stays.
+    view.apply(&writer.write(checkpoint(writer.head(), 1, &[2, 5, 6]))).unwrap();
+    assert_eq!(view.thinned(hour), [ids[0], ids[1], ids[3], ids[4]].into());
+    assert_eq!(view.thinned(Span::from_secs(1_800)), [ids[1], ids[3], ids[4]].into());
+    // All go: what is written after them under an old label stands in for an hour, and the last one of all is beside none.
+    let late = [30, 410, 900].map(|minute| writer.write(snapshot(1, minute * 60_000_000)));
+    late.iter().for_each(|entry| {
+        view.apply(entry).unwrap();
+    });
+    view.apply(&writer.write(checkpoint(writer.head(), 2, &[8, 9, 10]))).unwrap();
+    assert_eq!(view.thinned(hour), [ids[0], ids[1], ids[2]].into());
 }

@@ -185,7 +185,7 @@ fn remedy(name: &str, failure: &ApiError) -> String {
     let again = format!("`nuthatch backup {name}`");
     match failure.code.as_str() {
         "folder_missing" | "folder_changed" => format!(
-            "plug the disk in or mount it, then {again}; if the folder has moved: `nuthatch folder set {name} directory=DIR`"
+            "plug the disk in or mount it, then {again}; if the folder has moved: `nuthatch folder set {name} directory=DIR`; a service must be shown what is in a home: `sudo nuthatch setup-service --folder DIR`"
         ),
         "folder_unreadable" => format!("let the node's user read it, then {again}"),
         "bad_pattern" => format!("`nuthatch folder set {name} ignore=GLOB,GLOB`"),
