@@ -345,10 +345,10 @@ impl Core {
             self.note(
                 Level::Error,
                 "feeds",
-                format!("the disk did not take an entry: {error}; free space and restart"),
+                format!("the disk did not take an entry: {error}; then restart the node"),
             );
             if let Some(member) = self.member.as_mut().filter(|_| appended.from.is_none()) {
-                member.stopped = true;
+                member.stopped = Some(error.to_string());
             }
             self.append_failed(appended.then, &error.to_string());
             return;

@@ -7,6 +7,7 @@ use super::check::{
 };
 use super::cluster::Cluster;
 use super::collect_stories::{chunks, forget, hours, listed, refusal, status, undo, FLOOR};
+use super::disk::Fault;
 use crate::feed::entry::Role;
 use crate::node::api::Call;
 use crate::node::ports::Ending;
@@ -206,4 +207,38 @@ fn an_interrupted_first_backup_keeps_its_work_for_a_week_though_its_disk_is_unpl
     assert!(waits["waits"].as_str().is_some_and(|reason| reason.contains("interrupted")), "{waits}");
     hours(&mut cluster, 24 * 3);
     assert_eq!(chunks(&mut cluster), vec![0], "its time is over");
+}
+
+#[test]
+fn a_disk_that_takes_no_entry_is_said_first_of_all_until_the_node_was_started_anew() {
+    let (mut cluster, _) = household(11, 2);
+    back_up(&mut cluster);
+    let mut told = status(&mut cluster, 0);
+    // Which call fails is tried out: most of them have other consequences.
+    for calls in 0..60 {
+        write(&mut cluster, b"another", 3_000);
+        cluster.nodes[0].disk.fail_after(calls, Fault::Io);
+        cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE.times(10));
+        cluster.nodes[0].disk.heal();
+        told = status(&mut cluster, 0);
+        if text(&told, "summary").contains("takes nothing any more") {
+            break;
+        }
+    }
+    assert!(
+        text(&told, "summary").starts_with("The disk with this node's data takes nothing any more"),
+        "{told}"
+    );
+    let first = &told["attention"][0];
+    assert_eq!(first["severity"], "danger", "{told}");
+    assert!(
+        text(first, "message").matches("may be failing").count() == 1
+            && text(first, "hint").contains("restart"),
+        "{told}"
+    );
+    cluster.stop(0);
+    cluster.start(0);
+    cluster.run_until(MINUTE, |_| false);
+    back_up(&mut cluster);
+    assert!(!status(&mut cluster, 0)["attention"].to_string().contains("did not take"));
 }

@@ -164,7 +164,12 @@ impl fmt::Display for DiskError {
             DiskErrorKind::Io => "look at the system log; the disk may be failing",
             DiskErrorKind::ReadOnly => "check the mount options and the owner of the data home",
         };
-        write!(formatter, "cannot {} `{}`: {}; {advice}", self.verb, self.name, self.detail)
+        write!(formatter, "cannot {} `{}`: {}", self.verb, self.name, self.detail)?;
+        // What another error of the disk is the reason of says it already.
+        if self.detail.ends_with(advice) {
+            return Ok(());
+        }
+        write!(formatter, "; {advice}")
     }
 }
 

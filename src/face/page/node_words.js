@@ -19,6 +19,8 @@ const TABLE = {
     ...AGO,
     [/^This node belongs to no vault yet\.$/, 'Dieses Gerät gehört noch zu keinem Tresor.'],
     [/^This node keeps sealed copies of (\d+) snapshots for its vault\.$/, 'Dieses Gerät bewahrt versiegelte Kopien von $1 Schnappschüssen auf.'],
+    [/^The disk with this node's data takes nothing any more: nothing is backed up or kept here before it is restarted\.$/, 'Die Platte mit den Daten dieses Geräts nimmt nichts mehr an: bis zum Neustart wird hier nichts gesichert oder aufbewahrt.'],
+    [/^the disk with this node's data did not take what was to be written: (.*)$/, 'die Platte mit den Daten dieses Geräts hat nicht angenommen, was geschrieben werden sollte: $1'],
     [/^No folder is backed up on this vault yet\.$/, 'Noch wird kein Ordner gesichert.'],
     [/^Much is gone or looks encrypted at once in (.*): an answer is awaited\.$/, 'In $1 ist auf einmal vieles weg oder sieht verschlüsselt aus: eine Antwort wird gebraucht.'],
     [/^The last backup failed: (.*)\.$/, 'Die letzte Sicherung ist gescheitert: $1.'],

@@ -107,6 +107,14 @@ impl Core {
         stats: Option<&StoreStats>,
         attention: &mut Attention,
     ) {
+        if let Some(reason) = self.member.as_ref().and_then(|member| member.stopped.as_ref()) {
+            // Before what is a consequence of it.
+            attention.concerns.insert(0, Concern {
+                severity: Severity::Danger,
+                message: format!("the disk with this node's data did not take what was to be written: {reason}"),
+                hint: "when that is mended, restart the node: `sudo systemctl restart nuthatch`, or end it and `nuthatch run`".into(),
+            });
+        }
         attention.extend(stats.and_then(wear::damaged));
         attention.extend(stats.and_then(wear::worn));
         if let Some(message) = &self.folders.unwatched {
