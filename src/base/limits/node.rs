@@ -164,11 +164,11 @@ pub const CONNECT_STAGGER: Span = Span::from_millis(250);
 pub const CONNECT_HINT_EVERY: Span = Span::from_secs(5);
 /// See [`CONNECT_PAUSE_MIN`].
 pub const CONNECT_PAUSE_MAX: Span = Span::from_secs(60);
-/// ... and in the first minutes after a member was lost, or an address was heard of: an attempt is a handful of datagrams of
-/// 200 bytes for every address, and a person waits for what was only a router that was started anew. Whoever comes back later tries by itself.
+/// ... and in the first hour after a member was lost, or an address was heard of: an attempt is a handful of datagrams of
+/// 200 bytes, and a person waits for what was only a router that was started anew.
 pub const CONNECT_PAUSE_EAGER_MAX: Span = Span::from_secs(15);
-/// Those minutes.
-pub const CONNECT_EAGER_TIME: Span = Span::from_secs(600);
+/// That hour.
+pub const CONNECT_EAGER_TIME: Span = Span::from_secs(3_600);
 /// Addresses remembered for unconnected announcers.
 pub const REACH_ADDRESSES_MAX: usize = 512;
 /// Pieces of an answer that wait for a slow client.
