@@ -20,7 +20,6 @@ use core::fmt;
 use core::ops::Bound;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use watched::Watched;
 
 /// All sessions of an endpoint.
 #[derive(Default)]
@@ -68,7 +67,7 @@ struct Link {
     /// Its place among the two nodes' handshakes.
     order: Order,
     /// Delivery.
-    session: Watched,
+    session: Session,
     /// How the other side proved its membership, until the roster has it.
     chain: Option<Vec<Vec<u8>>>,
     /// The greatest packet number that has authenticated: older packets do not move the address back.
@@ -114,7 +113,7 @@ impl Links {
             address: opened.address,
             since: now,
             order: opened.order,
-            session: Watched::new(session),
+            session,
             chain,
             newest: None,
             starved: None,
@@ -265,7 +264,7 @@ impl Links {
     /// What a session reports, if one does. Sessions that have ended are forgotten here.
     pub fn poll_event(&mut self, desk: &mut Desk, now: Time) -> Option<Event> {
         let mut ended = None;
-        for link in self.links.values_mut().filter(|link| !link.session.is_told()) {
+        for link in self.links.values_mut() {
             let node = link.node;
             if let Some((lane, bytes)) = link.session.poll_message() {
                 let index = link.session.local_index();
@@ -280,7 +279,6 @@ impl Links {
                 link.starved = None;
                 return Some(Event::Room { node });
             }
-            link.session.told();
         }
         self.leave(desk, now, &ended?);
         desk.next_event()
@@ -361,7 +359,7 @@ impl Links {
             if crowd::is_crowded(&session) {
                 desk.event(Event::Crowded { node: *node });
             }
-            self.remember(now, index, address, session.into_inner());
+            self.remember(now, index, address, session);
         }
     }
 
@@ -396,4 +394,3 @@ mod crowd;
 mod moves;
 #[cfg(test)]
 mod tests;
-mod watched;
