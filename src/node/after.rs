@@ -145,7 +145,7 @@ impl Core {
 
     /// Why no entry of this node can be written.
     pub(super) fn refusal(&self) -> ApiError {
-        if self.member.as_ref().is_some_and(|member| member.stopped.is_some()) {
+        if self.member.as_ref().is_some_and(|member| member.stopped) {
             let hint = "free space on the node's disk, then start it again";
             return ApiError::new("disk", "the disk did not take an earlier entry of this node", hint);
         }

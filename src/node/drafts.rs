@@ -123,8 +123,7 @@ impl Core {
 
     /// Publishes what waits, in order.
     pub(super) fn publish_drafts(&mut self) {
-        let is_no_time =
-            self.member.as_ref().is_none_or(|member| member.is_alone() || member.stopped.is_some());
+        let is_no_time = self.member.as_ref().is_none_or(|member| member.is_alone() || member.stopped);
         if is_no_time || !self.keyring.may_seal() {
             return;
         }

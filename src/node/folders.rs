@@ -225,8 +225,7 @@ impl Core {
     /// Begins to scan a folder; if it is being scanned, once more afterwards.
     pub(super) fn begin_scan(&mut self, folder: FolderId) {
         let found = self.own_folders().into_iter().find(|(entry, _)| entry.folder == folder);
-        let stopped =
-            self.member.as_ref().is_none_or(|member| member.stopped.is_some()) || !self.keyring.may_seal();
+        let stopped = self.member.as_ref().is_none_or(|member| member.stopped) || !self.keyring.may_seal();
         let Some((entry, text)) = found.filter(|_| !stopped) else {
             // Another device's by now; or the newest snapshot believed here is on no disk, and is nothing to compare with.
             let local = self.local(folder);

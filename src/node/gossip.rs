@@ -342,13 +342,12 @@ impl Core {
     /// Entries are on the disk (or are not).
     pub(super) fn appended(&mut self, appended: Appended, result: Result<(), StoreError>) {
         if let Err(error) = result {
-            self.note(
-                Level::Error,
-                "feeds",
-                format!("the disk did not take an entry: {error}; then restart the node"),
-            );
-            if let Some(member) = self.member.as_mut().filter(|_| appended.from.is_none()) {
-                member.stopped = Some(error.to_string());
+            let said = error.to_string();
+            let hint = if said.ends_with("restart the node") { "" } else { "; then restart the node" };
+            self.note(Level::Error, "feeds", format!("the disk did not take an entry: {said}{hint}"));
+            if let Some(member) = &mut self.member {
+                member.stopped |= appended.from.is_none();
+                member.refused.get_or_insert(said);
             }
             self.append_failed(appended.then, &error.to_string());
             return;

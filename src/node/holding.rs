@@ -114,7 +114,7 @@ impl Core {
         self.holding.retry.retain(|_, until| *until > now);
         let wanted = self.shared_wanted();
         // A receipt is an entry: none is written before a peer has shown what it knows of this node.
-        let member = self.member.as_ref().filter(|member| member.confirmed && member.stopped.is_none())?;
+        let member = self.member.as_ref().filter(|member| member.confirmed && !member.stopped)?;
         let mut best: Option<(Rank, &SnapshotFact, GroupSet)> = None;
         for fact in member.view.snapshots() {
             if fact.writer == member.node || self.holding.retry.contains_key(&fact.id) {

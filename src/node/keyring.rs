@@ -225,7 +225,7 @@ impl Core {
         }
         let writer = member.node;
         let full = |_: &NodeId| true;
-        if member.stopped.is_some() || !self.may_append() || !self.falls_to_this_node(full) {
+        if member.stopped || !self.may_append() || !self.falls_to_this_node(full) {
             return true;
         }
         let Some(entry) = self.begin_epoch(&writer, None) else { return true };
@@ -244,7 +244,7 @@ impl Core {
         if owed.is_empty() {
             return false;
         }
-        if member.stopped.is_some() || !self.may_append() {
+        if member.stopped || !self.may_append() {
             return true;
         }
         for (epoch, lacking) in owed.iter().take(KEY_ENTRIES_PER_TURN_MAX) {

@@ -39,7 +39,7 @@ impl Core {
             && member.view.newest_feed(node) == Some(leaving.feed)
             && member.durable.get(&leaving.feed).is_some_and(|head| head.length >= leaving.length)
             && member.view.forks().all(|fork| fork.feed.node != *node);
-        let mut groups = if is_known && member.confirmed && member.stopped.is_none() {
+        let mut groups = if is_known && member.confirmed && !member.stopped {
             groups_of(&leaving.groups)
         } else {
             GroupSet::new()

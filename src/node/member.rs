@@ -81,8 +81,10 @@ pub struct Membership {
     /// It was the only member when it started: others can know of its feed only what was written since.
     pub began_alone: bool,
     /// The disk did not take an own entry that is believed here already: nothing more is signed before a restart, for
-    /// it would stand behind an entry that nobody else will ever see. With the disk's words.
-    pub stopped: Option<String>,
+    /// it would stand behind an entry that nobody else will ever see.
+    pub stopped: bool,
+    /// Why the disk did not take an entry of any feed, in its words: what follows in that feed cannot be written before a restart.
+    pub refused: Option<String>,
     /// Who holds what.
     pub placing: Placing,
 }
@@ -106,7 +108,8 @@ impl Membership {
             durable: BTreeMap::new(),
             confirmed: false,
             began_alone: false,
-            stopped: None,
+            stopped: false,
+            refused: None,
             placing: Placing::default(),
         }
     }
@@ -116,7 +119,7 @@ impl Membership {
     /// # Errors
     /// When the entry is too long, this node may not write it, or the disk did not take an earlier one.
     pub fn append(&mut self, wall: WallTime, body: Body) -> Result<(Applied, Vec<u8>), FeedError> {
-        if self.stopped.is_some() {
+        if self.stopped {
             return Err(FeedError::Stopped);
         }
         let (sequence, previous) = match self.view.head(&self.own) {

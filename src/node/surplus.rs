@@ -46,7 +46,7 @@ impl ForOthers<'_> {
 impl Core {
     /// What this node holds for others; None as long as it may not write.
     pub(super) fn held_for_others(&self) -> Option<ForOthers<'_>> {
-        let member = self.member.as_ref().filter(|member| member.confirmed && member.stopped.is_none())?;
+        let member = self.member.as_ref().filter(|member| member.confirmed && !member.stopped)?;
         let pins = self.upkeep.collect.pins();
         let (mut facts, mut kinds) = (Vec::new(), BTreeSet::new());
         let (mut receipted, mut part) = (GroupSet::new(), GroupSet::new());

@@ -206,7 +206,7 @@ impl Core {
     /// Whether anything may be given up now; if not, why.
     fn may_collect(&self) -> Result<(), &'static str> {
         let Some(member) = &self.member else { return Err("this node belongs to no vault") };
-        if member.stopped.is_some() {
+        if member.stopped {
             return Err("the disk did not take an earlier entry of this node");
         }
         if !self.may_append() {

@@ -107,7 +107,7 @@ impl Core {
         stats: Option<&StoreStats>,
         attention: &mut Attention,
     ) {
-        if let Some(reason) = self.member.as_ref().and_then(|member| member.stopped.as_ref()) {
+        if let Some(reason) = self.member.as_ref().and_then(|member| member.refused.as_ref()) {
             // Before what is a consequence of it.
             attention.concerns.insert(0, Concern {
                 severity: Severity::Danger,

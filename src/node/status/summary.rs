@@ -27,7 +27,7 @@ impl Core {
         let Some(member) = &self.member else {
             return "This node belongs to no vault yet.".into();
         };
-        if member.stopped.is_some() {
+        if member.refused.is_some() {
             return "The disk with this node's data takes nothing any more: nothing is backed up or kept here before it is restarted.".into();
         }
         if member.sealer.is_none() {
