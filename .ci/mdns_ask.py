@@ -5,23 +5,18 @@
 """
 import socket, struct, sys, time
 
+import mdns_socket
+
 name, local = sys.argv[1:3]
-encoded = b"".join(bytes([len(part)]) + part.encode() for part in (name, "local")) + b"\0"
+encoded = mdns_socket.encoded(name)
 question = struct.pack(">6H", 0, 0, 1, 0, 0, 0) + encoded + struct.pack(">2H", 1, 1)
-ask = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-ask.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-ask.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-# From the port of mDNS itself, for not everybody answers to others.
-ask.bind(("", 5353))
-ask.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(local))
-ask.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("224.0.0.251") + socket.inet_aton(local))
-ask.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+ask = mdns_socket.opened(local)
 ask.settimeout(1)
 end = time.monotonic() + 10
 asked = 0.0
 while time.monotonic() < end:
     if time.monotonic() - asked > 1:
-        ask.sendto(question, ("224.0.0.251", 5353))
+        ask.sendto(question, mdns_socket.GROUP)
         asked = time.monotonic()
     try:
         answer = ask.recv(9000)

@@ -2,7 +2,7 @@
 //!
 //! A receipt is owed for every snapshot of another node whose groups placed here (or stood in for: `node/around.rs`) are not
 //! yet covered by this node's own receipts. What has the fewest copies left comes first. One share is kept at a time, so that memory stays bounded. A share that could not be had is tried
-//! again after [`KEEP_RETRY`] (twenty times that while nobody is connected), or when a peer comes up.
+//! again after [`KEEP_RETRY`] ([`KEEP_RETRY_RARE`] while nobody is connected), or when a peer comes up.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use super::after::AfterAppend;
 use super::core::{Core, Duty};
 use super::keep::{Keep, KeepEnd};
 use crate::base::ids::{ChunkId, NodeId, SnapshotId};
-use crate::base::limits::KEEP_RETRY;
+use crate::base::limits::{KEEP_RETRY, KEEP_RETRY_RARE};
 use crate::base::units::{Span, Time, WallTime};
 use crate::feed::entry::{Body, GroupSet, Receipt};
 use crate::feed::view::SnapshotFact;
@@ -174,7 +174,7 @@ impl Core {
                 self.holding.pinned.insert(snapshot);
                 // Alone there is nobody to have them from, and a peer that comes up is asked at once.
                 let is_alone = self.gossip.peers().next().is_none();
-                let pause = if is_alone { KEEP_RETRY.times(20) } else { KEEP_RETRY };
+                let pause = if is_alone { KEEP_RETRY_RARE } else { KEEP_RETRY };
                 self.holding.retry.insert(snapshot, self.now.time + pause);
             }
             KeepEnd::Disk { reason } => {
@@ -189,7 +189,7 @@ impl Core {
             KeepEnd::Damaged { reason } => {
                 let message = format!("the manifest of snapshot {} is damaged: {reason}", snapshot.short());
                 self.note(Level::Error, "copies", message);
-                self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY.times(20));
+                self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY_RARE);
             }
         }
         self.holding.recheck(self.now.time);

@@ -315,6 +315,12 @@ fn a_draft_of_a_node_that_is_alone_goes_by_the_phrase() {
     good(&cluster.ask(0, Call::Verify { all: true }, MINUTE.times(5)));
 }
 
+/// All snapshots, oldest first.
+fn snapshots(cluster: &mut Cluster) -> Vec<String> {
+    let answer = cluster.ask(0, Call::Snapshots { name: None }, MINUTE);
+    answer.lines.iter().map(|line| text(line, "snapshot")).collect()
+}
+
 #[test]
 fn a_mass_that_is_erased_is_frozen_as_any_other_mass() {
     let (mut cluster, phrase) = household(9, &[Role::Store, Role::Store]);
@@ -325,12 +331,7 @@ fn a_mass_that_is_erased_is_frozen_as_any_other_mass() {
         hours(&mut cluster, 2);
     }
     let full = chunks(&mut cluster);
-    let all: Vec<String> = cluster
-        .ask(0, Call::Snapshots { name: None }, MINUTE)
-        .lines
-        .iter()
-        .map(|line| text(line, "snapshot"))
-        .collect();
+    let all = snapshots(&mut cluster);
     for snapshot in &all[..all.len() - 1] {
         good(&forget(&mut cluster, snapshot));
     }
@@ -351,4 +352,24 @@ fn a_mass_that_is_erased_is_frozen_as_any_other_mass() {
     let after = chunks(&mut cluster);
     assert!((0..2).all(|number| after[number] + 20 < full[number]), "{full:?} {after:?}");
     good(&cluster.ask(1, Call::Verify { all: true }, MINUTE));
+}
+
+#[test]
+fn a_busy_day_that_is_thinned_is_no_mass() {
+    let (mut cluster, _) = household(13, &[Role::Store, Role::Store]);
+    for number in 0..u8::try_from(MASS_RETIRED_MIN + 10).expect("a small number") {
+        cluster.nodes[0].files.write(ROOT, b"changing", &[number; 20_000]);
+        good(&cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE));
+    }
+    cluster.run_until(MINUTE, |_| false);
+    // All but the last of an hour, as a policy has it.
+    let made = snapshots(&mut cluster);
+    for snapshot in &made[..made.len() - 1] {
+        good(&forget(&mut cluster, snapshot));
+    }
+    hours(&mut cluster, 2);
+    for number in 0..3 {
+        let told = status(&mut cluster, number)["attention"].to_string();
+        assert!(!told.contains("retired at once"), "{told}");
+    }
 }

@@ -121,6 +121,8 @@ pub const PARTIAL_EVERY: Span = Span::from_secs(6 * 3_600);
 pub const RETAIN_EVERY: Span = Span::from_secs(86_400);
 /// A share that could not be had is tried again after this long (or when a peer comes up).
 pub const KEEP_RETRY: Span = Span::from_secs(30);
+/// ... and where nothing is to be hoped for soon: the disk did not take it, or nobody is connected.
+pub const KEEP_RETRY_RARE: Span = Span::from_secs(600);
 /// A device is called silent after twice its usual pause, but never before this: a day, and some time for who is late.
 pub const SILENCE_FLOOR: Span = Span::from_secs(26 * 3_600);
 /// ... and after this in any case.
