@@ -4,7 +4,8 @@
 //! - Relocations are packed (DT_RELR): 140 KiB. A linker that does not know it (Debian 12's for ARM) says so and goes on. The C
 //!   library must then be glibc 2.36 or newer (Debian 12, Raspberry Pi OS of 2023), which every supported system has.
 //! - Where a panic aborts, nothing unwinds: tables for it (`.eh_frame`) are 370 KiB that nobody reads. What is lost is the
-//!   backtrace below a panic's message, which had no names in a stripped binary.
+//!   backtrace below a panic's message, which had no names in a stripped binary. The start-up code of static binaries for ARM
+//!   (crtbeginT.o, with its end in crtend.o), which others are not linked with, refers to its own table: that one is kept.
 //! - Functions whose code is the same are kept once (identical code folding), where the linker can: lld does, which rustc brings along on
 //!   x86-64 since 1.90, GNU's does not. No pointer to a function is compared here; Rust does not promise that they differ.
 
@@ -21,8 +22,8 @@ const PAGE: &str = "src/face/page";
 const DOCUMENT: &str = "docs/openapi.json";
 
 /// What the linker is told to leave out.
-const NO_UNWINDING: &str =
-    "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) } }\nINSERT AFTER .text;\n";
+const NO_UNWINDING: &str = "SECTIONS { /DISCARD/ : {
+  *(EXCLUDE_FILE(*crtbeginT.o *crtend.o) .eh_frame) *(.eh_frame_hdr) } }\nINSERT AFTER .text;\n";
 
 /// The linker keeps equal functions once.
 const FOLDING: &str = "-Wl,--icf=all";
