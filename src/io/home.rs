@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -155,10 +155,9 @@ pub fn lock_home(home: &Path) -> Result<HomeLock, HomeError> {
     let name = std::env::args_os().next().map(PathBuf::from);
     let name =
         name.as_deref().and_then(Path::file_name).map_or_else(Default::default, OsStr::to_string_lossy);
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{name}, process {}", std::process::id()))
-        .map_err(failed("write", &path))?;
+    let line = format!("{name}, process {}\n", std::process::id());
+    // It is a help, not a need, and written over the one before: a disk without a free block has no room for it otherwise.
+    let _ = file.write_all(line.as_bytes()).and_then(|()| file.set_len(line.len().try_into().unwrap_or(0)));
     Ok(HomeLock { home: home.to_path_buf(), _file: file })
 }
 
@@ -241,7 +240,11 @@ pub fn place_control(home: &Path) -> Result<PathBuf, HomeError> {
         }
     } else {
         // The note is bytes of a path; where it is not UTF-8 the socket cannot be found through it, but all else works.
-        replace_file(home, "control.path", &chosen.to_string_lossy())?;
+        // What says so already stays: a node starts on a disk that has no room for a single block, too.
+        let text = chosen.to_string_lossy();
+        if std::fs::read_to_string(&note).ok().as_deref() != Some(&*text) {
+            replace_file(home, "control.path", &text)?;
+        }
     }
     Ok(chosen)
 }
@@ -350,5 +353,12 @@ mod tests {
         }
         assert_eq!(control_path(&near), near.join("control.sock"));
         assert_ne!(control_path(&far).parent(), Some(far.as_path()));
+        let written = |home: &Path| std::fs::metadata(home.join("control.path")).unwrap().ino();
+        let before = written(&far);
+        place_control(&far).unwrap();
+        assert_eq!(written(&far), before, "the note was written again");
+        std::fs::write(far.join("control.path"), "/elsewhere").unwrap();
+        let again = place_control(&far).unwrap();
+        assert_eq!(control_path(&far), again);
     }
 }
