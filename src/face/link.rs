@@ -194,7 +194,7 @@ impl Link {
         }
         match thread.join() {
             Ok(Err(error)) => Err(failed(&error)),
-            Ok(Ok(())) => result,
+            Ok(Ok(_)) => result,
             Err(_) => Err(Fail::new(
                 "internal",
                 "the node in this process has ended by a mistake of its own",

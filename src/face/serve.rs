@@ -5,7 +5,9 @@
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use super::exit::{Exit, Fail};
 use super::options::{Run, Switch};
@@ -14,7 +16,7 @@ use super::web::make_site;
 use crate::base::limits::EXIT_TIME_MAX;
 use crate::io::home::HomeError;
 use crate::io::known::recognise;
-use crate::io::run::{run as run_node, Ready, RunError, RunOptions};
+use crate::io::run::{run as run_node, End, Ready, RunError, RunOptions};
 use crate::node::api::ApiError;
 use crate::node::config::{Config, FILE_NAME};
 use rustix::process::{getpid, kill_process, Signal};
@@ -55,10 +57,21 @@ pub fn run(home: &Path, out: Out, options: &Run) -> Result<Exit, Fail> {
     };
     seen()?;
     let (home, listen, web, site) = (home.to_path_buf(), options.listen, options.web, Box::new(make_site));
-    run_node(RunOptions { home, listen, web, mdns, site, ready: Some(Box::new(ready)) })
+    let end = run_node(RunOptions { home, listen, web, mdns, site, ready: Some(Box::new(ready)) })
         .map_err(|error| failed(&error))?;
     // A store that was made meanwhile is known from now on.
-    seen().map(|()| Exit::Done)
+    seen()?;
+    match end {
+        End::Stopped => Ok(Exit::Done),
+        End::Afresh => Err(begin_afresh()),
+    }
+}
+
+/// This program once more, in the same process, so that whoever supervises it notices nothing. Only a failure returns.
+fn begin_afresh() -> Fail {
+    let error = Command::new("/proc/self/exe").args(std::env::args_os().skip(1)).exec();
+    let hint = "start it with `nuthatch run`, or with `systemctl start nuthatch` where it is a service";
+    Fail::new("start", format!("this node wanted to start anew, and cannot be started: {error}"), hint)
 }
 
 /// Where a browser on this machine finds the page.

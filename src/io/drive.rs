@@ -33,7 +33,7 @@ mod machine;
 mod rest;
 mod vigil;
 
-pub use machine::Machine;
+pub use machine::{Machine, Over};
 pub use rest::Rest;
 
 /// What a driver is made of.
@@ -88,6 +88,8 @@ pub struct Driver<M> {
     vigil: Vigil,
     /// The longest work of the core at once.
     longest_turn: Span,
+    /// The core wants to start anew.
+    is_over: bool,
 }
 
 /// What was heard.
@@ -124,6 +126,7 @@ impl<M: Machine> Driver<M> {
             },
             vigil: Vigil::new(now, os::is_supervised(), os::watchdog_interval()),
             longest_turn: Span::ZERO,
+            is_over: false,
             ports,
         }
     }
@@ -146,11 +149,12 @@ impl<M: Machine> Driver<M> {
         self.sighted.clone()
     }
 
-    /// Turns until a thread fails; never ends otherwise.
-    pub async fn run(&mut self) -> ThreadError {
+    /// Turns until a thread fails, or the core wants to start anew.
+    pub async fn run(&mut self) -> Over {
         loop {
             match self.turn() {
-                Err(error) => return error,
+                Err(error) => return Over::Failed(error),
+                Ok(_) if self.is_over => return Over::Afresh,
                 // Others on this thread (connections of the control socket) get their turn.
                 Ok(true) => smol::future::yield_now().await,
                 Ok(false) => self.wait().await,
@@ -331,7 +335,7 @@ impl<M: Machine> Driver<M> {
             Output::SaveConfig(text) => {
                 self.ports.files.ask(FileJob::SaveConfig { home: self.ports.home.clone(), text });
             }
-            Output::Restart => log::error!("a restart was wanted, which this version does not do"),
+            Output::Restart => self.is_over = true,
         }
     }
 

@@ -16,7 +16,7 @@ use smol::channel::{unbounded, Sender};
 use smol::LocalExecutor;
 
 use super::calls::Calls;
-use super::drive::{Driver, Machine, Ports};
+use super::drive::{Driver, Machine, Over, Ports};
 use super::home::{place_control, CONFIG_NAME};
 use super::http::{serve_tcp, serve_unix, Site};
 use super::mdns::Mdns;
@@ -115,6 +115,15 @@ pub struct Ready {
     pub certificate: Option<String>,
 }
 
+/// How a node that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to.
+    Stopped,
+    /// It wants to be started anew, with what is on its disk.
+    Afresh,
+}
+
 /// Why a node does not run (any more).
 #[derive(Debug)]
 pub enum RunError {
@@ -182,11 +191,11 @@ pub fn setup(home: &Path) -> Result<Setup, RunError> {
     Ok(Setup { config, config_text, host_name: os::hostname(), discovery: false, certificate: None })
 }
 
-/// Runs a node until SIGINT or SIGTERM.
+/// Runs a node until SIGINT or SIGTERM, or until it wants to be started anew.
 ///
 /// # Errors
 /// When it cannot start, or a thread fails while it runs.
-pub fn run(options: RunOptions) -> Result<(), RunError> {
+pub fn run(options: RunOptions) -> Result<End, RunError> {
     // First of all, so that a signal during a long start is not missed.
     let mut stop = StopSignal::new().map_err(RunError::Os)?;
     run_until(options, async move { stop.wait().await })
@@ -196,7 +205,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_until(options: RunOptions, stop: impl Future<Output = ()> + 'static) -> Result<(), RunError> {
+pub fn run_until(options: RunOptions, stop: impl Future<Output = ()> + 'static) -> Result<End, RunError> {
     let lock = lock_home(&options.home).map_err(RunError::Home)?;
     let mut setup = setup(lock.home())?;
     log::set_max_level(setup.config.log_level);
@@ -270,7 +279,7 @@ async fn live<M: Machine>(
     mut driver: Driver<M>,
     (site, web, tell): (Rc<dyn Site>, Option<WebPort>, Option<TellReady>),
     stop: impl Future<Output = ()> + 'static,
-) -> Result<(), RunError> {
+) -> Result<End, RunError> {
     let control = place_control(&driver.ports().home).map_err(RunError::Home)?;
     let listener = bind_control(&control)?;
     let mut served = vec![executor.spawn(serve_unix(Rc::clone(&executor), listener, Rc::clone(&site)))];
@@ -298,8 +307,10 @@ async fn live<M: Machine>(
         stop.await;
         None
     });
-    let failed = smol::future::or(asked, async { Some(driver.run().await) }).await;
-    os::notify_stopping();
+    let over = smol::future::or(asked, async { Some(driver.run().await) }).await;
+    if !matches!(over, Some(Over::Afresh)) {
+        os::notify_stopping();
+    }
     log::info!("stopping");
     driver.farewell();
     let _ = std::fs::remove_file(&ready.control);
@@ -316,9 +327,10 @@ async fn live<M: Machine>(
     }
     // The file thread may hang on a dead network disk: nobody waits for it. The store is synced and closed.
     let closed = ports.store.finish();
-    match failed {
-        Some(error) => Err(RunError::Thread(error)),
-        None => closed.map_err(RunError::Thread),
+    match over {
+        Some(Over::Failed(error)) => Err(RunError::Thread(error)),
+        Some(Over::Afresh) => closed.map(|()| End::Afresh).map_err(RunError::Thread),
+        None => closed.map(|()| End::Stopped).map_err(RunError::Thread),
     }
 }
 

@@ -72,6 +72,8 @@ pub enum AfterSave {
         /// Of which folder.
         folder: FolderId,
     },
+    /// Whether the disk takes something again was to be seen.
+    Afresh,
 }
 
 impl Core {
@@ -146,7 +148,8 @@ impl Core {
     /// Why no entry of this node can be written.
     pub(super) fn refusal(&self) -> ApiError {
         if self.member.as_ref().is_some_and(|member| member.stopped) {
-            let hint = "free space on the node's disk, then start it again";
+            let hint =
+                "free space on the node's disk: it starts anew by itself within minutes, then try again";
             return ApiError::new("disk", "the disk did not take an earlier entry of this node", hint);
         }
         if !self.keyring.may_seal() {
@@ -161,6 +164,9 @@ impl Core {
 
     /// Settings are saved, or not.
     pub(super) fn saved(&mut self, then: AfterSave, result: Result<(), StoreError>) {
+        if matches!(then, AfterSave::Afresh) {
+            return self.afresh_tried(result);
+        }
         let failure = result.err().map(|error| {
             ApiError::new(
                 "disk",
@@ -169,8 +175,10 @@ impl Core {
             )
         });
         match (then, failure) {
-            (AfterSave::Nothing, None) => {}
-            (AfterSave::Nothing, Some(error)) => self.note(Level::Error, "store", error.to_string()),
+            (AfterSave::Nothing | AfterSave::Afresh, None) => {}
+            (AfterSave::Nothing | AfterSave::Afresh, Some(error)) => {
+                self.note(Level::Error, "store", error.to_string())
+            }
             (AfterSave::Done { call, value }, None) => {
                 self.json(call, value);
                 self.end_call(call, Ok(Ending::Complete));

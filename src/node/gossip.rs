@@ -343,8 +343,8 @@ impl Core {
     pub(super) fn appended(&mut self, appended: Appended, result: Result<(), StoreError>) {
         if let Err(error) = result {
             let said = error.to_string();
-            let hint = if said.ends_with("restart the node") { "" } else { "; then restart the node" };
-            self.note(Level::Error, "feeds", format!("the disk did not take an entry: {said}{hint}"));
+            self.note(Level::Error, "feeds", format!("the disk did not take an entry: {said}"));
+            self.afresh_later();
             if let Some(member) = &mut self.member {
                 member.stopped |= appended.from.is_none();
                 member.refused.get_or_insert(said);

@@ -80,10 +80,10 @@ pub struct Membership {
     pub confirmed: bool,
     /// It was the only member when it started: others can know of its feed only what was written since.
     pub began_alone: bool,
-    /// The disk did not take an own entry that is believed here already: nothing more is signed before a restart, for
+    /// The disk did not take an own entry that is believed here already: nothing more is signed before the node starts anew, for
     /// it would stand behind an entry that nobody else will ever see.
     pub stopped: bool,
-    /// Why the disk did not take an entry of any feed, in its words: what follows in that feed cannot be written before a restart.
+    /// Why the disk did not take an entry of any feed, in its words: what follows in that feed cannot be written before the node starts anew.
     pub refused: Option<String>,
     /// Who holds what.
     pub placing: Placing,

@@ -130,7 +130,7 @@ pub enum Output {
     Announce(Option<Announcement>),
     /// Write this text to `nuthatch.toml` (durably, aside and renamed).
     SaveConfig(String),
-    /// The configuration or the process must restart (reserved for updates); never sent in this version.
+    /// This node is to end in good order and to begin again with what is on its disk.
     Restart,
 }
 

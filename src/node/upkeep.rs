@@ -32,7 +32,10 @@ use crate::feed::entry::{Body, GroupSet, Release};
 use crate::feed::view::Applied;
 use crate::store::service::{Request, StoreStats};
 
+mod afresh;
 mod roots;
+
+use afresh::Afresh;
 
 /// What is known of the node's upkeep.
 #[derive(Debug, Default)]
@@ -63,6 +66,8 @@ pub struct Upkeep {
     pub(super) healing: Healing,
     /// Backups that were interrupted.
     pub(super) unfinished: Unfinished,
+    /// A disk that did not take an entry.
+    afresh: Afresh,
     /// The pass that runs, or is about to.
     pass: Option<Option<u64>>,
     /// When the next pass begins.
@@ -97,6 +102,7 @@ impl Upkeep {
             self.drilling.deadline(),
             self.offer.deadline(),
             self.moving.deadline(),
+            self.afresh.deadline(),
         ];
         [self.next, self.rest].into_iter().chain(steps).flatten().min()
     }
@@ -137,6 +143,7 @@ impl Core {
         self.drilling_timeout();
         self.offer_timeout();
         self.moving_timeout();
+        self.afresh_timeout();
         self.upkeep.rest = self.upkeep.rest.filter(|rest| *rest > now);
         if self.upkeep.next.is_none_or(|next| next > now) {
             return;

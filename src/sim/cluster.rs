@@ -94,6 +94,17 @@ pub struct SimNode {
     answers: BTreeMap<CallId, Answer>,
     /// In [`Cluster::due`] for then.
     due: Option<Time>,
+    /// It wants to start anew.
+    afresh: bool,
+}
+
+impl SimNode {
+    /// Whoever waits for an answer waits in vain.
+    fn end_answers(&mut self, code: &'static str, message: &str) {
+        for answer in self.answers.values_mut() {
+            answer.end.get_or_insert(Err(ApiError::new(code, message, "")));
+        }
+    }
 }
 
 /// A running program.
@@ -189,6 +200,7 @@ impl Cluster {
             errands: Errands::default(),
             answers: BTreeMap::new(),
             due: None,
+            afresh: false,
         });
         number
     }
@@ -243,9 +255,7 @@ impl Cluster {
             die(running.service, &node.disk);
         }
         node.disk.crash(&mut self.rng);
-        for answer in node.answers.values_mut() {
-            answer.end.get_or_insert(Err(ApiError::new("crashed", "the node crashed", "")));
-        }
+        node.end_answers("crashed", "the node crashed");
         self.plan(number);
     }
 
@@ -321,8 +331,20 @@ impl Cluster {
         touched.extend(due);
         touched.sort_unstable();
         touched.dedup();
-        touched.into_iter().for_each(|number| self.plan(number));
+        for number in touched {
+            self.plan(number);
+            self.begin_afresh(number);
+        }
         true
+    }
+
+    /// Starts a node anew that wants it.
+    fn begin_afresh(&mut self, number: usize) {
+        if std::mem::take(&mut self.nodes[number].afresh) && self.is_running(number) {
+            self.stop(number);
+            self.nodes[number].end_answers("restarted", "the node starts anew");
+            self.start(number);
+        }
     }
 
     /// Notes when a node has something to do next.
@@ -458,7 +480,8 @@ impl Cluster {
                 let end = node.errands.run(errand);
                 running.later(now + latency, Arriving::Errand(end));
             }
-            Output::Watch(_) | Output::SaveConfig(_) | Output::Restart => {}
+            Output::Restart => node.afresh = true,
+            Output::Watch(_) | Output::SaveConfig(_) => {}
         }
     }
 

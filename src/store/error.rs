@@ -116,7 +116,7 @@ impl fmt::Display for StoreError {
             ),
             Self::Behind { sequence } => write!(
                 formatter,
-                "feed entry {sequence} was not written, for the one before it is not on the disk; restart the node"
+                "feed entry {sequence} was not written, for the one before it is not on the disk; the node starts anew by itself when the disk takes something again"
             ),
             Self::TooMuch { what, found, limit } => {
                 write!(formatter, "{found} {what} in one request, at most {limit} are taken; ask for less at once")

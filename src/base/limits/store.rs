@@ -60,6 +60,10 @@ pub const WRITTEN_UNNOTED_MAX: u64 = 1024 * 1024;
 pub const CHECK_LIST_MAX: usize = 1_000;
 /// Records that await, in memory, that the log says why the index does not have them: 8 bytes each, some of which a tree adds.
 pub const CHECK_PENDING_MAX: usize = 1_000_000;
+/// After how long a disk that did not take an entry of a feed is tried again.
+pub const AFRESH_EVERY: Span = Span::from_secs(300);
+/// How often that is put off because somebody waits for an answer of many pieces.
+pub const AFRESH_PUT_OFF_MAX: u32 = 12;
 
 const _: () = assert!(SEGMENT_BYTES_MAX < OVERLAY_BYTES_MAX);
 const _: () = assert!(GROUP_CHUNKS_MAX <= DELTA_ENTRIES_MAX && PAGE_IDS_MAX <= SET_IDS_IN_MEMORY_MAX);

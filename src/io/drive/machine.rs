@@ -1,5 +1,6 @@
 //! What the loop drives: the core, or a stand-in in tests.
 
+use super::super::threads::ThreadError;
 use crate::base::units::{Moment, Time};
 use crate::node::core::Core;
 use crate::node::ports::{Input, Output};
@@ -47,4 +48,13 @@ impl Machine for Core {
     fn sentence(&mut self, moment: Moment) -> Option<String> {
         Self::sentence(self, moment)
     }
+}
+
+/// Why a driver does not turn any more.
+#[derive(Debug)]
+pub enum Over {
+    /// A thread failed.
+    Failed(ThreadError),
+    /// The core wants to start anew.
+    Afresh,
 }

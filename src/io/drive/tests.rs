@@ -36,6 +36,7 @@ impl Machine for Parrot {
                 self.outputs.push_back(Output::Store(Request::Flush { op: 5 }));
             }
             Input::Call { call: Call::Status, .. } => self.busy = true,
+            Input::Call { call: Call::Backup { .. }, .. } => self.outputs.push_back(Output::Restart),
             Input::Store(Reply::Flush { op: 5, result: Ok(()) }) => {
                 self.outputs.push_back(Output::File(FileRequest::Root { op: 6, root: b"/".to_vec() }));
             }
@@ -78,8 +79,14 @@ impl Machine for Parrot {
     }
 }
 
-/// Runs `test` beside a driven parrot.
+/// Runs `test` beside a driven parrot, which does not want to start anew.
 fn with_parrot<T>(test: impl AsyncFnOnce(&Calls, SocketAddr) -> T) -> (T, Parrot) {
+    let (ended, parrot) = beside_parrot(test);
+    (ended.expect("the driver does not end by itself"), parrot)
+}
+
+/// Runs `test` beside a driven parrot; None if that wants to start anew before.
+fn beside_parrot<T>(test: impl AsyncFnOnce(&Calls, SocketAddr) -> T) -> (Option<T>, Parrot) {
     let home = tempfile::tempdir().unwrap();
     let clock = Clock::new();
     let (told, words) = unbounded();
@@ -108,13 +115,22 @@ fn with_parrot<T>(test: impl AsyncFnOnce(&Calls, SocketAddr) -> T) -> (T, Parrot
     let executor = LocalExecutor::new();
     let ended =
         smol::block_on(executor.run(smol::future::or(async { Some(test(&calls, address).await) }, async {
-            driver.run().await;
+            let over = driver.run().await;
+            assert!(matches!(over, Over::Afresh), "{over:?}");
             None
         })));
     let Driver { machine, ports, .. } = driver;
     ports.store.finish().unwrap();
     ports.files.finish().unwrap();
-    (ended.expect("the driver does not end by itself"), machine)
+    (ended, machine)
+}
+
+#[test]
+fn a_core_that_wants_to_start_anew_ends_the_loop() {
+    let (ended, _) = beside_parrot(async |calls, _| {
+        calls.begin(Call::Backup { name: None, wait: false }).next().await;
+    });
+    assert!(ended.is_none(), "whoever waits for an answer is not told that all went well");
 }
 
 /// A datagram to the parrot comes back.

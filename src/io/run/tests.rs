@@ -31,7 +31,7 @@ impl Handler for Routes {
 struct Node {
     ready: Ready,
     stop: Sender<()>,
-    thread: JoinHandle<Result<(), RunError>>,
+    thread: JoinHandle<Result<End, RunError>>,
 }
 
 impl Node {
@@ -59,7 +59,7 @@ impl Node {
     /// Stops it.
     fn stop(self) -> Result<(), RunError> {
         drop(self.stop);
-        self.thread.join().unwrap()
+        self.thread.join().unwrap().map(|end| assert_eq!(end, End::Stopped))
     }
 }
 

@@ -112,7 +112,7 @@ impl Core {
             attention.concerns.insert(0, Concern {
                 severity: Severity::Danger,
                 message: format!("the disk with this node's data did not take what was to be written: {reason}"),
-                hint: "when that is mended, restart the node: `sudo systemctl restart nuthatch`, or end it and `nuthatch run`".into(),
+                hint: "free space on it, or see to it: the node tries it every few minutes and starts anew by itself when it takes something".into(),
             });
         }
         attention.extend(stats.and_then(wear::damaged));

@@ -28,7 +28,7 @@ impl Core {
             return "This node belongs to no vault yet.".into();
         };
         if member.refused.is_some() {
-            return "The disk with this node's data takes nothing any more: nothing is backed up or kept here before it is restarted.".into();
+            return "The disk with this node's data takes nothing any more: nothing is backed up or kept here until it does.".into();
         }
         if member.sealer.is_none() {
             let kept = member

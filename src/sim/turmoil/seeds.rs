@@ -61,17 +61,16 @@ mod tests {
         part(3);
     }
 
-    // Found and not mended yet: 1000384 (a folder stays at two copies of three for hours after all became quiet) and perhaps for the
-    // same reason 1000834 (the nodes keep two views of the vault): where a disk was full when an entry was to be written, nothing that follows it in its
-    // feed is taken before the node is started anew, though there is room again (its status says so);
-    // NUTHATCH_TURMOIL_SEED=1000384 cargo test turmoil. And in 39 nodes with 8 sessions each, many of which were full for a moment, one holder gets no session for hours
+    // Found and not mended yet: in 39 nodes with 8 sessions each, many of which were full for a moment, one holder gets no session for hours
     // ("it holds as many connections as it may", each time that it is tried), so that a folder stays at one copy of two:
     // NUTHATCH_TURMOIL_NODES=39 NUTHATCH_TURMOIL_SESSIONS=8 NUTHATCH_TURMOIL_STEPS=3 NUTHATCH_TURMOIL_SEED=7000077 cargo test turmoil
 
     /// What a seed plays changes with the program, so that what they found is told in stories as well.
-    const FOUND: [u64; 5] = [
+    const FOUND: [u64; 7] = [
         // A marked holder that is well again was asked for proofs every six hours, and seldom for something that it had promised.
         2_000_078, 2_000_117, 3_000_005, 3_000_012, 3_000_133,
+        // Where a disk was full when an entry was to be written nothing that followed it in its feed was taken before a person restarted the node.
+        1_000_384, 1_000_834,
     ];
 
     #[test]

@@ -1,0 +1,67 @@
+//! A node whose disk did not take an entry of a feed starts anew once the disk takes something again.
+//!
+//! What the view believes and the disk does not have cannot be made up for in place: what hung on it was told that it failed, and what
+//! follows in that feed must not be written. A start reads what is on the disk, and the rest comes from others, as after any crash.
+
+use super::super::activity::Level;
+use super::super::after::AfterSave;
+use super::super::core::Core;
+use super::super::duties::Duty;
+use super::super::ports::Output;
+use crate::base::limits::{AFRESH_EVERY, AFRESH_PUT_OFF_MAX};
+use crate::base::units::Time;
+use crate::store::service::StoreError;
+
+/// When the disk is tried again.
+#[derive(Debug, Default)]
+pub struct Afresh {
+    /// When to try it.
+    due: Option<Time>,
+    /// How often it was put off for somebody who waits for an answer.
+    put_off: u32,
+}
+
+impl Afresh {
+    /// When to try the disk.
+    pub(super) const fn deadline(&self) -> Option<Time> {
+        self.due
+    }
+}
+
+impl Core {
+    /// The disk did not take an entry.
+    pub(in crate::node) fn afresh_later(&mut self) {
+        let afresh = &mut self.upkeep.afresh;
+        afresh.due = afresh.due.or(Some(self.now.time + AFRESH_EVERY));
+    }
+
+    /// Tries whether the disk takes something: what a node writes anyway, its running time.
+    pub(super) fn afresh_timeout(&mut self) {
+        let afresh = &mut self.upkeep.afresh;
+        if afresh.due.is_none_or(|due| due > self.now.time) {
+            return;
+        }
+        afresh.due = Some(self.now.time + AFRESH_EVERY);
+        let waits = |duty: &Duty| matches!(duty, Duty::Restore(..) | Duty::Upload(..) | Duty::Verify(..));
+        if afresh.put_off < AFRESH_PUT_OFF_MAX && self.duties.values().any(waits) {
+            afresh.put_off += 1;
+            return;
+        }
+        self.save(Vec::new(), AfterSave::Afresh);
+    }
+
+    /// It took it, or did not.
+    pub(in crate::node) fn afresh_tried(&mut self, result: Result<(), StoreError>) {
+        match result {
+            Ok(()) => {
+                self.note(
+                    Level::Warn,
+                    "store",
+                    "the disk takes what is written again: this node starts anew",
+                );
+                self.outputs.push_back(Output::Restart);
+            }
+            Err(error) => log::debug!("the disk still takes nothing: {error}"),
+        }
+    }
+}
