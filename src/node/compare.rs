@@ -44,7 +44,8 @@ pub(super) struct Compare {
 
 impl Compare {
     /// A compare pass that has not begun.
-    pub(super) fn new(join: Join, trusted_ns: i64) -> Self {
+    pub(super) fn new(mut join: Join, trusted_ns: i64) -> Self {
+        join.walker().look_ahead();
         Self { join, counts: Counts::default(), report: Report::default(), trusted_ns }
     }
 

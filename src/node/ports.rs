@@ -167,6 +167,8 @@ pub enum FileRequest {
         path: Vec<u8>,
         /// The last name already listed.
         after: Option<Vec<u8>>,
+        /// Names that are wanted at most, of those that a reply may have anyway.
+        count: usize,
         /// For which folder the directory is watched from now on, if it is; only with its first page.
         watch: Option<FolderId>,
     },

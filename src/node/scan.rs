@@ -14,10 +14,15 @@ use super::duty::{Ask, Ops};
 use super::ports::{FileError, FileErrorKind, FileRequest, Found, FoundKind, Item, Listing};
 use super::put::{Act, Put, ASIDE_PREFIX};
 use crate::base::ids::FolderId;
-use crate::base::limits::{LIST_ITEM_BYTES, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX};
+use crate::base::limits::{
+    LIST_AHEAD_ITEMS, LIST_ITEMS_MAX, LIST_ITEM_BYTES, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX,
+};
 use crate::file::applied::Disk;
 use crate::file::ignore::{IgnoreError, IgnoreStack};
 use crate::store::service::Op;
+use ahead::{LooksAhead, Page};
+
+mod ahead;
 
 /// Something that the walk came upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +70,8 @@ struct Level {
     path_length: usize,
     /// Names that were listed and not yet looked at.
     items: VecDeque<Item>,
+    /// How many of them, from the first on, were looked at for what can be asked for ahead.
+    looked: usize,
     /// Names follow the last of `items`.
     more: bool,
     /// The last name that was taken from `items`.
@@ -99,6 +106,8 @@ pub(super) struct Walker {
     head: Option<Walked>,
     /// The listing on its way.
     asked: Option<Asked>,
+    /// Listings that are wanted later.
+    ahead: LooksAhead,
     /// The root cannot be listed.
     failed: Option<FileError>,
     /// The root was asked for.
@@ -126,6 +135,7 @@ impl Walker {
             path: Vec::new(),
             head: None,
             asked: None,
+            ahead: LooksAhead::default(),
             failed: None,
             begun: false,
             bytes: 0,
@@ -146,6 +156,11 @@ impl Walker {
         self
     }
 
+    /// Asks for listings before it gets there, from now on: for a walk on which no file is opened.
+    pub(super) const fn look_ahead(&mut self) {
+        self.ahead.turn_on();
+    }
+
     /// Whether it is over a shared folder.
     pub(super) const fn is_shared(&self) -> bool {
         self.is_shared
@@ -158,7 +173,7 @@ impl Walker {
     pub(super) fn look(&mut self, ops: &mut Ops, asks: &mut VecDeque<Ask>) -> Result<Ahead, FileError> {
         if !self.begun {
             self.begun = true;
-            let op = self.list(ops, asks, None);
+            let op = self.list(ops, asks, self.path.clone(), None, LIST_ITEMS_MAX);
             self.asked = Some(Asked::First(op, None));
         }
         loop {
@@ -171,9 +186,11 @@ impl Walker {
             if self.asked.is_some() {
                 return Ok(Ahead::Wait);
             }
+            self.ask_ahead(ops, asks);
             let Some(level) = self.levels.last_mut() else { return Ok(Ahead::End) };
             match level.items.pop_front() {
                 Some(item) => {
+                    level.looked = level.looked.saturating_sub(1);
                     self.bytes -= weight(&item);
                     level.last.clear();
                     level.last.extend_from_slice(&item.name);
@@ -181,7 +198,7 @@ impl Walker {
                 }
                 None if level.more => {
                     let after = level.last.clone();
-                    let op = self.list(ops, asks, Some(after));
+                    let op = self.list(ops, asks, self.path.clone(), Some(after), LIST_ITEMS_MAX);
                     self.asked = Some(Asked::Next(op));
                 }
                 None => self.leave(),
@@ -215,32 +232,54 @@ impl Walker {
             Some(Asked::Next(asked)) if asked == op => self.next_page(result),
             other => {
                 self.asked = other;
-                return Some(result);
+                return self.ahead.came(op, result);
             }
         }
         None
     }
 
-    /// Asks for a page of the directory at `path`.
-    fn list(&self, ops: &mut Ops, asks: &mut VecDeque<Ask>, after: Option<Vec<u8>>) -> Op {
-        let op = ops.draw();
-        asks.push_back(Ask::File(FileRequest::List {
-            op,
-            root: self.root.clone(),
-            path: self.path.clone(),
-            watch: self.watch.filter(|_| after.is_none()),
-            after,
-        }));
+    /// Asks for a page of a directory.
+    fn list(
+        &self,
+        ops: &mut Ops,
+        asks: &mut VecDeque<Ask>,
+        path: Vec<u8>,
+        after: Option<Vec<u8>>,
+        count: usize,
+    ) -> Op {
+        let (op, root) = (ops.draw(), self.root.clone());
+        let watch = self.watch.filter(|_| after.is_none());
+        asks.push_back(Ask::File(FileRequest::List { op, root, path, after, count, watch }));
         op
+    }
+
+    /// Asks for the next directories in the innermost one, if it is time for that.
+    fn ask_ahead(&mut self, ops: &mut Ops, asks: &mut VecDeque<Ask>) {
+        let depth = self.levels.len();
+        if depth == 0 || !self.ahead.wants(depth) {
+            return;
+        }
+        while self.ahead.has_room(depth) {
+            let Some(level) = self.levels.last_mut() else { return };
+            let Some(item) = level.items.get(level.looked) else { return };
+            level.looked += 1;
+            let path = path_below(&self.path, &item.name);
+            let is_entered = item.found.as_ref().is_ok_and(|found| {
+                found.kind == FoundKind::Directory && !(self.one_file_system && found.disk != Disk::Root)
+            });
+            let is_left_out = |path: &[u8]| {
+                path.len() > MAP_KEY_BYTES_MAX || self.ignore.is_ignored(path, true) || self.ahead.has(path)
+            };
+            if is_entered && !item.name.starts_with(ASIDE_PREFIX) && !is_left_out(&path) {
+                let op = self.list(ops, asks, path.clone(), None, LIST_AHEAD_ITEMS);
+                self.ahead.asked(op, depth, path);
+            }
+        }
     }
 
     /// Looks at one name of the innermost directory.
     fn take(&mut self, item: Item, ops: &mut Ops, asks: &mut VecDeque<Ask>) {
-        let mut path = self.path.clone();
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(&item.name);
+        let path = path_below(&self.path, &item.name);
         let what = match item.found {
             _ if item.name.starts_with(ASIDE_PREFIX) => {
                 if self.is_shared {
@@ -277,9 +316,16 @@ impl Walker {
                 FoundKind::File | FoundKind::Symlink => What::Leaf(found),
                 FoundKind::Directory if self.one_file_system && found.disk != Disk::Root => What::Bare(found),
                 FoundKind::Directory => {
+                    let page = self.ahead.take(&path);
                     self.path = path;
-                    let op = self.list(ops, asks, None);
-                    self.asked = Some(Asked::First(op, Some(found)));
+                    match page {
+                        Page::Here(result) => self.first_page(Some(found), result),
+                        Page::Coming(op) => self.asked = Some(Asked::First(op, Some(found))),
+                        Page::None => {
+                            let op = self.list(ops, asks, self.path.clone(), None, LIST_ITEMS_MAX);
+                            self.asked = Some(Asked::First(op, Some(found)));
+                        }
+                    }
                     return;
                 }
             },
@@ -324,6 +370,7 @@ impl Walker {
                     // A page that brings nothing ends the directory, lest it be asked for again and again.
                     level.more = listing.more && !listing.items.is_empty();
                     level.items = listing.items.into();
+                    level.looked = 0;
                     self.bytes += added;
                 }
                 self.shed();
@@ -346,6 +393,7 @@ impl Walker {
             path_length: self.path.len(),
             more: listing.more && !listing.items.is_empty(),
             items: listing.items.into(),
+            looked: 0,
             last: Vec::new(),
         });
         self.shed();
@@ -353,6 +401,7 @@ impl Walker {
 
     /// Leaves the innermost directory, of which nothing is left.
     fn leave(&mut self) {
+        self.ahead.leave(self.levels.len());
         self.levels.pop();
         self.ignore.leave();
         self.step_back();
@@ -376,9 +425,21 @@ impl Walker {
             }
             self.bytes -= level.items.iter().map(weight).sum::<usize>();
             level.items = VecDeque::new();
+            level.looked = 0;
             level.more = true;
         }
     }
+}
+
+/// The path of a name in a directory.
+fn path_below(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
+    path.extend_from_slice(directory);
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    path
 }
 
 /// What an item costs, in bytes of memory.
@@ -393,21 +454,29 @@ mod tests {
     use crate::node::ports::FileReply;
     use crate::sim::files::FakeFiles;
 
-    /// Walks over all of a root; the greatest number of bytes that pages took, and the paths.
-    fn walk(files: &mut FakeFiles) -> (usize, Vec<Vec<u8>>) {
-        let mut walker = Walker::new(b"/r", &[], false).unwrap();
+    /// Walks over all of a root; the greatest number of bytes that pages took, the paths, and how often the walk waited.
+    fn walk(files: &mut FakeFiles, looks_ahead: bool) -> (usize, Vec<Vec<u8>>, u64) {
+        let mut walker = Walker::new(b"/r", &["left-out".into()], false).unwrap();
+        if looks_ahead {
+            walker.look_ahead();
+        }
+        let mut waits = 0;
         let (mut ops, mut asks) = (Ops::new(1), VecDeque::new());
         let (mut most, mut paths) = (0, Vec::new());
         loop {
             match walker.look(&mut ops, &mut asks).unwrap() {
-                Ahead::End => return (most, paths),
+                Ahead::End => return (most, paths, waits),
                 Ahead::Item => paths.push(walker.take_head().unwrap().path),
                 Ahead::Wait => {
-                    let Some(Ask::File(request)) = asks.pop_front() else { panic!("a listing is asked for") };
-                    let FileReply::List { op, result } = files.answer(request) else {
-                        panic!("it is listed")
-                    };
-                    assert!(walker.listed(op, result).is_none());
+                    waits += 1;
+                    assert!(!asks.is_empty(), "a listing is asked for");
+                    for ask in asks.drain(..) {
+                        let Ask::File(request) = ask else { panic!("only listings are") };
+                        let FileReply::List { op, result } = files.answer(request) else {
+                            panic!("it is listed")
+                        };
+                        walker.listed(op, result);
+                    }
                 }
             }
             most = most.max(walker.bytes);
@@ -418,24 +487,51 @@ mod tests {
     fn deep_trees_of_large_directories_do_not_add_up() {
         let mut files = FakeFiles::default();
         let mut expected = Vec::new();
-        for depth in 0..10 {
-            for number in 0..2_500 {
+        for depth in 0..25 {
+            for number in 0..700 {
                 for side in ["a", "z"] {
-                    let path = format!("{}{side}{number:04}", "m/".repeat(depth));
+                    let path = format!("{}{side}{number:0200}", "m/".repeat(depth));
                     files.write(b"/r", path.as_bytes(), b"");
                     expected.push(path.into_bytes());
                 }
             }
             expected.push("m/".repeat(depth + 1).trim_end_matches('/').as_bytes().to_vec());
         }
-        files.make_directory(b"/r", b"m/m/m/m/m/m/m/m/m/m");
+        files.make_directory(b"/r", "m/".repeat(25).trim_end_matches('/').as_bytes());
         expected.sort_by_key(|path| {
             path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect::<Vec<u8>>()
         });
-        let (most, paths) = walk(&mut files);
-        assert!(paths == expected, "every name comes once and in order, though pages were dropped");
-        assert!(most <= SCAN_BYTES_MAX + LIST_BYTES_MAX, "{most} bytes of listings at once");
+        for looks_ahead in [false, true] {
+            let (most, paths, _) = walk(&mut files, looks_ahead);
+            assert!(paths == expected, "every name comes once and in order, though pages were dropped");
+            assert!(most <= SCAN_BYTES_MAX + LIST_BYTES_MAX, "{most} bytes of listings at once");
+        }
+        let (most, ..) = walk(&mut files, false);
         assert!(most > LIST_BYTES_MAX, "the directories are large enough to tell");
+    }
+
+    #[test]
+    fn who_looks_ahead_finds_the_same_waits_less_often_and_lists_nothing_that_is_left_out() {
+        let mut files = FakeFiles::default();
+        for number in 0..40_u64 {
+            for depth in 0..number % 7 {
+                let below = "d/".repeat(usize::try_from(depth).unwrap());
+                for name in ["a", "left-out/x", "e/f", "e-/g"] {
+                    files.write(b"/r", format!("{number:02}/{below}{name}").as_bytes(), b"");
+                }
+            }
+        }
+        for number in 0..300 {
+            files.write(b"/r", format!("05/large/{number:03}").as_bytes(), b"");
+        }
+        files.make_directory(b"/r", b"07");
+        let (_, expected, alone) = walk(&mut files, false);
+        let listed = files.asked().lists;
+        let (_, paths, together) = walk(&mut files, true);
+        assert_eq!(paths, expected);
+        assert!(together * 5 < alone * 2, "{together} and {alone} waits");
+        // Of the large one a page more, for it was asked for in a small one.
+        assert_eq!(files.asked().lists, 2 * listed + 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the file thread must do with strange trees.
 
 use super::*;
+use crate::base::limits::LIST_ITEMS_MAX;
 use crate::node::ports::{Extent, FileErrorKind, Found};
 use std::ffi::OsStr;
 use std::fs;
@@ -35,8 +36,14 @@ impl Lab {
     }
 
     fn list(&mut self, path: &[u8]) -> Result<Listing, FileError> {
-        let request =
-            FileRequest::List { op: 2, root: self.root(), path: path.to_vec(), after: None, watch: None };
+        let request = FileRequest::List {
+            op: 2,
+            root: self.root(),
+            path: path.to_vec(),
+            after: None,
+            count: LIST_ITEMS_MAX,
+            watch: None,
+        };
         match self.service.execute(request) {
             FileReply::List { op: 2, result } => result,
             other => panic!("{other:?}"),
@@ -234,7 +241,14 @@ fn a_directory_swapped_in_the_middle_of_a_scan_is_noticed_after_a_rest() {
     fs::create_dir(lab.path(b"root")).unwrap();
     fs::write(lab.path(b"root/file"), b"x").unwrap();
     let root = lab.path(b"root").into_os_string().into_encoded_bytes();
-    let list = || FileRequest::List { op: 1, root: root.clone(), path: Vec::new(), after: None, watch: None };
+    let list = || FileRequest::List {
+        op: 1,
+        root: root.clone(),
+        path: Vec::new(),
+        after: None,
+        count: LIST_ITEMS_MAX,
+        watch: None,
+    };
     lab.service.execute(FileRequest::Root { op: 0, root: root.clone() });
     lab.service.rest();
     assert!(matches!(lab.service.execute(list()), FileReply::List { result: Ok(_), .. }));

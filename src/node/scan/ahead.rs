@@ -1,0 +1,100 @@
+//! Listings that are asked for before the walk gets there, in lots.
+//!
+//! A walk that asks for one directory after the other waits for the file thread, and is waited for, at each of them. Only a walk that
+//! opens no file looks ahead: what was listed is used a moment later.
+
+use super::super::ports::{FileError, Listing};
+use crate::base::limits::{LISTS_AHEAD, LISTS_AHEAD_MAX};
+use crate::store::service::Op;
+
+/// A first page of a directory: on its way, or here.
+#[derive(Debug)]
+struct Ahead {
+    /// Asked for with this.
+    op: Op,
+    /// How deep the directory is that it stands in.
+    depth: usize,
+    /// The directory.
+    path: Vec<u8>,
+    /// The page, when it has come.
+    page: Option<Result<Listing, FileError>>,
+}
+
+/// First pages that the walk will want.
+#[derive(Debug, Default)]
+pub(super) struct LooksAhead {
+    /// Whether it looks ahead at all.
+    is_on: bool,
+    /// In no order; few.
+    pages: Vec<Ahead>,
+}
+
+/// What there is of a directory.
+#[derive(Debug)]
+pub(super) enum Page {
+    /// Its first page.
+    Here(Result<Listing, FileError>),
+    /// That is on its way.
+    Coming(Op),
+    /// Nothing: it was not asked for.
+    None,
+}
+
+impl LooksAhead {
+    /// Looks ahead from now on.
+    pub(super) const fn turn_on(&mut self) {
+        self.is_on = true;
+    }
+
+    /// Whether the next lot of a directory that deep is to be asked for.
+    pub(super) fn wants(&self, depth: usize) -> bool {
+        self.is_on && self.count(depth) <= LISTS_AHEAD / 2
+    }
+
+    /// Whether one more may be asked for.
+    pub(super) fn has_room(&self, depth: usize) -> bool {
+        self.count(depth) < LISTS_AHEAD && self.pages.len() < LISTS_AHEAD_MAX
+    }
+
+    /// How many there are of a directory that deep.
+    fn count(&self, depth: usize) -> usize {
+        self.pages.iter().filter(|page| page.depth == depth).count()
+    }
+
+    /// Whether a directory was asked for.
+    pub(super) fn has(&self, path: &[u8]) -> bool {
+        self.pages.iter().any(|page| page.path == path)
+    }
+
+    /// A directory was asked for.
+    pub(super) fn asked(&mut self, op: Op, depth: usize, path: Vec<u8>) {
+        self.pages.push(Ahead { op, depth, path, page: None });
+    }
+
+    /// Takes a page; gives it back if it was not asked for here.
+    pub(super) fn came(
+        &mut self,
+        op: Op,
+        page: Result<Listing, FileError>,
+    ) -> Option<Result<Listing, FileError>> {
+        match self.pages.iter_mut().find(|ahead| ahead.op == op) {
+            Some(ahead) => {
+                ahead.page = Some(page);
+                None
+            }
+            None => Some(page),
+        }
+    }
+
+    /// The walk has come to this directory.
+    pub(super) fn take(&mut self, path: &[u8]) -> Page {
+        let Some(at) = self.pages.iter().position(|page| page.path == path) else { return Page::None };
+        let Ahead { op, page, .. } = self.pages.swap_remove(at);
+        page.map_or(Page::Coming(op), Page::Here)
+    }
+
+    /// The walk leaves a directory that deep: what was asked for in it and is not wanted any more goes.
+    pub(super) fn leave(&mut self, depth: usize) {
+        self.pages.retain(|page| page.depth < depth);
+    }
+}
