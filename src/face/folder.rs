@@ -24,11 +24,14 @@ pub enum Folder {
         Patterns are written as in .gitignore; so are files named .nuthatchignore inside DIR. Directories with a\n\
         CACHEDIR.TAG are left out.")]
     Add(FolderAdd),
-    /// Have a shared folder of the vault on this device, too: what others have comes here, what is here goes to them.
+    /// Have a shared folder of the vault on this device, too: what others have comes here, what is here goes to them. Or take over a
+    /// folder that is backed up, and whose device was removed.
     #[command(
         after_long_help = "Examples:\n  nuthatch folder attach family ~/Family\n  nuthatch folder attach music /mnt/usb/Music --mode receive\n\n\
         What lies in DIR already becomes part of the folder. Where two devices have different content under one name, both are\n\
-        kept, one of them as `name (conflict DEVICE DATE DIGITS)`."
+        kept, one of them as `name (conflict DEVICE DATE DIGITS)`.\n\n\
+        Of a folder that is backed up, and whose device was removed, DIR is where its files are now (`nuthatch restore` first, if they\n\
+        are gone): the next backup goes on from its last snapshot."
     )]
     Attach(FolderAttach),
     /// All folders of the vault.
@@ -201,9 +204,13 @@ fn attach(link: &Link, out: Out, options: FolderAttach) -> Result<Exit, Fail> {
     }))?;
     out.both(&value, |value| {
         let name = text(word(value, "name"));
-        format!("{name} is on this device, too: {}\n", directory.display())
+        let how =
+            if word(value, "kind") == "backup" { "backed up from here now" } else { "on this device, too" };
+        format!("{name} is {how}: {}\n", directory.display())
     })?;
-    out.advice("What others have comes by itself; `nuthatch status` tells how far it is.");
+    if word(&value, "kind") == "shared" {
+        out.advice("What others have comes by itself; `nuthatch status` tells how far it is.");
+    }
     Ok(ending.into())
 }
 

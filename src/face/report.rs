@@ -342,7 +342,11 @@ pub fn entry(line: &Value) -> String {
         _ => '?',
     };
     let size = if kind == '-' { bytes_cell(line, "size_bytes") } else { String::new() };
-    let time = word(line, "mtime");
+    // Of the directories of a shared folder no time is known.
+    let time = match word(line, "mtime") {
+        "1970-01-01T00:00:00Z" if kind == 'd' => "-",
+        time => time,
+    };
     let path = path(line, "path");
     let tail = match word(line, "target") {
         "" => String::new(),
@@ -416,6 +420,8 @@ mod tests {
     fn an_entry_looks_as_in_a_long_listing() {
         let line = json!({"path": "a/b", "kind": "file", "mode": "0754", "size_bytes": 1_500, "mtime": "2024-01-01T00:00:00Z"});
         assert_eq!(entry(&line), "-rwxr-xr--   1.50 kB  2024-01-01T00:00:00Z  a/b\n");
+        let line = json!({"path": "d", "kind": "directory", "mode": "0755", "mtime": "1970-01-01T00:00:00Z"});
+        assert_eq!(entry(&line), "drwxr-xr-x            -                     d/\n");
         let line = json!({"path": "l", "kind": "symlink", "mode": "0777", "target": "a\nb"});
         assert!(entry(&line).ends_with("  l -> a\\nb\n"));
         let line = json!({"path": "\u{fffd}", "path_base64": "/w==", "kind": "file"});

@@ -47,7 +47,8 @@ pub fn scrub(value: &Value) -> String {
 #[must_use]
 pub fn room(value: &Value) -> String {
     let Some(limit) = amount(value, "limit_bytes") else { return String::new() };
-    let used = amount(value, "used_percent").map_or_else(String::new, |used| format!("{used}% "));
+    let used = amount(value, "used_percent")
+        .map_or_else(|| "nothing can be ".to_owned(), |used| format!("{used}% "));
     let why = if amount(value, "capacity_bytes") == Some(limit) {
         "node.capacity allows"
     } else {
@@ -136,6 +137,8 @@ mod tests {
         assert_eq!(room(&json!({"capacity_bytes": null, "full": null})), "");
         let value = json!({"capacity_bytes": 200_000_000_000_u64, "limit_bytes": 200_000_000_000_u64, "used_percent": 62});
         assert_eq!(room(&value), "62% used of the 200 GB that node.capacity allows");
+        let value = json!({"capacity_bytes": null, "limit_bytes": 0, "used_percent": null});
+        assert_eq!(room(&value), "nothing can be used of the 0 B that the disk and its reserve allow");
         let value = json!({"capacity_bytes": null, "limit_bytes": 5_000, "used_percent": 100, "full": "x"});
         assert!(room(&value)
             .ends_with("of the 5.00 kB that the disk and its reserve allow; full, takes no more copies"));

@@ -66,8 +66,20 @@ pub fn diff(link: &Link, out: Out, options: Diff) -> Result<Exit, Fail> {
 /// Likewise.
 pub fn find(link: &Link, out: Out, options: Find) -> Result<Exit, Fail> {
     let Find { pattern, folder, all } = options;
+    let part = pattern.clone();
     let call = Call::Find { pattern, folder, all };
-    link.lines(&call, &mut |line| out.both(&line, found)).map(Exit::from)
+    let mut lines = 0_u64;
+    let ending = link.lines(&call, &mut |line| {
+        lines += 1;
+        out.both(&line, found)
+    })?;
+    if lines == 0 {
+        let older = if all { "" } else { "; what was there once is found with --all" };
+        out.advice(&format!(
+            "Nothing is called that. Parts of names are found with stars, as in '*{part}*'{older}."
+        ));
+    }
+    Ok(Exit::from(ending))
 }
 
 /// A line of a history.

@@ -70,12 +70,14 @@ impl Core {
         names::check_copies(add.copies)?;
         check_place(add)?;
         let folders = self.all_folders();
-        if folders.iter().any(|(_, entry, text)| text.name == add.name && !entry.removed) {
-            return Err(ApiError::new(
-                "exists",
-                format!("there is a folder '{}' already", add.name),
-                "choose another name",
-            ));
+        let same = folders.iter().find(|(_, entry, text)| text.name == add.name && !entry.removed);
+        if let Some((writer, entry, _)) = same {
+            let hint = if self.is_left_behind(writer, entry) {
+                "choose another name, or take it over with `nuthatch folder attach`: its device was removed"
+            } else {
+                "choose another name"
+            };
+            return Err(ApiError::new("exists", format!("there is a folder '{}' already", add.name), hint));
         }
         if folders.len() >= FOLDERS_MAX {
             return Err(ApiError::new(

@@ -109,11 +109,13 @@ pub fn check_folder_name(name: &str) -> Result<(), ApiError> {
     if good {
         return Ok(());
     }
-    Err(ApiError::new(
-        "bad_name",
-        format!("'{name}' is no folder name"),
-        "use 1 to 64 letters, digits, dots, underscores and hyphens",
-    ))
+    let hint = match name.split_once('/') {
+        Some((folder, path)) if !folder.is_empty() => {
+            format!("a path in a folder is written '{folder}:{path}'")
+        }
+        _ => "use 1 to 64 letters, digits, dots, underscores and hyphens".into(),
+    };
+    Err(ApiError::new("bad_name", format!("'{name}' is no folder name"), hint))
 }
 
 /// Checks how many copies of a folder are wanted.

@@ -212,6 +212,11 @@ impl Core {
             let message = format!("this node is full and takes no more copies: {reason}");
             let hint = "`nuthatch config set node.capacity SIZE` with more, free space on the disk, or `nuthatch forget NAME SNAPSHOT`";
             attention.add(Severity::Trouble, message, hint);
+        } else if limit == Some(0) && capacity != Some(0) {
+            let message =
+                "the disk with this node's data has no space but its reserve: no copies are kept here";
+            let hint = "make room on that disk, or `nuthatch run --home DIR` on a larger one";
+            attention.add(Severity::Trouble, message, hint);
         } else if let Some(used) = used.filter(|used| *used >= ROOM_WARNING_PERCENT) {
             let hint = "`nuthatch config set node.capacity SIZE` with more, or make room on the disk, before this node takes no more copies";
             attention.add(Severity::Advice, nearly_full(used), hint);

@@ -78,6 +78,14 @@ pub(super) const fn kind_word(kind: FolderKind) -> &'static str {
 }
 
 impl Core {
+    /// Whether the only device that backed a folder up is a member no more: another one may take it over.
+    pub(super) fn is_left_behind(&self, writer: &NodeId, entry: &FolderEntry) -> bool {
+        let member = self.member.as_ref();
+        entry.kind == FolderKind::Backup
+            && !entry.removed
+            && member.is_some_and(|member| member.view.roster().member(writer).is_none())
+    }
+
     /// Every folder once: of a shared one this device's side, or that of the first who has it.
     pub(super) fn shown_folders(&self) -> Vec<(NodeId, FolderEntry, FolderText)> {
         let own = self.member.as_ref().map(|member| member.node);
@@ -309,6 +317,7 @@ impl Core {
             Ok(found) => found,
             Err(error) => return self.end_call(call, Err(error)),
         };
+        let kind = kind_word(entry.kind);
         let text = FolderText {
             directory: add.directory,
             ignore: if add.ignore.is_empty() { known.ignore.clone() } else { add.ignore },
@@ -317,32 +326,48 @@ impl Core {
             ..known
         };
         let value = json!({
-            "folder": entry.folder.hex(), "name": text.name, "copies": entry.copies.get(), "kind": "shared",
+            "folder": entry.folder.hex(), "name": text.name, "copies": entry.copies.get(), "kind": kind,
         });
         let then = AfterAppend::Done { call, value };
         if !self.append_folder(entry.folder, entry.kind, entry.copies, &text, false, then) {
             return self.end_call(call, Err(self.refusal()));
         }
-        self.note(Level::Info, "folders", format!("folder {} is on this device, too", text.name));
+        let what =
+            if kind == "shared" { "is on this device, too" } else { "is backed up by this device now" };
+        self.note(Level::Info, "folders", format!("folder {} {what}", text.name));
         let due = self.now.time;
         self.forget_place(entry.folder);
         self.local(entry.folder).next_scan = Some(due);
         self.holding.recheck(due);
     }
 
-    /// The shared folder that is meant by `folder attach`.
+    /// The folder that is meant by `folder attach`: a shared one, or one that is left behind.
     pub(super) fn check_attach(&self, add: &FolderAdd) -> Result<(FolderEntry, FolderText), ApiError> {
         check_place(add)?;
         let all = self.all_folders();
-        let shared = all.iter().filter(|(_, entry, _)| entry.kind == FolderKind::Shared && !entry.removed);
+        let shared = all.iter().filter(|(writer, entry, _)| {
+            entry.kind == FolderKind::Shared && !entry.removed || self.is_left_behind(writer, entry)
+        });
         let found = shared.clone().find(|(_, _, text)| text.name == add.name);
         let Some((_, entry, text)) = found else {
+            let of_one = all.iter().find(|(_, entry, text)| text.name == add.name && !entry.removed);
+            if let (Some((writer, ..)), Some(member)) = (of_one, &self.member) {
+                let name = member.name_of(writer);
+                let message = format!("'{}' is backed up by {name} alone", add.name);
+                let hint =
+                    format!("if that device is gone for good: `nuthatch remove {name}`, then attach it");
+                return Err(ApiError::new("not_shared", message, hint));
+            }
             let near = names::nearest(&add.name, shared.map(|(_, _, text)| text.name.as_str()));
             let message = format!("the vault has no shared folder '{}'{near}", add.name);
             let hint =
                 "see `nuthatch folder list`; make one with `nuthatch folder add NAME DIR --kind shared`";
             return Err(ApiError::new("no_folder", message, hint));
         };
+        if entry.kind == FolderKind::Backup && add.mode != Mode::Both {
+            let message = format!("'{}' is a backup folder, which only sends", add.name);
+            return Err(ApiError::new("not_shared", message, "leave --mode away"));
+        }
         if self.is_shared(&entry.folder) {
             let message = format!("this device has the folder '{}' already", add.name);
             return Err(ApiError::new("exists", message, "see `nuthatch folder list`"));

@@ -131,6 +131,10 @@ impl Core {
                 let about = About { name: &text.name, state, failure: failure.as_ref(), protection, is_own };
                 self.folder_attention(&about, attention);
             }
+            let is_left = self.is_left_behind(&writer, &entry);
+            if is_left {
+                self.left_attention(&text.name, &writer, attention);
+            }
             local.into_iter().for_each(|local| hurdles(local, &text.name, attention));
             states.push(json!({
                 "name": text.name,
@@ -138,7 +142,7 @@ impl Core {
                 "kind": kind_word(entry.kind),
                 "writer": writer.hex(),
                 "own": is_own,
-                "removed": entry.removed,
+                "removed": entry.removed, "left_behind": is_left,
                 "directory": String::from_utf8_lossy(&text.directory),
                 "copies": entry.copies.get(),
                 "keep": crate::file::retain::Policy::from_counts(text.keep).to_string(),

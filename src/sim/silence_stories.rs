@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::check::{household, MINUTE, ROOT};
+use super::check::{family_folder, fill, found, household, join, weather, MINUTE, ROOT};
 use super::cluster::Cluster;
 use super::feed_stories::good;
-use crate::node::api::Call;
+use crate::feed::entry::Role;
+use crate::node::api::{Call, FolderAdd};
 
 /// What a node says of itself.
 fn status(cluster: &mut Cluster, number: usize) -> Value {
@@ -107,4 +108,60 @@ fn folders_and_devices_that_were_removed_are_not_nagged_about() {
     hours(&mut cluster, 28, false);
     let told = status(&mut cluster, 0)["silence"].clone();
     assert_eq!(told, Value::Array(Vec::new()), "a store node has no folder to be silent about");
+}
+
+/// Two full nodes and a store, the second with a folder that is protected.
+fn two_full(seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(seed, 3, weather(0));
+    found(&mut cluster);
+    join(&mut cluster, 1, Role::Full);
+    join(&mut cluster, 2, Role::Store);
+    fill(&mut cluster, 30);
+    cluster.nodes[1].files = std::mem::take(&mut cluster.nodes[0].files);
+    good(&cluster.ask(1, family_folder(), MINUTE));
+    good(&cluster.ask(1, Call::Backup { name: Some("family".into()), wait: true }, MINUTE.times(10)));
+    cluster
+}
+
+#[test]
+fn a_folder_whose_device_was_removed_is_said_to_be_left_behind_until_another_one_takes_it_over() {
+    let mut cluster = two_full(65);
+    let Call::FolderAdd(add) = family_folder() else { panic!("a folder is added") };
+    let attach = Call::FolderAdd(FolderAdd { kind: "attach".into(), copies: None, ..add });
+    let refused = cluster.ask(0, attach.clone(), MINUTE).end;
+    let Some(Err(error)) = refused else { panic!("{refused:?}") };
+    assert!(error.message.contains("node1 alone") && error.hint.contains("remove node1"), "{error:?}");
+    cluster.crash(1);
+    good(&cluster.ask(0, Call::Remove { node: "node1".into(), alone: false }, MINUTE));
+    let told = status(&mut cluster, 0);
+    assert_eq!(told["summary"], "No device backs up family any more.");
+    let attention = told["attention"].to_string();
+    assert!(attention.contains("its own node1 was removed") && attention.contains("folder attach family"));
+    let exists = cluster.ask(0, family_folder(), MINUTE).end;
+    assert!(matches!(&exists, Some(Err(error)) if error.hint.contains("attach")), "{exists:?}");
+    // The disk with its files was moved over.
+    cluster.nodes[0].files = std::mem::take(&mut cluster.nodes[1].files);
+    cluster.nodes[0].files.write(ROOT, b"newer", b"written on the other device");
+    good(&cluster.ask(0, attach, MINUTE));
+    let done = cluster.ask(0, Call::Backup { name: Some("family".into()), wait: false }, MINUTE.times(5));
+    good(&done);
+    assert_eq!(done.lines[0]["files"], 31, "{:?}", done.lines);
+    cluster.run_until(MINUTE.times(5), |_| false);
+    let told = status(&mut cluster, 0);
+    assert_eq!(told["summary"], "Partly protected: family (2 of 3).");
+    assert!(!told["attention"].to_string().contains("any more"), "{told}");
+    let snapshots = cluster.ask(0, Call::Snapshots { name: Some("family".into()) }, MINUTE).lines.len();
+    assert_eq!(snapshots, 2, "the lost device's one is still there");
+}
+
+#[test]
+fn a_folder_that_is_left_behind_may_be_removed_by_another_device_and_is_not_asked_about_then() {
+    let mut cluster = two_full(66);
+    cluster.crash(1);
+    good(&cluster.ask(0, Call::Remove { node: "node1".into(), alone: false }, MINUTE));
+    good(&cluster.ask(0, Call::FolderRemove { name: "family".into() }, MINUTE));
+    let told = status(&mut cluster, 0);
+    assert!(!told["attention"].to_string().contains("family"), "{told}");
+    let snapshots = cluster.ask(0, Call::Snapshots { name: Some("family".into()) }, MINUTE).lines.len();
+    assert_eq!(snapshots, 1, "what there is stays");
 }

@@ -14,7 +14,10 @@ use crate::node::share::kind_word;
 impl Core {
     /// `folder remove`: no more scans here; the snapshots stay.
     pub(in crate::node) fn call_folder_remove(&mut self, call: CallId, name: &str) {
-        let own = self.own_folders();
+        let mut own = self.own_folders();
+        let others = self.all_folders().into_iter();
+        let left = others.filter(|(writer, entry, _)| self.is_left_behind(writer, entry));
+        own.extend(left.map(|(_, entry, text)| (entry, text)));
         let Some((entry, text)) = own.iter().find(|(_, text)| text.name == name) else {
             let near = names::nearest(name, own.iter().map(|(_, text)| text.name.as_str()));
             return self.end_call(

@@ -5,6 +5,7 @@
 
 use serde_json::{json, Value};
 
+use crate::base::ids::NodeId;
 use crate::node::api::ApiError;
 use crate::node::core::Core;
 use crate::node::folders::Local;
@@ -125,6 +126,15 @@ impl Core {
         if let Some(message) = self.multicast_doubt() {
             attention.add(Severity::Advice, message, HINT);
         }
+    }
+
+    /// The device that backed a folder up was removed.
+    pub(in crate::node) fn left_attention(&self, name: &str, writer: &NodeId, attention: &mut Attention) {
+        let Some(member) = &self.member else { return };
+        let message =
+            format!("no device backs up {name} any more: its own {} was removed", member.name_of(writer));
+        let hint = format!("`nuthatch folder attach {name} DIR` where its files are now; or `nuthatch folder remove {name}`, which keeps what there is");
+        attention.add(Severity::Trouble, message, hint);
     }
 
     /// What is the matter with a folder that is backed up.

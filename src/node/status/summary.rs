@@ -74,6 +74,8 @@ impl Core {
             format!("Backed up in part so far: {}.", in_part.join(", "))
         } else if !never.is_empty() {
             format!("Not backed up yet: {}.", never.join(", "))
+        } else if let left @ [_, ..] = named(|folder| folder["left_behind"] == true).as_slice() {
+            format!("No device backs up {} any more.", left.join(", "))
         } else if let [device, ..] = self.silent_devices().as_slice() {
             format!("No backup by {device} was heard of for too long.")
         } else if !partly.is_empty() {
