@@ -14,43 +14,17 @@ use super::duty::{Ask, Ops};
 use super::ports::{FileError, FileErrorKind, FileRequest, Found, FoundKind, Item, Listing};
 use super::put::{Act, Put, ASIDE_PREFIX};
 use crate::base::ids::FolderId;
-use crate::base::limits::{
-    LIST_AHEAD_ITEMS, LIST_ITEMS_MAX, LIST_ITEM_BYTES, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX,
-};
+use crate::base::limits::{LIST_ITEMS_MAX, LIST_ITEM_BYTES, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX};
 use crate::file::applied::Disk;
 use crate::file::ignore::{IgnoreError, IgnoreStack};
 use crate::store::service::Op;
 use ahead::{LooksAhead, Page};
+use walked::path_below;
 
 mod ahead;
+mod walked;
 
-/// Something that the walk came upon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Walked {
-    /// Relative to the root, components joined by `/`.
-    pub(super) path: Vec<u8>,
-    /// What it is.
-    pub(super) what: What,
-}
-
-/// What the walk came upon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum What {
-    /// A file or link.
-    Leaf(Found),
-    /// A directory; what is in it follows.
-    Directory(Found),
-    /// A directory whose content is left out on purpose: a cache, or another file system.
-    Bare(Found),
-    /// A directory whose content cannot be listed: what was known of it stands.
-    Closed(Found, String),
-    /// A name that cannot be looked at: what was known of it and below it stands.
-    Hidden(String),
-    /// The rest of this directory, which was given before, cannot be listed: what was known of it stands.
-    Rest(String),
-    /// Something that a pattern leaves out, in a shared folder: what was known of it and below it stands.
-    Ignored,
-}
+pub(super) use walked::{Walked, What};
 
 /// What a look finds.
 #[derive(Debug, PartialEq, Eq)]
@@ -156,11 +130,6 @@ impl Walker {
         self
     }
 
-    /// Asks for listings before it gets there, from now on: for a walk on which no file is opened.
-    pub(super) const fn look_ahead(&mut self) {
-        self.ahead.turn_on();
-    }
-
     /// Whether it is over a shared folder.
     pub(super) const fn is_shared(&self) -> bool {
         self.is_shared
@@ -251,30 +220,6 @@ impl Walker {
         let watch = self.watch.filter(|_| after.is_none());
         asks.push_back(Ask::File(FileRequest::List { op, root, path, after, count, watch }));
         op
-    }
-
-    /// Asks for the next directories in the innermost one, if it is time for that.
-    fn ask_ahead(&mut self, ops: &mut Ops, asks: &mut VecDeque<Ask>) {
-        let depth = self.levels.len();
-        if depth == 0 || !self.ahead.wants(depth) {
-            return;
-        }
-        while self.ahead.has_room(depth) {
-            let Some(level) = self.levels.last_mut() else { return };
-            let Some(item) = level.items.get(level.looked) else { return };
-            level.looked += 1;
-            let path = path_below(&self.path, &item.name);
-            let is_entered = item.found.as_ref().is_ok_and(|found| {
-                found.kind == FoundKind::Directory && !(self.one_file_system && found.disk != Disk::Root)
-            });
-            let is_left_out = |path: &[u8]| {
-                path.len() > MAP_KEY_BYTES_MAX || self.ignore.is_ignored(path, true) || self.ahead.has(path)
-            };
-            if is_entered && !item.name.starts_with(ASIDE_PREFIX) && !is_left_out(&path) {
-                let op = self.list(ops, asks, path.clone(), None, LIST_AHEAD_ITEMS);
-                self.ahead.asked(op, depth, path);
-            }
-        }
     }
 
     /// Looks at one name of the innermost directory.
@@ -429,17 +374,6 @@ impl Walker {
             level.more = true;
         }
     }
-}
-
-/// The path of a name in a directory.
-fn path_below(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
-    path.extend_from_slice(directory);
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
-    path
 }
 
 /// What an item costs, in bytes of memory.

@@ -3,13 +3,20 @@
 //! A walk that asks for one directory after the other waits for the file thread, and is waited for, at each of them. Only a walk that
 //! opens no file looks ahead: what was listed is used a moment later.
 
-use super::super::ports::{FileError, Listing};
-use crate::base::limits::{LISTS_AHEAD, LISTS_AHEAD_MAX};
+use std::collections::VecDeque;
+
+use super::super::duty::{Ask, Ops};
+use super::super::ports::{FileError, FoundKind, Listing};
+use super::super::put::ASIDE_PREFIX;
+use super::walked::path_below;
+use super::Walker;
+use crate::base::limits::{LISTS_AHEAD, LISTS_AHEAD_MAX, LIST_AHEAD_ITEMS, MAP_KEY_BYTES_MAX};
+use crate::file::applied::Disk;
 use crate::store::service::Op;
 
 /// A first page of a directory: on its way, or here.
 #[derive(Debug)]
-struct Ahead {
+struct Asked {
     /// Asked for with this.
     op: Op,
     /// How deep the directory is that it stands in.
@@ -26,7 +33,7 @@ pub(super) struct LooksAhead {
     /// Whether it looks ahead at all.
     is_on: bool,
     /// In no order; few.
-    pages: Vec<Ahead>,
+    pages: Vec<Asked>,
 }
 
 /// What there is of a directory.
@@ -68,7 +75,7 @@ impl LooksAhead {
 
     /// A directory was asked for.
     pub(super) fn asked(&mut self, op: Op, depth: usize, path: Vec<u8>) {
-        self.pages.push(Ahead { op, depth, path, page: None });
+        self.pages.push(Asked { op, depth, path, page: None });
     }
 
     /// Takes a page; gives it back if it was not asked for here.
@@ -89,12 +96,43 @@ impl LooksAhead {
     /// The walk has come to this directory.
     pub(super) fn take(&mut self, path: &[u8]) -> Page {
         let Some(at) = self.pages.iter().position(|page| page.path == path) else { return Page::None };
-        let Ahead { op, page, .. } = self.pages.swap_remove(at);
+        let Asked { op, page, .. } = self.pages.swap_remove(at);
         page.map_or(Page::Coming(op), Page::Here)
     }
 
     /// The walk leaves a directory that deep: what was asked for in it and is not wanted any more goes.
     pub(super) fn leave(&mut self, depth: usize) {
         self.pages.retain(|page| page.depth < depth);
+    }
+}
+
+impl Walker {
+    /// Asks for listings before it gets there, from now on: for a walk on which no file is opened.
+    pub(in crate::node) const fn look_ahead(&mut self) {
+        self.ahead.turn_on();
+    }
+
+    /// Asks for the next directories in the innermost one, if it is time for that.
+    pub(super) fn ask_ahead(&mut self, ops: &mut Ops, asks: &mut VecDeque<Ask>) {
+        let depth = self.levels.len();
+        if depth == 0 || !self.ahead.wants(depth) {
+            return;
+        }
+        while self.ahead.has_room(depth) {
+            let Some(level) = self.levels.last_mut() else { return };
+            let Some(item) = level.items.get(level.looked) else { return };
+            level.looked += 1;
+            let path = path_below(&self.path, &item.name);
+            let is_entered = item.found.as_ref().is_ok_and(|found| {
+                found.kind == FoundKind::Directory && !(self.one_file_system && found.disk != Disk::Root)
+            });
+            let is_left_out = |path: &[u8]| {
+                path.len() > MAP_KEY_BYTES_MAX || self.ignore.is_ignored(path, true) || self.ahead.has(path)
+            };
+            if is_entered && !item.name.starts_with(ASIDE_PREFIX) && !is_left_out(&path) {
+                let op = self.list(ops, asks, path.clone(), None, LIST_AHEAD_ITEMS);
+                self.ahead.asked(op, depth, path);
+            }
+        }
     }
 }
