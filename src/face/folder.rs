@@ -186,7 +186,11 @@ fn directory_of(given: &Path) -> Result<PathBuf, Fail> {
         return Ok(directory);
     }
     let message = format!("{} is no directory", directory.display());
-    Err(Fail::new("bad_directory", message, "check the path; a folder is added where its files are"))
+    Err(Fail::new(
+        "bad_directory",
+        message,
+        "check the path; a new directory is made with mkdir, and may be empty",
+    ))
 }
 
 /// `folder attach`.

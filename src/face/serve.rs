@@ -67,9 +67,14 @@ pub fn run(home: &Path, out: Out, options: &Run) -> Result<Exit, Fail> {
     }
 }
 
-/// This program once more, in the same process, so that whoever supervises it notices nothing. Only a failure returns.
+/// This program once more, in the same process and by its name, so that whoever supervises it notices nothing. Only a failure returns.
 fn begin_afresh() -> Fail {
-    let error = Command::new("/proc/self/exe").args(std::env::args_os().skip(1)).exec();
+    // By the path of this process where the file was replaced meanwhile.
+    let path = std::env::current_exe().ok().filter(|path| path.exists());
+    let mut given = std::env::args_os();
+    let mut command = Command::new(path.unwrap_or_else(|| "/proc/self/exe".into()));
+    command.arg0(given.next().unwrap_or_default());
+    let error = command.args(given).exec();
     let hint = "start it with `nuthatch run`, or with `systemctl start nuthatch` where it is a service";
     Fail::new("start", format!("this node wanted to start anew, and cannot be started: {error}"), hint)
 }

@@ -224,7 +224,15 @@ pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
         } else {
             "It never had a key: the sealed chunks on its disk tell nobody what is in them.\n"
         };
-        format!("{name} ({id}) is no member any more.\n{what}")
+        let left: Vec<&str> = items(&value["left_behind"]).filter_map(Value::as_str).collect();
+        let left = match &left[..] {
+            [] => String::new(),
+            left => format!(
+                "No device backs up {} any more: another full one takes a folder over with `nuthatch folder attach NAME DIR`.\n",
+                text(&left.join(", "))
+            ),
+        };
+        format!("{name} ({id}) is no member any more.\n{what}{left}")
     })?;
     Ok(ending.into())
 }

@@ -68,7 +68,7 @@ impl fmt::Display for FeedError {
             Self::Chain(reason) => write!(formatter, "the admission is not valid: {reason}"),
             Self::Full(bound) => write!(formatter, "the limit of {bound} is reached"),
             Self::Stopped => formatter.write_str(
-                "the disk did not take an earlier feed entry: free space on it, then start the node again",
+                "the disk did not take an earlier feed entry: free space on it, the node then starts anew by itself",
             ),
         }
     }

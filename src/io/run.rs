@@ -303,11 +303,11 @@ async fn live<M: Machine>(
     if let Some(tell) = tell {
         tell(&ready);
     }
-    let asked = executor.spawn(async {
+    let mut asked = executor.spawn(async {
         stop.await;
         None
     });
-    let over = smol::future::or(asked, async { Some(driver.run().await) }).await;
+    let over = smol::future::or(&mut asked, async { Some(driver.run().await) }).await;
     if !matches!(over, Some(Over::Afresh)) {
         os::notify_stopping();
     }
@@ -329,9 +329,18 @@ async fn live<M: Machine>(
     let closed = ports.store.finish();
     match over {
         Some(Over::Failed(error)) => Err(RunError::Thread(error)),
-        Some(Over::Afresh) => closed.map(|()| End::Afresh).map_err(RunError::Thread),
-        None => closed.map(|()| End::Stopped).map_err(RunError::Thread),
+        Some(Over::Afresh) if !was_asked_meanwhile(&asked).await => {
+            closed.map(|()| End::Afresh).map_err(RunError::Thread)
+        }
+        _ => closed.map(|()| End::Stopped).map_err(RunError::Thread),
     }
+}
+
+/// Whether the node was asked to stop while it ended in order to start anew: the signals that have come are looked at once more.
+async fn was_asked_meanwhile<T>(asked: &smol::Task<T>) -> bool {
+    smol::Timer::after(std::time::Duration::from_millis(1)).await;
+    smol::future::yield_now().await;
+    asked.is_finished()
 }
 
 /// Logs where the node can be reached.

@@ -20,7 +20,9 @@ use super::put::{Putter, Target};
 use super::watch::Watches;
 use super::{beneath, extents};
 use crate::base::ids::FolderId;
-use crate::base::limits::{LIST_BYTES_MAX, OPEN_LISTINGS_MAX, OPEN_ROOTS_MAX, OPEN_SOURCE_FILES_MAX};
+use crate::base::limits::{
+    LIST_BYTES_MAX, LIST_ITEMS_MAX, OPEN_LISTINGS_MAX, OPEN_ROOTS_MAX, OPEN_SOURCE_FILES_MAX,
+};
 use crate::file::entry::Stat;
 use crate::node::ports::{
     Block, FileError, FileReply, FileRequest, FoundKind, Listing, Notice, Opened, RootFacts, WatchOrder,
@@ -106,8 +108,8 @@ impl FileService {
         match request {
             FileRequest::Put(put) => self.put(put),
             FileRequest::Root { op, root } => FileReply::Root { op, result: self.root_facts(&root) },
-            FileRequest::List { op, root, path, after, count, watch } => {
-                FileReply::List { op, result: self.list(Place { root, path }, after, count, watch) }
+            FileRequest::List { op, root, path, after, ahead, watch } => {
+                FileReply::List { op, result: self.list(Place { root, path }, after, ahead, watch) }
             }
             FileRequest::Open { op, root, path, budget, known } => {
                 FileReply::Open { op, result: self.open(Place { root, path }, budget, known) }
@@ -195,7 +197,7 @@ impl FileService {
         &mut self,
         place: Place,
         after: Option<Vec<u8>>,
-        count: usize,
+        ahead: bool,
         watch: Option<FolderId>,
     ) -> Result<Listing, FileError> {
         let mut watched = None;
@@ -223,11 +225,11 @@ impl FileService {
                 Pages::new(directory, (device, facts.device), after, LIST_BYTES_MAX)?
             }
         };
-        let listing = pages.page(count)?;
+        let listing = pages.page(LIST_ITEMS_MAX)?;
         if let (true, Some((folder, number)), Some(watches)) = (listing.cache, watched, &self.watches) {
             watches.unwatch(folder, number);
         }
-        if listing.more {
+        if listing.more && !ahead {
             self.listings.push_front((place, pages));
             self.listings.truncate(OPEN_LISTINGS_MAX);
         }

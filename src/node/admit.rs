@@ -20,7 +20,7 @@ use super::names::free_name;
 use super::ports::{CallId, Ending};
 use crate::base::limits::PAIRING_TIME_MAX;
 use crate::base::units::Time;
-use crate::feed::entry::{author_of, Admit, Body, Remove, Role};
+use crate::feed::entry::{author_of, Admit, Body, FolderKind, Remove, Role};
 use crate::peer::event::CloseReason;
 use crate::seal::keys::StoreKeys;
 
@@ -244,7 +244,12 @@ impl Core {
         let heads = member.view.heads_of(&node);
         let is_full = member.view.roster().member(&node).is_some_and(|member| member.role == Role::Full);
         let role = role_word(if is_full { Role::Full } else { Role::Store });
-        let told = json!({"removed": node.hex(), "name": name, "role": role});
+        let left: Vec<String> = super::folders::folders_of(member, &node)
+            .into_iter()
+            .filter(|(entry, ..)| entry.kind == FolderKind::Backup)
+            .map(|(_, text, _)| text.name)
+            .collect();
+        let told = json!({"removed": node.hex(), "name": name, "role": role, "left_behind": left});
         let then = |new_key: bool| {
             let mut value = told;
             value["new_key"] = new_key.into();

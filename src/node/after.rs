@@ -164,9 +164,6 @@ impl Core {
 
     /// Settings are saved, or not.
     pub(super) fn saved(&mut self, then: AfterSave, result: Result<(), StoreError>) {
-        if matches!(then, AfterSave::Afresh) {
-            return self.afresh_tried(result);
-        }
         let failure = result.err().map(|error| {
             ApiError::new(
                 "disk",
@@ -175,10 +172,10 @@ impl Core {
             )
         });
         match (then, failure) {
-            (AfterSave::Nothing | AfterSave::Afresh, None) => {}
-            (AfterSave::Nothing | AfterSave::Afresh, Some(error)) => {
-                self.note(Level::Error, "store", error.to_string())
-            }
+            (AfterSave::Nothing, None) => {}
+            (AfterSave::Afresh, None) => self.afresh_possible(),
+            (AfterSave::Afresh, Some(error)) => log::debug!("{error}"),
+            (AfterSave::Nothing, Some(error)) => self.note(Level::Error, "store", error.to_string()),
             (AfterSave::Done { call, value }, None) => {
                 self.json(call, value);
                 self.end_call(call, Ok(Ending::Complete));

@@ -102,7 +102,9 @@ impl Core {
             Call::FolderAdd(add) if add.kind == "attach" => self.check_attach(add).is_ok(),
             Call::FolderAdd(add) => self.check_folder(add).is_ok(),
             Call::FolderSet { name, changes } => self.would_set(name, changes),
-            Call::FolderRemove { name } => self.own_folders().iter().any(|(_, text)| text.name == *name),
+            Call::FolderRemove { name } => {
+                self.removable_folders().iter().any(|(_, text)| text.name == *name)
+            }
             Call::Remove { node, alone } => !alone && self.find_node(node, true).is_ok(),
             Call::Forget { what } => self.would_retire(what, false),
             Call::Undo { what } => self.would_retire(what, true),

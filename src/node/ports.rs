@@ -167,8 +167,8 @@ pub enum FileRequest {
         path: Vec<u8>,
         /// The last name already listed.
         after: Option<Vec<u8>>,
-        /// Names that are wanted at most, of those that a reply may have anyway.
-        count: usize,
+        /// It is asked before it is needed: what is behind its first page is not kept open.
+        ahead: bool,
         /// For which folder the directory is watched from now on, if it is; only with its first page.
         watch: Option<FolderId>,
     },

@@ -86,6 +86,16 @@ impl Core {
             && member.is_some_and(|member| member.view.roster().member(writer).is_none())
     }
 
+    /// Another member that backs up a folder which this one backs up as well: two have taken it over at once.
+    pub(super) fn rival_of(&self, folder: &FolderId) -> Option<String> {
+        let member = self.member.as_ref()?;
+        let mut writers = member.view.folder_facts(folder).filter(|fact| {
+            let is_member = member.view.roster().member(&fact.writer).is_some();
+            fact.entry.kind == FolderKind::Backup && !fact.entry.removed && is_member
+        });
+        writers.find(|fact| fact.writer != member.node).map(|fact| member.name_of(&fact.writer))
+    }
+
     /// Every folder once: of a shared one this device's side, or that of the first who has it.
     pub(super) fn shown_folders(&self) -> Vec<(NodeId, FolderEntry, FolderText)> {
         let own = self.member.as_ref().map(|member| member.node);
@@ -353,10 +363,10 @@ impl Core {
             let of_one = all.iter().find(|(_, entry, text)| text.name == add.name && !entry.removed);
             if let (Some((writer, ..)), Some(member)) = (of_one, &self.member) {
                 let name = member.name_of(writer);
-                let message = format!("'{}' is backed up by {name} alone", add.name);
+                let message = format!("'{}' is no shared folder: it is backed up by {name} alone", add.name);
                 let hint =
                     format!("if that device is gone for good: `nuthatch remove {name}`, then attach it");
-                return Err(ApiError::new("not_shared", message, hint));
+                return Err(ApiError::new("no_folder", message, hint));
             }
             let near = names::nearest(&add.name, shared.map(|(_, _, text)| text.name.as_str()));
             let message = format!("the vault has no shared folder '{}'{near}", add.name);
@@ -367,6 +377,13 @@ impl Core {
         if entry.kind == FolderKind::Backup && add.mode != Mode::Both {
             let message = format!("'{}' is a backup folder, which only sends", add.name);
             return Err(ApiError::new("not_shared", message, "leave --mode away"));
+        }
+        if entry.kind == FolderKind::Backup
+            && self.gossip.peers().next().is_some()
+            && !self.gossip.is_settled()
+        {
+            let message = "what other devices know is still on its way: one may have taken the folder over";
+            return Err(ApiError::new("offline", message, "try again in a moment"));
         }
         if self.is_shared(&entry.folder) {
             let message = format!("this device has the folder '{}' already", add.name);

@@ -20,7 +20,7 @@ use crate::base::units::Span;
 use crate::feed::entry::{Body, Describe};
 use crate::peer::discovery::{vault_tag, Announcement, State};
 use crate::store::service::{Request, StoreStats};
-use attention::{hurdles, About, Attention};
+use attention::{hurdles, rival_attention, About, Attention};
 use std::net::SocketAddr;
 
 pub(super) mod attention;
@@ -127,13 +127,15 @@ impl Core {
                 (None, Some(protection)) if protection.is_full() => "protected",
                 (None, Some(_)) => "partly_protected",
             };
-            if !entry.removed {
-                let about = About { name: &text.name, state, failure: failure.as_ref(), protection, is_own };
-                self.folder_attention(&about, attention);
-            }
             let is_left = self.is_left_behind(&writer, &entry);
             if is_left {
                 self.left_attention(&text.name, &writer, attention);
+            } else if !entry.removed {
+                let about = About { name: &text.name, state, failure: failure.as_ref(), protection, is_own };
+                self.folder_attention(&about, attention);
+            }
+            if let Some(rival) = self.rival_of(&entry.folder).filter(|_| is_own && !entry.removed) {
+                rival_attention(&text.name, &rival, attention);
             }
             local.into_iter().for_each(|local| hurdles(local, &text.name, attention));
             states.push(json!({

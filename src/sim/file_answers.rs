@@ -19,9 +19,9 @@ impl FakeFiles {
         match request {
             FileRequest::Put(put) => FileReply::Put { op: put.op, result: self.put(put) },
             FileRequest::Root { op, root } => FileReply::Root { op, result: self.root_facts(&root) },
-            FileRequest::List { op, root, path, after, count, .. } => {
+            FileRequest::List { op, root, path, after, .. } => {
                 self.asked.lists += 1;
-                FileReply::List { op, result: self.listing(&root, &path, after.as_deref(), count) }
+                FileReply::List { op, result: self.listing(&root, &path, after.as_deref()) }
             }
             FileRequest::Open { op, root, path, budget, .. } => {
                 self.asked.opens += 1;
@@ -43,13 +43,7 @@ impl FakeFiles {
     }
 
     /// Answer to [`FileRequest::List`].
-    fn listing(
-        &self,
-        root: &[u8],
-        path: &[u8],
-        after: Option<&[u8]>,
-        count: usize,
-    ) -> Result<Listing, FileError> {
+    fn listing(&self, root: &[u8], path: &[u8], after: Option<&[u8]>) -> Result<Listing, FileError> {
         let inode = self.find(root, path).ok_or_else(|| missing("open"))?;
         let inode = &self.inodes[&inode];
         if inode.trouble == Some(Trouble::Denied) {
@@ -66,8 +60,7 @@ impl FakeFiles {
                 continue;
             }
             bytes += name.len() + LIST_ITEM_BYTES;
-            let is_full = bytes > self.page_bytes && !listing.items.is_empty();
-            if is_full || listing.items.len() == count {
+            if bytes > self.page_bytes && !listing.items.is_empty() {
                 listing.more = true;
                 break;
             }

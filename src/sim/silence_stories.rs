@@ -110,12 +110,12 @@ fn folders_and_devices_that_were_removed_are_not_nagged_about() {
     assert_eq!(told, Value::Array(Vec::new()), "a store node has no folder to be silent about");
 }
 
-/// Two full nodes and a store, the second with a folder that is protected.
-fn two_full(seed: u64) -> Cluster {
+/// Two full nodes and a third one, the second with a folder that is protected.
+fn two_full(seed: u64, third: Role) -> Cluster {
     let mut cluster = Cluster::new(seed, 3, weather(0));
     found(&mut cluster);
     join(&mut cluster, 1, Role::Full);
-    join(&mut cluster, 2, Role::Store);
+    join(&mut cluster, 2, third);
     fill(&mut cluster, 30);
     cluster.nodes[1].files = std::mem::take(&mut cluster.nodes[0].files);
     good(&cluster.ask(1, family_folder(), MINUTE));
@@ -123,11 +123,16 @@ fn two_full(seed: u64) -> Cluster {
     cluster
 }
 
+/// The family's folder is taken over.
+fn attaching() -> Call {
+    let Call::FolderAdd(add) = family_folder() else { panic!("a folder is added") };
+    Call::FolderAdd(FolderAdd { kind: "attach".into(), copies: None, ..add })
+}
+
 #[test]
 fn a_folder_whose_device_was_removed_is_said_to_be_left_behind_until_another_one_takes_it_over() {
-    let mut cluster = two_full(65);
-    let Call::FolderAdd(add) = family_folder() else { panic!("a folder is added") };
-    let attach = Call::FolderAdd(FolderAdd { kind: "attach".into(), copies: None, ..add });
+    let mut cluster = two_full(65, Role::Store);
+    let attach = attaching();
     let refused = cluster.ask(0, attach.clone(), MINUTE).end;
     let Some(Err(error)) = refused else { panic!("{refused:?}") };
     assert!(error.message.contains("node1 alone") && error.hint.contains("remove node1"), "{error:?}");
@@ -156,12 +161,43 @@ fn a_folder_whose_device_was_removed_is_said_to_be_left_behind_until_another_one
 
 #[test]
 fn a_folder_that_is_left_behind_may_be_removed_by_another_device_and_is_not_asked_about_then() {
-    let mut cluster = two_full(66);
+    let mut cluster = two_full(66, Role::Store);
     cluster.crash(1);
     good(&cluster.ask(0, Call::Remove { node: "node1".into(), alone: false }, MINUTE));
-    good(&cluster.ask(0, Call::FolderRemove { name: "family".into() }, MINUTE));
+    let remove = Call::FolderRemove { name: "family".into() };
+    cluster.crash(2);
+    cluster.stop(0);
+    cluster.start(0);
+    let early = cluster.ask(0, remove.clone(), MINUTE.times(10)).end;
+    assert!(matches!(&early, Some(Err(error)) if error.code == "unconfirmed"), "{early:?}");
+    cluster.start(2);
+    cluster.run_until(MINUTE, |_| false);
+    good(&cluster.ask(0, remove, MINUTE));
     let told = status(&mut cluster, 0);
     assert!(!told["attention"].to_string().contains("family"), "{told}");
     let snapshots = cluster.ask(0, Call::Snapshots { name: Some("family".into()) }, MINUTE).lines.len();
     assert_eq!(snapshots, 1, "what there is stays");
+}
+
+#[test]
+fn two_devices_that_take_a_folder_over_at_once_both_say_so_until_one_gives_it_up() {
+    let mut cluster = two_full(67, Role::Full);
+    cluster.crash(1);
+    good(&cluster.ask(0, Call::Remove { node: "node1".into(), alone: false }, MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    for number in [0, 2] {
+        cluster.nodes[number].files.write(ROOT, b"mine", &[0, 1]);
+        cluster.call(number, attaching());
+    }
+    cluster.run_until(MINUTE, |_| false);
+    for (number, other) in [(0, "node2"), (2, "node0")] {
+        let attention = status(&mut cluster, number)["attention"].to_string();
+        assert!(attention.contains(&format!("family is backed up by {other} as well")), "{attention}");
+    }
+    good(&cluster.ask(2, Call::FolderRemove { name: "family".into() }, MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    for number in [0, 2] {
+        let attention = status(&mut cluster, number)["attention"].to_string();
+        assert!(!attention.contains("as well"), "{attention}");
+    }
 }

@@ -45,12 +45,10 @@ const _: () = assert!(PEER_ADDRESSES_MAX <= SESSIONS_MAX);
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Entries of one page of a directory: what lies in memory with their stats.
 pub const LIST_ITEMS_MAX: usize = 1_024;
-/// Entries of a page that is asked for before it is needed.
-pub const LIST_AHEAD_ITEMS: usize = 256;
 /// Directories of one directory that are listed ahead, at most.
 pub const LISTS_AHEAD: usize = 8;
 /// ... and of all together, in a deep tree.
-pub const LISTS_AHEAD_MAX: usize = 32;
+pub const LISTS_AHEAD_MAX: usize = 24;
 /// Directories whose remaining names are kept between pages; each takes up to [`super::LIST_BYTES_MAX`].
 pub const OPEN_LISTINGS_MAX: usize = 3;
 /// Folder roots that are kept open.

@@ -62,7 +62,7 @@ pub const CHECK_LIST_MAX: usize = 1_000;
 pub const CHECK_PENDING_MAX: usize = 1_000_000;
 /// After how long a disk that did not take an entry of a feed is tried again.
 pub const AFRESH_EVERY: Span = Span::from_secs(300);
-/// How often that is put off because somebody waits for an answer of many pieces.
+/// How often a start is put off, so long each time, for what it would cut off.
 pub const AFRESH_PUT_OFF_MAX: u32 = 12;
 
 const _: () = assert!(SEGMENT_BYTES_MAX < OVERLAY_BYTES_MAX);

@@ -1,7 +1,6 @@
 //! What the file thread must do with strange trees.
 
 use super::*;
-use crate::base::limits::LIST_ITEMS_MAX;
 use crate::node::ports::{Extent, FileErrorKind, Found};
 use std::ffi::OsStr;
 use std::fs;
@@ -41,7 +40,7 @@ impl Lab {
             root: self.root(),
             path: path.to_vec(),
             after: None,
-            count: LIST_ITEMS_MAX,
+            ahead: false,
             watch: None,
         };
         match self.service.execute(request) {
@@ -246,7 +245,7 @@ fn a_directory_swapped_in_the_middle_of_a_scan_is_noticed_after_a_rest() {
         root: root.clone(),
         path: Vec::new(),
         after: None,
-        count: LIST_ITEMS_MAX,
+        ahead: false,
         watch: None,
     };
     lab.service.execute(FileRequest::Root { op: 0, root: root.clone() });

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::feed::entry::FolderKind;
+use crate::feed::entry::{FolderEntry, FolderKind, FolderText};
 use crate::node::activity::Level;
 use crate::node::after::AfterAppend;
 use crate::node::api::ApiError;
@@ -14,10 +14,7 @@ use crate::node::share::kind_word;
 impl Core {
     /// `folder remove`: no more scans here; the snapshots stay.
     pub(in crate::node) fn call_folder_remove(&mut self, call: CallId, name: &str) {
-        let mut own = self.own_folders();
-        let others = self.all_folders().into_iter();
-        let left = others.filter(|(writer, entry, _)| self.is_left_behind(writer, entry));
-        own.extend(left.map(|(_, entry, text)| (entry, text)));
+        let own = self.removable_folders();
         let Some((entry, text)) = own.iter().find(|(_, text)| text.name == name) else {
             let near = names::nearest(name, own.iter().map(|(_, text)| text.name.as_str()));
             return self.end_call(
@@ -49,5 +46,14 @@ impl Core {
             FolderKind::Shared => format!("folder {name} is no longer on this device"),
         };
         self.note(Level::Info, "folders", message);
+    }
+
+    /// The folders that this node may remove: its own, and those that are left behind.
+    pub(in crate::node) fn removable_folders(&self) -> Vec<(FolderEntry, FolderText)> {
+        let mut found = self.own_folders();
+        let others = self.all_folders().into_iter();
+        let left = others.filter(|(writer, entry, _)| self.is_left_behind(writer, entry));
+        found.extend(left.map(|(_, entry, text)| (entry, text)));
+        found
     }
 }

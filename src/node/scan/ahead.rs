@@ -1,7 +1,8 @@
 //! Listings that are asked for before the walk gets there, in lots.
 //!
 //! A walk that asks for one directory after the other waits for the file thread, and is waited for, at each of them. Only a walk that
-//! opens no file looks ahead: what was listed is used a moment later.
+//! opens no file looks ahead: it is over soon, what changes behind a listing changes after the scan's beginning and is told by the watch
+//! that was set before it, and whoever finds a difference lists anew.
 
 use std::collections::VecDeque;
 
@@ -9,8 +10,8 @@ use super::super::duty::{Ask, Ops};
 use super::super::ports::{FileError, FoundKind, Listing};
 use super::super::put::ASIDE_PREFIX;
 use super::walked::path_below;
-use super::Walker;
-use crate::base::limits::{LISTS_AHEAD, LISTS_AHEAD_MAX, LIST_AHEAD_ITEMS, MAP_KEY_BYTES_MAX};
+use super::{weight, Walker};
+use crate::base::limits::{LISTS_AHEAD, LISTS_AHEAD_MAX, MAP_KEY_BYTES_MAX, SCAN_BYTES_MAX};
 use crate::file::applied::Disk;
 use crate::store::service::Op;
 
@@ -25,6 +26,8 @@ struct Asked {
     path: Vec<u8>,
     /// The page, when it has come.
     page: Option<Result<Listing, FileError>>,
+    /// What that costs, in bytes of memory.
+    bytes: usize,
 }
 
 /// First pages that the walk will want.
@@ -60,7 +63,14 @@ impl LooksAhead {
 
     /// Whether one more may be asked for.
     pub(super) fn has_room(&self, depth: usize) -> bool {
-        self.count(depth) < LISTS_AHEAD && self.pages.len() < LISTS_AHEAD_MAX
+        self.count(depth) < LISTS_AHEAD
+            && self.pages.len() < LISTS_AHEAD_MAX
+            && self.bytes() < SCAN_BYTES_MAX / 2
+    }
+
+    /// What the pages that are here cost, in bytes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.pages.iter().map(|page| page.bytes).sum()
     }
 
     /// How many there are of a directory that deep.
@@ -75,7 +85,7 @@ impl LooksAhead {
 
     /// A directory was asked for.
     pub(super) fn asked(&mut self, op: Op, depth: usize, path: Vec<u8>) {
-        self.pages.push(Asked { op, depth, path, page: None });
+        self.pages.push(Asked { op, depth, path, page: None, bytes: 0 });
     }
 
     /// Takes a page; gives it back if it was not asked for here.
@@ -86,6 +96,10 @@ impl LooksAhead {
     ) -> Option<Result<Listing, FileError>> {
         match self.pages.iter_mut().find(|ahead| ahead.op == op) {
             Some(ahead) => {
+                ahead.bytes = page.as_ref().map_or(0, |listing| {
+                    let ignore = listing.ignore.as_ref().map_or(0, Vec::len);
+                    listing.items.iter().map(weight).sum::<usize>() + ignore
+                });
                 ahead.page = Some(page);
                 None
             }
@@ -130,7 +144,7 @@ impl Walker {
                 path.len() > MAP_KEY_BYTES_MAX || self.ignore.is_ignored(path, true) || self.ahead.has(path)
             };
             if is_entered && !item.name.starts_with(ASIDE_PREFIX) && !is_left_out(&path) {
-                let op = self.list(ops, asks, path.clone(), None, LIST_AHEAD_ITEMS);
+                let op = self.list(ops, asks, path.clone(), None, true);
                 self.ahead.asked(op, depth, path);
             }
         }

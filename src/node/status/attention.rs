@@ -133,7 +133,7 @@ impl Core {
         let Some(member) = &self.member else { return };
         let message =
             format!("no device backs up {name} any more: its own {} was removed", member.name_of(writer));
-        let hint = format!("`nuthatch folder attach {name} DIR` where its files are now; or `nuthatch folder remove {name}`, which keeps what there is");
+        let hint = format!("`nuthatch folder attach {name} DIR` where its files are now; or, if nobody shall go on with it, `nuthatch folder remove {name}`: what there is stays");
         attention.add(Severity::Trouble, message, hint);
     }
 
@@ -177,6 +177,14 @@ impl Core {
             _ => {}
         }
     }
+}
+
+/// Two devices have taken a folder over at once.
+pub(in crate::node) fn rival_attention(name: &str, rival: &str, attention: &mut Attention) {
+    let hint = format!(
+        "`nuthatch folder remove {name}` on one of the two: what it has stays, and the other goes on"
+    );
+    attention.add(Severity::Trouble, format!("{name} is backed up by {rival} as well"), hint);
 }
 
 /// What could not be read of a folder here, or not be written into it.

@@ -28,7 +28,7 @@ impl Core {
             return "This node belongs to no vault yet.".into();
         };
         if member.refused.is_some() {
-            return "The disk with this node's data takes nothing any more: nothing is backed up or kept here until it does.".into();
+            return "The disk with this node's data did not take an entry: this node is not to be counted on before it has started anew.".into();
         }
         if member.sealer.is_none() {
             let kept = member

@@ -10,7 +10,6 @@ use super::super::duties::Duty;
 use super::super::ports::Output;
 use crate::base::limits::{AFRESH_EVERY, AFRESH_PUT_OFF_MAX};
 use crate::base::units::Time;
-use crate::store::service::StoreError;
 
 /// When the disk is tried again.
 #[derive(Debug, Default)]
@@ -42,26 +41,23 @@ impl Core {
             return;
         }
         afresh.due = Some(self.now.time + AFRESH_EVERY);
-        let waits = |duty: &Duty| matches!(duty, Duty::Restore(..) | Duty::Upload(..) | Duty::Verify(..));
-        if afresh.put_off < AFRESH_PUT_OFF_MAX && self.duties.values().any(waits) {
-            afresh.put_off += 1;
-            return;
-        }
         self.save(Vec::new(), AfterSave::Afresh);
     }
 
-    /// It took it, or did not.
-    pub(in crate::node) fn afresh_tried(&mut self, result: Result<(), StoreError>) {
-        match result {
-            Ok(()) => {
-                self.note(
-                    Level::Warn,
-                    "store",
-                    "the disk takes what is written again: this node starts anew",
-                );
-                self.outputs.push_back(Output::Restart);
-            }
-            Err(error) => log::debug!("the disk still takes nothing: {error}"),
+    /// It took it: this node starts anew, as soon as nothing is at work that a start would cut off, or has been so for long enough.
+    pub(in crate::node) fn afresh_possible(&mut self) {
+        let is_stopped = self.member.as_ref().is_some_and(|member| member.stopped);
+        let waits = |duty: &Duty| match duty {
+            Duty::Restore(..) | Duty::Upload(..) | Duty::Verify(..) => true,
+            // What they come to cannot be written where an own entry was refused.
+            Duty::Backup(..) | Duty::Merge(..) => !is_stopped,
+            _ => false,
+        };
+        if self.upkeep.afresh.put_off < AFRESH_PUT_OFF_MAX && self.duties.values().any(waits) {
+            self.upkeep.afresh.put_off += 1;
+            return;
         }
+        self.note(Level::Warn, "store", "the disk takes what is written again: this node starts anew");
+        self.outputs.push_back(Output::Restart);
     }
 }
