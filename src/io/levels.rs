@@ -13,6 +13,7 @@ use super::metadata::{is_same_time, Metadata, NotKept};
 use super::place::{remove_left_over, standing};
 use super::{beneath, facts};
 use crate::base::limits::TARGET_LEVELS_OPEN_MAX;
+use crate::node::ports::FoundKind;
 use crate::node::put::ASIDE_PREFIX;
 
 /// The mode of a directory that a restore has made and not left yet, until it gets its own. With the sticky bit and nothing
@@ -136,7 +137,7 @@ impl Levels {
                     }
                 }
             }
-            Some(Finish::Time(metadata)) if !dry_run => {
+            Some(Finish::Time(metadata)) if !dry_run && !metadata.is_timeless(FoundKind::Directory) => {
                 let now = facts::look(directory).map(|facts| facts.stat.mtime_ns);
                 if !now.is_ok_and(|now| is_same_time(now, metadata.stat.mtime_ns)) {
                     metadata.apply_times(directory, not_kept);

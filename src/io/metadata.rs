@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::attributes::{self, Carrier};
 use super::facts;
 use crate::file::entry::Stat;
+use crate::node::ports::FoundKind;
 
 /// What is known of a file besides its name and content.
 #[derive(Debug, Clone)]
@@ -46,26 +47,40 @@ impl Metadata {
             not_kept.owners += 1;
         }
         not_kept.attributes += attributes::write(Carrier::Open(file), self.attributes.iter());
-        let mode = self.mode_beside(facts::look(file).ok().map(|facts| facts.stat).as_ref());
+        let standing = facts::look(file).ok();
+        let mode = self.mode_beside(standing.as_ref().map(|facts| &facts.stat));
         let set = rustix::fs::fchmod(file, Mode::from_raw_mode(mode));
         if set.is_err() || mode != self.stat.mode & 0o7777 {
             not_kept.modes += 1;
         }
-        self.apply_times(file, not_kept);
+        if !standing.is_some_and(|facts| self.is_timeless(facts.kind)) {
+            self.apply_times(file, not_kept);
+        }
     }
 
-    /// Applies only the time of last modification.
+    /// Applies only the time of last modification, if it is known.
     pub fn apply_times(&self, file: BorrowedFd<'_>, not_kept: &mut NotKept) {
         if rustix::fs::futimens(file, &self.times()).is_err() {
             not_kept.times += 1;
         }
     }
 
+    /// Whether it is that of a shared folder's directory, which has no time of its own: it changes with whatever changes in it.
+    #[must_use]
+    pub fn is_timeless(&self, kind: FoundKind) -> bool {
+        let Stat { mtime_ns, ctime_ns, inode, .. } = self.stat;
+        kind == FoundKind::Directory && (mtime_ns, ctime_ns, inode) == (0, 0, 0)
+    }
+
     /// Whether [`Metadata::apply`] would change anything of an open file or directory. To apply it to what has all of it
     /// already would still change its ctime, and a backup would look at it again.
     #[must_use]
     pub fn differs(&self, file: BorrowedFd<'_>, owner: bool) -> bool {
-        let Ok(now) = facts::look(file).map(|facts| facts.stat) else { return true };
+        let Ok(facts) = facts::look(file) else { return true };
+        let mut now = facts.stat;
+        if self.is_timeless(facts.kind) {
+            now.mtime_ns = 0;
+        }
         if self.differs_in_stat(&now, owner) || self.attributes.is_empty() {
             return self.differs_in_stat(&now, owner);
         }

@@ -49,6 +49,18 @@ fn a_file_appears_whole_with_its_mode_and_time() {
 }
 
 #[test]
+fn a_directory_that_is_made_has_the_time_of_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, mut putter) = (folder.path(), Putter::default());
+    let now = fs::metadata(root).unwrap().mtime();
+    let stat = Stat { mtime_ns: 0, ..stat(0, 0o750) };
+    let made = Act::Place { thing: Thing::Directory, stat, attributes: Vec::new(), expected: None };
+    act(&mut putter, root, "d", made).unwrap();
+    let made = fs::metadata(root.join("d")).unwrap();
+    assert!(made.mtime() >= now && made.permissions().mode() & 0o777 == 0o750, "{}", made.mtime());
+}
+
+#[test]
 fn what_a_person_changed_is_neither_replaced_nor_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (root, mut putter) = (folder.path(), Putter::default());

@@ -114,6 +114,24 @@ fn a_tree_is_restored_with_all_that_is_known_of_it_however_the_stream_is_cut() {
 }
 
 #[test]
+fn a_directory_of_a_shared_folder_gets_no_time_and_one_of_1970_gets_its_own() {
+    let target = tempfile::tempdir().unwrap();
+    let now = fs::metadata(target.path()).unwrap().mtime();
+    let shared = Stat { mtime_ns: 0, ctime_ns: 0, inode: 0, ..stat(0o750, 0) };
+    let parts = [
+        entry(b"shared", Kind::Directory, shared, None).encode().unwrap(),
+        entry(b"old", Kind::Directory, Stat { mtime_ns: 0, ..stat(0o755, 0) }, None).encode().unwrap(),
+    ];
+    for options in [PLAIN, OVERWRITE] {
+        let report = restore(target.path(), options, &parts);
+        assert_eq!(report.overwritten, 0, "{report:?}");
+        let found = |name: &str| fs::metadata(target.path().join(name)).unwrap();
+        assert!(found("shared").mtime() >= now, "{}", found("shared").mtime());
+        assert_eq!((found("shared").mode() & 0o777, found("old").mtime()), (0o750, 0));
+    }
+}
+
+#[test]
 fn what_is_there_stays_unless_it_may_be_overwritten() {
     let place = tempfile::tempdir().unwrap();
     let target = place.path();
