@@ -51,6 +51,12 @@ impl Around {
         self.due
     }
 
+    /// More than half of the holders seem to be away: it is this node that hears nothing.
+    #[must_use]
+    pub const fn is_cut_off(&self) -> bool {
+        self.is_cut_off
+    }
+
     /// Adds what has changed to what is written anyway.
     pub fn ride_along(&mut self, now: Time, settings: &mut Settings) {
         self.absences.ride_along(now, settings);
@@ -227,7 +233,7 @@ impl Core {
         } else if self.hearing.around.is_cut_off {
             let message =
                 "more than half of the devices that keep copies were not heard of for longer than usual";
-            let hint = "as likely as not it is this device that is cut off: look at its network, and at `nuthatch nodes`. Nothing is copied on that account";
+            let hint = "as likely as not it is this device that is cut off, or was removed from the vault: look at its network, and at `nuthatch nodes`. Nothing is copied on that account";
             attention.add(Severity::Trouble, message, hint);
         }
         let told = away.iter().map(|node| {

@@ -135,6 +135,8 @@ fn who_is_cut_off_plans_around_nobody_and_where_views_differ_nobody_holds_less()
         assert_eq!(said["around"]["cut_off"], true, "three of five are silent: {}", said["around"]);
         assert!(said["attention"].to_string().contains("cut off"));
     }
+    let summary = status(&mut cluster, 0)["summary"].clone();
+    assert!(summary.as_str().is_some_and(|text| text.contains("but most of the devices")), "{summary}");
     for number in [2, 3, 4] {
         assert_eq!(away(&mut cluster, number), ["node0", "node1"]);
     }

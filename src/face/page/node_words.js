@@ -32,6 +32,7 @@ const TABLE = {
     [/^Not backed up yet: (.*)\.$/, 'Noch nicht gesichert: $1.'],
     [/^No backup by (.*) was heard of for too long\.$/, 'Von $1 wurde zu lange keine Sicherung gesehen.'],
     [/^Partly protected: (.*)\.$/, (list) => `Zum Teil geschützt: ${list.replace(/\((\d+) of (\d+)\)/g, '($1 von $2)')}.`],
+    [/^All copies are signed for, but most of the devices that keep them were not heard of for too long\.$/, 'Alle Kopien sind quittiert, aber von den meisten Geräten, die sie aufbewahren, wurde zu lange nichts gehört.'],
     [/^All copies are signed for, but the last restore drill failed\.$/, 'Alle Kopien sind quittiert, aber die letzte Probe der Wiederherstellung ist gescheitert.'],
     [/^Everything is protected(?: but the latest changes in (.*))?: (\d+) cop(?:y|ies)(?: in (\d+) places?)?(?:, newest (.*))?\.$/,
       (but, have, sites, age) => `Alles ist geschützt${but ? ` bis auf die letzten Änderungen in ${but}` : ''}: ${copies(have)}${sites ? ` ${places(sites)}` : ''}${age ? `, die neueste ${said(age, { de: AGO })}` : ''}.`],

@@ -80,6 +80,8 @@ impl Core {
             format!("No backup by {device} was heard of for too long.")
         } else if !partly.is_empty() {
             format!("Partly protected: {}.", partly.join(", "))
+        } else if self.hearing.around.is_cut_off() {
+            "All copies are signed for, but most of the devices that keep them were not heard of for too long.".into()
         } else if self.is_drill_bad() {
             "All copies are signed for, but the last restore drill failed.".into()
         } else {
