@@ -172,6 +172,8 @@ export class Suite {
   /** Nothing serious for screen readers and keyboards, and no error in the console. */
   async sound(page, what) {
     await page.evaluate(AXE);
+    // What is still coming in is paler than what it will be.
+    await page.evaluate(() => Promise.all(document.getAnimations().filter((one) => one.effect.getTiming().iterations !== Infinity).map((one) => one.finished.catch(() => {}))));
     const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
     const serious = violations.filter((one) => ['serious', 'critical'].includes(one.impact));
     hold(!serious.length, `${what}: ${serious.map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 200)} ${one.nodes[0].failureSummary}`).join('\n')}`);
