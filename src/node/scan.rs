@@ -1,7 +1,8 @@
 //! The sorted walk over a folder's directory, in the order of a tree's keys.
 //!
 //! Owns which directory is listed when, what is ignored, and the memory of it: a page of names a level, all together at
-//! most [`SCAN_BYTES_MAX`]; above, the pages of the upper levels are dropped and listed again from the last name on.
+//! most [`SCAN_BYTES_MAX`]; above, the pages of the upper levels are dropped and listed again from the last name on. Beside them, what
+//! was listed ahead (`scan/ahead.rs`): nothing more is asked for ahead above half of that.
 //! Opens no file and compares nothing. Read `node/join.rs` next.
 //!
 //! A directory is given when the first page of what is in it has come: one that vanished meanwhile is never given, and

@@ -355,10 +355,10 @@ impl Core {
     pub(super) fn check_attach(&self, add: &FolderAdd) -> Result<(FolderEntry, FolderText), ApiError> {
         check_place(add)?;
         let all = self.all_folders();
-        let shared = all.iter().filter(|(writer, entry, _)| {
+        let open = all.iter().filter(|(writer, entry, _)| {
             entry.kind == FolderKind::Shared && !entry.removed || self.is_left_behind(writer, entry)
         });
-        let found = shared.clone().find(|(_, _, text)| text.name == add.name);
+        let found = open.clone().find(|(_, _, text)| text.name == add.name);
         let Some((_, entry, text)) = found else {
             let of_one = all.iter().find(|(_, entry, text)| text.name == add.name && !entry.removed);
             if let (Some((writer, ..)), Some(member)) = (of_one, &self.member) {
@@ -368,7 +368,7 @@ impl Core {
                     format!("if that device is gone for good: `nuthatch remove {name}`, then attach it");
                 return Err(ApiError::new("no_folder", message, hint));
             }
-            let near = names::nearest(&add.name, shared.map(|(_, _, text)| text.name.as_str()));
+            let near = names::nearest(&add.name, open.map(|(_, _, text)| text.name.as_str()));
             let message = format!("the vault has no shared folder '{}'{near}", add.name);
             let hint =
                 "see `nuthatch folder list`; make one with `nuthatch folder add NAME DIR --kind shared`";

@@ -136,14 +136,15 @@ impl Walker {
             let Some(level) = self.levels.last_mut() else { return };
             let Some(item) = level.items.get(level.looked) else { return };
             level.looked += 1;
-            let path = path_below(&self.path, &item.name);
             let is_entered = item.found.as_ref().is_ok_and(|found| {
                 found.kind == FoundKind::Directory && !(self.one_file_system && found.disk != Disk::Root)
             });
-            let is_left_out = |path: &[u8]| {
-                path.len() > MAP_KEY_BYTES_MAX || self.ignore.is_ignored(path, true) || self.ahead.has(path)
-            };
-            if is_entered && !item.name.starts_with(ASIDE_PREFIX) && !is_left_out(&path) {
+            if !is_entered || item.name.starts_with(ASIDE_PREFIX) {
+                continue;
+            }
+            let path = path_below(&self.path, &item.name);
+            let is_too_long = path.len() > MAP_KEY_BYTES_MAX;
+            if !is_too_long && !self.ignore.is_ignored(&path, true) && !self.ahead.has(&path) {
                 let op = self.list(ops, asks, path.clone(), None, true);
                 self.ahead.asked(op, depth, path);
             }

@@ -16,7 +16,7 @@ use crate::base::units::Time;
 pub struct Afresh {
     /// When to try it.
     due: Option<Time>,
-    /// How often it was put off for somebody who waits for an answer.
+    /// How often a start was put off for what it would cut off.
     put_off: u32,
 }
 
