@@ -76,6 +76,8 @@ pub(super) struct FolderBody {
     #[serde(default)]
     pub(super) one_file_system: bool,
     /// As in [`FolderAdd`].
+    pub(super) max_size: Option<String>,
+    /// As in [`FolderAdd`].
     #[serde(default)]
     pub(super) mode: Mode,
 }
@@ -268,6 +270,7 @@ pub(super) fn folder_add(body: FolderBody) -> Result<Call, ApiError> {
         keep: body.keep,
         ignore: body.ignore,
         one_file_system: body.one_file_system,
+        max_size: body.max_size,
         mode: body.mode,
     }))
 }
@@ -284,6 +287,7 @@ pub(super) fn folder_body(folder: &FolderAdd) -> FolderBody {
         keep: folder.keep.clone(),
         ignore: folder.ignore.clone(),
         one_file_system: folder.one_file_system,
+        max_size: folder.max_size.clone(),
         mode: folder.mode,
     }
 }

@@ -155,6 +155,7 @@ impl Play {
             keep: None,
             ignore: Vec::new(),
             one_file_system: false,
+            max_size: None,
             mode: crate::feed::entry::Mode::Both,
         });
         first.link.value(&add).map_err(|fail| self.stage.explain(first, fail))?;

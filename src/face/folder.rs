@@ -20,7 +20,7 @@ pub enum Folder {
     /// Back up a directory of this node from now on.
     #[command(after_long_help = "Examples:\n  nuthatch folder add photos ~/Pictures\n  \
         nuthatch folder add src ~/src --ignore target/ --ignore '*.o' --copies 2\n  \
-        nuthatch folder add mail ~/Mail --keep last=10,daily=30,monthly=24\n\n\
+        nuthatch folder add mail ~/Mail --keep last=10,daily=30,monthly=24 --max-size 2GB\n\n\
         Patterns are written as in .gitignore; so are files named .nuthatchignore inside DIR. Directories with a\n\
         CACHEDIR.TAG are left out.")]
     Add(FolderAdd),
@@ -41,8 +41,8 @@ pub enum Folder {
     #[command(
         after_long_help = "Examples:\n  nuthatch folder set photos copies=2 keep=last=10,daily=30\n  \
         nuthatch folder set src ignore+=target/ ignore-='*.o'\n  nuthatch folder set photos directory=/mnt/new/photos\n\n\
-        KEY is copies, keep, ignore (a list with commas; += adds one, -= takes one away), one-file-system (true or false), directory\n\
-        (where it lies now, if it has moved), name, or of a shared folder mode (both, send, receive). The next backup goes by it; snapshots that exist stay as they are."
+        KEY is copies, keep, ignore (a list with commas; += adds one, -= takes one away), one-file-system (true or false), max-size\n\
+        (2GB: larger files are left out; or off), directory (where it lies now, if it has moved), name, or of a shared folder mode (both, send, receive). The next backup goes by it; snapshots that exist stay as they are."
     )]
     Set {
         /// Its name.
@@ -107,6 +107,9 @@ pub struct FolderAdd {
     /// Do not go into other file systems that are mounted below DIR.
     #[arg(long)]
     pub one_file_system: bool,
+    /// Leave out files that are larger than that, such as 2GB.
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<String>,
     /// Of a shared folder. `both`: changes here go to the others, and theirs come here. `send`: nothing of theirs is written here.
     /// `receive`: what is changed here stays here, under another name.
     #[arg(long, value_enum, default_value = "both")]
@@ -128,6 +131,9 @@ pub struct FolderAttach {
     /// Do not go into other file systems that are mounted below DIR.
     #[arg(long)]
     pub one_file_system: bool,
+    /// Leave out files that are larger than that, such as 2GB (else as elsewhere; `off`: none).
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<String>,
     /// Of a shared folder. `both`: changes here go to the others, and theirs come here. `send`: nothing of theirs is written here.
     /// `receive`: what is changed here stays here, under another name.
     #[arg(long, value_enum, default_value = "both")]
@@ -170,8 +176,10 @@ pub fn folder(link: &Link, out: Out, command: Folder) -> Result<Exit, Fail> {
 fn described(value: &Value) -> String {
     let ignore: Vec<String> = items(&value["ignore"]).filter_map(Value::as_str).map(text).collect();
     let ignore = if ignore.is_empty() { "nothing".to_owned() } else { ignore.join(" ") };
+    let larger =
+        value["max_size"].as_str().map_or(String::new(), |most| format!(" and files above {}", text(most)));
     format!(
-        "{}: {} on {}, keeps {}, leaves out {ignore}\n",
+        "{}: {} on {}, keeps {}, leaves out {ignore}{larger}\n",
         text(word(value, "name")),
         text(word(value, "directory")),
         count(value["copies"].as_u64().unwrap_or(1), "device"),
@@ -204,6 +212,7 @@ fn attach(link: &Link, out: Out, options: FolderAttach) -> Result<Exit, Fail> {
         keep: None,
         ignore: options.ignore,
         one_file_system: options.one_file_system,
+        max_size: options.max_size,
         mode: options.mode.into(),
     }))?;
     out.both(&value, |value| {
@@ -229,6 +238,7 @@ fn add(link: &Link, out: Out, options: FolderAdd) -> Result<Exit, Fail> {
         keep: options.keep,
         ignore: options.ignore,
         one_file_system: options.one_file_system,
+        max_size: options.max_size,
         mode: options.mode.into(),
     }))?;
     out.both(&value, |value| {

@@ -306,6 +306,9 @@ pub fn snapshot(line: &Value) -> String {
             count(skipped, "entry")
         ));
     }
+    if let Some(large) = amount(line, "too_large").filter(|large| *large > 0) {
+        out.push_str(&format!("  {} left out: larger than the folder's max-size\n", count(large, "file")));
+    }
     if let Some(silent) = amount(line, "silent").filter(|silent| *silent > 0) {
         let files = count(silent, "file");
         out.push_str(&format!("  {files}: other content than before, though size and times are the same\n"));
@@ -431,11 +434,12 @@ mod tests {
     #[test]
     fn a_snapshot_says_what_it_lacks() {
         let line = json!({
-            "folder": "photos", "snapshot": "0123456789", "files": 1, "bytes": 5, "stored_bytes": 3, "skipped": 2, "torn": 1,
+            "folder": "photos", "snapshot": "0123456789", "files": 1, "bytes": 5, "stored_bytes": 3, "skipped": 2, "torn": 1, "too_large": 3,
             "unreadable": [{"path": "x", "reason": "open: Permission denied"}],
         });
         let told = snapshot(&line);
         assert!(told.starts_with("photos: snapshot 01234567 of 1 file, 5 B; 3 B newly stored\n"), "{told}");
+        assert!(told.contains("3 files left out: larger"), "{told}");
         assert!(told.contains("2 entries left out") && told.contains("x: open: Permission denied"), "{told}");
         let many: Vec<_> =
             (0..30).map(|number| json!({"path": format!("p{number}"), "reason": "r"})).collect();

@@ -402,6 +402,7 @@ mod tests {
                 keep: some("last=3,daily=7"),
                 ignore: vec!["*.tmp".into(), "/a b/".into()],
                 one_file_system: true,
+                max_size: some("2GB"),
                 mode: crate::feed::entry::Mode::Receive,
             })
         };

@@ -27,6 +27,9 @@ pub struct FolderText {
     pub keep: [u16; 6],
     /// Of a shared folder: what this device does with changes.
     pub mode: Mode,
+    /// Files of more bytes than that are left out; at least 1 (`FolderText::encode` writes it).
+    #[serde(skip)]
+    pub max_size: Option<u64>,
 }
 
 /// What a device does with the changes of a shared folder.
@@ -122,9 +125,43 @@ macro_rules! text {
     };
 }
 
-text!(FolderText);
 text!(SnapshotText);
 text!(NoteText);
+
+/// Begins a [`FolderText`] behind which the greatest size of its files stands.
+const LIMITED_VERSION: u8 = 2;
+
+impl FolderText {
+    /// The plain bytes that are sealed into the entry. Without a greatest size they are as they were before there was one, so
+    /// that older programs read them.
+    ///
+    /// # Errors
+    /// [`FeedError::Malformed`] when a part is beyond its bound.
+    pub fn encode(&self) -> Result<Vec<u8>, FeedError> {
+        let bytes = match self.max_size {
+            None => postcard::to_extend(self, vec![TEXT_VERSION]),
+            Some(most) => postcard::to_extend(&(self, most), vec![LIMITED_VERSION]),
+        };
+        let bytes = bytes.map_err(|_| FeedError::Malformed("a text that cannot be encoded"))?;
+        Self::decode(&bytes).map(|_| bytes)
+    }
+
+    /// Reads what [`Self::encode`] wrote; total.
+    ///
+    /// # Errors
+    /// [`FeedError::Version`] or [`FeedError::Malformed`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, FeedError> {
+        match bytes.split_first() {
+            Some((&LIMITED_VERSION, rest)) => match exactly(rest, "a sealed text")? {
+                (_, 0) => Err(FeedError::Malformed("a folder in which no file may have any content")),
+                (text, most) => Ok(Self { max_size: Some(most), ..text }),
+            },
+            Some((&TEXT_VERSION, rest)) => exactly(rest, "a sealed text"),
+            Some((&version, _)) => Err(FeedError::Version(version)),
+            None => Err(FeedError::Malformed("an empty text")),
+        }
+    }
+}
 
 /// A note's text, bounded.
 fn note<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

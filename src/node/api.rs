@@ -283,6 +283,8 @@ pub struct FolderAdd {
     pub ignore: Vec<String>,
     /// Do not go into other file systems mounted below.
     pub one_file_system: bool,
+    /// Leave out files that are larger: a size such as 2GB, or `off`.
+    pub max_size: Option<String>,
     /// Of a shared folder: what this device does with changes.
     pub mode: Mode,
 }

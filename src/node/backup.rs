@@ -288,7 +288,8 @@ impl Backup {
         };
         match Walker::new(&self.job.root, &self.job.ignore, self.job.one_file_system) {
             Ok(walker) => {
-                let walker = walker.watching(self.job.watch.then_some(self.job.folder));
+                let walker =
+                    walker.watching(self.job.watch.then_some(self.job.folder)).up_to(self.job.max_size);
                 Some(Join::new(walker.shared(self.job.shared.is_some()), old, self.job.guarded.is_empty))
             }
             Err(error) => {

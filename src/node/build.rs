@@ -139,7 +139,7 @@ impl Build {
     /// What was found so far, and became this tree.
     pub(super) fn scanned(&mut self, tree: ChunkId) -> Scanned {
         let mut report = self.writer.report.clone();
-        report.special = self.join.walker().special();
+        self.join.walker().tell(&mut report);
         report.tally = Box::new(self.tally.clone());
         let (shared, restated) = (self.take_shared(), self.writer.is_restated());
         Scanned {

@@ -71,7 +71,7 @@ impl Compare {
                 Joined::Wait if step > 0 => return Compared::Worked,
                 Joined::Wait => return Compared::Wait,
                 Joined::End => {
-                    self.report.special = self.join.walker().special();
+                    self.join.walker().tell(&mut self.report);
                     return Compared::Same;
                 }
                 Joined::OldLost => return Compared::OldLost,

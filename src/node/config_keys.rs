@@ -19,8 +19,9 @@ use crate::file::retain::Policy;
 pub use nearest::{edit_distance, key_named, nearest_key};
 use serde_json::Value as Json;
 use toml_edit::Value;
+pub(super) use units::size_text;
+use units::span_text;
 pub use units::{bytes_of, span_of};
-use units::{size_text, span_text};
 
 mod nearest;
 mod outward;

@@ -6,6 +6,7 @@ use super::activity::Level;
 use super::after::AfterAppend;
 use super::api::{ApiError, FolderAdd};
 use super::core::Core;
+use super::folder_set::max_size_of;
 use super::names;
 use super::ports::CallId;
 use crate::base::ids::FolderId;
@@ -29,6 +30,7 @@ impl Core {
         let folder = FolderId::from_bytes(self.random());
         let text = FolderText {
             name: add.name.clone(),
+            max_size: max_size_of(&add, None).ok().flatten(),
             directory: add.directory,
             ignore: add.ignore,
             one_file_system: add.one_file_system,
@@ -117,6 +119,7 @@ pub(super) fn check_place(add: &FolderAdd) -> Result<(), ApiError> {
             "write the path from / on",
         ));
     }
+    max_size_of(add, None)?;
     IgnoreStack::new(&add.ignore)
         .map(|_| ())
         .map_err(|error| ApiError::new("bad_pattern", error.to_string(), "patterns follow .gitignore"))

@@ -1,10 +1,11 @@
 //! `folder set`: what is said of a folder when it was added can be said otherwise later.
 //!
-//! Owns the words (`copies`, `keep`, `ignore`, `one-file-system`, `directory`, `name`) and what follows from a change. All
+//! Owns the words (`copies`, `keep`, `ignore`, `one-file-system`, `max-size`, `directory`, `name`) and what follows from a change. All
 //! of it stands in the folder's entry, so a change is a new entry of its writer; snapshots that exist are not touched.
 
 use super::after::AfterAppend;
-use super::api::ApiError;
+use super::api::{ApiError, FolderAdd};
+use super::config_keys::{bytes_of, size_text};
 use super::core::Core;
 use super::names;
 use super::ports::CallId;
@@ -16,7 +17,7 @@ use crate::file::retain::Policy;
 use serde_json::json;
 
 /// What can be set, for people.
-const KEYS: &str = "copies, keep, ignore (also += and -=), one-file-system, directory, name; of a shared folder mode (both, send, receive)";
+const KEYS: &str = "copies, keep, ignore (also += and -=), one-file-system, max-size (or off), directory, name; of a shared folder mode (both, send, receive)";
 
 /// A folder as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,7 @@ impl Wish {
                 self.text.one_file_system =
                     value.parse().map_err(|_| wrong(change, "is neither true nor false"))?;
             }
+            "max-size" => self.text.max_size = largest(value)?,
             "directory" if value.starts_with('/') => self.text.directory = value.as_bytes().to_vec(),
             "directory" => {
                 let hint = "write the path from / on";
@@ -87,6 +89,28 @@ impl Wish {
             .map(|_| ())
             .map_err(|error| ApiError::new("bad_pattern", error.to_string(), "patterns follow .gitignore"))
     }
+}
+
+/// The greatest size of files that a word tells; `off`: there is none.
+///
+/// # Errors
+/// When it is no size.
+fn largest(word: &str) -> Result<Option<u64>, ApiError> {
+    if word == "off" {
+        return Ok(None);
+    }
+    let hint = "write a size such as 500MB or 2GiB, or off";
+    let most = bytes_of(word).filter(|most| *most > 0);
+    most.map(Some)
+        .ok_or_else(|| ApiError::new("bad_folder", format!("'{word}' is no greatest size of files"), hint))
+}
+
+/// The greatest size of files that is wanted of a new folder; `otherwise` where nothing is said of it.
+///
+/// # Errors
+/// When it is no size.
+pub(super) fn max_size_of(add: &FolderAdd, otherwise: Option<u64>) -> Result<Option<u64>, ApiError> {
+    add.max_size.as_deref().map_or(Ok(otherwise), largest)
 }
 
 /// A change that cannot be made.
@@ -137,7 +161,7 @@ impl Core {
         let value = json!({
             "folder": entry.folder.hex(), "name": wish.text.name, "copies": wish.copies.get(),
             "keep": Policy::from_counts(wish.text.keep).to_string(), "ignore": wish.text.ignore,
-            "one_file_system": wish.text.one_file_system, "mode": wish.text.mode.word(),
+            "one_file_system": wish.text.one_file_system, "max_size": wish.text.max_size.map(size_text), "mode": wish.text.mode.word(),
             "directory": String::from_utf8_lossy(&wish.text.directory),
         });
         let then = AfterAppend::Done { call, value };
@@ -180,6 +204,7 @@ mod tests {
             one_file_system: false,
             keep: Policy::default().counts(),
             mode: Mode::Both,
+            max_size: None,
         };
         Wish { copies: Copies::new(3), text }
     }
@@ -196,6 +221,7 @@ mod tests {
             "directory=/mnt/new",
             "name=pictures",
             "mode=send",
+            "max-size=2GB",
         ] {
             let before = all.clone();
             all.take(change).expect(change);
@@ -206,7 +232,10 @@ mod tests {
         assert_eq!((text.ignore, text.one_file_system), (vec!["target/".to_owned()], true));
         assert_eq!(text.directory, b"/mnt/new");
         assert_eq!(Policy::from_counts(text.keep).to_string(), "last=3,daily=7");
+        assert_eq!(text.max_size, Some(2_000_000_000));
         let mut some = wish();
+        some.take("max-size=1MiB").and_then(|()| some.take("max-size=off")).expect("off again");
+        assert_eq!(some, wish());
         some.take("ignore=a,b").expect("a list");
         assert_eq!(some.text.ignore, ["a", "b"]);
         some.take("ignore=").expect("nothing");
@@ -222,6 +251,8 @@ mod tests {
             ("keep=dayly=3", "bad_policy"),
             ("ignore-=*.o", "bad_folder"),
             ("one-file-system=perhaps", "bad_folder"),
+            ("max-size=0", "bad_folder"),
+            ("max-size=large", "bad_folder"),
             ("directory=photos", "bad_directory"),
             ("name=a/b", "bad_name"),
             ("kind=shared", "bad_folder"),

@@ -274,6 +274,7 @@ impl Core {
             root: text.directory,
             ignore: text.ignore,
             one_file_system: text.one_file_system,
+            max_size: text.max_size,
             marker: local.binding.marker,
             parent,
             partial,
@@ -374,7 +375,7 @@ impl Core {
         let line = json!({
             "event": "snapshot", "folder": self.folder_name(&folder), "snapshot": fact.id.hex(), "draft": fact.draft,
             "files": files, "bytes": bytes, "chunks": fact.entry.counts.chunks, "stored_bytes": 0, "unchanged": true,
-            "skipped": fact.skipped, "torn": fact.torn, "silent": report.silent, "unreadable": paths(report),
+            "skipped": fact.skipped, "torn": fact.torn, "silent": report.silent, "too_large": report.large, "unreadable": paths(report),
         });
         self.scan_told(folder, &line);
     }

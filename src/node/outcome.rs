@@ -25,6 +25,8 @@ pub struct BackupJob {
     pub ignore: Vec<String>,
     /// Do not go into other file systems mounted below.
     pub one_file_system: bool,
+    /// Leave out files of more bytes than that.
+    pub max_size: Option<u64>,
     /// File system and inode that the root had when it was first scanned; None: this is the first time.
     pub marker: Option<(u64, u64)>,
     /// The newest complete snapshot of the folder.
@@ -156,6 +158,8 @@ pub enum Outcome {
 pub struct Report {
     /// Sockets, devices and pipes, which are never kept.
     pub special: u64,
+    /// Files of more bytes than the folder's greatest size.
+    pub large: u64,
     /// Files that changed while they were read, each time that they were.
     pub torn: u64,
     /// Files with other content than the parent has, though their stats are the same.

@@ -173,7 +173,7 @@ impl Core {
             "event": "snapshot", "folder": self.folder_name(folder), "snapshot": id.hex(), "draft": true,
             "files": counts.files, "bytes": counts.bytes, "chunks": counts.chunks,
             "stored_bytes": counts.stored_bytes, "unchanged": false, "skipped": report.skipped(),
-            "torn": report.torn, "silent": report.silent, "unreadable": paths(report),
+            "torn": report.torn, "silent": report.silent, "too_large": report.large, "unreadable": paths(report),
         })
     }
 

@@ -86,6 +86,7 @@ mod tests {
             root: b"/mnt/disk".to_vec(),
             ignore: Vec::new(),
             one_file_system: false,
+            max_size: None,
             marker: None,
             parent: None,
             partial: None,

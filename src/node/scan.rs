@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 
 use super::duty::{Ask, Ops};
+use super::outcome::Report;
 use super::ports::{FileError, FileErrorKind, FileRequest, Found, FoundKind, Item, Listing};
 use super::put::{Act, Put, ASIDE_PREFIX};
 use crate::base::ids::FolderId;
@@ -25,18 +26,7 @@ use walked::path_below;
 mod ahead;
 mod walked;
 
-pub(super) use walked::{Walked, What};
-
-/// What a look finds.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ahead {
-    /// Something: see [`Walker::head`].
-    Item,
-    /// Nothing yet: a listing is on its way.
-    Wait,
-    /// The walk is over.
-    End,
-}
+pub(super) use walked::{Ahead, Walked, What};
 
 /// A directory that the walk is in.
 #[derive(Debug)]
@@ -71,6 +61,8 @@ pub(super) struct Walker {
     ignore: IgnoreStack,
     /// Mount points are not entered.
     one_file_system: bool,
+    /// Files of more bytes than that are left out.
+    max_size: Option<u64>,
     /// For which folder the directories are watched from now on.
     watch: Option<FolderId>,
     /// The directories that the walk is in, the root first.
@@ -91,6 +83,8 @@ pub(super) struct Walker {
     bytes: usize,
     /// Sockets, devices and pipes seen.
     special: u64,
+    /// Files that were left out for their size.
+    large: u64,
     /// It is a shared folder's: what is left out is told, for it must not be taken for deleted.
     is_shared: bool,
 }
@@ -105,6 +99,7 @@ impl Walker {
             root: root.to_vec(),
             ignore: IgnoreStack::new(ignore)?,
             one_file_system,
+            max_size: None,
             watch: None,
             levels: Vec::new(),
             path: Vec::new(),
@@ -115,6 +110,7 @@ impl Walker {
             begun: false,
             bytes: 0,
             special: 0,
+            large: 0,
             is_shared: false,
         })
     }
@@ -122,6 +118,12 @@ impl Walker {
     /// The same, and the directories are watched for this folder from then on.
     pub(super) const fn watching(mut self, folder: Option<FolderId>) -> Self {
         self.watch = folder;
+        self
+    }
+
+    /// The same, without files of more bytes than this.
+    pub(super) const fn up_to(mut self, max_size: Option<u64>) -> Self {
+        self.max_size = max_size;
         self
     }
 
@@ -186,9 +188,9 @@ impl Walker {
         self.head.take()
     }
 
-    /// Sockets, devices and pipes seen so far.
-    pub(super) const fn special(&self) -> u64 {
-        self.special
+    /// What is left out without being asked for, and for its size, is told so far.
+    pub(super) const fn tell(&self, report: &mut Report) {
+        (report.special, report.large) = (self.special, self.large);
     }
 
     /// Takes a listing; gives it back if it is not for this walk.
@@ -245,6 +247,16 @@ impl Walker {
             Err(error) if !self.ignore.is_ignored(&path, false) => What::Hidden(error.detail),
             Err(_) => return,
             Ok(found) if self.ignore.is_ignored(&path, found.kind == FoundKind::Directory) => {
+                if !self.is_shared {
+                    return;
+                }
+                What::Ignored
+            }
+            Ok(found)
+                if found.kind == FoundKind::File
+                    && self.max_size.is_some_and(|most| found.stat.size > most) =>
+            {
+                self.large += 1;
                 if !self.is_shared {
                     return;
                 }

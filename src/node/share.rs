@@ -18,6 +18,7 @@ use super::after::AfterAppend;
 use super::api::{ApiError, FolderAdd};
 use super::core::{Core, Duty};
 use super::folder_add::check_place;
+use super::folder_set::max_size_of;
 use super::member::SnapshotFact;
 use super::merging::{MergeJob, Merging};
 use super::names;
@@ -329,6 +330,7 @@ impl Core {
         };
         let kind = kind_word(entry.kind);
         let text = FolderText {
+            max_size: max_size_of(&add, known.max_size).ok().flatten(),
             directory: add.directory,
             ignore: if add.ignore.is_empty() { known.ignore.clone() } else { add.ignore },
             one_file_system: add.one_file_system,

@@ -9,6 +9,7 @@ use super::activity::Level;
 use super::after::AfterAppend;
 use super::api::ApiError;
 use super::boot::role_word;
+use super::config_keys::size_text;
 use super::core::{Core, Duty, Pending};
 use super::list::{List, ListJob};
 use super::member::SnapshotFact;
@@ -149,7 +150,7 @@ impl Core {
                 "copies": entry.copies.get(),
                 "keep": crate::file::retain::Policy::from_counts(text.keep).to_string(),
                 "ignore": text.ignore,
-                "one_file_system": text.one_file_system,
+                "one_file_system": text.one_file_system, "max_size": text.max_size.map(size_text),
                 "files": newest.as_ref().map(|fact| fact.entry.counts.files),
                 "bytes": newest.as_ref().map(|fact| fact.entry.counts.bytes),
                 "last_snapshot": newest.as_ref().map(|fact| fact.id.hex()),

@@ -341,6 +341,34 @@ fn ignore_rules_caches_and_mounts_are_left_out() {
 }
 
 #[test]
+fn files_above_the_greatest_size_are_left_out_and_counted() {
+    let mut bench = Bench::new();
+    let files = &mut bench.files;
+    files.write(ROOT, b"film", b"123456");
+    files.write(ROOT, b"photo", b"12345");
+    files.write(ROOT, b"src/film", b"1234567");
+    files.link_symbolic(ROOT, b"link", b"longer than five");
+    let with = |bench: &Bench, parent, max_size| {
+        let mut job = bench.job(parent);
+        job.max_size = max_size;
+        job
+    };
+    let job = with(&bench, None, None);
+    let (all, _) = bench.changed(job);
+    assert_eq!((all.counts.files, all.counts.bytes), (4, 18));
+    let job = with(&bench, Some(all), Some(5));
+    let (some, report) = bench.changed(job);
+    let (stream, _) = bench.restore(&some, b"", false).unwrap();
+    let names: Vec<&str> = stream.order.iter().map(|path| std::str::from_utf8(path).unwrap()).collect();
+    assert_eq!((report.large, report.skipped(), names), (2, 0, vec!["link", "photo", "src"]));
+    let job = with(&bench, Some(some), Some(5));
+    let Ok(Outcome::Unchanged { report, .. }) = bench.run(job) else { panic!("nothing has changed") };
+    assert_eq!(report.large, 2);
+    let job = with(&bench, Some(some), Some(6));
+    assert_eq!(bench.changed(job).1.large, 1);
+}
+
+#[test]
 fn a_change_right_before_the_scan_is_read_again_at_the_next_one() {
     let mut bench = Bench::new();
     bench.files.write(ROOT, b"old", b"1");

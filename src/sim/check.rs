@@ -113,6 +113,7 @@ pub(super) fn family_folder() -> Call {
         keep: None,
         ignore: Vec::new(),
         one_file_system: false,
+        max_size: None,
         mode: crate::feed::entry::Mode::Both,
     })
 }

@@ -109,6 +109,7 @@ impl Bench {
             root: ROOT.to_vec(),
             ignore: Vec::new(),
             one_file_system: false,
+            max_size: None,
             marker: None,
             parent,
             partial: None,

@@ -34,6 +34,7 @@ fn folder(kind: &str) -> Call {
         keep: None,
         ignore: Vec::new(),
         one_file_system: false,
+        max_size: None,
         mode: crate::feed::entry::Mode::Both,
     })
 }

@@ -20,6 +20,7 @@ fn long_folder(number: usize) -> Call {
         keep: None,
         ignore: (0..11).map(pattern).collect(),
         one_file_system: false,
+        max_size: None,
         mode: crate::feed::entry::Mode::Both,
     })
 }
@@ -34,6 +35,7 @@ pub(super) fn short_folder(name: &str) -> Call {
         keep: None,
         ignore: Vec::new(),
         one_file_system: false,
+        max_size: None,
         mode: crate::feed::entry::Mode::Both,
     })
 }

@@ -35,6 +35,7 @@ fn household(seed: u64, kind: &str) -> (Cluster, Expected) {
         keep: Some("last=2".into()),
         ignore: Vec::new(),
         one_file_system: false,
+        max_size: None,
         mode: crate::feed::entry::Mode::Both,
     };
     good(&cluster.ask(0, Call::FolderAdd(folder), MINUTE));
@@ -257,6 +258,7 @@ fn a_mass_of_deletions_in_a_shared_folder_is_not_passed_on_before_it_is_confirme
         keep: None,
         ignore: Vec::new(),
         one_file_system: false,
+        max_size: None,
         mode: crate::feed::entry::Mode::Both,
     };
     cluster.nodes[1].files.make_root(ROOT);

@@ -41,6 +41,7 @@ pub(super) fn back_up(cluster: &mut Cluster, copies: u8) -> Answer {
         keep: None,
         ignore: Vec::new(),
         one_file_system: false,
+        max_size: None,
         mode: crate::feed::entry::Mode::Both,
     };
     cluster.ask(0, Call::FolderAdd(add), MINUTE);

@@ -35,6 +35,8 @@ struct Device {
     owed: u64,
     /// What it leaves out.
     ignore: Vec<String>,
+    /// Files of more bytes than that are left out as well.
+    max_size: Option<u64>,
     /// The folder was attached to another place, and not scanned there yet.
     elsewhere: bool,
     /// It has no directory of it.
@@ -55,6 +57,7 @@ impl Device {
             fresh: BTreeSet::new(),
             owed: 0,
             ignore: Vec::new(),
+            max_size: None,
             elsewhere: false,
             is_bare: false,
             receives: false,
@@ -86,6 +89,7 @@ impl Device {
             receive: self.receives,
         });
         job.ignore.clone_from(&self.ignore);
+        job.max_size = self.max_size;
         self.fresh.clear();
         match self.bench.run(job) {
             Ok(Outcome::Changed(taken)) => {
@@ -494,6 +498,31 @@ fn what_one_device_leaves_out_is_not_deleted_elsewhere() {
     let all = devices[0].bench.files.all(ROOT);
     assert!(has(&all, "a/x", "changed there") && has(&all, "build/out", "made"), "{:?}", shown(&all));
     assert!(has(&all, "b", "kept") && has(&all, "cache/thing", "cached"), "{:?}", shown(&all));
+}
+
+#[test]
+fn a_file_that_is_too_large_on_one_device_is_neither_passed_on_nor_deleted_elsewhere() {
+    let mut devices = pair();
+    devices[0].write("film", "short");
+    settle(&mut devices);
+    devices[1].max_size = Some(5);
+    devices[1].write("film", "longer than that");
+    devices[1].write("other film", "longer than that");
+    devices[1].write("photo", "small");
+    let has_small = |all: &BTreeMap<_, _>| has(all, "film", "short") && has(all, "photo", "small");
+    settle(&mut devices[1..]);
+    carry(&mut devices, 1, 0);
+    let theirs = devices[1].state.clone().unwrap();
+    devices[0].meet(&[theirs]);
+    let all = devices[0].bench.files.all(ROOT);
+    assert!(has_small(&all) && !all.contains_key(b"other film".as_slice()), "{:?}", shown(&all));
+    // A change elsewhere does not overwrite it, and without the limit all have all.
+    devices[0].write("film", "new");
+    devices[1].max_size = None;
+    let all = settle(&mut devices);
+    let long = |content: &Option<Vec<u8>>| content.as_deref() == Some(b"longer than that".as_slice());
+    assert_eq!(all.values().filter(|content| long(content)).count(), 2, "{:?}", shown(&all));
+    assert!(has(&all, "photo", "small"));
 }
 
 #[test]

@@ -177,6 +177,7 @@ impl Turmoil {
             keep: Some("all".into()),
             ignore: Vec::new(),
             one_file_system: false,
+            max_size: None,
             mode: crate::feed::entry::Mode::Both,
         };
         let answer = self.cluster.ask(0, Call::FolderAdd(add), MINUTE);

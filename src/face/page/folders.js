@@ -27,6 +27,9 @@ function Mode({ value, onValue }) {
   return html`<${Choice} label=${t('mode.title')} value=${value} onValue=${onValue} options=${['both', 'send', 'receive'].map((mode) => [mode, t(`mode.${mode}`), t(`mode.${mode}.text`)])} />`;
 }
 
+/** Files above this size are left out; empty: none are. */
+const Largest = ({ value, onValue }) => html`<${Field} label=${t('folders.largest')} hint=${t('folders.largest.hint')} value=${value} onValue=${onValue} spellcheck=${false} autocomplete="off" placeholder="2GB" />`;
+
 /** A new folder, or a shared one of the vault on this device too. */
 function Add({ attach, onClose, done }) {
   const [kind, setKind] = useState(attach ? 'attach' : 'backup');
@@ -35,6 +38,7 @@ function Add({ attach, onClose, done }) {
   const [copies, setCopies] = useState('');
   const [ignore, setIgnore] = useState('');
   const [mode, setMode] = useState('both');
+  const [largest, setLargest] = useState('');
   const [one, setOne] = useState(false);
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -45,7 +49,7 @@ function Add({ attach, onClose, done }) {
   const submit = async () => {
     setBusy(true);
     try {
-      await api.post('folders', { name, directory: path, kind, mode, one_file_system: one, ignore: ignore.split('\n').map((line) => line.trim()).filter(Boolean), ...(copies ? { copies: Number(copies) } : {}) });
+      await api.post('folders', { name, directory: path, kind, mode, one_file_system: one, ignore: ignore.split('\n').map((line) => line.trim()).filter(Boolean), ...(copies ? { copies: Number(copies) } : {}), ...(largest ? { max_size: largest } : {}) });
       toast(t('folders.added', { name }), 'good');
       done();
     } catch (failure) {
@@ -58,7 +62,7 @@ function Add({ attach, onClose, done }) {
     <${DirectoryPicker} value=${path} onValue=${choose} /><${Field} label=${t('folders.path')} value=${path} onValue=${choose} spellcheck=${false} autocomplete="off" placeholder="/home/pi/Photos" />
     ${!attach && html`<${Field} label=${t('folders.name')} hint=${t('folders.name.hint')} value=${name} onValue=${setName} maxlength="64" autocomplete="off" />`}
     <details><summary>${t('folders.more')}</summary><div class="stack">${kind === 'backup' || kind === 'shared' ? html`<${Field} label=${t('folders.copies')} hint=${t('folders.copies.hint')} type="number" min="1" max="16" value=${copies} onValue=${setCopies} />` : null}
-      <${Field} label=${t('folders.ignore')} hint=${t('folders.ignore.hint')} as="textarea" value=${ignore} onValue=${setIgnore} spellcheck=${false} /><${Switch} label=${t('folders.one')} hint=${t('folders.one.hint')} checked=${one} onValue=${setOne} />${kind !== 'backup' && html`<${Mode} value=${mode} onValue=${setMode} />`}</div></details>
+      <${Field} label=${t('folders.ignore')} hint=${t('folders.ignore.hint')} as="textarea" value=${ignore} onValue=${setIgnore} spellcheck=${false} /><${Largest} value=${largest} onValue=${setLargest} /><${Switch} label=${t('folders.one')} hint=${t('folders.one.hint')} checked=${one} onValue=${setOne} />${kind !== 'backup' && html`<${Mode} value=${mode} onValue=${setMode} />`}</div></details>
     ${error && html`<${Trouble} error=${error} />`}<//>`;
 }
 
@@ -69,6 +73,7 @@ function Change({ folder, onClose, done }) {
   const [keep, setKeep] = useState(folder.keep);
   const [ignore, setIgnore] = useState(folder.ignore.join('\n'));
   const [directory, setDirectory] = useState(folder.directory);
+  const [largest, setLargest] = useState(folder.max_size ?? '');
   const [one, setOne] = useState(folder.one_file_system);
   const [mode, setMode] = useState(folder.mode ?? 'both');
   const [error, setError] = useState(null);
@@ -79,6 +84,7 @@ function Change({ folder, onClose, done }) {
     if (keep !== folder.keep) changes.push(`keep=${keep}`);
     folder.ignore.filter((glob) => !lines().includes(glob)).forEach((glob) => changes.push(`ignore-=${glob}`));
     lines().filter((glob) => !folder.ignore.includes(glob)).forEach((glob) => changes.push(`ignore+=${glob}`));
+    if (largest !== (folder.max_size ?? '')) changes.push(`max-size=${largest || 'off'}`);
     if (one !== folder.one_file_system) changes.push(`one-file-system=${one}`);
     if (directory !== folder.directory) changes.push(`directory=${directory}`);
     if (folder.kind === 'shared' && mode !== (folder.mode ?? 'both')) changes.push(`mode=${mode}`);
@@ -94,7 +100,7 @@ function Change({ folder, onClose, done }) {
   };
   return html`<${Dialog} title=${t('folders.change', { name: folder.name })} onClose=${onClose} onSubmit=${submit} footer=${html`<${Button} onClick=${onClose}>${t('do.cancel')}<//><${Button} kind="primary" type="submit">${t('do.save')}<//>`}>
     <${Field} label=${t('folders.copies')} hint=${t('folders.copies.hint')} type="number" min="1" max="16" value=${copies} onValue=${setCopies} /><${Keep} value=${keep} onValue=${setKeep} />
-    <${Field} label=${t('folders.ignore')} hint=${t('folders.ignore.hint')} as="textarea" value=${ignore} onValue=${setIgnore} spellcheck=${false} />
+    <${Field} label=${t('folders.ignore')} hint=${t('folders.ignore.hint')} as="textarea" value=${ignore} onValue=${setIgnore} spellcheck=${false} /><${Largest} value=${largest} onValue=${setLargest} />
     ${folder.kind === 'shared' && html`<${Mode} value=${mode} onValue=${setMode} />`}<${Switch} label=${t('folders.one')} hint=${t('folders.one.hint')} checked=${one} onValue=${setOne} />
     <${Field} label=${t('folders.path')} hint=${t('folders.path.hint')} value=${directory} onValue=${setDirectory} spellcheck=${false} /><${Field} label=${t('folders.name')} hint=${t('folders.name.hint')} value=${name} onValue=${setName} maxlength="64" />${error && html`<${Trouble} error=${error} />`}<//>`;
 }
@@ -166,7 +172,7 @@ function Detail({ folder, nodes, admin, member, renew }) {
   return html`<${Page} title=${folder.name} lead=${t(`kind.${folder.kind}`)} actions=${html`<${Button} icon="folder" href=${link('files', folder.name)}>${t('folders.browse')}<//>${member && folder.own && !folder.removed && html`<${Doing} kind="primary" icon="refresh" action=${() => api.run('POST', 'backup', { name: folder.name, wait: false })} done=${t('folders.backed')}>${t('fix.backup')}<//>`}${admin && items.some(Boolean) && html`<${Menu} label=${t('folders.menu')} kind="plain" items=${items} />`}`}>
     ${folder.failure && html`<${Notice} state="bad">${folder.failure}<//>`}${folder.removed && html`<${Notice} state="warn">${t('folders.removed')}<//>`}
     <div class="grid two"><${Card}><ul class="list"><${FolderRow} folder=${folder} nodes=${nodes} /></ul><dl class="facts"><dt>${t('folders.on')}</dt><dd>${writer ?? t('unknown')}</dd><dt>${t('folders.path')}</dt><dd class="mono">${folder.directory}</dd><dt>${t('folders.copies')}</dt><dd>${number(folder.copies)}</dd><dt>${t('keep.title')}</dt><dd>${folder.keep === 'all' ? t('keep.all') : Object.entries(readKeep(folder.keep)).map(([rule, count]) => t(`keep.${rule}.n`, { n: Number(count) })).join(', ')}</dd>
-      <dt>${t('folders.ignore')}</dt><dd>${folder.ignore.length ? folder.ignore.map((glob) => html`<code class="glob">${glob}</code> `) : t('folders.nothing')}</dd>${folder.watch && html`<dt>${t('folders.watch')}</dt><dd>${t('folders.watch.n', { n: folder.watch.directories })}</dd>`}</dl><//><${Find} folder=${folder.name} /></div>
+      <dt>${t('folders.ignore')}</dt><dd>${folder.ignore.length ? folder.ignore.map((glob) => html`<code class="glob">${glob}</code> `) : !folder.max_size && t('folders.nothing')}${folder.max_size && t('folders.larger', { size: folder.max_size })}</dd>${folder.watch && html`<dt>${t('folders.watch')}</dt><dd>${t('folders.watch.n', { n: folder.watch.directories })}</dd>`}</dl><//><${Find} folder=${folder.name} /></div>
     <${Snapshots} folder=${folder} admin=${admin} />
     ${open === 'change' && html`<${Change} folder=${folder} onClose=${close} done=${(name) => { close(); renew(); if (name !== folder.name) location.hash = link('folders', name); }} />`}
     ${open === 'stop' && html`<${Stop} folder=${folder} onClose=${close} done=${() => { close(); renew(); location.hash = '#/folders'; }} />`}${open === 'attach' && html`<${Add} attach=${folder.name} onClose=${close} done=${() => { close(); renew(); }} />`}<//>`;

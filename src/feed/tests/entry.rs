@@ -320,6 +320,7 @@ fn texts_survive_and_have_a_version() {
         one_file_system: true,
         keep: [10, 24, 30, 12, 24, 500],
         mode: Mode::Receive,
+        max_size: None,
     };
     let bytes = text.encode().unwrap();
     // 01 version; 01 70 name "p"; 03 2f 61 ff directory; 01 03 2a 2e 6f one pattern, "*.o"; 01 one file system; retention; 02 receive
@@ -327,7 +328,14 @@ fn texts_survive_and_have_a_version() {
         hex(&bytes),
         "01".to_owned() + "0170" + "032f61ff" + "01032a2e6f" + "01" + "0a181e0c18f403" + "02"
     );
-    assert_eq!(FolderText::decode(&bytes), Ok(text));
+    assert_eq!(FolderText::decode(&bytes), Ok(text.clone()));
+    let limited = FolderText { max_size: Some(300), ..text };
+    let with_size = limited.encode().unwrap();
+    // 02 version; the same; ac02 300 bytes
+    assert_eq!(hex(&with_size), "02".to_owned() + &hex(&bytes[1..]) + "ac02");
+    assert_eq!(FolderText::decode(&with_size), Ok(limited.clone()));
+    assert!(FolderText { max_size: Some(0), ..limited }.encode().is_err());
+    assert_eq!(FolderText::decode(&[3]), Err(FeedError::Version(3)));
     let text = SnapshotText { tree: ChunkId::from_bytes([6; 32]), skipped: 1, torn: 200, shared: None };
     let bytes = text.encode().unwrap();
     assert_eq!(hex(&bytes), "01".to_owned() + &times("06", 32) + "01" + "c801" + "00");

@@ -191,6 +191,7 @@ fn two_real_nodes_meet_keep_a_folder_and_give_it_back() {
             keep: None,
             ignore: Vec::new(),
             one_file_system: false,
+            max_size: None,
             mode: crate::feed::entry::Mode::Both,
         }),
     );

@@ -48,8 +48,16 @@ pub(super) fn span_text(span: Span) -> String {
 }
 
 /// A size as [`bytes_of`] reads it.
-pub(super) fn size_text(bytes: u64) -> String {
-    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")];
+pub(in crate::node) fn size_text(bytes: u64) -> String {
+    let units = [
+        (1 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1_000_000_000_000, "TB"),
+        (1_000_000_000, "GB"),
+        (1_000_000, "MB"),
+        (1_000, "kB"),
+    ];
     let fitting = units.iter().find(|(unit, _)| bytes > 0 && bytes % unit == 0);
     fitting.map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
 }

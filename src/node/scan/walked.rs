@@ -2,6 +2,17 @@
 
 use super::super::ports::Found;
 
+/// What a look finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::node) enum Ahead {
+    /// Something: see `Walker::head`.
+    Item,
+    /// Nothing yet: a listing is on its way.
+    Wait,
+    /// The walk is over.
+    End,
+}
+
 /// Something that the walk came upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::node) struct Walked {
@@ -26,7 +37,7 @@ pub(in crate::node) enum What {
     Hidden(String),
     /// The rest of this directory, which was given before, cannot be listed: what was known of it stands.
     Rest(String),
-    /// Something that a pattern leaves out, in a shared folder: what was known of it and below it stands.
+    /// Something that a pattern or its size leaves out, in a shared folder: what was known of it and below it stands.
     Ignored,
 }
 
