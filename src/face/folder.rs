@@ -174,12 +174,11 @@ pub fn folder(link: &Link, out: Out, command: Folder) -> Result<Exit, Fail> {
 
 /// A folder as it is now.
 fn described(value: &Value) -> String {
-    let ignore: Vec<String> = items(&value["ignore"]).filter_map(Value::as_str).map(text).collect();
-    let ignore = if ignore.is_empty() { "nothing".to_owned() } else { ignore.join(" ") };
-    let larger =
-        value["max_size"].as_str().map_or(String::new(), |most| format!(" and files above {}", text(most)));
+    let mut left_out: Vec<String> = items(&value["ignore"]).filter_map(Value::as_str).map(text).collect();
+    left_out.extend(value["max_size"].as_str().map(|most| format!("files above {}", text(most))));
+    let left_out = if left_out.is_empty() { "nothing".to_owned() } else { left_out.join(", ") };
     format!(
-        "{}: {} on {}, keeps {}, leaves out {ignore}{larger}\n",
+        "{}: {} on {}, keeps {}, leaves out {left_out}\n",
         text(word(value, "name")),
         text(word(value, "directory")),
         count(value["copies"].as_u64().unwrap_or(1), "device"),
