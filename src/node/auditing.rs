@@ -1,7 +1,7 @@
 //! Which holder is asked for proof when, and what follows from it.
 //!
-//! Every connected member that has receipted something which this node has too is asked a few times a day for a random range of a
-//! random chunk, one holder at a time. A holder that fails is asked more; one that goes on failing is *marked*: its receipts
+//! Every connected member that has receipted something which this node has too (because it has receipted or written it) is asked a few times
+//! a day for a random range of a random chunk, one holder at a time. A holder that fails is asked more; one that goes on failing is *marked*: its receipts
 //! no longer count as copies here, people are told, and the mark is lifted when it proves again. Marks survive a restart. The judgement
 //! is `replicate/audit.rs`'s, one challenge is `node/challenge.rs`, others' challenges are met by `node/proving.rs`.
 
@@ -12,7 +12,7 @@ use serde_json::{json, Value};
 
 use super::activity::Level;
 use super::after::AfterSave;
-use super::challenge::{Challenge, ChallengeOutput, Outcome};
+use super::challenge::{first_of, Challenge, ChallengeOutput, Outcome};
 use super::core::Core;
 use super::duty::Told;
 use super::events::{Event, Kind};
@@ -20,7 +20,6 @@ use super::proving::{Proving, ProvingOutput};
 use super::status::attention::{Attention, Severity};
 use crate::base::ids::{ChunkId, Group, NodeId};
 use crate::base::limits::{AUDIT_AFTER_UP, COMPARE_RETRY};
-use crate::base::ranges::IdRange;
 use crate::base::units::Time;
 use crate::feed::entry::GroupSet;
 use crate::feed::view::SnapshotFact;
@@ -152,9 +151,11 @@ impl Core {
         let Some((_, holder)) = due.min().filter(|(due, _)| *due <= now) else { return };
         let to_prove = self.unproven_of(&holder);
         let is_for_moving = to_prove.is_some();
-        let groups = to_prove.or_else(|| self.common_groups(&holder)).filter(|_| self.is_disk_idle());
+        let promised = if is_for_moving { None } else { self.promised_to_both(&holder) };
+        let may_begin = (is_for_moving || promised.is_some()) && self.is_disk_idle();
+        let groups = to_prove.or_else(|| self.common_groups(&holder)).unwrap_or_default();
         let chance = self.rng.next_u64();
-        let Some(groups) = groups else {
+        if !may_begin {
             if let Some(one) = self.reconciling.auditing.holders.get_mut(&holder) {
                 one.due = Some(now + COMPARE_RETRY + COMPARE_RETRY.by_chance(chance));
             }
@@ -164,7 +165,13 @@ impl Core {
         self.rng.fill_bytes(&mut nonce);
         let after = self.random_id(&groups);
         let challenge = Challenge::new(holder, groups, after, nonce, chance, CHALLENGE_DUTY);
-        let challenge = if is_for_moving { challenge.of_one() } else { challenge };
+        let challenge = match promised {
+            None => challenge.of_one(),
+            Some(promised) => {
+                let after = self.random_id(&promised);
+                challenge.or_of(promised, after)
+            }
+        };
         self.reconciling.auditing.running = Some(Box::new(challenge));
         self.reconciling.auditing.is_for_moving = is_for_moving;
     }
@@ -175,9 +182,8 @@ impl Core {
         self.rng.fill_bytes(&mut id);
         let nth = self.rng.next_u64() % u64::from(groups.len().max(1));
         let group = groups.iter().nth(usize::try_from(nth).unwrap_or(0));
-        let prefix = group.map_or(0, |group| IdRange::of_group(group).number());
-        let first = u64::from_be_bytes([id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]]);
-        id[..8].copy_from_slice(&(prefix << 52 | first >> 12).to_be_bytes());
+        let first = group.map_or([0; ChunkId::SIZE], |group| *first_of(group).as_bytes());
+        (id[0], id[1]) = (first[0], first[1] | id[1] & 0x0f);
         ChunkId::from_bytes(id)
     }
 
@@ -194,7 +200,8 @@ impl Core {
             None => return false,
             Some(ChallengeOutput::Ask(ask)) => self.ask(ask),
             Some(ChallengeOutput::Roots(group)) => {
-                let roots = self.claimed_by(&holder, group);
+                let is_for_moving = self.reconciling.auditing.is_for_moving;
+                let roots = self.claimed_by(&holder, group, is_for_moving);
                 if let Some(running) = &mut self.reconciling.auditing.running {
                     running.receipted(roots);
                 }
@@ -253,20 +260,22 @@ impl Core {
             ProvingOutput::Ask(ask) => self.ask(ask),
             ProvingOutput::Say(peer, message) => drop(self.send(&peer, Lane::Background, &message)),
             // What was promised is found by comparing with whoever has it.
-            ProvingOutput::Lacking(peer) => self.compare_soon(&peer),
+            ProvingOutput::Lacking(peer, id) => {
+                self.missed(peer, id);
+                self.compare_soon(&peer);
+            }
         }
     }
 
-    /// The manifests of all snapshots that stand and that a holder has receipted; where it has confirmed to hold what this node is about to
-    /// give up, those of which it has receipted this group, and those that it wrote.
-    fn claimed_by(&self, holder: &NodeId, group: Group) -> Vec<ChunkId> {
+    /// The manifests of all snapshots that stand and of which a holder has receipted this group, or any; and those that it wrote, if
+    /// those are meant as well: so where it has confirmed to hold what this node is about to give up.
+    pub(super) fn claimed_by(&self, holder: &NodeId, group: Option<Group>, or_written: bool) -> Vec<ChunkId> {
         let Some(member) = &self.member else { return Vec::new() };
-        let is_for_moving = self.reconciling.auditing.is_for_moving;
         let has = |fact: &SnapshotFact| {
             let mut receipts = member.view.receipts(&fact.id);
-            (is_for_moving && fact.writer == *holder)
-                || receipts
-                    .any(|(node, groups)| node == *holder && (!is_for_moving || groups.contains(group)))
+            let covers = |groups: &GroupSet| group.is_none_or(|group| groups.contains(group));
+            (or_written && fact.writer == *holder)
+                || receipts.any(|(node, groups)| node == *holder && covers(groups))
         };
         let claimed = member.view.snapshots().filter(|fact| has(fact));
         claimed.map(|fact| fact.entry.manifest).collect()

@@ -2,17 +2,20 @@
 //!
 //! ```text
 //!   Choosing --a few ids--> Rooting --> Listing --the first listed--> Reading --its bytes--> Waiting --> Finished
-//!       \-- nothing there           \-- no snapshot that the holder has receipted lists any of them: Skipped
+//!    ^  |                      ^ \         |-- no snapshot of which the holder has receipted its group lists it: the next id
+//!    |  |-- none in the groups,|  \-- none: Skipped
+//!    '--'   and there are others; none in those either: the root of a manifest, which is promised with any group of it
 //! ```
 //!
 //! Only such chunks are asked for as this node has on its own disk, whole, and as a snapshot lists that the holder has receipted: what
-//! nobody promised proves nothing. Of the chunk only the expected proof is kept. When holders are asked, and what is
-//! thought of them, is `node/auditing.rs`'s.
+//! nobody promised proves nothing. What both are to hold now is asked for first, then what both have promised once: where places have
+//! changed there may be nothing else, and a mark would stay for good. Of the chunk only the expected proof is kept. When holders
+//! are asked, and what is thought of them, is `node/auditing.rs`'s.
 
 use super::duty::{Ask, Ops, Told};
 use super::listed::Listed;
 use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::{AUDIT_CHOICES_MAX, AUDIT_LOOK_MAX, AUDIT_PATIENCE};
+use crate::base::limits::{AUDIT_CHOICES_MAX, AUDIT_LOOKS_MAX, AUDIT_LOOK_MAX, AUDIT_PATIENCE};
 use crate::base::units::Time;
 use crate::feed::entry::GroupSet;
 use crate::replicate::audit::{proof, ChunkRange, Nonce};
@@ -28,8 +31,10 @@ pub struct Challenge {
     nonce: Nonce,
     /// Places the range.
     chance: u64,
-    /// The chunk is one of these groups.
+    /// The chunk is one of these groups,
     groups: GroupSet,
+    /// ... or of these, from here on, if there is none.
+    others: Option<(GroupSet, ChunkId)>,
     /// Among how many chunks of these groups one is looked for that the holder has promised.
     choices: usize,
     /// Numbers of what is asked.
@@ -56,8 +61,8 @@ pub enum Outcome {
 pub enum ChallengeOutput {
     /// Of the core.
     Ask(Ask),
-    /// The roots of the manifests of all snapshots that the holder has receipted, or of which it has promised this group: [`Challenge::receipted`].
-    Roots(Group),
+    /// The roots of the manifests of all snapshots of which the holder has promised this group, or any: [`Challenge::receipted`].
+    Roots(Option<Group>),
     /// To be sent to the holder.
     Say(Message),
     /// It is over.
@@ -67,11 +72,11 @@ pub enum ChallengeOutput {
 /// The states of a [`Challenge`].
 #[derive(Debug)]
 enum State {
-    /// The first ids behind this one, if there are none the first of all; then, the question to the store.
-    Choosing(Option<ChunkId>, Option<Op>),
-    /// Which snapshots has the holder receipted?
+    /// The first ids behind this one; looks before this one; then, the question to the store.
+    Choosing(ChunkId, u8, Option<Op>),
+    /// Which snapshots has the holder receipted that may list the first of these? If there is none: which at all?
     Rooting(Vec<ChunkId>),
-    /// Do they list one of these? None: the next node is to be asked for.
+    /// Do they list the first of these? None: the next node is to be asked for.
     Listing(Vec<ChunkId>, Listed, Option<Op>),
     /// The chunk is read. None: the store is to be asked.
     Reading(ChunkId, Option<Op>),
@@ -96,8 +101,14 @@ impl Challenge {
         chance: u64,
         duty: u64,
     ) -> Self {
-        let (ops, state) = (Ops::new(duty), State::Choosing(Some(after), None));
-        Self { holder, nonce, chance, groups, choices: AUDIT_CHOICES_MAX, ops, state }
+        let (ops, state) = (Ops::new(duty), State::Choosing(after, 0, None));
+        Self { holder, nonce, chance, groups, others: None, choices: AUDIT_CHOICES_MAX, ops, state }
+    }
+
+    /// If there is nothing in the groups, a chunk in one of these will do: the first behind `after`, a random id in them.
+    #[must_use]
+    pub fn or_of(self, others: GroupSet, after: ChunkId) -> Self {
+        Self { others: Some((others, after)), ..self }
     }
 
     /// Of one chunk alone it is asked whether the holder has promised it: that may depend on its group.
@@ -148,8 +159,27 @@ impl Challenge {
     pub fn receipted(&mut self, roots: Vec<ChunkId>) {
         if let State::Rooting(ids) = &mut self.state {
             let ids = std::mem::take(ids);
-            let listed = Listed::new(ids.iter().copied(), roots);
-            self.state = State::Listing(ids, listed, None);
+            let nth = self.chance.checked_rem(u64::try_from(roots.len()).unwrap_or(0));
+            let root = nth.and_then(|nth| roots.get(usize::try_from(nth).ok()?).copied());
+            self.state = match (ids.first().copied(), root) {
+                (Some(id), _) => State::Listing(ids, Listed::new([id], roots), None),
+                (None, Some(root)) => State::Reading(root, None),
+                (None, None) => State::Ending(Outcome::Skipped),
+            };
+        }
+    }
+
+    /// Nothing of what was looked through will do: it goes on behind it, or with the other groups, or without a group.
+    fn look_on(&self, reached: Option<Group>, looks: u8) -> State {
+        let next = self.groups.iter().find(|group| reached.is_some_and(|reached| *group > reached));
+        let half = AUDIT_LOOKS_MAX / 2;
+        let next = match next {
+            Some(group) => Some((group, looks + 1)),
+            None => self.groups.iter().next().filter(|_| looks < half).map(|group| (group, half)),
+        };
+        match next.filter(|(_, looks)| *looks < AUDIT_LOOKS_MAX) {
+            Some((group, looks)) => State::Choosing(first_of(group), looks, None),
+            None => State::Rooting(Vec::new()),
         }
     }
 
@@ -167,26 +197,40 @@ impl Challenge {
     pub fn poll(&mut self, now: Time) -> Option<ChallengeOutput> {
         let ask = |request| Some(ChallengeOutput::Ask(Ask::Store(request)));
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Choosing(after, None) => {
+            State::Choosing(after, looks, None) => {
                 let op = self.ops.draw();
-                self.state = State::Choosing(after, Some(op));
-                ask(Request::Scan { op, after, limit: AUDIT_LOOK_MAX, read: false })
+                self.state = State::Choosing(after, looks, Some(op));
+                ask(Request::Scan { op, after: Some(after), limit: AUDIT_LOOK_MAX, read: false })
             }
+            State::Rooting(ids) if ids.is_empty() => match self.others.take() {
+                Some((others, after)) => {
+                    (self.groups, self.state) = (others, State::Choosing(after, 0, None));
+                    self.poll(now)
+                }
+                // What is to be proven before something is given up lies in its groups.
+                None if self.choices == 1 => Some(ChallengeOutput::Finished(Outcome::Skipped)),
+                None => {
+                    self.state = State::Rooting(ids);
+                    Some(ChallengeOutput::Roots(None))
+                }
+            },
             State::Rooting(ids) => {
                 let group = ids.first().map(Group::of);
                 self.state = State::Rooting(ids);
-                group.map(ChallengeOutput::Roots)
+                Some(ChallengeOutput::Roots(group))
             }
-            State::Listing(ids, mut listed, None) => {
+            State::Listing(mut ids, mut listed, None) => {
                 if let Some(node) = listed.poll() {
                     let op = self.ops.draw();
                     self.state = State::Listing(ids, listed, Some(op));
                     return Some(ChallengeOutput::Ask(Ask::Chunk { op, id: node }));
                 }
-                let found = listed.into_found();
-                let Some(id) = ids.into_iter().find(|id| found.contains(id)) else {
-                    return Some(ChallengeOutput::Finished(Outcome::Skipped));
-                };
+                let id = ids.remove(0);
+                let is_listed = !listed.into_found().is_empty();
+                self.state = if is_listed { State::Reading(id, None) } else { State::Rooting(ids) };
+                self.poll(now)
+            }
+            State::Reading(id, None) => {
                 let op = self.ops.draw();
                 self.state = State::Reading(id, Some(op));
                 ask(Request::Get { op, id })
@@ -207,16 +251,17 @@ impl Challenge {
     /// Takes an answer.
     pub fn told(&mut self, told: Told) {
         self.state = match (std::mem::replace(&mut self.state, State::Over), told) {
-            (State::Choosing(after, Some(op)), Told::Store(Reply::Scan { op: of, found, .. }))
+            (State::Choosing(_, looks, Some(op)), Told::Store(Reply::Scan { op: of, found, more }))
                 if op == of =>
             {
+                let reached = found.last().filter(|_| more).map(|(id, _)| Group::of(id));
                 let common = found.into_iter().map(|(id, _)| id);
                 let common = common.filter(|id| self.groups.contains(Group::of(id)));
                 let chosen: Vec<ChunkId> = common.take(self.choices).collect();
-                match (chosen.is_empty(), after) {
-                    (false, _) => State::Rooting(chosen),
-                    (true, Some(_)) => State::Choosing(None, None),
-                    (true, None) => State::Ending(Outcome::Skipped),
+                if chosen.is_empty() {
+                    self.look_on(reached, looks)
+                } else {
+                    State::Rooting(chosen)
                 }
             }
             (State::Listing(ids, mut listed, Some(op)), Told::Chunk { op: of, result, .. }) if op == of => {
@@ -240,6 +285,13 @@ impl Challenge {
     }
 }
 
+/// The id where a group begins.
+pub(super) fn first_of(group: Group) -> ChunkId {
+    let mut id = [0; ChunkId::SIZE];
+    id[..2].copy_from_slice(&(group.number() << 4).to_be_bytes());
+    ChunkId::from_bytes(id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,13 +302,17 @@ mod tests {
 
     /// A challenge that was sent, and the chunk that it is about.
     fn sent() -> (Challenge, ChunkId) {
-        let (challenge, id) = played(|challenge| challenge, &[]);
-        (challenge.expect("it is listed"), id)
+        let (challenge, id, asked) = played(|challenge| challenge, &[]);
+        assert_eq!(asked, Some(id), "it is listed");
+        (challenge, id)
     }
 
     /// A challenge for one of these chunks here, which nobody has promised, or one more that is promised: as far as the word to the
-    /// holder; None: it is skipped.
-    fn played(with: impl Fn(Challenge) -> Challenge, others: &[ChunkId]) -> (Option<Challenge>, ChunkId) {
+    /// holder; then the one that is promised, and which one is asked for.
+    fn played(
+        with: impl Fn(Challenge) -> Challenge,
+        others: &[ChunkId],
+    ) -> (Challenge, ChunkId, Option<ChunkId>) {
         let sealed = vec![7; 5_000];
         let (id, mut node) = (chunk_id(&sealed), Vec::new());
         let mut seal = |parts: NodeParts<'_>| {
@@ -268,7 +324,7 @@ mod tests {
         let root = builder.finish(&mut seal).unwrap();
         let (holder, after) = (NodeId::from_bytes([1; 32]), ChunkId::from_bytes([0; 32]));
         let mut challenge = with(Challenge::new(holder, GroupSet::all(), after, [9; 32], 3, 4));
-        let here: Vec<_> = others.iter().chain([&id]).map(|id| (*id, ScanState::Unread)).collect();
+        let here: Vec<_> = others.iter().chain([&id, &root]).map(|id| (*id, ScanState::Unread)).collect();
         loop {
             match challenge.poll(Time::ZERO).expect("it goes on") {
                 ChallengeOutput::Ask(Ask::Store(Request::Scan { op, .. })) => {
@@ -282,10 +338,9 @@ mod tests {
                     challenge.told(Told::Store(Reply::Get { op, id, result: Ok(Some(sealed.clone())) }));
                 }
                 ChallengeOutput::Say(Message::Challenge { id: of, .. }) => {
-                    assert_eq!(of, id);
-                    return (Some(challenge), id);
+                    return (challenge, id, Some(of));
                 }
-                ChallengeOutput::Finished(Outcome::Skipped) => return (None, id),
+                ChallengeOutput::Finished(Outcome::Skipped) => return (challenge, id, None),
                 other => panic!("{other:?}"),
             }
         }
@@ -301,10 +356,43 @@ mod tests {
     #[test]
     fn of_several_chunks_the_first_that_is_promised_is_asked_for() {
         let others: Vec<ChunkId> = (1..5).map(|byte| ChunkId::from_bytes([byte; 32])).collect();
-        assert!(played(|challenge| challenge, &others).0.is_some());
-        assert!(played(Challenge::of_one, &others).0.is_none(), "the first alone was looked at");
+        let (_, id, asked) = played(|challenge| challenge, &others);
+        assert_eq!(asked, Some(id));
+        assert_eq!(played(Challenge::of_one, &others).2, None, "the first alone was looked at");
         let many: Vec<ChunkId> = (1..20).map(|byte| ChunkId::from_bytes([byte; 32])).collect();
-        assert!(played(|challenge| challenge, &many).0.is_none(), "a few and no more");
+        let (_, id, asked) = played(|challenge| challenge, &many);
+        assert!(
+            asked.is_some_and(|asked| asked != id),
+            "a few and no more: the root of the manifest is asked for"
+        );
+    }
+
+    #[test]
+    fn where_nothing_is_in_the_groups_others_are_looked_through_and_then_the_root_is_asked_for() {
+        let (_, id, _) = played(|challenge| challenge, &[]);
+        let nowhere = |challenge| Challenge { groups: GroupSet::new(), ..challenge };
+        let mut there = GroupSet::new();
+        there.insert(Group::of(&id));
+        let after = first_of(Group::of(&id));
+        assert_eq!(played(|challenge| nowhere(challenge).or_of(there.clone(), after), &[]).2, Some(id));
+        let elsewhere = |challenge| nowhere(challenge).or_of(GroupSet::new(), after);
+        assert!(played(elsewhere, &[]).2.is_some_and(|asked| asked != id), "it is the root");
+        assert_eq!(played(|challenge| nowhere(challenge).of_one(), &[]).2, None);
+    }
+
+    #[test]
+    fn a_look_goes_on_behind_what_it_has_seen_and_once_more_from_the_first_group() {
+        let groups = [3, 9, 4_000].into_iter().filter_map(Group::new).collect::<GroupSet>();
+        let (holder, after) = (NodeId::from_bytes([1; 32]), first_of(Group::new(9).unwrap()));
+        let challenge = Challenge::new(holder, groups, after, [9; 32], 3, 4);
+        let state = |reached, looks| match challenge.look_on(Group::new(reached), looks) {
+            State::Choosing(after, looks, None) => Some((Group::of(&after).number(), looks)),
+            _ => None,
+        };
+        assert_eq!(state(10, 0), Some((4_000, 1)));
+        assert_eq!(state(4_000, 1), Some((3, AUDIT_LOOKS_MAX / 2)));
+        assert_eq!(state(4_001, AUDIT_LOOKS_MAX / 2), None);
+        assert_eq!(state(5, AUDIT_LOOKS_MAX - 1), None);
     }
 
     #[test]

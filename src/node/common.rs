@@ -37,6 +37,24 @@ impl Core {
         Some(common).filter(|common| !common.is_empty())
     }
 
+    /// The groups in which a peer has promised something that this node has promised too, or written; None: it has promised nothing.
+    pub(super) fn promised_to_both(&self, peer: &NodeId) -> Option<GroupSet> {
+        let member = self.member.as_ref().filter(|member| member.confirmed)?;
+        let mut both: Option<GroupSet> = None;
+        for fact in member.view.snapshots() {
+            let of = |node: &NodeId| {
+                let mut receipts = member.view.receipts(&fact.id);
+                receipts.find(|(by, _)| by == node).map(|(_, groups)| groups.clone())
+            };
+            let Some(mut groups) = of(peer) else { continue };
+            if fact.writer != member.node {
+                groups.intersect(&of(&member.node).unwrap_or_default());
+            }
+            both.get_or_insert_default().union(&groups);
+        }
+        both
+    }
+
     /// Whether this node and the peer have receipted all that both are to hold: before that there is nothing to compare.
     pub(super) fn is_level(&self, peer: &NodeId) -> bool {
         let Some(member) = &self.member else { return false };

@@ -1,17 +1,22 @@
 //! Healing: chunks that were found damaged on this disk are fetched anew from whoever has them, and where nobody has one, the
 //! files that it may be of are read again.
 //!
+//! So are those that another node asked for in vain, if a manifest lists them of which this node has promised their group: it may
+//! compare itself with nobody there, for its place has changed since.
+//!
 //! A chunk of a snapshot that no other device has yet exists here alone, and in the file it was cut from. That has the stat it had,
 //! so no scan would read it again: this makes one that reads everything (`backup --checksum`), once a day at most.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::activity::Level;
 use super::core::{Core, Duty};
 use super::duty::Told;
 use super::events::{Event, Kind};
-use crate::base::ids::ChunkId;
-use crate::base::limits::READ_AGAIN_EVERY;
+use super::reconcile::Reconcile;
+use super::reconciling::RECONCILE_DUTY;
+use crate::base::ids::{ChunkId, Group, NodeId};
+use crate::base::limits::{MISSED_MAX, READ_AGAIN_EVERY};
 use crate::base::units::Time;
 use crate::seal::sealed::Sealer;
 use crate::store::service::Op;
@@ -23,6 +28,8 @@ pub struct Healing {
     asked: BTreeSet<Op>,
     /// When files were read again last.
     read_again: Option<Time>,
+    /// What others asked for in vain, and who did last.
+    missed: BTreeMap<ChunkId, NodeId>,
 }
 
 impl Core {
@@ -43,6 +50,30 @@ impl Core {
             self.source.keep(self.now.time, op, *id, None);
         }
         self.source.pump(self.now.time);
+    }
+
+    /// A peer asks for what is not here.
+    pub(super) fn missed(&mut self, peer: NodeId, id: ChunkId) {
+        let missed = &mut self.upkeep.healing.missed;
+        if missed.len() < MISSED_MAX {
+            missed.insert(id, peer);
+        }
+    }
+
+    /// Looks for one of these. False: there is none.
+    pub(super) fn heal_missed(&mut self) -> bool {
+        let Some((id, peer)) = self.upkeep.healing.missed.pop_first() else { return false };
+        self.reconciling.running = Some(Box::new(Reconcile::of_missed(peer, id, RECONCILE_DUTY)));
+        true
+    }
+
+    /// The manifests that may list a chunk which this node has promised, or written.
+    pub(super) fn promised_with(&self, id: ChunkId) -> Vec<ChunkId> {
+        let Some(own) = self.member.as_ref().map(|member| member.node) else { return Vec::new() };
+        let mut roots = self.claimed_by(&own, Some(Group::of(&id)), true);
+        // The root of one is promised with any group.
+        roots.extend(self.claimed_by(&own, None, true).into_iter().filter(|root| *root == id));
+        roots
     }
 
     /// Looks whether a damaged chunk that was asked for here, or by a check that a person began, cannot be had now.

@@ -55,8 +55,8 @@ pub enum ProvingOutput {
     Ask(Ask),
     /// To be sent to a peer.
     Say(NodeId, Message),
-    /// A peer asked for a chunk that is not here, or damaged.
-    Lacking(NodeId),
+    /// A peer asked for this chunk, which is not here, or damaged.
+    Lacking(NodeId, ChunkId),
 }
 
 impl Proving {
@@ -125,7 +125,7 @@ impl Proving {
         let mut outputs = vec![ProvingOutput::Say(peer, Message::Proof { nonce, answer })];
         if sealed.is_none() {
             self.missing += 1;
-            outputs.push(ProvingOutput::Lacking(peer));
+            outputs.push(ProvingOutput::Lacking(peer, id));
         } else {
             self.proven += 1;
         }

@@ -67,6 +67,8 @@ pub struct Report {
     pub healed: u64,
     /// Parts of pinned manifests that could not be had: what they list is not known.
     pub unread: u64,
+    /// Nothing was compared: the peer had asked for this one in vain.
+    pub missed: Option<ChunkId>,
 }
 
 /// What it wants.
@@ -76,7 +78,7 @@ pub enum ReconcileOutput {
     Ask(Ask),
     /// To be sent to the peer.
     Say(Message),
-    /// The roots of all pinned manifests: [`Reconcile::pinned`].
+    /// The roots of all pinned manifests, or of those that may list what was missed: [`Reconcile::pinned`].
     Roots,
     /// It is over.
     Finished(Report),
@@ -124,6 +126,20 @@ impl Reconcile {
             report: Report::default(),
             fetched: Vec::new(),
         }
+    }
+
+    /// Looks for a chunk alone, which a peer asked for in vain.
+    #[must_use]
+    pub fn of_missed(peer: NodeId, id: ChunkId, duty: u64) -> Self {
+        let report = Report { missed: Some(id), ..Report::default() };
+        let state = State::Checking(None, vec![id]);
+        Self { report, state, ..Self::new(peer, ExchangeId::default(), GroupSet::new(), duty) }
+    }
+
+    /// The chunk that is looked for alone.
+    #[must_use]
+    pub const fn missed(&self) -> Option<ChunkId> {
+        self.report.missed
     }
 
     /// With whom.

@@ -18,7 +18,7 @@ use super::duty::Told;
 use super::events::{Event, Kind};
 use super::reconcile::{Reconcile, ReconcileOutput, Report};
 use super::status::attention::{Attention, Severity};
-use crate::base::ids::{Group, NodeId};
+use crate::base::ids::{ChunkId, Group, NodeId};
 use crate::base::limits::{
     COMPARE_ABSENCE_MIN, COMPARE_AFTER_ABSENCE, COMPARE_EVERY, COMPARE_GO_ON, COMPARE_GROUPS_MIN,
     COMPARE_OVERDUE, COMPARE_RETRY,
@@ -41,7 +41,7 @@ pub(super) struct Reconciling {
     /// Every peer's turn.
     turns: BTreeMap<NodeId, Turn>,
     /// The comparison that is being made.
-    running: Option<Box<Reconcile>>,
+    pub(super) running: Option<Box<Reconcile>>,
     /// Those that are being answered.
     answering: Answering,
     /// What came of them.
@@ -187,7 +187,7 @@ impl Core {
         if self.auditing_turn() {
             return true;
         }
-        let Some(running) = &mut self.reconciling.running else { return false };
+        let Some(running) = &mut self.reconciling.running else { return self.heal_missed() };
         let peer = running.peer();
         match running.poll(now) {
             None => return false,
@@ -200,8 +200,13 @@ impl Core {
                 }
             }
             Some(ReconcileOutput::Roots) => {
-                let roots = self.upkeep.collect.pins().values().map(|pin| pin.manifest);
-                running.pinned(roots);
+                let roots: Vec<ChunkId> = match running.missed() {
+                    Some(id) => self.promised_with(id),
+                    None => self.upkeep.collect.pins().values().map(|pin| pin.manifest).collect(),
+                };
+                if let Some(running) = &mut self.reconciling.running {
+                    running.pinned(roots);
+                }
             }
             Some(ReconcileOutput::Finished(report)) => {
                 self.reconciling.running = None;
@@ -288,10 +293,12 @@ impl Core {
         match report.ended {
             Some(Ended::Whole) => totals.whole += 1,
             Some(Ended::Cut) => totals.cut += 1,
-            Some(Ended::Refused) | None => totals.refused += 1,
             Some(Ended::Nonsense) => totals.nonsense += 1,
+            None if report.missed.is_some() => {}
+            Some(Ended::Refused) | None => totals.refused += 1,
         }
-        if let Some(turn) = self.reconciling.turns.get_mut(peer) {
+        let turn = self.reconciling.turns.get_mut(peer).filter(|_| report.missed.is_none());
+        if let Some(turn) = turn {
             turn.ended(now, wall, &report, chance);
         }
         let name = self.member.as_ref().map_or_else(|| peer.short(), |member| member.name_of(peer));

@@ -5,7 +5,7 @@
 //! before it answers; against that helps only that the answer has to come soon. See G. Ateniese and others, "Provable Data
 //! Possession", CCS 2007, for schemes whose challenger needs no copy; here it has one, and a hash will do.)
 //!
-//! One failure is damage, not a lie: a node that is asked for what has rotted looks for it elsewhere and heals it. So a failure
+//! One failure is damage, not a lie: a node that is asked for what has rotted or is gone looks for it elsewhere and heals it. So a failure
 //! only has the holder asked again, soon, for other chunks:
 //!
 //! ```text

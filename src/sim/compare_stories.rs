@@ -225,3 +225,52 @@ fn a_holder_with_one_rotten_chunk_heals_it_and_is_no_liar() {
     cluster.stop(2);
     assert_eq!(cluster.chunks_of(2), chunks);
 }
+
+/// A device may hold nothing for others from now on: placement gives it no group in common with anybody.
+fn hold_nothing(cluster: &mut Cluster, number: usize) {
+    let set = Call::ConfigSet { key: "node.capacity".into(), value: "0".into() };
+    assert!(matches!(cluster.ask(number, set, MINUTE).end, Some(Ok(_))));
+    cluster.run_until(MINUTE.times(10), |_| false);
+}
+
+/// Seed 1000450 of the random households: what was to be proven lay in the groups that both are to hold now. A holder that was marked
+/// before its place, or that of whoever had marked it, changed was asked for nothing any more, and stayed marked for good.
+#[test]
+fn a_mark_is_lifted_where_places_have_changed_since() {
+    let mut cluster = household(11, 3);
+    cluster.claim_falsely(2, true);
+    cluster.run_until(MINUTE.times(90), |_| false);
+    let liar = id(&mut cluster, 2).hex();
+    assert!(believed(&mut cluster, 0).contains(&(liar.clone(), false)));
+    hold_nothing(&mut cluster, 0);
+    cluster.claim_falsely(2, false);
+    cluster.run_until(MINUTE.times(60 * 14), |_| false);
+    assert!(believed(&mut cluster, 0).contains(&(liar, true)), "{}", status(&mut cluster, 0)["audit"]);
+    assert_eq!(copies(&mut cluster), 3);
+}
+
+#[test]
+fn a_laptop_that_holds_nothing_for_others_has_those_who_keep_its_files_prove_it() {
+    let mut cluster = household(12, 3);
+    hold_nothing(&mut cluster, 0);
+    cluster.run_until(MINUTE.times(60 * 20), |_| false);
+    let status = status(&mut cluster, 0);
+    let holders = status["audit"]["holders"].as_array().unwrap();
+    assert!(holders.iter().all(|holder| holder["proven"].as_u64().unwrap() >= 3), "{}", status["audit"]);
+}
+
+#[test]
+fn what_somebody_asks_a_holder_for_and_is_not_there_comes_back_though_nobody_compares_with_it() {
+    let mut cluster = household(13, 3);
+    hold_nothing(&mut cluster, 0);
+    cluster.stop(2);
+    cluster.stop(1);
+    let lost = cluster.chunks_of(1);
+    cluster.lose_chunks(1, &lost);
+    cluster.start(1);
+    cluster.run_until(MINUTE.times(60 * 14), |_| false);
+    let (healed, asked) =
+        (compared(&mut cluster, 1, "healed_chunks"), status(&mut cluster, 1)["audit"].take());
+    assert!(healed >= 2, "{healed} are healed, {asked}");
+    assert_eq!(asked["missing_here"], healed, "each that was asked for");
+}

@@ -75,6 +75,10 @@ pub const AUDIT_FAILURES_MAX: u8 = 3;
 pub const AUDIT_PATIENCE: Span = Span::from_secs(120);
 /// Chunks here that are looked through behind a random id for one that a holder can be asked for.
 pub const AUDIT_LOOK_MAX: usize = 256;
+/// Times that such a look goes on behind where it has come to, half of them before it begins anew at the first chunk.
+pub const AUDIT_LOOKS_MAX: u8 = 16;
+/// Chunks that others asked for in vain and that wait here to be looked for.
+pub const MISSED_MAX: usize = 32;
 /// Challenges of one peer that are answered within [`ANSWERS_WITHIN`].
 pub const PROOFS_PER_PEER_MAX: u32 = 32;
 /// Challenges of one peer that wait here for the disk: it makes one at a time, and may have begun anew.
