@@ -272,6 +272,13 @@ impl Disk for FileDisk {
         Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
     }
 
+    fn let_go(&self, name: &str) {
+        if let Ok(file) = self.file("read", name, Purpose::Read) {
+            // Who does not take the hint keeps it until the memory is wanted.
+            let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+        }
+    }
+
     fn wear(&self) -> Option<Wear> {
         wear::of(&self.home)
     }
@@ -301,6 +308,9 @@ mod tests {
         assert_eq!((disk.len("f"), disk.read_at("f", 0, &mut buffer)), (Ok(6), Ok(6)));
         disk.sync("f").unwrap();
         disk.sync_dir("").unwrap();
+        disk.let_go("f");
+        disk.let_go("none");
+        assert_eq!((disk.exists("none"), disk.read_at("f", 0, &mut buffer)), (Ok(false), Ok(6)));
         assert!(disk.free_bytes().unwrap() > 0);
     }
 

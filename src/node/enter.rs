@@ -21,15 +21,17 @@ use super::boot::{encode_keys, role_word, setting};
 use super::core::Core;
 use super::joining::Pairing;
 use super::member::{Keys, Membership};
-use super::ports::{CallId, Ending};
+use super::ports::{CallId, Ending, Output};
 use super::recover::Recovery;
 use crate::base::ids::FeedId;
 use crate::base::limits::ENTER_TIME_MAX;
 use crate::base::units::Time;
+use crate::feed::entry::Role;
 use crate::peer::event::{Door, Identity};
 use crate::peer::table::Endpoint;
 use crate::seal::keys::{NodeSecret, RootSecret};
 use crate::seal::phrase;
+use crate::store::service::Request;
 
 /// What runs of init, join, recover and invite.
 #[derive(Default)]
@@ -182,6 +184,10 @@ impl Core {
     pub(super) fn become_member(&mut self) {
         let Some(member) = &self.member else { return };
         let chain = member.view.admit_chain(&member.node);
+        if member.keys.role() == Role::Store {
+            // It only keeps for others. Others read again what comes: they write it into shared folders, or send it on.
+            self.outputs.push_back(Output::Store(Request::Stream));
+        }
         self.open_endpoint(chain);
         self.confirming_begins();
         self.reach.recheck(self.now.time);

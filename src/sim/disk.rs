@@ -5,6 +5,7 @@
 //! failed sync what was written since is visible but gone. Refuses to draw randomness of its own: the generator is
 //! an argument. Read `store/disk.rs` first.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rand_core::RngCore;
@@ -49,6 +50,12 @@ impl SimDisk {
     #[must_use]
     pub fn syncs(&self) -> u64 {
         self.state().syncs
+    }
+
+    /// Files that need not be kept in memory.
+    #[must_use]
+    pub fn let_go_of(&self) -> BTreeSet<String> {
+        self.state().let_go.clone()
     }
 
     /// The `count`-th call from now (0: the next one) suffers `fault`. Several may be set.
@@ -320,6 +327,10 @@ impl Disk for SimDisk {
         }
         state.pending_names.push(NameChange::Remove(name.to_owned()));
         power(off, "remove", name)
+    }
+
+    fn let_go(&self, name: &str) {
+        self.state().let_go.insert(name.to_owned());
     }
 
     fn free_bytes(&self) -> Result<u64, DiskError> {

@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) calls: u64,
     /// Good syncs of files made.
     pub(super) syncs: u64,
+    /// Files that need not be kept in memory.
+    pub(super) let_go: BTreeSet<String>,
     /// What shall go wrong, by call number.
     pub(super) faults: BTreeMap<u64, Fault>,
     /// Which good syncs shall fail instead.

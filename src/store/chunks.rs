@@ -114,6 +114,11 @@ impl Chunks {
         Ok((chunks, open_report))
     }
 
+    /// What is written from now on is seldom read: the system need not keep more than the newest of it in memory.
+    pub const fn stream(&mut self) {
+        self.log.streams = true;
+    }
+
     /// Moves the answers that are ready to `replies`.
     pub fn drain(&mut self, replies: &mut Vec<Reply>) {
         replies.append(&mut self.replies);

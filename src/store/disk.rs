@@ -104,6 +104,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// When the file system does not tell.
     fn free_bytes(&self) -> Result<u64, DiskError>;
 
+    /// What is in that file will hardly be read soon, so that nothing of it need be kept in memory. A hint: all is as before.
+    fn let_go(&self, _name: &str) {}
+
     /// How worn the medium is, where it tells.
     fn wear(&self) -> Option<Wear> {
         None

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskError};
 use super::error::StoreError;
-use super::removed::{Removed, UNKNOWN};
+use super::removed::{removed_frame, Removed, UNKNOWN};
 use super::segment::{
     bytes, checksum, drop_body, segment_name, Frame, Location, Position, SegmentError, SegmentHeader, FORMAT,
     FRAME_HEADER_BYTES, SEGMENT_DIRECTORY, SEGMENT_HEADER_BYTES,
 };
 use super::walk::{Found, Gap, Walk};
 use crate::base::ids::ChunkId;
+use crate::base::limits::SEGMENTS_CACHED;
 
 /// The log, open for appending.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Log {
     pub(super) tail: Option<Tail>,
     /// Everything before this is durable.
     pub(super) synced: Position,
+    /// What is written is seldom read.
+    pub(super) streams: bool,
 }
 
 /// The segment that is written.
@@ -57,7 +60,7 @@ impl Log {
         segments: Vec<u32>,
         removed: Removed,
     ) -> Self {
-        Self { disk, bytes_max, segments, removed, tail: None, synced: Position::START }
+        Self { disk, bytes_max, segments, removed, tail: None, synced: Position::START, streams: false }
     }
 
     /// Everything before this is durable.
@@ -313,13 +316,12 @@ impl Log {
         self.segments.push(number);
         self.synced = Position { segment: number, offset: end };
         self.tail = Some(Tail { number, name, end, removed_at: SEGMENT_HEADER_BYTES, mark_waits: false });
+        let before = number.checked_sub(SEGMENTS_CACHED).filter(|before| self.has(*before));
+        if let Some(before) = before.filter(|_| self.streams) {
+            self.disk.let_go(&segment_name(before));
+        }
         Ok(())
     }
-}
-
-/// The frame of a list of removed segments.
-fn removed_frame(body: &[u8]) -> Frame {
-    Frame::removed(u32::try_from(body.len()).expect("the list is bounded by the length of a chunk"))
 }
 
 /// Where a segment ends, if a later one tells that.

@@ -173,6 +173,10 @@ impl Disk for Metered {
         self.disk.free_bytes()
     }
 
+    fn let_go(&self, name: &str) {
+        self.disk.let_go(name);
+    }
+
     fn wear(&self) -> Option<Wear> {
         self.disk.wear()
     }

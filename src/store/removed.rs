@@ -3,7 +3,7 @@
 //! Owns the list that the log states of itself: at the beginning of every segment, and whenever a segment is compacted away. So open can
 //! tell a segment that is gone on purpose from one that was lost. Refuses to name files: that is `log.rs`.
 
-use super::segment::{u32_at, u64_at};
+use super::segment::{u32_at, u64_at, Frame};
 use crate::base::limits::REMOVED_STRETCHES_MAX;
 
 /// Segments that are not part of the log any more: stretches of numbers, ascending, never touching.
@@ -116,6 +116,11 @@ impl Removed {
 }
 
 const _: () = assert!(REMOVED_STRETCHES_MAX * STRETCH_BYTES <= crate::base::limits::SEALED_BYTES_MAX);
+
+/// The frame of a list of removed segments.
+pub(super) fn removed_frame(body: &[u8]) -> Frame {
+    Frame::removed(u32::try_from(body.len()).expect("the list is bounded by the length of a chunk"))
+}
 
 #[cfg(test)]
 mod tests {

@@ -72,6 +72,9 @@ pub enum Request {
     /// The bytes of what was dropped since the store was opened shall go: the segments that they are in are compacted next, however little of
     /// them is dead. No reply: [`Request::Compact`] does it.
     Hasten,
+    /// What is written from now on is seldom read here: the system need not keep more than the newest of it in memory, where a stream of it
+    /// would push everything else out. No reply.
+    Stream,
     /// Reads on, where the last one ended, in what is kept: the caller decides how much at a time, and so how long all of it takes. Where it is
     /// survives a restart, nearly.
     Scrub {

@@ -147,6 +147,10 @@ impl Service {
                 }
                 None
             }
+            Request::Stream => {
+                self.chunks.stream();
+                None
+            }
             Request::Scrub { op, bytes } => {
                 let result = self.chunks.scrub(bytes);
                 self.save_scrub();

@@ -62,6 +62,8 @@ pub const CHECK_LIST_MAX: usize = 1_000;
 pub const CHECK_PENDING_MAX: usize = 1_000_000;
 /// After how long a disk that did not take an entry of a feed is tried again.
 pub const AFRESH_EVERY: Span = Span::from_secs(300);
+/// How many of the newest segments, the one that is written included, a store member has the system keep in memory (section 7 of the design).
+pub const SEGMENTS_CACHED: u32 = 2;
 /// How often a start is put off, so long each time, for what it would cut off.
 pub const AFRESH_PUT_OFF_MAX: u32 = 12;
 

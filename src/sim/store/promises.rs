@@ -39,6 +39,22 @@ fn a_chunk_that_is_put_again_before_its_sync_is_not_acknowledged_either() {
 }
 
 #[test]
+fn a_store_that_streams_has_the_system_keep_only_the_newest_segments_in_memory() {
+    let (disk, mut tester) = filled(0..60);
+    assert!(disk.let_go_of().is_empty(), "what is read again stays in memory");
+    let first = disk.list("segments").unwrap().len() - 1;
+    tester.ask(Request::Stream);
+    (60..120).for_each(|number| tester.put(number));
+    tester.ask(Request::Flush { op: 0 });
+    let mut segments = disk.list("segments").unwrap();
+    assert!(segments.len() > 5, "{segments:?}");
+    segments.truncate(segments.len() - 2);
+    let names: Vec<String> = segments[first - 1..].iter().map(|name| format!("segments/{name}")).collect();
+    assert!(disk.let_go_of().iter().eq(&names), "{:?}", disk.let_go_of());
+    assert!((0..120).all(|number| tester.get(number).unwrap() == Some(chunk(number).1)));
+}
+
+#[test]
 fn a_tail_that_cannot_be_read_once_is_not_cut() {
     for call in 0..120 {
         let (disk, tester) = filled(0..5);
