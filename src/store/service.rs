@@ -124,6 +124,15 @@ impl Service {
         Ok(())
     }
 
+    /// What was dropped since the store was opened is compacted next.
+    fn hasten(&mut self) {
+        if let Err(error) = self.chunks.hasten() {
+            log::warn!(
+                "the segment that is written could not be ended, and is compacted when it is full: {error}"
+            );
+        }
+    }
+
     /// Carries out one request; the reply, if it is ready.
     fn reply(&mut self, request: Request) -> Option<Reply> {
         match request {
@@ -142,9 +151,7 @@ impl Service {
                 Some(Reply::Compact { op, result: self.chunks.compact(bytes, &keep) })
             }
             Request::Hasten => {
-                if let Err(error) = self.chunks.hasten() {
-                    log::warn!("the segment that is written could not be ended, and is compacted when it is full: {error}");
-                }
+                self.hasten();
                 None
             }
             Request::Stream => {
