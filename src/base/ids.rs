@@ -144,6 +144,7 @@ impl Group {
 
     /// Its number, below [`Group::COUNT`].
     #[must_use]
+    #[inline]
     pub const fn number(self) -> u16 {
         self.0
     }

@@ -38,18 +38,21 @@ impl Time {
 
     /// The moment `micros` microseconds after the origin.
     #[must_use]
+    #[inline]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
     /// Microseconds since the origin.
     #[must_use]
+    #[inline]
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
     /// How long ago `earlier` was; zero if it was not.
     #[must_use]
+    #[inline]
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
@@ -57,6 +60,7 @@ impl Time {
 
 impl Add<Span> for Time {
     type Output = Self;
+    #[inline]
     fn add(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
     }
@@ -64,6 +68,7 @@ impl Add<Span> for Time {
 
 impl Sub<Span> for Time {
     type Output = Self;
+    #[inline]
     fn sub(self, span: Span) -> Self {
         Self(self.0.saturating_sub(span.0))
     }
@@ -75,24 +80,28 @@ impl Span {
 
     /// This many microseconds.
     #[must_use]
+    #[inline]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
     /// This many milliseconds.
     #[must_use]
+    #[inline]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis * 1_000)
     }
 
     /// This many seconds.
     #[must_use]
+    #[inline]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds * 1_000_000)
     }
 
     /// In microseconds.
     #[must_use]
+    #[inline]
     pub const fn as_micros(self) -> u64 {
         self.0
     }
@@ -111,12 +120,14 @@ impl Span {
 
     /// `times` as long, or as long as can be expressed.
     #[must_use]
+    #[inline]
     pub const fn times(self, times: u64) -> Self {
         Self(self.0.saturating_mul(times))
     }
 
     /// A part of it; `parts` is not zero.
     #[must_use]
+    #[inline]
     pub const fn part(self, parts: u64) -> Self {
         Self(self.0 / parts)
     }
@@ -130,6 +141,7 @@ impl Span {
 
 impl Add for Span {
     type Output = Self;
+    #[inline]
     fn add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
@@ -137,6 +149,7 @@ impl Add for Span {
 
 impl Sub for Span {
     type Output = Self;
+    #[inline]
     fn sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -145,12 +158,14 @@ impl Sub for Span {
 impl WallTime {
     /// This many microseconds after (before, if negative) 1970.
     #[must_use]
+    #[inline]
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
     /// Microseconds since 1970.
     #[must_use]
+    #[inline]
     pub const fn as_micros(self) -> i64 {
         self.0
     }

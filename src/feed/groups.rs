@@ -38,12 +38,16 @@ impl GroupSet {
 
     /// Adds a group.
     pub fn insert(&mut self, group: Group) {
-        self.combine(|byte, index| byte | bit_in(group, index));
+        if !self.contains(group) {
+            self.combine(|byte, index| byte | bit_in(group, index));
+        }
     }
 
     /// Takes a group out.
     pub fn remove(&mut self, group: Group) {
-        self.combine(|byte, index| byte & !bit_in(group, index));
+        if self.contains(group) {
+            self.combine(|byte, index| byte & !bit_in(group, index));
+        }
     }
 
     /// Adds every group of `other`.
@@ -98,8 +102,14 @@ impl GroupSet {
     /// Whether the group is in the set.
     #[must_use]
     pub fn contains(&self, group: Group) -> bool {
-        let index = usize::from(group.number() / 8);
-        self.byte(index) & bit_in(group, index) != 0
+        match &self.0 {
+            Form::Empty => false,
+            Form::All => true,
+            Form::Bits(bits) => {
+                let index = usize::from(group.number() / 8);
+                bits[index] & bit_in(group, index) != 0
+            }
+        }
     }
 
     /// Whether every group is in the set.
@@ -211,6 +221,7 @@ enum Wire<'a> {
 }
 
 /// The bit of `group` in byte `index` of the bitmap; zero in every other byte.
+#[inline]
 fn bit_in(group: Group, index: usize) -> u8 {
     if usize::from(group.number() / 8) == index {
         1 << (group.number() % 8)

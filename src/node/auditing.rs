@@ -18,6 +18,7 @@ use super::duty::Told;
 use super::events::{Event, Kind};
 use super::proving::{Proving, ProvingOutput};
 use super::status::attention::{Attention, Severity};
+use crate::base::derived::Derived;
 use crate::base::ids::{ChunkId, Group, NodeId};
 use crate::base::limits::{AUDIT_AFTER_UP, COMPARE_RETRY};
 use crate::base::units::Time;
@@ -36,7 +37,7 @@ pub(super) const PROVE_DUTY: u64 = 5;
 #[derive(Debug)]
 pub(super) struct Auditing {
     /// Every holder that was connected, or is marked.
-    holders: BTreeMap<NodeId, Holder>,
+    holders: Derived<BTreeMap<NodeId, Holder>, Option<(Time, NodeId)>>,
     /// The challenge that is being made.
     running: Option<Box<Challenge>>,
     /// It is about what this node is to leave to the holder.
@@ -63,7 +64,7 @@ struct Holder {
 impl Default for Auditing {
     fn default() -> Self {
         Self {
-            holders: BTreeMap::new(),
+            holders: Derived::default(),
             running: None,
             is_for_moving: false,
             proving: Proving::new(PROVE_DUTY),
@@ -118,11 +119,16 @@ impl Auditing {
         self.holders.retain(|node, _| is_member(node));
     }
 
+    /// Who is asked next, and when.
+    fn next_holder(&self) -> Option<(Time, NodeId)> {
+        self.holders.follows(|holders| holders.iter().filter_map(|(node, one)| Some((one.due?, *node))).min())
+    }
+
     /// When something is to be done if nothing happens.
     pub(super) fn deadline(&self) -> Option<Time> {
         match &self.running {
             Some(running) => running.deadline(),
-            None => self.holders.values().filter_map(|holder| holder.due).min(),
+            None => self.next_holder().map(|(due, _)| due),
         }
     }
 
@@ -147,8 +153,8 @@ impl Core {
         if let Some(running) = &mut self.reconciling.auditing.running {
             return running.handle_timeout(now);
         }
-        let due = self.reconciling.auditing.holders.iter().filter_map(|(node, one)| Some((one.due?, *node)));
-        let Some((_, holder)) = due.min().filter(|(due, _)| *due <= now) else { return };
+        let next = self.reconciling.auditing.next_holder();
+        let Some((_, holder)) = next.filter(|(due, _)| *due <= now) else { return };
         let to_prove = self.unproven_of(&holder);
         let is_for_moving = to_prove.is_some();
         let promised = if is_for_moving { None } else { self.promised_to_both(&holder) };

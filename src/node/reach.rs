@@ -15,6 +15,7 @@ use super::activity::Level;
 use super::core::Core;
 use super::linking::Linking;
 use super::seen::Seen;
+use crate::base::derived::Derived;
 use crate::base::ids::NodeId;
 use crate::base::limits::{
     ADDRESSES_PER_MESSAGE_MAX, CONNECT_EAGER_TIME, CONNECT_HINT_EVERY, CONNECT_PAUSE_EAGER_MAX,
@@ -29,7 +30,7 @@ use crate::peer::event::Event;
 #[derive(Debug, Default)]
 pub struct Reach {
     /// By address.
-    candidates: BTreeMap<SocketAddr, Candidate>,
+    candidates: Derived<BTreeMap<SocketAddr, Candidate>, Option<Time>>,
     /// When it was done last.
     rechecked: Option<Time>,
     /// Where members were met last.
@@ -176,7 +177,7 @@ impl Reach {
         self.add(now, address, Some(node));
         let announcer = self.candidates.get(&address).and_then(|candidate| candidate.announcer.clone());
         let mut others = Vec::new();
-        for (place, candidate) in &mut self.candidates {
+        for (place, candidate) in self.candidates.iter_mut() {
             let announced_together = announcer.is_some() && candidate.announcer == announcer;
             if *place == address || announced_together {
                 candidate.node = Some(node);
@@ -212,7 +213,7 @@ impl Reach {
         is_idle: impl Fn(&SocketAddr, &Whose) -> bool,
     ) -> Vec<(Option<NodeId>, SocketAddr)> {
         let mut due: BTreeMap<Whose, Vec<SocketAddr>> = BTreeMap::new();
-        for (address, candidate) in &mut self.candidates {
+        for (address, candidate) in self.candidates.iter_mut() {
             if candidate.due > now {
                 continue;
             }
@@ -256,7 +257,9 @@ impl Reach {
     /// When something is to be tried.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.candidates.values().map(|candidate| candidate.due).chain(self.recheck).min()
+        let next =
+            self.candidates.follows(|candidates| candidates.values().map(|candidate| candidate.due).min());
+        next.into_iter().chain(self.recheck).min()
     }
 }
 

@@ -18,6 +18,7 @@ use super::duty::Told;
 use super::events::{Event, Kind};
 use super::reconcile::{Reconcile, ReconcileOutput, Report};
 use super::status::attention::{Attention, Severity};
+use crate::base::derived::Derived;
 use crate::base::ids::{ChunkId, Group, NodeId};
 use crate::base::limits::{
     COMPARE_ABSENCE_MIN, COMPARE_AFTER_ABSENCE, COMPARE_EVERY, COMPARE_GO_ON, COMPARE_GROUPS_MIN,
@@ -39,7 +40,7 @@ pub(super) const ANSWER_DUTY: u64 = 3;
 #[derive(Debug)]
 pub(super) struct Reconciling {
     /// Every peer's turn.
-    turns: BTreeMap<NodeId, Turn>,
+    turns: Derived<BTreeMap<NodeId, Turn>, Option<Time>>,
     /// The comparison that is being made.
     pub(super) running: Option<Box<Reconcile>>,
     /// Those that are being answered.
@@ -89,7 +90,7 @@ struct Totals {
 impl Default for Reconciling {
     fn default() -> Self {
         Self {
-            turns: BTreeMap::new(),
+            turns: Derived::default(),
             running: None,
             answering: Answering::new(ANSWER_DUTY),
             totals: Totals::default(),
@@ -135,11 +136,17 @@ impl Reconciling {
         self.auditing.keep_members(is_member);
     }
 
+    /// When the next turn of a peer is due that is connected.
+    fn next_turn(&self) -> Option<Time> {
+        self.turns
+            .follows(|turns| turns.values().filter(|turn| turn.down.is_none()).map(|turn| turn.due).min())
+    }
+
     /// When something is to be done if nothing happens.
     pub(super) fn deadline(&self, now: Time) -> Option<Time> {
         let next = match &self.running {
             Some(running) => running.deadline(now),
-            None => self.turns.values().filter(|turn| turn.down.is_none()).map(|turn| turn.due).min(),
+            None => self.next_turn(),
         };
         [next, self.answering.deadline(now), self.auditing.deadline()].into_iter().flatten().min()
     }
@@ -152,6 +159,9 @@ impl Core {
         self.auditing_timeout();
         if let Some(running) = &mut self.reconciling.running {
             return running.handle_timeout(now);
+        }
+        if self.reconciling.next_turn().is_none_or(|due| due > now) {
+            return;
         }
         let is_due = |turn: &Turn| turn.down.is_none() && turn.due <= now;
         let due = self.reconciling.turns.iter().filter(|(_, turn)| is_due(turn));

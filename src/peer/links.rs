@@ -10,14 +10,14 @@ use super::opened::{Opened, Order};
 use super::pool::Pool;
 use super::send::MessageId;
 use super::session::{CloseCode, SendError as SessionSendError, Session, SessionError};
+use crate::base::derived::Derived;
 use crate::base::ids::NodeId;
-use crate::base::limits::{DATAGRAM_BYTES_MAX, LANE_SHARE_PACKETS, SEND_QUEUE_BYTES_MAX, SESSIONS_MAX};
+use crate::base::limits::SEND_QUEUE_BYTES_MAX;
 use crate::base::units::{Span, Time};
 use crate::feed::roster::Roster;
 use crate::wire::frame::Lane;
 use crate::wire::packet::{DataHeader, DATA_HEADER_BYTES};
 use core::fmt;
-use core::ops::Bound;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 #[derive(Default)]
 pub struct Links {
     /// By this side's index.
-    links: BTreeMap<u32, Link>,
+    links: Derived<BTreeMap<u32, Link>, Option<Time>>,
     /// Which of them is the node's.
     nodes: BTreeMap<NodeId, u32>,
     /// Who sent last: the next one sends next.
@@ -201,9 +201,11 @@ impl Links {
     /// Timers of sessions.
     pub fn handle_timeout(&mut self, desk: &mut Desk, now: Time) {
         self.leaving.retain(|leaving| now < leaving.until);
-        for link in self.links.values_mut() {
-            if link.session.deadline().is_some_and(|deadline| deadline <= now) {
-                link.session.handle_timeout(now);
+        if self.next_session().is_some_and(|deadline| deadline <= now) {
+            for link in self.links.values_mut() {
+                if link.session.deadline().is_some_and(|deadline| deadline <= now) {
+                    link.session.handle_timeout(now);
+                }
             }
         }
         self.cut_sitting(desk, now);
@@ -211,58 +213,28 @@ impl Links {
         self.held_up = false;
     }
 
+    /// When a session has something to do.
+    fn next_session(&self) -> Option<Time> {
+        self.links.follows(|links| links.values().filter_map(|link| link.session.deadline()).min())
+    }
+
     /// When [`Links::handle_timeout`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let sessions = self.links.values().filter_map(|link| link.session.deadline());
+        let sessions = self.next_session();
         let leaving = self.leaving.iter().map(|leaving| leaving.until);
         let up = self.up.as_ref().filter(|_| self.held_up).map(Bucket::positive_at);
-        sessions.chain(leaving).chain(self.pool.deadline()).chain(up).min()
-    }
-
-    /// The next datagrams of any session: one batch each in turn, so that a busy session does not keep others waiting.
-    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<Transmit> {
-        for leaving in &mut self.leaving {
-            if let Some(length) = leaving.session.poll_transmit(now, out) {
-                return Some(Transmit { to: leaving.address, length, segment: length });
-            }
-        }
-        let mut out = out;
-        if let Some(up) = &mut self.up {
-            up.fill(now);
-            self.held_up = !up.is_positive();
-            if self.held_up {
-                return None;
-            }
-            // A batch is no longer than what may pass at once, so that nothing urgent waits longer behind it.
-            let step = usize::try_from(up.step()).unwrap_or(usize::MAX).max(DATAGRAM_BYTES_MAX);
-            let length = step.min(out.len());
-            out = &mut out[..length];
-        }
-        self.batches = self.batches.wrapping_add(1);
-        let mut order = self.in_turn();
-        if self.up.is_some() && self.batches % LANE_SHARE_PACKETS != 0 {
-            order.sort_by_key(|index| !self.links.get(index).is_some_and(|link| link.session.is_urgent()));
-        }
-        order.into_iter().find_map(|index| {
-            let link = self.links.get_mut(&index)?;
-            let (length, segment) = link.session.poll_batch(now, out)?;
-            self.turn = index;
-            if let Some(up) = &mut self.up {
-                up.take(u64::try_from(length).expect("a batch is short"));
-            }
-            Some(Transmit { to: link.address, length, segment })
-        })
-    }
-
-    /// All sessions, beginning with the one after the one that sent last.
-    fn in_turn(&self) -> heapless::Vec<u32, SESSIONS_MAX> {
-        let after = self.links.range((Bound::Excluded(self.turn), Bound::Unbounded));
-        after.chain(self.links.range(..=self.turn)).map(|(index, _)| *index).collect()
+        sessions.into_iter().chain(leaving).chain(self.pool.deadline()).chain(up).min()
     }
 
     /// What a session reports, if one does. Sessions that have ended are forgotten here.
     pub fn poll_event(&mut self, desk: &mut Desk, now: Time) -> Option<Event> {
+        let has_news = |link: &Link| {
+            link.session.has_message() || link.session.is_closed().is_some() || link.has_drained()
+        };
+        if !self.links.values().any(has_news) {
+            return None;
+        }
         let mut ended = None;
         for link in self.links.values_mut() {
             let node = link.node;
@@ -394,3 +366,4 @@ mod crowd;
 mod moves;
 #[cfg(test)]
 mod tests;
+mod turns;

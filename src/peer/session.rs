@@ -26,6 +26,7 @@ use crate::base::units::{Span, Time};
 use crate::wire::frame::{Frame, Frames, Lane};
 use crate::wire::packet::{DataHeader, DATA_HEADER_BYTES};
 use core::fmt;
+use due::Found;
 use zeroize::Zeroize;
 
 /// The keys that a handshake ends with; wiped when dropped.
@@ -113,6 +114,8 @@ pub struct Session {
     life: Life,
     /// When [`Self::handle_timeout`] was last called.
     timeout_at: Time,
+    /// What was found out since something happened to it last.
+    found: Found,
     /// Counters; the rest of [`Stats`] is kept where it happens.
     stats: Stats,
 }
@@ -143,6 +146,7 @@ impl Session {
             asked: now,
             life: Life::new(now, local_index < peer_index),
             timeout_at: now,
+            found: Found::default(),
             stats: Stats::default(),
         }
     }
@@ -164,6 +168,7 @@ impl Session {
         header: DataHeader,
         sealed: &mut [u8],
     ) -> Result<(), SessionError> {
+        self.found = Found::default();
         let header = self.expanded(header);
         let packet_number = header.number;
         if self.replay.is_seen(packet_number) {
@@ -258,7 +263,11 @@ impl Session {
     /// peer credit: [`Self::poll_transmit`] is to be drained afterwards.
     pub fn poll_message(&mut self) -> Option<(Lane, Vec<u8>)> {
         match self.incoming.pop() {
-            Ok(message) => message,
+            Ok(None) => None,
+            Ok(message) => {
+                self.found = Found::default();
+                message
+            }
             Err(error) => {
                 self.violate(code_of(error));
                 None
@@ -268,11 +277,13 @@ impl Session {
 
     /// Lets a packet go out that asks to be acknowledged at once.
     pub fn ping(&mut self) {
+        self.found = Found::default();
         self.ping = true;
     }
 
     /// Sets how often an idle session proves its life; None: never.
-    pub const fn set_keepalive(&mut self, keepalive: Option<Span>) {
+    pub fn set_keepalive(&mut self, keepalive: Option<Span>) {
+        self.found = Found::default();
         self.life.set_keepalive(keepalive);
     }
 
@@ -294,6 +305,7 @@ impl Session {
     fn end(&mut self, reason: CloseReason, due: u8) {
         if matches!(self.state, State::Open) {
             let left = if due > 0 { FAREWELLS_MAX } else { 0 };
+            self.found = Found::default();
             self.state = State::Closed { reason, due, left };
             self.outgoing.clear();
             self.incoming.clear();
@@ -322,28 +334,12 @@ impl Session {
         }
     }
 
-    /// When [`Self::handle_timeout`] is to be called; None if never. After that call it lies ahead, even while a full
-    /// socket keeps [`Self::poll_transmit`] from being drained.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Time> {
-        if matches!(self.state, State::Closed { .. }) {
-            return None;
-        }
-        let ping = self.life.ping_at().filter(|_| !self.ping);
-        let probe = self.sent.deadline(&self.trip).filter(|_| self.probes == 0);
-        let paced = self.outgoing.is_pending() && self.fits_window();
-        let pace = paced.then(|| self.pacer.ready_at(self.rate(), self.trip.smoothed(), self.datagram()));
-        // What was due at the last call of handle_timeout() waits for poll_transmit() and for no clock.
-        let new = self.received.due().into_iter().chain(pace).filter(|due| *due > self.timeout_at);
-        let others = [self.life.ends_at(), self.keys.deadline(), ping, probe].into_iter().flatten();
-        others.chain(new).min()
-    }
-
     /// Does what is due; afterwards [`Self::poll_transmit`] is to be drained.
     pub fn handle_timeout(&mut self, now: Time) {
         if matches!(self.state, State::Closed { .. }) {
             return;
         }
+        self.found = Found::default();
         self.timeout_at = self.timeout_at.max(now);
         if self.life.ends_at().is_some_and(|end| end <= now) {
             self.end(CloseReason::Idle, 0);
@@ -368,6 +364,7 @@ impl Session {
 }
 
 mod credit;
+mod due;
 mod path;
 mod queue;
 

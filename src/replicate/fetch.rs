@@ -24,6 +24,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::base::derived::Derived;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
     CUT_BYTES_MEAN, FETCH_CHUNKS_MAX, FETCH_PROGRESS_BYTES_MIN, FETCH_TIMEOUT, HOLDER_PATIENCE,
@@ -67,7 +68,7 @@ pub struct Fetch {
     /// The others that are queued, oldest first.
     queue: VecDeque<ChunkId>,
     /// The peers that can be asked.
-    peers: BTreeMap<NodeId, Load>,
+    peers: Derived<BTreeMap<NodeId, Load>, Option<Time>>,
     /// Those that went down lately: until when they may come back without anybody noticing.
     away: BTreeMap<NodeId, Time>,
     /// Those that were ever waited for without having been met: each is so once.
@@ -133,7 +134,7 @@ impl Default for Fetch {
             wants: BTreeMap::new(),
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
-            peers: BTreeMap::new(),
+            peers: Derived::default(),
             away: BTreeMap::new(),
             expected: BTreeSet::new(),
             failed: VecDeque::new(),
@@ -283,16 +284,6 @@ impl Fetch {
         self.away.retain(|_, until| *until > now);
         // Whatever is late by now is seen to by the next poll, if there is room for it.
         self.late_at = self.late_at.filter(|late| *late > now);
-    }
-
-    /// When [`Fetch::handle_timeout`] is due.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Time> {
-        let busy = self.peers.values().filter(|load| load.asked_count > 0);
-        let silent = busy.map(|load| load.heard + FETCH_TIMEOUT).min();
-        let waits = !(self.urgent.is_empty() && self.queue.is_empty());
-        let away = self.away.values().copied().filter(|_| waits);
-        silent.into_iter().chain(self.late_at).chain(away).min()
     }
 
     /// Whether nothing has come from a peer for too long.

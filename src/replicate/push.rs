@@ -18,6 +18,7 @@ pub mod take;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
+use crate::base::derived::Derived;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
     IDS_PER_MESSAGE_MAX, PUSH_OFFERED_MAX, PUSH_PATIENCE, PUSH_QUEUES_MAX, PUSH_QUEUE_MAX,
@@ -29,7 +30,7 @@ use crate::wire::message::Offered;
 #[derive(Debug, Default)]
 pub struct Push {
     /// The peers that can be offered something.
-    peers: BTreeMap<NodeId, Outlet>,
+    peers: Derived<BTreeMap<NodeId, Outlet>, Option<Time>>,
     /// Chunks that are queued, for all peers.
     queued_count: usize,
     /// What came of it all.
@@ -210,8 +211,10 @@ impl Push {
     /// When [`Push::handle_timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let open = self.peers.values().filter(|outlet| outlet.open_count() > 0);
-        open.map(|outlet| outlet.heard + PUSH_PATIENCE).min()
+        self.peers.follows(|peers| {
+            let open = peers.values().filter(|outlet| outlet.open_count() > 0);
+            open.map(|outlet| outlet.heard + PUSH_PATIENCE).min()
+        })
     }
 
     /// The next offer: to whom, and what. Drained to None after each change.

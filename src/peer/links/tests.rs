@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::base::limits::{
-    CREDIT_PATIENCE, MESSAGE_BYTES_MAX, RECEIVE_BYTES_MAX, RECEIVE_SESSION_BYTES_MAX, SESSION_IDLE_MAX,
+    CREDIT_PATIENCE, MESSAGE_BYTES_MAX, RECEIVE_BYTES_MAX, RECEIVE_SESSION_BYTES_MAX, SESSIONS_MAX,
+    SESSION_IDLE_MAX,
 };
 use crate::peer::session::PacketKeys;
 use crate::wire::packet::{self, Packet};

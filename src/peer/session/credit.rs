@@ -2,6 +2,7 @@
 //!
 //! Read "Flow control" in `wire/PROTOCOL.md` first.
 
+use super::due::Found;
 use super::{CloseCode, Session, State};
 use crate::base::limits::MESSAGE_BYTES_MAX;
 use crate::base::units::Time;
@@ -20,6 +21,7 @@ impl Session {
     /// Gives the peer credit, from what the session has of its own and from the pool of all sessions. To be called after
     /// every packet and every message that was taken.
     pub fn settle(&mut self, now: Time, pool: &mut Pool) {
+        self.found = Found::default();
         let result = pool.settle(now, self.local_index, &mut self.incoming);
         if let (Err(error), State::Open) = (result, &self.state) {
             self.violate(code_of(error));
@@ -43,6 +45,7 @@ impl Session {
 
     /// Withdraws a message, unless all of it was sent; whether it did.
     pub fn cancel(&mut self, message: MessageId) -> bool {
+        self.found = Found::default();
         self.outgoing.cancel(message)
     }
 

@@ -174,6 +174,8 @@ impl Link {
     /// Goes on to the next thing that happens, if that is before `end`.
     pub fn step(&mut self, end: Time) -> bool {
         self.drain();
+        // What sessions remember of themselves is what they would find out.
+        self.ends.iter().for_each(Session::assert_found);
         let packet = self.on_the_way.peek().map(|Reverse((at, ..))| *at);
         let timer = self.ends.iter().filter_map(Session::deadline).min();
         let Some(next) = packet.into_iter().chain(timer).min().filter(|next| *next <= end) else {

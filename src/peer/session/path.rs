@@ -3,6 +3,7 @@
 //! Joins loss detection with the controllers and the search for longer datagrams. Read "Loss detection", "Congestion
 //! control" and "Datagram length" in `wire/PROTOCOL.md` first.
 
+use super::due::Found;
 use super::{CloseCode, Session, SessionError, BASE};
 use crate::base::limits::{ACK_DELAY_MAX, FIRST_FLIGHT_DATAGRAMS};
 use crate::base::units::{Span, Time};
@@ -86,6 +87,7 @@ impl Session {
 
     /// Packets go another way from now on (an address has changed): what was learnt of the old one does not hold.
     pub fn on_path_change(&mut self, now: Time) {
+        self.found = Found::default();
         self.trip = RoundTrip::new();
         self.path = PathLength::new();
         self.control = Bbr::new(BASE);

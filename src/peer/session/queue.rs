@@ -1,5 +1,6 @@
 //! What a session takes to send.
 
+use super::due::Found;
 use super::{SendError, Session, State};
 use crate::base::limits::{MESSAGE_BYTES_MAX, MESSAGE_HEAD_BYTES_MAX};
 use crate::peer::send::MessageId;
@@ -32,6 +33,7 @@ impl Session {
         if length > self.outgoing.room(lane) {
             return Err(SendError::Full(body));
         }
+        self.found = Found::default();
         Ok(self.outgoing.push(lane, head, body))
     }
 }

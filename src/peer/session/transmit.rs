@@ -2,6 +2,7 @@
 //!
 //! Read "Packets" and "Sending" in `wire/PROTOCOL.md` first.
 
+use super::due::Found;
 use super::{Session, State};
 use crate::base::limits::{ANSWERS_PER_TRIP, ANSWER_SPAN_MIN, FAREWELLS_MAX, PACKET_NUMBER_MAX};
 use crate::base::units::Time;
@@ -15,6 +16,10 @@ impl Session {
     /// Writes the next datagrams into `out`, one behind the other, as many as are ready and fit: bytes in all, and bytes
     /// of each but the last. Only full datagrams are followed by another one.
     pub fn poll_batch(&mut self, now: Time, out: &mut [u8]) -> Option<(usize, usize)> {
+        if self.is_quiet(now) {
+            return None;
+        }
+        self.found = Found::default();
         if let Some(length) = self.poll_length_probe(now, out) {
             return Some((length, length));
         }
@@ -33,6 +38,10 @@ impl Session {
     /// Writes the next datagram into `out`, which has room for a full one of this path; its length, or None if
     /// there is nothing to send now. To be drained after every other call.
     pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
+        if self.is_quiet(now) {
+            return None;
+        }
+        self.found = Found::default();
         let room = self.path.bytes();
         let out = out.get_mut(..room)?;
         if self.sent.next_number() >= PACKET_NUMBER_MAX - u64::from(FAREWELLS_MAX) - 1 {
@@ -40,6 +49,8 @@ impl Session {
         }
         let Some((length, packet)) = self.write_packet(now, &mut out[DATA_HEADER_BYTES..]) else {
             self.notice_idleness();
+            // What is pending waits for the window, or for the clock.
+            self.found.quiet = !self.outgoing.is_pending();
             return None;
         };
         Some(self.seal(out, length, packet))

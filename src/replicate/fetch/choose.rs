@@ -4,7 +4,7 @@ use super::{Asked, Fetch, Load, Order, Want};
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
     FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_LATE_TIMES, FETCH_PASSED_CHUNKS_MAX,
-    FETCH_TRIAL_CHUNKS, HOLDER_PATIENCE,
+    FETCH_TIMEOUT, FETCH_TRIAL_CHUNKS, HOLDER_PATIENCE,
 };
 use crate::base::units::{Span, Time};
 
@@ -31,6 +31,18 @@ impl Want {
 }
 
 impl Fetch {
+    /// When [`Fetch::handle_timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        let silent = self.peers.follows(|peers| {
+            let busy = peers.values().filter(|load| load.asked_count > 0);
+            busy.map(|load| load.heard + FETCH_TIMEOUT).min()
+        });
+        let waits = !(self.urgent.is_empty() && self.queue.is_empty());
+        let away = self.away.values().copied().filter(|_| waits);
+        silent.into_iter().chain(self.late_at).chain(away).min()
+    }
+
     /// A chunk that was wanted just now comes from this peer already, unasked: it need not be asked for.
     pub fn is_asked_of(&mut self, now: Time, id: &ChunkId, peer: NodeId) {
         let Some(want) = self.wants.get(id).filter(|want| want.asked.is_empty()) else { return };

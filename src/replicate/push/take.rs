@@ -18,6 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Fault;
+use crate::base::derived::Derived;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
     IDS_PER_MESSAGE_MAX, PUSH_HOLD, PUSH_HOLD_MAX, PUSH_OFFERED_MAX, PUSH_PATIENCE, PUSH_STORED_LOT,
@@ -46,7 +47,7 @@ pub enum Order {
 #[derive(Debug, Default)]
 pub struct Take {
     /// The peers that may offer something.
-    peers: BTreeMap<NodeId, Inlet>,
+    peers: Derived<BTreeMap<NodeId, Inlet>, Option<Time>>,
     /// What is asked for, and of whom.
     on_way: BTreeMap<ChunkId, NodeId>,
     /// The bytes of it.
@@ -322,8 +323,10 @@ impl Take {
     /// When [`Take::handle_timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let busy = self.peers.values().filter(|inlet| !inlet.wanted.is_empty());
-        busy.map(|inlet| inlet.heard + PUSH_PATIENCE).min()
+        self.peers.follows(|peers| {
+            let busy = peers.values().filter(|inlet| !inlet.wanted.is_empty());
+            busy.map(|inlet| inlet.heard + PUSH_PATIENCE).min()
+        })
     }
 
     /// The next thing to do; drained to None.
