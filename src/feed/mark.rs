@@ -6,8 +6,9 @@
 //! signed: "nuthatch mark\0" | vault 32 | writer 32 | folder 16 | number u64 | every u64, little endian      (Ed25519)
 //! ```
 
+use super::entry::is_signed_by;
 use crate::base::ids::{FolderId, NodeId, VaultId};
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey};
 
 /// What a mark says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +32,7 @@ pub fn sign_mark(mark: &Mark, vault: &VaultId, key: &SigningKey) -> [u8; 64] {
 /// Whether the holder of `public` signed this mark.
 #[must_use]
 pub fn is_signed(mark: &Mark, vault: &VaultId, public: &[u8; 32], signature: &[u8; 64]) -> bool {
-    VerifyingKey::from_bytes(public)
-        .is_ok_and(|key| key.verify_strict(&text(mark, vault), &Signature::from_bytes(signature)).is_ok())
+    is_signed_by(public, &text(mark, vault), signature)
 }
 
 /// What is signed.

@@ -66,6 +66,10 @@ pub struct Cluster {
     call_count: u64,
     /// When each node has something to do: only those are woken.
     due: BTreeSet<(Time, usize)>,
+    /// Where nodes put what they send.
+    buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
+    /// Kept for its memory: the nodes that a step has given something.
+    touched: Vec<usize>,
 }
 
 /// One simulated node.
@@ -168,6 +172,8 @@ impl Cluster {
             sessions: None,
             call_count: 0,
             due: BTreeSet::new(),
+            buffer: Box::new([0; DATAGRAM_BYTES_MAX]),
+            touched: Vec::new(),
         };
         for _ in 0..count {
             cluster.add_node();
@@ -316,7 +322,7 @@ impl Cluster {
         let due = self.due.first().map(|(due, _)| *due).into_iter().chain(self.net.deadline()).min();
         let Some(due) = due else { return false };
         self.now = due.min(end).max(self.now);
-        let mut touched: Vec<usize> = Vec::new();
+        let mut touched = std::mem::take(&mut self.touched);
         while let Some((to, from, mut bytes)) = self.net.arrived(self.now) {
             let is_at = |node: &SimNode| node.address == to || node.second_address == Some(to);
             if let Some(number) = self.nodes.iter().position(is_at) {
@@ -325,16 +331,16 @@ impl Cluster {
                 touched.push(number);
             }
         }
-        let due: Vec<usize> =
-            self.due.iter().take_while(|(due, _)| *due <= self.now).map(|(_, number)| *number).collect();
-        due.iter().for_each(|number| self.wake(*number));
-        touched.extend(due);
+        let met = touched.len();
+        touched.extend(self.due.iter().take_while(|(due, _)| *due <= self.now).map(|(_, number)| *number));
+        touched[met..].iter().for_each(|number| self.wake(*number));
         touched.sort_unstable();
         touched.dedup();
-        for number in touched {
+        for number in touched.drain(..) {
             self.plan(number);
             self.begin_afresh(number);
         }
+        self.touched = touched;
         true
     }
 
@@ -426,11 +432,11 @@ impl Cluster {
 
     /// Sends what a node has to send.
     fn transmit(&mut self, number: usize, moment: Moment) {
-        let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        let buffer = &mut self.buffer[..];
         let node = &mut self.nodes[number];
         let Some(running) = &mut node.running else { return };
-        while let Some(transmit) = running.core.poll_transmit(moment, &mut buffer) {
-            for datagram in transmit.datagrams(&buffer) {
+        while let Some(transmit) = running.core.poll_transmit(moment, buffer) {
+            for datagram in transmit.datagrams(buffer) {
                 let met_at = node.met_at.get(&transmit.to).copied();
                 let is_own = |at: &SocketAddr| *at == node.address || node.second_address == Some(*at);
                 let from = met_at.filter(is_own).unwrap_or(node.address);
