@@ -178,6 +178,10 @@ impl Core {
     /// A peer says that this member holds a chunk. Whether it is to be reached.
     pub(super) fn found_holder(&mut self, id: &ChunkId, node: NodeId) -> bool {
         let (now, most) = (self.now.time, self.needed_max());
+        if self.member.as_ref().is_some_and(|member| member.node == node) {
+            // Who says so has heard that it was here once.
+            return false;
+        }
         let Some(seek) = self.reach.linking.finding.seeking.seeks.get_mut(id).filter(|seek| seek.waits)
         else {
             return false;
