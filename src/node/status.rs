@@ -190,7 +190,10 @@ impl Core {
                 let peer = self.endpoint.peers().find(|peer| peer.node == other.node);
                 let own = self.listening.addresses.first().filter(|_| other.node == member.node);
                 let address = peer.as_ref().map(|peer| peer.address).or(own.copied());
-                let held = member.view.snapshots().filter(|fact| member.view.receipts(&fact.id).any(|(node, _)| node == other.node)).count();
+                // A writer writes no receipts for its own.
+                let has = |id| member.view.receipts(id).any(|(node, _)| node == other.node);
+                let held = member.view.snapshots().filter(|fact| fact.writer == other.node || has(&fact.id));
+                let held = held.count();
                 json!({
                     "node": other.node.hex(),
                     "name": member.name_of(&other.node),

@@ -128,6 +128,8 @@ fn placement_goes_round_a_node_that_holds_nothing_for_others() {
     };
     assert_eq!(held("office"), [Value::from(0)], "{nodes}");
     assert_eq!(held("parents"), [Value::from(1), Value::from(1)]);
+    let writer = nodes.as_array().into_iter().flatten().find(|node| node["self"] == true);
+    assert_eq!(writer.map(|node| &node["held_snapshots"]), Some(&Value::from(1)), "its own counts");
     let said = status(&mut cluster, 0);
     assert_eq!(said["folders"][0]["protected"]["sites"], 2);
 }
