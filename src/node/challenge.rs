@@ -162,7 +162,12 @@ impl Challenge {
             let nth = self.chance.checked_rem(u64::try_from(roots.len()).unwrap_or(0));
             let root = nth.and_then(|nth| roots.get(usize::try_from(nth).ok()?).copied());
             self.state = match (ids.first().copied(), root) {
-                (Some(id), _) => State::Listing(ids, Listed::new([id], roots), None),
+                (Some(first), _) => {
+                    // One look through the manifests for all that they are asked about.
+                    let same = ids.iter().copied().filter(|id| Group::of(id) == Group::of(&first));
+                    let listed = Listed::new(same, roots);
+                    State::Listing(ids, listed, None)
+                }
                 (None, Some(root)) => State::Reading(root, None),
                 (None, None) => State::Ending(Outcome::Skipped),
             };
@@ -225,9 +230,14 @@ impl Challenge {
                     self.state = State::Listing(ids, listed, Some(op));
                     return Some(ChallengeOutput::Ask(Ask::Chunk { op, id: node }));
                 }
-                let id = ids.remove(0);
-                let is_listed = !listed.into_found().is_empty();
-                self.state = if is_listed { State::Reading(id, None) } else { State::Rooting(ids) };
+                let (found, looked_for) = (listed.into_found(), ids.first().map(Group::of));
+                self.state = match ids.iter().copied().find(|id| found.contains(id)) {
+                    Some(id) => State::Reading(id, None),
+                    None => {
+                        ids.retain(|id| Some(Group::of(id)) != looked_for);
+                        State::Rooting(ids)
+                    }
+                };
                 self.poll(now)
             }
             State::Reading(id, None) => {

@@ -162,6 +162,7 @@ impl Core {
             announced_day: 0,
             throttle: Throttle::default(),
         };
+        core.reach.linking.most = core.setup.config.sessions;
         core.begin_loading();
         core
     }

@@ -205,7 +205,7 @@ impl Core {
             root_public: member.keys.root_public(),
         };
         self.endpoint.set_keepalive(self.setup.config.keepalive);
-        self.endpoint.set_sessions_max(self.setup.config.sessions);
+        self.endpoint.set_sessions_max(self.reach.linking.most);
         self.endpoint.open(identity, door);
         self.endpoint.set_roster(member.view.roster().clone(), chain);
         self.choose_links();

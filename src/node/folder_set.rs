@@ -101,8 +101,7 @@ fn largest(word: &str) -> Result<Option<u64>, ApiError> {
     }
     let hint = "write a size such as 500MB or 2GiB, or off";
     let most = bytes_of(word).filter(|most| *most > 0);
-    most.map(Some)
-        .ok_or_else(|| ApiError::new("bad_folder", format!("'{word}' is no greatest size of files"), hint))
+    most.map(Some).ok_or_else(|| ApiError::new("bad_folder", format!("'{word}' is no size"), hint))
 }
 
 /// The greatest size of files that is wanted of a new folder; `otherwise` where nothing is said of it.

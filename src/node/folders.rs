@@ -84,6 +84,8 @@ pub(super) struct Local {
     pub(super) checked: Option<WallTime>,
     /// Unreadable files of the last scan.
     pub(super) unreadable: u64,
+    /// Files that the last scan left out for their size.
+    pub(super) too_large: u64,
     /// Of a shared folder: what other devices have made that could not be written here.
     pub(super) unwritten: Unwritten,
     /// Of a shared folder: what people want of it; this may be a device that has no directory of it.
@@ -335,7 +337,7 @@ impl Core {
             Ok(Outcome::Unchanged { files, bytes, report, marker }) => {
                 local.binding.complete(marker, local.started);
                 local.checked = Some(wall);
-                local.unreadable = report.unreadable;
+                (local.unreadable, local.too_large) = (report.unreadable, report.large);
                 local.unwritten.scanned(report.owed, is_asked);
                 self.scan_unchanged(folder, (files, bytes), &report);
             }
@@ -343,7 +345,7 @@ impl Core {
                 local.binding.complete(taken.marker, local.started);
                 local.binding.applied = taken.shared.as_ref().map(|shared| shared.applied);
                 local.checked = Some(wall);
-                local.unreadable = taken.report.unreadable;
+                (local.unreadable, local.too_large) = (taken.report.unreadable, taken.report.large);
                 local.unwritten.scanned(taken.report.owed, true);
                 self.snapshot_made(folder, &taken);
             }

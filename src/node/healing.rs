@@ -62,6 +62,9 @@ impl Core {
 
     /// Looks for one of these. False: there is none.
     pub(super) fn heal_missed(&mut self) -> bool {
+        if self.pausing.is_on() {
+            return false;
+        }
         let Some((id, peer)) = self.upkeep.healing.missed.pop_first() else { return false };
         self.reconciling.running = Some(Box::new(Reconcile::of_missed(peer, id, RECONCILE_DUTY)));
         true

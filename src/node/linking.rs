@@ -33,6 +33,8 @@ use crate::wire::message::Message;
 /// Whom this node wants sessions with.
 #[derive(Debug, Default)]
 pub struct Linking {
+    /// How many sessions there may be, as was configured when the node started.
+    pub(super) most: usize,
     /// The mesh; None: everybody.
     mesh: Option<BTreeSet<NodeId>>,
     /// Needed for a transfer: until when.
@@ -192,12 +194,12 @@ impl Linking {
 impl Core {
     /// Sessions that this node holds by its own choice where it cannot have one with everybody.
     fn links_own_max(&self) -> usize {
-        self.setup.config.sessions / 4 * 3
+        self.reach.linking.most / 4 * 3
     }
 
     /// How many members may be needed at once, beside those of the mesh: as many as there is room for.
     pub(super) fn needed_max(&self) -> usize {
-        (self.setup.config.sessions - self.links_own_max()).clamp(1, LINKS_NEEDED_MAX)
+        (self.reach.linking.most - self.links_own_max()).clamp(1, LINKS_NEEDED_MAX)
     }
 
     /// Whether a node with so many sessions tries nobody whom it does not know.
@@ -209,7 +211,7 @@ impl Core {
     pub(super) fn choose_links(&mut self) {
         let Some(member) = &self.member else { return };
         let members: Vec<NodeId> = member.view.roster().members().map(|other| other.node).collect();
-        self.reach.linking.mesh = (members.len() > self.setup.config.sessions).then(|| {
+        self.reach.linking.mesh = (members.len() > self.reach.linking.most).then(|| {
             let links = mesh::links(&member.node, &members);
             links.into_iter().take(self.links_own_max()).collect()
         });
@@ -258,7 +260,7 @@ impl Core {
             let own_max = self.links_own_max();
             // Where no place is free, nobody could come who knows nobody else, nor could this node go to whom it needs.
             let linking = &self.reach.linking;
-            let is_full = linking.used.len() >= self.setup.config.sessions;
+            let is_full = linking.used.len() >= self.reach.linking.most;
             let is_waiting = is_full && linking.needed.keys().any(|node| !linking.used.contains_key(node));
             let (idle, check) = match (is_waiting, is_full) {
                 (true, _) => (LINK_IDLE_NEEDED, LINK_IDLE_NEEDED),
@@ -282,7 +284,7 @@ impl Core {
         let linking = &self.reach.linking;
         json!({
             "sessions": linking.used.len(),
-            "sessions_max": self.setup.config.sessions,
+            "sessions_max": self.reach.linking.most,
             "mesh": linking.mesh.as_ref().map(BTreeSet::len),
             "needed": linking.needed.len(),
             "closed": linking.closed_count,

@@ -252,10 +252,7 @@ impl Walker {
                 }
                 What::Ignored
             }
-            Ok(found)
-                if found.kind == FoundKind::File
-                    && self.max_size.is_some_and(|most| found.stat.size > most) =>
-            {
+            Ok(found) if found.kind == FoundKind::File && self.is_large(found.stat.size) => {
                 self.large += 1;
                 if !self.is_shared {
                     return;

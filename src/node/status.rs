@@ -150,7 +150,7 @@ impl Core {
                 "copies": entry.copies.get(),
                 "keep": crate::file::retain::Policy::from_counts(text.keep).to_string(),
                 "ignore": text.ignore,
-                "one_file_system": text.one_file_system, "max_size": text.max_size.map(size_text),
+                "one_file_system": text.one_file_system, "max_size": text.max_size.map(size_text), "too_large": local.map(|local| local.too_large),
                 "files": newest.as_ref().map(|fact| fact.entry.counts.files),
                 "bytes": newest.as_ref().map(|fact| fact.entry.counts.bytes),
                 "last_snapshot": newest.as_ref().map(|fact| fact.id.hex()),

@@ -115,6 +115,17 @@ fn days(cluster: &mut Cluster, count: u64) {
 }
 
 #[test]
+fn files_that_are_left_out_for_their_size_are_no_loss_to_be_asked_about() {
+    let (mut cluster, _) = household(9, "backup");
+    let changes = vec!["max-size=3kB".into()];
+    good(&cluster.ask(0, Call::FolderSet { name: "family".into(), changes }, MINUTE));
+    back_up(&mut cluster);
+    assert_eq!(asked(&mut cluster), None);
+    let folder = status(&mut cluster)["folders"][0].take();
+    assert!(folder["too_large"].as_u64() > Some(80) && folder["files"].as_u64() < Some(20), "{folder}");
+}
+
+#[test]
 fn what_ransomware_leaves_behind_retires_nothing_until_somebody_answers() {
     let (mut cluster, expected) = household(1, "backup");
     let before = back_up(&mut cluster);

@@ -175,9 +175,11 @@ export default async function house(suite) {
     await desk.getByRole('menuitem', { name: 'Change' }).click();
     await field(desk, 'Copies').fill('2');
     await field(desk, 'Left out').fill('*.tmp');
+    await field(desk, 'Largest file').fill('2GB');
     await suite.sound(desk, 'change of a folder');
     await button(desk, 'Save').click();
-    await until(() => attic.json('folder', 'list').find((folder) => folder.copies === 2 && folder.ignore.includes('*.tmp')), 'the folder is changed');
+    await until(() => attic.json('folder', 'list').find((folder) => folder.copies === 2 && folder.ignore.includes('*.tmp') && folder.max_size === '2GB'), 'the folder is changed');
+    await desk.getByText('files above 2GB').waitFor();
     const oldest = desk.locator('table', { hasText: 'Taken' }).locator('tbody tr').last();
     await oldest.waitFor();
     const place = await oldest.locator('a').getAttribute('href');

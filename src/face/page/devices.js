@@ -75,8 +75,7 @@ function Shares({ nodes, snapshots }) {
     <div class="shares" role="img" aria-label=${nodes.map((node) => `${node.name} ${size(node.capacity_bytes)}`).join(', ')}>${nodes.map((node, place) => node.capacity_bytes > 0 && html`<span key=${node.node} class=${`share c${place % COLOURS}`} style=${{ flexGrow: node.capacity_bytes / total }}></span>`)}</div>
     <ul class="legend">${nodes.map((node, place) => html`<li key=${node.node}><span class=${`swatch c${place % COLOURS}`}></span><span class="grow clip">${node.name}</span><span class="soft figure">${node.capacity_bytes === null ? t('unknown') : `${size(node.capacity_bytes)} · ${percent((node.capacity_bytes ?? 0) / total)}`}</span></li>`)}</ul>
     ${snapshots.length > 0 && html`<h3>${t('shares.holds')}</h3><ul class="stack tight">${nodes.map((node, place) => {
-    // A writer holds what it wrote, and signs nothing for that.
-    const held = (node.held_snapshots ?? 0) + snapshots.filter((snapshot) => snapshot.writer === node.name).length;
+    const held = node.held_snapshots ?? 0;
     return html`<li key=${node.node} class="holds"><span class="clip">${node.name}</span><div class=${`holds-bar c${place % COLOURS}`}><${Progress} value=${held} max=${snapshots.length} label=${node.name} /></div><span class="soft figure">${t('shares.of', { have: held, n: snapshots.length })}</span></li>`;
   })}</ul>`}<//>`;
 }

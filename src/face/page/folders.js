@@ -27,8 +27,8 @@ function Mode({ value, onValue }) {
   return html`<${Choice} label=${t('mode.title')} value=${value} onValue=${onValue} options=${['both', 'send', 'receive'].map((mode) => [mode, t(`mode.${mode}`), t(`mode.${mode}.text`)])} />`;
 }
 
-/** Files above this size are left out; empty: none are. */
-const Largest = ({ value, onValue }) => html`<${Field} label=${t('folders.largest')} hint=${t('folders.largest.hint')} value=${value} onValue=${onValue} spellcheck=${false} autocomplete="off" placeholder="2GB" />`;
+/** Files above this size are left out; empty: none are, or where a folder is attached, what is left out elsewhere. */
+const Largest = ({ value, attach, onValue }) => html`<${Field} label=${t('folders.largest')} hint=${t(attach ? 'folders.largest.attach' : 'folders.largest.hint')} value=${value} onValue=${onValue} spellcheck=${false} autocomplete="off" placeholder="2GB" />`;
 
 /** A new folder, or a shared one of the vault on this device too. */
 function Add({ attach, onClose, done }) {
@@ -62,7 +62,7 @@ function Add({ attach, onClose, done }) {
     <${DirectoryPicker} value=${path} onValue=${choose} /><${Field} label=${t('folders.path')} value=${path} onValue=${choose} spellcheck=${false} autocomplete="off" placeholder="/home/pi/Photos" />
     ${!attach && html`<${Field} label=${t('folders.name')} hint=${t('folders.name.hint')} value=${name} onValue=${setName} maxlength="64" autocomplete="off" />`}
     <details><summary>${t('folders.more')}</summary><div class="stack">${kind === 'backup' || kind === 'shared' ? html`<${Field} label=${t('folders.copies')} hint=${t('folders.copies.hint')} type="number" min="1" max="16" value=${copies} onValue=${setCopies} />` : null}
-      <${Field} label=${t('folders.ignore')} hint=${t('folders.ignore.hint')} as="textarea" value=${ignore} onValue=${setIgnore} spellcheck=${false} /><${Largest} value=${largest} onValue=${setLargest} /><${Switch} label=${t('folders.one')} hint=${t('folders.one.hint')} checked=${one} onValue=${setOne} />${kind !== 'backup' && html`<${Mode} value=${mode} onValue=${setMode} />`}</div></details>
+      <${Field} label=${t('folders.ignore')} hint=${t('folders.ignore.hint')} as="textarea" value=${ignore} onValue=${setIgnore} spellcheck=${false} /><${Largest} value=${largest} attach=${attach} onValue=${setLargest} /><${Switch} label=${t('folders.one')} hint=${t('folders.one.hint')} checked=${one} onValue=${setOne} />${kind !== 'backup' && html`<${Mode} value=${mode} onValue=${setMode} />`}</div></details>
     ${error && html`<${Trouble} error=${error} />`}<//>`;
 }
 
@@ -172,7 +172,7 @@ function Detail({ folder, nodes, admin, member, renew }) {
   return html`<${Page} title=${folder.name} lead=${t(`kind.${folder.kind}`)} actions=${html`<${Button} icon="folder" href=${link('files', folder.name)}>${t('folders.browse')}<//>${member && folder.own && !folder.removed && html`<${Doing} kind="primary" icon="refresh" action=${() => api.run('POST', 'backup', { name: folder.name, wait: false })} done=${t('folders.backed')}>${t('fix.backup')}<//>`}${admin && items.some(Boolean) && html`<${Menu} label=${t('folders.menu')} kind="plain" items=${items} />`}`}>
     ${folder.failure && html`<${Notice} state="bad">${folder.failure}<//>`}${folder.removed && html`<${Notice} state="warn">${t('folders.removed')}<//>`}
     <div class="grid two"><${Card}><ul class="list"><${FolderRow} folder=${folder} nodes=${nodes} /></ul><dl class="facts"><dt>${t('folders.on')}</dt><dd>${writer ?? t('unknown')}</dd><dt>${t('folders.path')}</dt><dd class="mono">${folder.directory}</dd><dt>${t('folders.copies')}</dt><dd>${number(folder.copies)}</dd><dt>${t('keep.title')}</dt><dd>${folder.keep === 'all' ? t('keep.all') : Object.entries(readKeep(folder.keep)).map(([rule, count]) => t(`keep.${rule}.n`, { n: Number(count) })).join(', ')}</dd>
-      <dt>${t('folders.ignore')}</dt><dd>${folder.ignore.length ? folder.ignore.map((glob) => html`<code class="glob">${glob}</code> `) : !folder.max_size && t('folders.nothing')}${folder.max_size && t('folders.larger', { size: folder.max_size })}</dd>${folder.watch && html`<dt>${t('folders.watch')}</dt><dd>${t('folders.watch.n', { n: folder.watch.directories })}</dd>`}</dl><//><${Find} folder=${folder.name} /></div>
+      <dt>${t('folders.ignore')}</dt><dd>${folder.ignore.length ? folder.ignore.map((glob) => html`<code class="glob">${glob}</code> `) : !folder.max_size && t('folders.nothing')}${folder.max_size && t('folders.larger', { size: folder.max_size })}${folder.too_large > 0 && ` (${number(folder.too_large)})`}</dd>${folder.watch && html`<dt>${t('folders.watch')}</dt><dd>${t('folders.watch.n', { n: folder.watch.directories })}</dd>`}</dl><//><${Find} folder=${folder.name} /></div>
     <${Snapshots} folder=${folder} admin=${admin} />
     ${open === 'change' && html`<${Change} folder=${folder} onClose=${close} done=${(name) => { close(); renew(); if (name !== folder.name) location.hash = link('folders', name); }} />`}
     ${open === 'stop' && html`<${Stop} folder=${folder} onClose=${close} done=${() => { close(); renew(); location.hash = '#/folders'; }} />`}${open === 'attach' && html`<${Add} attach=${folder.name} onClose=${close} done=${() => { close(); renew(); }} />`}<//>`;

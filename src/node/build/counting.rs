@@ -4,9 +4,10 @@ use super::{Build, Entry, Fresh, Old, Whole};
 use crate::node::guard::tally::Seen;
 
 impl Build {
-    /// Something is not there any more.
+    /// Something is not there any more. A file that is only left out for its size is no loss that anybody has to be asked about.
     pub(super) fn tally_gone(&mut self, old: &Old, entry: &Entry) {
-        if let Some(seen) = Seen::of(entry, &old.tail).filter(|_| self.compares() && !old.is_pending()) {
+        let counts = self.compares() && !old.is_pending() && !self.join.walker().is_large(entry.stat.size);
+        if let Some(seen) = Seen::of(entry, &old.tail).filter(|_| counts) {
             self.tally.gone(seen);
         }
     }

@@ -44,9 +44,7 @@ impl Core {
     /// Changes a key of the configuration, here and in the file.
     pub(in crate::node) fn set_config(&mut self, key: &str, value: &str) -> Result<(), ApiError> {
         let text = set(&self.setup.config_text, key, value).map_err(ApiError::from)?;
-        // What holds from the next start on does not change the one half of what has to do with sessions before.
-        let sessions = self.setup.config.sessions;
-        self.setup.config = Config { sessions, ..Config::parse(&text).map_err(ApiError::from)? };
+        self.setup.config = Config::parse(&text).map_err(ApiError::from)?;
         self.endpoint.set_keepalive(self.setup.config.keepalive);
         self.setup.config_text.clone_from(&text);
         self.outputs.push_back(Output::SaveConfig(text));

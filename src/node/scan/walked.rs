@@ -41,6 +41,13 @@ pub(in crate::node) enum What {
     Ignored,
 }
 
+impl super::Walker {
+    /// Whether a file of so many bytes is left out.
+    pub(in crate::node) fn is_large(&self, size: u64) -> bool {
+        self.max_size.is_some_and(|most| size > most)
+    }
+}
+
 /// The path of a name in a directory.
 pub(super) fn path_below(directory: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(directory.len() + 1 + name.len());

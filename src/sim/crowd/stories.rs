@@ -61,6 +61,8 @@ fn how_many_sessions_there_may_be_changes_at_the_next_start_for_all_that_counts_
     let set = Call::ConfigSet { key: "peers.sessions".into(), value: "64".into() };
     assert!(crowd.ask(0, set).1.is_ok());
     crowd.run(MINUTE.times(5));
+    let shown = crowd.ask(0, Call::ConfigGet { key: Some("peers.sessions".into()) }).0;
+    assert!(shown.iter().any(|line| line.to_string().contains("64")), "what was set is shown: {shown:?}");
     let links = status(&mut crowd, 0)["links"].take();
     assert_eq!(links["sessions_max"], SESSIONS_MIN, "{links}");
     assert!(
