@@ -152,7 +152,16 @@ impl Join {
                 }
                 found
             }
-            What::Ignored => {
+            What::Large(found) if order == Ordering::Equal => {
+                let old = self.old.take()?;
+                if !old.is_pending() {
+                    return Some(Joined::Kept(old));
+                }
+                // Others have one, too, and whether it is this one is not known yet: as where a folder is attached.
+                self.leaf.clone_from(&key);
+                return Some(Joined::Both(New { key, path, found }, old));
+            }
+            What::Ignored | What::Large(_) => {
                 self.stands = Some(key);
                 return None;
             }

@@ -257,7 +257,7 @@ impl Walker {
                 if !self.is_shared {
                     return;
                 }
-                What::Ignored
+                What::Large(found)
             }
             Ok(found) => match found.kind {
                 FoundKind::Special => {

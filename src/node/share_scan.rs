@@ -22,7 +22,7 @@ use crate::file::applied::{Applied, Disk};
 use crate::file::entry::texture::Texture;
 use crate::file::entry::{Attributes, Content, Entry, Kind, Stat};
 use crate::file::map::{MapBuilder, NodeParts};
-use crate::file::merge::{is_level, shared, Keeper, Version};
+use crate::file::merge::{has_content, is_level, shared, Keeper, Version};
 use crate::file::tree::is_within;
 use crate::seal::sealed::ChunkKind;
 
@@ -240,10 +240,10 @@ impl Sharing {
                     entry.attributes = version.entry.attributes.clone();
                 }
             }
-            let level = is_level((&version.entry, &version.tail), (&entry, &tail));
+            let (theirs, here) = ((&version.entry, &version.tail[..]), (&entry, &tail[..]));
             let was_here = applied.is_some_and(|applied| applied.dot == version.dot);
-            if level {
-                // Only its stat is new, or it was made here just as another device has made it.
+            if is_level(theirs, here) || !was_here && has_content(theirs, here) {
+                // Only its stat is new, or it is here just as another device has made it: a folder that was copied to another place.
                 let is_mounted = applied.is_some_and(|before| before.disk != disk);
                 let applied = Applied { kind, stat, dot: version.dot, placed: false, disk };
                 self.level += 1;

@@ -526,6 +526,21 @@ fn a_file_that_is_too_large_on_one_device_is_neither_passed_on_nor_deleted_elsew
 }
 
 #[test]
+fn a_folder_that_was_copied_to_another_place_is_the_same_folder_whatever_its_times() {
+    for max_size in [None, Some(5)] {
+        let mut devices = [Device::new(1), Device::new(2)];
+        devices[0].write("film", "longer than that");
+        devices[0].write("a/x", "first");
+        let before = settle(&mut devices);
+        devices[1].max_size = max_size;
+        devices[1].move_elsewhere(|| false);
+        assert_eq!(shown(&settle(&mut devices)), shown(&before), "nothing has two versions");
+        devices[1].write("other film", "longer than that");
+        assert_eq!(devices[1].scan(), max_size.is_none(), "it is left out for its size");
+    }
+}
+
+#[test]
 fn a_directory_that_became_a_file_and_the_other_way_round() {
     let mut devices = pair();
     devices[0].write("a", "a file now");

@@ -268,12 +268,13 @@ pub(super) fn check_password(password: &str) -> Result<(), ApiError> {
 fn check_name(name: &str) -> Result<(), ApiError> {
     let fits =
         !name.is_empty() && name.len() <= 64 && !name.chars().any(|c| c.is_control() || c == ':' || c == '/');
-    if fits && name.trim() == name {
+    // `-` is standard input where a password is asked for, and that is what was meant.
+    if fits && name.trim() == name && !name.starts_with('-') {
         return Ok(());
     }
     Err(ApiError::new(
         "bad_request",
-        "a user's name has 1 to 64 bytes, without colon and slash",
+        "a user's name has 1 to 64 bytes, without colon and slash, and begins with no hyphen",
         "choose another name",
     ))
 }
@@ -384,7 +385,7 @@ mod tests {
     fn names_and_passwords_are_checked() {
         assert!(check_password("short").is_err() && check_password(&"x".repeat(2_000)).is_err());
         assert!(check_password("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}").is_ok());
-        for wrong in ["", " ada", "a:b", "a/b", "a\nb"] {
+        for wrong in ["", " ada", "a:b", "a/b", "a\nb", "-"] {
             assert!(check_name(wrong).is_err(), "{wrong}");
         }
         assert!(check_name("Zo\u{eb} M.").is_ok());

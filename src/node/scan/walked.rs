@@ -37,8 +37,10 @@ pub(in crate::node) enum What {
     Hidden(String),
     /// The rest of this directory, which was given before, cannot be listed: what was known of it stands.
     Rest(String),
-    /// Something that a pattern or its size leaves out, in a shared folder: what was known of it and below it stands.
+    /// Something that a pattern leaves out, in a shared folder: what was known of it and below it stands.
     Ignored,
+    /// A file that its size leaves out, in a shared folder: what was known of it stands.
+    Large(Found),
 }
 
 impl super::Walker {
