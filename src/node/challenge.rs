@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Choosing --a few ids--> Rooting --> Listing --the first listed--> Reading --its bytes--> Waiting --> Finished
-//!    ^  |                      ^ \         |-- no snapshot of which the holder has receipted its group lists it: the next id
+//!    ^  |                      ^ \         |-- no snapshot of which the holder has receipted their group lists one: those of the next
 //!    |  |-- none in the groups,|  \-- none: Skipped
 //!    '--'   and there are others; none in those either: the root of a manifest, which is promised with any group of it
 //! ```
@@ -76,7 +76,7 @@ enum State {
     Choosing(ChunkId, u8, Option<Op>),
     /// Which snapshots has the holder receipted that may list the first of these? If there is none: which at all?
     Rooting(Vec<ChunkId>),
-    /// Do they list the first of these? None: the next node is to be asked for.
+    /// Do they list any of these that is of the first one's group? None: the next node is to be asked for.
     Listing(Vec<ChunkId>, Listed, Option<Op>),
     /// The chunk is read. None: the store is to be asked.
     Reading(ChunkId, Option<Op>),

@@ -157,7 +157,7 @@ impl Join {
                 if !old.is_pending() {
                     return Some(Joined::Kept(old));
                 }
-                // Others have one, too, and whether it is this one is not known yet: as where a folder is attached.
+                // Others have one, too, and whether it is this one is not known yet: as where the folder has moved.
                 self.leaf.clone_from(&key);
                 return Some(Joined::Both(New { key, path, found }, old));
             }

@@ -6,6 +6,7 @@
 //!   unchanged here     as it was                             as it was
 //!   changed here       a new dot                             the new stat, that dot
 //!   deleted here       gone                                  gone
+//!   the same is here   as it was                             the stat here, its dot
 //!   not yet applied    as it was, whatever stands here       as it was: whoever applies it finds what stands in the way
 //! ```
 //!

@@ -126,6 +126,18 @@ fn files_that_are_left_out_for_their_size_are_no_loss_to_be_asked_about() {
 }
 
 #[test]
+fn large_files_that_are_deleted_from_a_shared_folder_are_asked_about_whatever_it_leaves_out() {
+    let (mut cluster, expected) = household(10, "shared");
+    let changes = vec!["max-size=1kB".into()];
+    good(&cluster.ask(0, Call::FolderSet { name: "family".into(), changes }, MINUTE));
+    back_up(&mut cluster);
+    assert_eq!(asked(&mut cluster), None);
+    expected.keys().take(90).for_each(|path| cluster.nodes[0].files.remove(ROOT, path));
+    cluster.ask(0, Call::Backup { name: Some("family".into()), wait: false }, MINUTE);
+    assert!(asked(&mut cluster).is_some());
+}
+
+#[test]
 fn what_ransomware_leaves_behind_retires_nothing_until_somebody_answers() {
     let (mut cluster, expected) = household(1, "backup");
     let before = back_up(&mut cluster);

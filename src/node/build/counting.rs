@@ -4,9 +4,11 @@ use super::{Build, Entry, Fresh, Old, Whole};
 use crate::node::guard::tally::Seen;
 
 impl Build {
-    /// Something is not there any more. A file that is only left out for its size is no loss that anybody has to be asked about.
+    /// Something is not there any more. What a backup folder leaves out for its size is no loss that anybody has to be asked about; what
+    /// a shared one leaves out stands, so that what is gone there was deleted, however large.
     pub(super) fn tally_gone(&mut self, old: &Old, entry: &Entry) {
-        let counts = self.compares() && !old.is_pending() && !self.join.walker().is_large(entry.stat.size);
+        let is_left_out = old.shared.is_none() && self.join.walker().is_large(entry.stat.size);
+        let counts = self.compares() && !old.is_pending() && !is_left_out;
         if let Some(seen) = Seen::of(entry, &old.tail).filter(|_| counts) {
             self.tally.gone(seen);
         }
