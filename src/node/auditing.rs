@@ -78,7 +78,7 @@ impl Auditing {
         let bytes = settings.get(MARKED_KEY).map_or(&[][..], Vec::as_slice);
         if let Ok((marked, [])) = postcard::take_from_bytes::<Vec<NodeId>>(bytes) {
             for node in marked {
-                let belief = Belief::Marked { proven: 0 };
+                let belief = Belief::Marked { proven: 0, failed: 0 };
                 self.holders.insert(node, Holder { belief, ..Holder::default() });
             }
         }
@@ -93,6 +93,7 @@ impl Auditing {
     pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, chance: u64) {
         let holder = self.holders.entry(peer).or_default();
         // One that is marked may have been mended meanwhile.
+        holder.belief.came_back();
         let pause = holder.belief.pause().min(AUDIT_AFTER_UP);
         holder.due = Some(now + pause + pause.by_chance(chance));
     }

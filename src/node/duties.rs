@@ -23,8 +23,8 @@ pub(super) enum Duty {
     Restore(Box<Restore>, CallId),
     /// Something of snapshots is listed for a client.
     List(Box<dyn Lines>, CallId),
-    /// Everything is checked for a client.
-    Verify(Box<Verify>, CallId),
+    /// Everything is checked for a client, or looked through because something was lost here.
+    Verify(Box<Verify>, Option<CallId>),
     /// A share is kept.
     Keep(Box<Keep>),
     /// What no manifest lists is given up.

@@ -2,21 +2,27 @@
 //! files that it may be of are read again.
 //!
 //! So are those that another node asked for in vain, if a manifest lists them of which this node has promised their group: it may
-//! compare itself with nobody there, for its place has changed since.
+//! compare itself with nobody there, for its place has changed since. And one that was lost is seldom alone: everything that this node
+//! has promised or written is looked through then.
 //!
 //! A chunk of a snapshot that no other device has yet exists here alone, and in the file it was cut from. That has the stat it had,
 //! so no scan would read it again: this makes one that reads everything (`backup --checksum`), once a day at most.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::activity::Level;
 use super::core::{Core, Duty};
 use super::duty::Told;
 use super::events::{Event, Kind};
+use super::ports::CallId;
 use super::reconcile::Reconcile;
 use super::reconciling::RECONCILE_DUTY;
+use super::verify::job::VerifyJob;
+use super::verify::Verify;
 use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::{MISSED_MAX, READ_AGAIN_EVERY};
+use crate::base::limits::{LOOK_THROUGH_EVERY, MISSED_MAX, READ_AGAIN_EVERY};
 use crate::base::units::Time;
 use crate::seal::sealed::Sealer;
 use crate::store::service::Op;
@@ -30,6 +36,8 @@ pub struct Healing {
     read_again: Option<Time>,
     /// What others asked for in vain, and who did last.
     missed: BTreeMap<ChunkId, NodeId>,
+    /// When everything was looked through last.
+    looked_through: Option<Time>,
 }
 
 impl Core {
@@ -68,6 +76,37 @@ impl Core {
         let Some((id, peer)) = self.upkeep.healing.missed.pop_first() else { return false };
         self.reconciling.running = Some(Box::new(Reconcile::of_missed(peer, id, RECONCILE_DUTY)));
         true
+    }
+
+    /// Something that should be here was not: is anything else missing? What is gets fetched.
+    pub(super) fn look_through(&mut self) {
+        let (now, last) = (self.now.time, self.upkeep.healing.looked_through);
+        if last.is_some_and(|last| last + LOOK_THROUGH_EVERY > now)
+            || self.duties.values().any(|duty| matches!(duty, Duty::Verify(_, None)))
+        {
+            return;
+        }
+        let Some(mut snapshots) = self.held_snapshots() else { return };
+        self.upkeep.healing.looked_through = Some(now);
+        // Their trees are chunks that the manifests list.
+        snapshots.iter_mut().for_each(|snapshot| snapshot.tree = None);
+        let job = VerifyJob { snapshots, all: false };
+        self.begin_duty(|duty| Duty::Verify(Box::new(Verify::new(job, duty).fetching()), None));
+    }
+
+    /// A line of what is verified, for whoever asked for it, or for the log.
+    pub(super) fn verified(&mut self, call: Option<CallId>, line: Value) {
+        if let Some(call) = call {
+            return self.json(call, line);
+        }
+        let count = ["damaged", "missing"].into_iter().filter_map(|key| line[key].as_u64()).sum::<u64>();
+        if line["event"] == "result" && count > 0 {
+            let message = format!(
+                "{count} more chunks that this device keeps for the vault are not on its disk; they are fetched from other devices"
+            );
+            let event = Event::new(Kind::Damaged, Level::Error, "copies", message);
+            self.raise(event.about(count.to_string()));
+        }
     }
 
     /// The manifests that may list a chunk which this node has promised, or written.

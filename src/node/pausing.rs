@@ -230,14 +230,15 @@ impl Core {
         self.pausing.is_on()
             && match duty {
                 Duty::Backup(_, folder) | Duty::Merge(_, folder) => !self.folders.is_asked_for(folder),
-                Duty::Keep(_) | Duty::Collect(_) => true,
+                Duty::Keep(_) | Duty::Collect(_) | Duty::Verify(_, None) => true,
                 Duty::Upload(..) | Duty::Restore(..) | Duty::List(..) | Duty::Verify(..) => false,
             }
     }
 
     /// Whether a person waits for something that may need other devices.
     fn is_asked_for_anything(&self) -> bool {
-        let asked = |duty: &Duty| matches!(duty, Duty::Restore(..) | Duty::List(..) | Duty::Verify(..));
+        let asked =
+            |duty: &Duty| matches!(duty, Duty::Restore(..) | Duty::List(..) | Duty::Verify(_, Some(_)));
         self.duties.values().any(asked)
             || self.folders.local.keys().any(|folder| self.folders.is_asked_for(folder))
             || self.calls.is_waiting_for_copies()

@@ -319,6 +319,7 @@ impl Core {
             );
             let event = Event::new(Kind::Damaged, Level::Error, "copies", message);
             self.raise(event.about(report.lacking.to_string()));
+            self.look_through();
         }
         if report.ended == Some(Ended::Nonsense) {
             let message =

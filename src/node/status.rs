@@ -16,7 +16,8 @@ use super::member::SnapshotFact;
 use super::names::{self, Place, Wanted};
 use super::ports::{CallId, Ending, Listening, Output};
 use super::share::kind_word;
-use super::verify::{Verify, VerifyJob, VerifySnapshot};
+use super::verify::job::VerifyJob;
+use super::verify::Verify;
 use crate::base::units::Span;
 use crate::feed::entry::{Body, Describe};
 use crate::peer::discovery::{vault_tag, Announcement, State};
@@ -281,43 +282,10 @@ impl Core {
 
     /// `verify`.
     pub(super) fn call_verify(&mut self, id: CallId, all: bool) {
-        let folders = self.all_folders();
-        let facts = self.snapshots(None);
-        let Some(member) = &self.member else { return };
-        let snapshots = facts
-            .iter()
-            .filter(|fact| {
-                // A share that is still being fetched is pending, not damaged: only what was receipted must be here.
-                fact.writer == member.node
-                    || member.view.receipts(&fact.id).any(|(node, _)| node == member.node)
-            })
-            .map(|fact| {
-                let name = folders
-                    .iter()
-                    .find(|(_, entry, _)| entry.folder == fact.entry.folder)
-                    .map(|(_, _, text)| text.name.clone());
-                let receipted = member
-                    .view
-                    .receipts(&fact.id)
-                    .find(|(node, _)| *node == member.node)
-                    .map(|(_, groups)| groups.clone());
-                let groups = if fact.writer == member.node {
-                    crate::feed::entry::GroupSet::all()
-                } else {
-                    receipted.unwrap_or_default()
-                };
-                VerifySnapshot {
-                    id: fact.id,
-                    folder: name.unwrap_or_else(|| fact.entry.folder.short()),
-                    manifest: fact.entry.manifest,
-                    tree: fact.tree,
-                    groups,
-                }
-            })
-            .collect();
+        let Some(snapshots) = self.held_snapshots() else { return };
         let job = VerifyJob { snapshots, all };
         self.tell_scrub(id);
-        self.fill_call(id, |duty| Duty::Verify(Box::new(Verify::new(job, duty)), id));
+        self.fill_call(id, |duty| Duty::Verify(Box::new(Verify::new(job, duty)), Some(id)));
     }
 
     /// The sockets are bound.

@@ -108,8 +108,11 @@ impl Core {
                 let call = *call;
                 match verify.poll(sealer) {
                     Some(VerifyOutput::Ask(ask)) => self.ask(ask),
-                    Some(VerifyOutput::Line(line)) => self.json(call, line),
-                    Some(VerifyOutput::Finished(result)) => self.duty_call_ends(number, call, result),
+                    Some(VerifyOutput::Line(line)) => self.verified(call, line),
+                    Some(VerifyOutput::Finished(result)) => match call {
+                        Some(call) => self.duty_call_ends(number, call, result),
+                        None => drop(self.duties.remove(&number)),
+                    },
                     None => return false,
                 }
             }

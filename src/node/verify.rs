@@ -6,47 +6,26 @@
 //! ```
 //!
 //! Reads this node's own store and nothing else: a chunk that only another node has is missing here. Each damage is told
-//! as it is found, and fetched from others meanwhile; memory is one node a level and one page.
+//! as it is found, and fetched from others meanwhile; memory is one node a level and one page. Where nobody waits for the answer,
+//! a node of a manifest that is missing is waited for, and the walk goes on below it.
+
+pub(super) mod job;
 
 use std::collections::VecDeque;
 
 use serde_json::{json, Value};
 
+use self::job::{VerifyJob, VerifySnapshot};
 use super::api::ApiError;
 use super::duty::{Ask, Ops, Told};
 use super::ports::Ending;
-use crate::base::ids::{ChunkId, Group, SnapshotId};
+use crate::base::ids::{ChunkId, Group};
 use crate::base::limits::PAGE_IDS_MAX;
-use crate::feed::entry::GroupSet;
 use crate::file::entry::Entry;
 use crate::file::map::{MapCursor, Step};
 use crate::file::tree;
 use crate::seal::sealed::{ChunkKind, Sealer};
 use crate::store::service::{Op, Reply, Request, ScanState};
-
-/// What is to be verified.
-#[derive(Debug, Clone)]
-pub struct VerifyJob {
-    /// The snapshots of which this node should hold something.
-    pub snapshots: Vec<VerifySnapshot>,
-    /// Read every byte, not only what gives structure.
-    pub all: bool,
-}
-
-/// One snapshot and what of it should be here.
-#[derive(Debug, Clone)]
-pub struct VerifySnapshot {
-    /// Its id.
-    pub id: SnapshotId,
-    /// Its folder's name, as far as this node knows it.
-    pub folder: String,
-    /// The root of its manifest.
-    pub manifest: ChunkId,
-    /// The root of its tree, where this node can read it.
-    pub tree: Option<ChunkId>,
-    /// The groups that should be here.
-    pub groups: GroupSet,
-}
 
 /// What a [`Verify`] wants.
 #[derive(Debug)]
@@ -76,6 +55,8 @@ pub struct Verify {
     counts: VerifyCounts,
     /// The ids of the page that was asked about.
     page: Vec<ChunkId>,
+    /// Missing nodes of manifests are waited for; the last one that was.
+    fetches: Option<ChunkId>,
 }
 
 /// The states of a [`Verify`].
@@ -123,6 +104,7 @@ impl Verify {
             awaited: None,
             counts: VerifyCounts::default(),
             page: Vec::new(),
+            fetches: None,
         };
         if job.all {
             verify.scan(None);
@@ -130,9 +112,19 @@ impl Verify {
         verify
     }
 
+    /// A node of a manifest that is missing is waited for.
+    #[must_use]
+    pub fn fetching(self) -> Self {
+        Self { fetches: Some(ChunkId::from_bytes([0; ChunkId::SIZE])), ..self }
+    }
+
     /// Takes an answer.
     pub fn told(&mut self, told: Told, sealer: Option<&mut Sealer>) {
-        let Told::Store(reply) = told else { return };
+        let reply = match told {
+            Told::Store(reply) => reply,
+            Told::Kept { op, id, .. } if self.awaited == Some(op) => return self.get(id),
+            _ => return,
+        };
         if self.awaited != Some(super::duty::op_of(&reply)) {
             return;
         }
@@ -320,6 +312,13 @@ impl Verify {
         match given {
             Ok(()) => State::Manifest(snapshot, cursor),
             Err(reason) => {
+                if self.fetches.is_some_and(|last| last != id) {
+                    let op = self.ops.draw();
+                    (self.fetches, self.awaited) = (Some(id), Some(op));
+                    self.outputs.push_back(VerifyOutput::Ask(Ask::Keep { op, id }));
+                    self.counts.missing += 1;
+                    return State::Manifest(snapshot, cursor);
+                }
                 self.structure_is_damaged(&snapshot, &id, &reason);
                 State::Next
             }

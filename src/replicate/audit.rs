@@ -20,7 +20,8 @@
 
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
-    AUDIT_EVERY, AUDIT_FAILURES_MAX, AUDIT_RANGE_BYTES, AUDIT_SAMPLES, AUDIT_SOON, SEALED_BYTES_MAX,
+    AUDIT_AFTER_UP, AUDIT_EVERY, AUDIT_FAILURES_MAX, AUDIT_RANGE_BYTES, AUDIT_SAMPLES, AUDIT_SOON,
+    SEALED_BYTES_MAX,
 };
 use crate::base::units::Span;
 
@@ -87,6 +88,8 @@ pub enum Belief {
     Marked {
         /// Challenges that it met since, in a row.
         proven: u8,
+        /// Challenges that it failed since, or since it came back.
+        failed: u8,
     },
 }
 
@@ -110,18 +113,21 @@ impl Belief {
             Self::Doubted { failed, asked } => {
                 let (failed, asked) = (failed + u8::from(!is_proven), asked + 1);
                 if failed >= AUDIT_FAILURES_MAX {
-                    (Self::Marked { proven: 0 }, Verdict::Marked)
+                    (Self::Marked { proven: 0, failed: 0 }, Verdict::Marked)
                 } else if asked >= AUDIT_SAMPLES {
                     (Self::Believed, Verdict::Same)
                 } else {
                     (Self::Doubted { failed, asked }, Verdict::Same)
                 }
             }
-            Self::Marked { proven } if is_proven && proven + 1 >= AUDIT_SAMPLES => {
+            Self::Marked { proven, .. } if is_proven && proven + 1 >= AUDIT_SAMPLES => {
                 (Self::Believed, Verdict::Lifted)
             }
-            Self::Marked { proven } => {
-                (Self::Marked { proven: if is_proven { proven + 1 } else { 0 } }, Verdict::Same)
+            Self::Marked { proven, failed } if is_proven => {
+                (Self::Marked { proven: proven + 1, failed }, Verdict::Same)
+            }
+            Self::Marked { failed, .. } => {
+                (Self::Marked { proven: 0, failed: failed.saturating_add(1) }, Verdict::Same)
             }
         };
         *self = next;
@@ -134,14 +140,22 @@ impl Belief {
         matches!(self, Self::Marked { .. })
     }
 
+    /// It was away, and may have been mended.
+    pub const fn came_back(&mut self) {
+        if let Self::Marked { failed, .. } = self {
+            *failed = 0;
+        }
+    }
+
     /// When it is asked again after a sample.
     #[must_use]
-    pub const fn pause(self) -> Span {
+    pub fn pause(self) -> Span {
         match self {
             Self::Believed => AUDIT_EVERY,
             Self::Doubted { .. } => AUDIT_SOON,
-            // One that has begun to prove again is believed again within the hour; one that has not is asked as others are.
-            Self::Marked { proven: 0 } => AUDIT_EVERY,
+            // One that has begun to prove again is believed again within the hour. One that has not fetches what it was asked for in vain, and
+            // all else that it lacks: it is asked soon whether it has, then less and less, and in the end as others are.
+            Self::Marked { proven: 0, failed } => AUDIT_AFTER_UP.times(1 << failed.min(4)).min(AUDIT_EVERY),
             Self::Marked { .. } => AUDIT_SOON,
         }
     }

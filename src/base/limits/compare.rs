@@ -65,7 +65,8 @@ pub const AUDIT_CHOICES_MAX: usize = 8;
 pub const AUDIT_EVERY: Span = Span::from_secs(6 * 3_600);
 /// ... not sooner after it came up than this (up to twice as late, by chance),
 pub const AUDIT_AFTER_UP: Span = Span::from_secs(1_800);
-/// ... and so often while it is doubted.
+/// ... nor after it was marked, from which on the pause grows to the usual one,
+/// ... and so often while it is doubted, or has begun to prove again.
 pub const AUDIT_SOON: Span = Span::from_secs(300);
 /// Challenges after a failure before a holder is believed again, and such as lift a mark.
 pub const AUDIT_SAMPLES: u8 = 8;
@@ -79,6 +80,8 @@ pub const AUDIT_LOOK_MAX: usize = 256;
 pub const AUDIT_LOOKS_MAX: u8 = 16;
 /// Chunks that others asked for in vain and that wait here to be looked for.
 pub const MISSED_MAX: usize = 32;
+/// All that a node has promised is looked through so often at most, when something of it was missing.
+pub const LOOK_THROUGH_EVERY: Span = Span::from_secs(3_600);
 /// Challenges of one peer that are answered within [`ANSWERS_WITHIN`].
 pub const PROOFS_PER_PEER_MAX: u32 = 32;
 /// Challenges of one peer that wait here for the disk: it makes one at a time, and may have begun anew.

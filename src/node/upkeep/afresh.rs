@@ -48,7 +48,7 @@ impl Core {
     pub(in crate::node) fn afresh_possible(&mut self) {
         let is_stopped = self.member.as_ref().is_some_and(|member| member.stopped);
         let waits = |duty: &Duty| match duty {
-            Duty::Restore(..) | Duty::Upload(..) | Duty::Verify(..) => true,
+            Duty::Restore(..) | Duty::Upload(..) | Duty::Verify(_, Some(_)) => true,
             // What they come to cannot be written where an own entry was refused.
             Duty::Backup(..) | Duty::Merge(..) => !is_stopped,
             _ => false,
