@@ -58,6 +58,8 @@ struct Turmoil {
     running: Option<(CallId, Option<Expected>)>,
     /// Every snapshot that was said to be protected once, oldest first.
     kept: Vec<Kept>,
+    /// What was taken back, or may have been.
+    undone: BTreeSet<String>,
     /// What each manifest lists.
     manifests: BTreeMap<ChunkId, std::sync::Arc<BTreeSet<ChunkId>>>,
     /// Whom each node is, once it is known.
@@ -143,6 +145,7 @@ impl Turmoil {
             files: Expected::new(),
             running: None,
             kept: Vec::new(),
+            undone: BTreeSet::new(),
             manifests: BTreeMap::new(),
             ids: BTreeMap::new(),
             squeezed: BTreeSet::new(),

@@ -70,6 +70,9 @@ impl Turmoil {
         let id = self.kept[at].id.clone();
         let end = self.order(Call::Undo { what: format!("family@{id}") });
         self.note(format!("{} is taken back: {end:?}", &id[..8]));
+        if !matches!(end, Some(Err(_))) {
+            self.undone.insert(id);
+        }
         match end {
             Some(Ok(Ending::Complete)) => {
                 self.kept[at].forgotten = None;
