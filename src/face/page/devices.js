@@ -1,5 +1,5 @@
 // The devices of the vault: who is there, who holds how much, who comes, who goes, how fast.
-import { useEffect, useState } from './preact.js';
+import { useEffect, useLayoutEffect, useState } from './preact.js';
 import { html, Button, Card, Choice, Dialog, Doing, Field, Icon, Loading, Menu, Notice, Page, Pill, Progress, Switch, Trouble, copyText, failed, toast, useLoad } from './ui.js';
 import { number, percent, size, span, speed, t } from './i18n.js';
 import { Qr } from './qr.js';
@@ -131,7 +131,8 @@ export default function Devices({ status, route, may }) {
   const { value: snapshots } = useLoad(() => api.list('GET', 'snapshots', undefined, { max: 2000 }), [status?.folders?.map((folder) => folder.last_snapshot).join()]);
   const [inviting, setInviting] = useState(route.query.invite === '1');
   const [removing, setRemoving] = useState(null);
-  useEffect(() => { if (route.query.invite === '1') setInviting(true); }, [route]);
+  // Not in an effect: one that comes late would open again what was closed meanwhile.
+  useLayoutEffect(() => { if (route.query.invite === '1') setInviting(true); }, [route]);
   useEffect(() => {
     const timer = setInterval(again, 15000);
     return () => clearInterval(timer);

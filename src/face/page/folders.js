@@ -1,5 +1,5 @@
 // The folders of the vault: add, attach, change, stop; their snapshots, forgotten and taken back; finding by name.
-import { useEffect, useState } from './preact.js';
+import { useEffect, useLayoutEffect, useState } from './preact.js';
 import { html, Button, Card, Choice, Dialog, Doing, Empty, Field, Loading, Menu, Notice, Page, Pill, Switch, Table, Trouble, When, failed, toast, useLoad } from './ui.js';
 import { dateTime, number, size, t } from './i18n.js';
 import { FolderRow } from './home.js';
@@ -182,7 +182,7 @@ export default function Folders({ route, status, may }) {
   const { value: folders, error, again } = useLoad(() => api.get('folders'), [status]);
   const { value: nodes } = useLoad(() => api.get('nodes'), [status?.members]);
   const [adding, setAdding] = useState(false);
-  useEffect(() => setAdding(route.query.add === '1'), [route]);
+  useLayoutEffect(() => setAdding(route.query.add === '1'), [route]);
   const admin = may('admin');
   const name = route.parts[0];
   if (error && !folders) return html`<div class="page"><${Trouble} error=${error} again=${again} /></div>`;

@@ -1,5 +1,5 @@
 // Settings: this browser, people, programs, everything that the node can be told, and what it is.
-import { useEffect, useRef, useState } from './preact.js';
+import { useEffect, useLayoutEffect, useRef, useState } from './preact.js';
 import { html, Button, Card, Choice, Dialog, Doing, Empty, Field, Loading, Menu, Notice, Page, Pill, Switch, Table, Trouble, When, copyText, failed, toast, useLoad } from './ui.js';
 import { currentLanguage, has, kept, languages, setLanguage, t } from './i18n.js';
 import { setTheme } from './app.js';
@@ -168,7 +168,7 @@ function Everything({ route }) {
   const [open, setOpen] = useState(null);
   const [search, setSearch] = useState('');
   const wanted = route.query.key;
-  useEffect(() => { if (value && wanted) setOpen(value.find((item) => item.key === wanted) ?? null); }, [Boolean(value), wanted]);
+  useLayoutEffect(() => { if (value && wanted) setOpen(value.find((item) => item.key === wanted) ?? null); }, [Boolean(value), wanted]);
   if (error) return html`<${Trouble} error=${error} again=${again} />`;
   if (!value) return html`<${Loading} />`;
   const fits = (item) => `${item.key} ${meaning(item)}`.toLowerCase().includes(search.toLowerCase());
