@@ -335,6 +335,7 @@ impl Core {
     /// The storage thread answered: to whom?
     fn store_replied(&mut self, reply: Reply) {
         self.put_replied(&reply);
+        self.rotted(&reply);
         let op = op_of(&reply);
         match Ops::duty(op) {
             0 => self.own_reply(op, reply),

@@ -1,5 +1,5 @@
 //! Healing: chunks that were found damaged on this disk are fetched anew from whoever has them, and where nobody has one, the
-//! files that it may be of are read again.
+//! files that it may be of are read again. It does not matter who came upon it: the scrub, a compaction, or whoever wanted to read it.
 //!
 //! So are those that another node asked for in vain, if a manifest lists them of which this node has promised their group: it may
 //! compare itself with nobody there, for its place has changed since. And one that was lost is seldom alone: everything that this node
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::activity::Level;
 use super::core::{Core, Duty};
-use super::duty::Told;
+use super::duty::{Ops, Told};
 use super::events::{Event, Kind};
 use super::ports::CallId;
 use super::reconcile::Reconcile;
@@ -25,7 +25,7 @@ use crate::base::ids::{ChunkId, Group, NodeId};
 use crate::base::limits::{LOOK_THROUGH_EVERY, MISSED_MAX, READ_AGAIN_EVERY};
 use crate::base::units::Time;
 use crate::seal::sealed::Sealer;
-use crate::store::service::Op;
+use crate::store::service::{Op, Reply, StoreError};
 
 /// What is being healed.
 #[derive(Debug, Default)]
@@ -58,6 +58,14 @@ impl Core {
             self.source.keep(self.now.time, op, *id, None);
         }
         self.source.pump(self.now.time);
+    }
+
+    /// A chunk that was to be read, for whomever, was found damaged and set aside. (What a check finds it asks for itself.)
+    pub(super) fn rotted(&mut self, reply: &Reply) {
+        let Reply::Get { op, result: Err(StoreError::Damaged { id }), .. } = reply else { return };
+        if !matches!(self.duties.get(&Ops::duty(*op)), Some(Duty::Verify(..))) {
+            self.heal(&[*id]);
+        }
     }
 
     /// A peer asks for what is not here.

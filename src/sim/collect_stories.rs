@@ -287,3 +287,26 @@ fn what_rots_where_nobody_else_has_it_is_read_again_from_the_file_it_is_of() {
     assert_eq!(verified.end, Some(Ok(Ending::Complete)), "{:?}", verified.lines);
     assert_restorable(&mut cluster, 0, "family");
 }
+
+#[test]
+fn what_rots_before_it_is_copied_is_read_again_when_the_first_device_asks_for_it() {
+    let mut cluster = Cluster::new(11, 1, weather(0));
+    cluster.add_node();
+    cluster.add_node();
+    found(&mut cluster);
+    fill(&mut cluster, 12);
+    let content: Vec<u8> =
+        (0..900_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+    cluster.nodes[0].files.write(ROOT, b"large", &content);
+    cluster.run_until(MINUTE, |_| false);
+    add_folder(&mut cluster);
+    let answer = cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE.times(10));
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    let segment = "segments/00000000.seg";
+    let length = cluster.nodes[0].disk.content(segment).map_or(0, |bytes| bytes.len());
+    cluster.nodes[0].disk.flip_bits(segment, u64::try_from(length / 2).unwrap_or(0), 1 << 3);
+    join(&mut cluster, 1, Role::Full);
+    join(&mut cluster, 2, Role::Store);
+    assert_protected(&back_up(&mut cluster).lines);
+    assert_restorable(&mut cluster, 1, "family");
+}

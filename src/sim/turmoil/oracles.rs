@@ -143,7 +143,8 @@ impl Turmoil {
         for number in &members {
             let answer = self.cluster.ask(*number, Call::Verify { all: true }, MINUTE.times(20));
             if answer.end != Some(Ok(Ending::Complete)) {
-                return format!("after hours of quiet node {number} is not whole: {:?}", answer.lines.last());
+                let (last, words) = (answer.lines.last(), self.last_words(*number));
+                return format!("after hours of quiet node {number} is not whole: {last:?}\n{words}");
             }
             let log = self.cluster.ask(*number, Call::Log { follow: false, after: None }, MINUTE).lines;
             if log.iter().any(|line| line.to_string().contains("another history")) {
