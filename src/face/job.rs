@@ -101,7 +101,8 @@ pub fn verify(link: &Link, out: Out, options: &Verify) -> Result<Exit, Fail> {
         _ if wrong > 0 => Err(Fail::new(
             "damaged",
             format!("{} damaged or missing", count(wrong, "chunk")),
-            "it is being fetched from the devices that hold it: run `nuthatch verify` again; think of replacing the disk",
+            "it is being fetched from the devices that hold it: run `nuthatch verify` again; what stays damaged no device has (`nuthatch forget` lets go of \
+             a snapshot that lists it); think of replacing the disk",
         )),
         ending => Ok(ending.into()),
     }

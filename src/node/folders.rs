@@ -333,6 +333,8 @@ impl Core {
         local.next_scan = Some(rescan);
         let is_asked = !local.telling.is_empty();
         let is_scanned = result.is_ok();
+        self.read_again(folder, is_scanned);
+        let local = self.local(folder);
         match result {
             Ok(Outcome::Unchanged { files, bytes, report, marker }) => {
                 local.binding.complete(marker, local.started);

@@ -6,13 +6,15 @@
 //! has promised or written is looked through then.
 //!
 //! A chunk of a snapshot that no other device has yet exists here alone, and in the file it was cut from. That has the stat it had,
-//! so no scan would read it again: this makes one that reads everything (`backup --checksum`), once a day at most.
+//! so no scan would read it again: this makes one that reads everything (`backup --checksum`), once a day at most. That something
+//! is not healed yet outlives a restart; what it was does not, so that then everything is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::activity::Level;
+use super::after::AfterSave;
 use super::core::{Core, Duty};
 use super::duty::{Ops, Told};
 use super::events::{Event, Kind};
@@ -21,8 +23,8 @@ use super::reconcile::Reconcile;
 use super::reconciling::RECONCILE_DUTY;
 use super::verify::job::VerifyJob;
 use super::verify::Verify;
-use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::{LOOK_THROUGH_EVERY, MISSED_MAX, READ_AGAIN_EVERY};
+use crate::base::ids::{ChunkId, FolderId, Group, NodeId};
+use crate::base::limits::{LOOK_THROUGH_EVERY, MISSED_MAX, READ_AGAIN_EVERY, READ_FOR_MAX};
 use crate::base::units::Time;
 use crate::seal::sealed::Sealer;
 use crate::store::service::{Op, Reply, StoreError};
@@ -34,6 +36,14 @@ pub struct Healing {
     asked: BTreeSet<Op>,
     /// When files were read again last.
     read_again: Option<Time>,
+    /// They are to be read again.
+    reads_again: bool,
+    /// What they were read again for: where that did not help, it does not help another time.
+    read_for: BTreeSet<ChunkId>,
+    /// Folders that are still to be read again.
+    unread: BTreeSet<FolderId>,
+    /// The settings say that something is not healed yet.
+    is_open: bool,
     /// What others asked for in vain, and who did last.
     missed: BTreeMap<ChunkId, NodeId>,
     /// When everything was looked through last.
@@ -52,6 +62,7 @@ impl Core {
         );
         let event = Event::new(Kind::Damaged, Level::Error, "store", message);
         self.raise(event.about(damaged.len().to_string()));
+        self.healing_opens();
         for id in damaged {
             let op = self.ops.draw();
             self.upkeep.healing.asked.insert(op);
@@ -128,25 +139,81 @@ impl Core {
 
     /// Looks whether a damaged chunk that was asked for here, or by a check that a person began, cannot be had now.
     pub(super) fn healed(&mut self, duty: u64, told: &Told) {
-        let Told::Kept { op, result, .. } = told else { return };
+        let Told::Kept { op, id, result } = told else { return };
         let is_healed = self.upkeep.healing.asked.remove(op);
         let is_checked = matches!(self.duties.get(&duty), Some(Duty::Verify(..)));
         if (is_healed || is_checked) && result.is_err() {
+            self.not_to_be_had(*id);
+        }
+        if is_healed {
+            self.healing_closes();
+        }
+    }
+
+    /// Nobody has a chunk that was here: the files of this device are read again for it, once, if they are not being read anyway.
+    fn not_to_be_had(&mut self, id: ChunkId) {
+        let healing = &mut self.upkeep.healing;
+        let is_new = healing.unread.is_empty() && healing.read_for.len() < READ_FOR_MAX;
+        if is_new && healing.read_for.insert(id) {
+            healing.reads_again = true;
             self.read_files_again();
         }
     }
 
-    /// Nobody has what was damaged here: the files of this device are read again.
-    fn read_files_again(&mut self) {
-        let (now, last) = (self.now.time, self.upkeep.healing.read_again);
+    /// After start.
+    pub(super) fn healing_begins(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
+        self.upkeep.healing.is_open = settings.contains_key(OPEN_KEY);
+        self.upkeep.healing.reads_again = self.upkeep.healing.is_open;
+        self.read_files_again();
+    }
+
+    /// Something is to be healed: a restart is to know.
+    fn healing_opens(&mut self) {
+        if !std::mem::replace(&mut self.upkeep.healing.is_open, true) {
+            self.save(vec![(OPEN_KEY.to_owned(), Some(Vec::new()))], AfterSave::Nothing);
+        }
+    }
+
+    /// Nothing is left to be done, if so.
+    fn healing_closes(&mut self) {
+        let healing = &mut self.upkeep.healing;
+        if healing.is_open && !healing.reads_again && healing.asked.is_empty() && healing.unread.is_empty() {
+            healing.is_open = false;
+            self.save(vec![(OPEN_KEY.to_owned(), None)], AfterSave::Nothing);
+        }
+    }
+
+    /// A scan of a folder is over.
+    pub(super) fn read_again(&mut self, folder: FolderId, is_read: bool) {
+        if !self.upkeep.healing.unread.contains(&folder) {
+            return;
+        }
+        if !is_read {
+            self.local(folder).checksum = true;
+        } else if !self.local(folder).checksum {
+            self.upkeep.healing.unread.remove(&folder);
+            self.healing_closes();
+        }
+    }
+
+    /// If nobody has what was damaged here: the files of this device are read again, as soon as that may be.
+    pub(super) fn read_files_again(&mut self) {
+        let now = self.now.time;
+        let last = self.upkeep.healing.read_again;
+        if !self.upkeep.healing.reads_again || last.is_some_and(|last| last + READ_AGAIN_EVERY > now) {
+            return;
+        }
+        self.upkeep.healing.reads_again = false;
         let has_older_keys =
             self.member.as_ref().and_then(|member| member.sealer.as_ref()).is_none_or(Sealer::has_older_keys);
         let own = self.own_folders();
-        if has_older_keys || own.is_empty() || last.is_some_and(|last| last + READ_AGAIN_EVERY > now) {
+        if has_older_keys || own.is_empty() {
             return;
         }
         self.upkeep.healing.read_again = Some(now);
+        self.healing_opens();
         for (entry, _) in own {
+            self.upkeep.healing.unread.insert(entry.folder);
             let local = self.local(entry.folder);
             (local.checksum, local.next_scan) = (true, Some(now));
         }
@@ -155,3 +222,6 @@ impl Core {
         self.note(Level::Warn, "store", message);
     }
 }
+
+/// Under which name it is kept that something is not healed yet.
+const OPEN_KEY: &str = "healing:open";

@@ -114,6 +114,7 @@ impl Core {
         self.upkeep.collect = Collect::load(settings, self.now.time);
         self.upkeep.known = Known::load(settings);
         self.hearing_begins(settings);
+        self.healing_begins(settings);
         self.upkeep.unfinished = Unfinished::load(settings);
         self.upkeep.pass_due = Some(self.now.time + COLLECT_AFTER_START);
         self.upkeep.recheck(self.now.time);
@@ -296,6 +297,7 @@ impl Core {
             return self.pass_ends(PassCounts::default(), Some("the store does not answer".into()));
         };
         let chunks = stats.chunks;
+        self.read_files_again();
         self.moving_pass_begins();
         let number = self.begin_duty(|duty| Duty::Collect(Box::new(Pass::new(chunks, duty))));
         self.upkeep.pass = Some(Some(number));

@@ -66,6 +66,8 @@ struct Turmoil {
     ids: BTreeMap<NodeId, usize>,
     /// Nodes that may hold less than they could.
     squeezed: BTreeSet<usize>,
+    /// Nodes of which something rotted for good before anybody else had it.
+    rotten: BTreeSet<usize>,
     /// An old image of the disk of a node.
     image: Option<(usize, super::disk::SimDisk)>,
     /// What has happened, for whoever reads of a failure.
@@ -149,6 +151,7 @@ impl Turmoil {
             manifests: BTreeMap::new(),
             ids: BTreeMap::new(),
             squeezed: BTreeSet::new(),
+            rotten: BTreeSet::new(),
             image: None,
             story: vec![format!("seed {seed}: {size:?}, {copies} copies, {sites} sites")],
         };

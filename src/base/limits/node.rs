@@ -158,6 +158,8 @@ pub const FOLDERS_MAX: usize = 256;
 pub const SCAN_AFTER_START: Span = Span::from_secs(3);
 /// Files of all folders are read again because something that only this node had was damaged, at most this often.
 pub const READ_AGAIN_EVERY: Span = Span::from_secs(24 * 3_600);
+/// Chunks of which a node remembers that files were read again for them: where that did not help, it does not help another time.
+pub const READ_FOR_MAX: usize = 1_024;
 /// First and longest pause between attempts to reach a member.
 pub const CONNECT_PAUSE_MIN: Span = Span::from_secs(1);
 /// Of several addresses of one node, the next is tried this long after the one before (RFC 8305, section 5).
