@@ -104,19 +104,22 @@ impl Core {
                     None => return false,
                 }
             }
-            (Duty::Verify(verify, call), sealer) => {
-                let call = *call;
-                match verify.poll(sealer) {
-                    Some(VerifyOutput::Ask(ask)) => self.ask(ask),
-                    Some(VerifyOutput::Line(line)) => self.verified(call, line),
-                    Some(VerifyOutput::Finished(result)) => match call {
-                        Some(call) => self.duty_call_ends(number, call, result),
-                        None => drop(self.duties.remove(&number)),
-                    },
-                    None => return false,
-                }
-            }
+            (Duty::Verify(..), _) => return self.poll_verify(number),
             (_, None) => return false,
+        }
+        true
+    }
+
+    /// One turn of a check. False when it waits.
+    fn poll_verify(&mut self, number: u64) -> bool {
+        let Some(Duty::Verify(verify, call)) = self.duties.get_mut(&number) else { return false };
+        let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
+        match (verify.poll(sealer), *call) {
+            (Some(VerifyOutput::Ask(ask)), _) => self.ask(ask),
+            (Some(VerifyOutput::Line(line)), call) => self.verified(call, line),
+            (Some(VerifyOutput::Finished(result)), Some(call)) => self.duty_call_ends(number, call, result),
+            (Some(VerifyOutput::Finished(_)), None) => drop(self.duties.remove(&number)),
+            (None, _) => return false,
         }
         true
     }
