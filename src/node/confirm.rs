@@ -1,7 +1,8 @@
 //! Whether this node may append to its feed, and calls that wait until it may.
 //!
 //! After start nobody appends before a peer has shown what it knows of this node's feed: a disk that was restored from an
-//! image would write two histories. Snapshots become drafts meanwhile (`node/drafts.rs`), receipts and descriptions
+//! image would write two histories. The first peer that answers may have been off when this node wrote last, so that those
+//! who are there too are waited for, for a moment. Snapshots become drafts meanwhile (`node/drafts.rs`), receipts and descriptions
 //! come later by themselves; what a person orders (a folder, an invitation, a removal) waits here for a moment and is
 //! then refused in words. A node that was the only member when it started knows all there is to know.
 
@@ -11,7 +12,8 @@ use super::api::{ApiError, Call};
 use super::core::Core;
 use super::gossip::Gossip;
 use super::ports::CallId;
-use crate::base::limits::CONFIRM_WAIT_MAX;
+use crate::base::ids::NodeId;
+use crate::base::limits::{CONFIRM_OTHERS_WAIT, CONFIRM_WAIT_MAX};
 use crate::base::units::Time;
 
 /// Calls that wait for a peer's word on this node's feed.
@@ -21,12 +23,20 @@ pub struct Confirming {
     waiting: VecDeque<(CallId, Call, Time)>,
     /// Until when a peer may be expected to answer after start.
     grace: Option<Time>,
+    /// A peer has shown what it knows, and others that may know more are waited for: until when, and whether that is the last time.
+    pub(super) others: Option<(Time, bool)>,
 }
 
 impl Confirming {
-    /// When a call is to be refused.
+    /// When a call is to be refused, or no more others are waited for.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
+        let others = self.others.map(|(until, _)| until);
+        self.refusal().into_iter().chain(others).min()
+    }
+
+    /// When a call is to be refused.
+    fn refusal(&self) -> Option<Time> {
         self.waiting.front().map(|(_, _, until)| *until)
     }
 
@@ -133,8 +143,39 @@ impl Core {
         None
     }
 
+    /// A peer has shown that it knows no more of this node than its disk does. That confirms the disk if all members have, or if
+    /// nobody could know more; else the others have a moment to say so, too.
+    pub(super) fn head_shown(&mut self) {
+        let Some(member) = &self.member else { return };
+        let has_shown = |other: &NodeId| *other == member.node || self.gossip.has_shown(other);
+        let is_certain = member.confirmed
+            || member.began_alone
+            || member.next_sequence() == 0
+            || member.view.roster().members().all(|other| has_shown(&other.node));
+        if is_certain {
+            self.head_confirmed();
+        } else {
+            self.confirming.others.get_or_insert((self.now.time + CONFIRM_OTHERS_WAIT, false));
+        }
+    }
+
+    /// No more others are waited for; but for somebody who says that it knows more, once more.
+    fn others_timeout(&mut self) {
+        let now = self.now.time;
+        let Some((_, is_last)) = self.confirming.others.filter(|(until, _)| *until <= now) else { return };
+        if !is_last && self.gossip.is_anyone_ahead() {
+            self.confirming.others = Some((now + CONFIRM_OTHERS_WAIT, true));
+            return;
+        }
+        self.confirming.others = None;
+        if self.gossip.peers().any(|peer| self.gossip.has_shown(peer)) {
+            self.head_confirmed();
+        }
+    }
+
     /// Carries out what waited, if that is allowed now; refuses what has waited too long.
     pub(super) fn confirming_timeout(&mut self) {
+        self.others_timeout();
         if self.confirming.waiting.is_empty() {
             return;
         }
@@ -145,7 +186,7 @@ impl Core {
             return;
         }
         let now = self.now.time;
-        while self.confirming.deadline().is_some_and(|until| until <= now) {
+        while self.confirming.refusal().is_some_and(|until| until <= now) {
             let Some((id, _, _)) = self.confirming.waiting.pop_front() else { break };
             self.end_call(id, Err(self.unconfirmed()));
         }

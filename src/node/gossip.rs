@@ -93,6 +93,11 @@ impl Gossip {
         !self.peers.is_empty() && self.peers.values().all(|peer| peer.told && peer.asked.is_empty())
     }
 
+    /// Whether a peer has told all that it has, and knows no more of this node's own feed than is known here.
+    pub(super) fn has_shown(&self, node: &NodeId) -> bool {
+        self.peers.get(node).is_some_and(|peer| peer.told && !peer.ahead)
+    }
+
     /// Whether anybody who is connected has told all that it has.
     #[must_use]
     pub fn has_anyone_told(&self) -> bool {
@@ -192,7 +197,7 @@ impl Core {
             );
         }
         if settled {
-            self.head_confirmed();
+            self.head_shown();
         }
         self.want_from(node);
     }
@@ -221,7 +226,8 @@ impl Core {
     }
 
     /// A peer has shown what it knows of this node: from now on snapshots may be published.
-    fn head_confirmed(&mut self) {
+    pub(super) fn head_confirmed(&mut self) {
+        self.confirming.others = None;
         let Some(member) = &mut self.member else { return };
         if !member.confirmed {
             member.confirmed = true;

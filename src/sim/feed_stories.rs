@@ -201,6 +201,32 @@ fn an_old_image_that_is_given_orders_before_it_has_met_anybody_forks_nothing() {
     }
 }
 
+/// In the turmoil seed 20001141 found this: the first who answered had been off when the image's node wrote last, and the one that had heard
+/// of it answered a moment later, when another entry had that place.
+#[test]
+fn an_old_image_that_meets_one_who_knows_no_more_waits_for_the_others_and_forks_nothing() {
+    let mut cluster = household(11);
+    let old = std::sync::Arc::new(cluster.nodes[0].disk.image(&mut cluster.rng));
+    cluster.crash(1);
+    good(&cluster.ask(0, short_folder("second"), MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    cluster.crash(0);
+    cluster.nodes[0].disk = old;
+    cluster.cut(&[2]);
+    cluster.start(1);
+    cluster.start(0);
+    let third = cluster.call(0, short_folder("third"));
+    cluster.run_until(Span::from_secs(1), |_| false);
+    cluster.cut(&[]);
+    good(&cluster.finish(0, third, MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    assert_no_fork(&mut cluster);
+    let folders = format!("{:?}", cluster.ask(0, Call::FolderList, MINUTE).lines);
+    for name in ["family", "second", "third"] {
+        assert!(folders.contains(name), "{name} is not in {folders}");
+    }
+}
+
 #[test]
 fn a_node_whose_others_are_lost_for_good_goes_on_when_it_is_told_so() {
     let mut cluster = household(7);

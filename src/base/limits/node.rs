@@ -152,6 +152,9 @@ pub const ENTER_CLOSED_WAIT: Span = Span::from_secs(3);
 /// What would write an entry waits this long for a peer's word on the own feed: time to reach one after start, a handshake
 /// that is given up included.
 pub const CONFIRM_WAIT_MAX: Span = Span::from_secs(15);
+/// When one peer has given its word, others that may have heard more of this node are waited for so long, and once more where one says
+/// that it has: of those that are on all have answered by then, the first datagram lost included.
+pub const CONFIRM_OTHERS_WAIT: Span = Span::from_secs(5);
 /// Folders of a vault.
 pub const FOLDERS_MAX: usize = 256;
 /// After start every folder is scanned this soon, so that what was interrupted is completed.
@@ -196,6 +199,7 @@ const _: () = assert!(
     "an attempt is over when the next one begins"
 );
 const _: () = assert!(HANDSHAKE_TIME_MAX.as_micros() < CONFIRM_WAIT_MAX.as_micros());
+const _: () = assert!(2 * CONFIRM_OTHERS_WAIT.as_micros() < CONFIRM_WAIT_MAX.as_micros());
 const _: () = assert!(FETCH_CHUNKS_PER_PEER_MAX <= SERVE_QUEUE_PER_PEER_MAX);
 
 // ---- duties (node/backup.rs, restore.rs, list.rs, verify.rs) ----
