@@ -244,6 +244,7 @@ impl Core {
 
     /// A peer does not have what it was asked for.
     pub(super) fn chunks_missing(&mut self, node: &NodeId, ids: &[ChunkId]) {
+        self.seeks_lack(node, ids);
         self.source.missing(self.now.time, node, ids);
         self.pushing.take.missing(node, ids);
         self.pump_push();

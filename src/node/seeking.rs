@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Receipts say who holds a group, and snapshots who wrote what: both stand in the feeds, so a chunk's holders are known
-//! without asking, and only they are asked for it. Peers are asked when those do not have it or cannot be reached: they may
+//! without asking, and only they are asked for it: the writer of what is kept first, for whoever holds older snapshots of that group
+//! need not have this chunk. Who says that it lacks it is not asked again. Peers are asked when those do not have it or cannot be reached: they may
 //! have heard of newer receipts. Where everybody is linked with everybody nothing of this happens, and every peer is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,8 @@ struct Seek {
     waits: bool,
     /// Who was asked for it.
     tried: BTreeSet<NodeId>,
+    /// Of those, who has said that it lacks it, whether its session goes on or not.
+    lacking: BTreeSet<NodeId>,
     /// Who was named by a peer.
     named: BTreeSet<NodeId>,
     /// Peers were asked who holds it.
@@ -105,22 +108,23 @@ impl Core {
                 return self.source.lost(id);
             }
         }
+        let preferred = self.source.preferred();
         let mut holders = self.holders_of(Group::of(&id));
-        holders.extend(self.source.preferred());
         let seek = self.reach.linking.finding.seeking.seeks.entry(id).or_insert_with(|| Seek {
             since: now,
             until: now + SEEK_TIME_MAX,
             retry: None,
             waits: false,
             tried: BTreeSet::new(),
+            lacking: BTreeSet::new(),
             named: BTreeSet::new(),
             asked: false,
         });
-        holders.splice(0..0, seek.named.iter().copied());
+        holders.splice(0..0, preferred.into_iter().chain(seek.named.iter().copied()));
         let gossip = &self.gossip;
         // Whose session has ended, for want of room perhaps, has not said that it lacks the chunk.
         seek.tried.retain(|node| gossip.is_connected(node));
-        holders.retain(|node| !seek.tried.contains(node));
+        holders.retain(|node| !seek.tried.contains(node) && !seek.lacking.contains(node));
         let (here, mut away): (Vec<NodeId>, Vec<NodeId>) =
             holders.into_iter().partition(|node| gossip.is_connected(node));
         seek.retry = None;
@@ -134,7 +138,7 @@ impl Core {
         }
         let is_first = !std::mem::replace(&mut seek.asked, true);
         self.reach.linking.finding.seeking.unreachable.retain(|_, until| *until > now);
-        away.sort_by_key(|node| self.reach.linking.is_crowded(node));
+        away.sort_by_key(|node| preferred != Some(*node) && self.reach.linking.is_crowded(node));
         let (needed, lacks_room) = self.need_some(&away);
         if needed > 0 {
             self.reach.recheck(now);
@@ -175,6 +179,17 @@ impl Core {
         (needed, lacks_room)
     }
 
+    /// A peer that was asked for these lacks them.
+    pub(super) fn seeks_lack(&mut self, node: &NodeId, ids: &[ChunkId]) {
+        let seeks = &mut self.reach.linking.finding.seeking.seeks;
+        for id in ids {
+            if let Some(seek) = seeks.get_mut(id).filter(|seek| seek.tried.contains(node)) {
+                seek.named.remove(node);
+                seek.lacking.insert(*node);
+            }
+        }
+    }
+
     /// A peer says that this member holds a chunk. Whether it is to be reached.
     pub(super) fn found_holder(&mut self, id: &ChunkId, node: NodeId) -> bool {
         let (now, most) = (self.now.time, self.needed_max());
@@ -186,8 +201,8 @@ impl Core {
         else {
             return false;
         };
-        let is_new =
-            seek.named.len() < SEEK_NODES_MAX && !seek.tried.contains(&node) && seek.named.insert(node);
+        let was_asked = seek.tried.contains(&node) || seek.lacking.contains(&node);
+        let is_new = seek.named.len() < SEEK_NODES_MAX && !was_asked && seek.named.insert(node);
         let is_wanted = is_new && self.reach.linking.need(now, node, most);
         if is_wanted {
             self.reach.recheck(now);
