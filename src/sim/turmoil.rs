@@ -64,6 +64,8 @@ struct Turmoil {
     manifests: BTreeMap<ChunkId, std::sync::Arc<BTreeSet<ChunkId>>>,
     /// Whom each node is, once it is known.
     ids: BTreeMap<NodeId, usize>,
+    /// Nodes that were hurt and are whole again, but for what is in the trash, which nobody repairs.
+    mended: BTreeSet<usize>,
     /// Nodes that may hold less than they could.
     squeezed: BTreeSet<usize>,
     /// Nodes of which something rotted for good before anybody else had it.
@@ -150,6 +152,7 @@ impl Turmoil {
             undone: BTreeSet::new(),
             manifests: BTreeMap::new(),
             ids: BTreeMap::new(),
+            mended: BTreeSet::new(),
             squeezed: BTreeSet::new(),
             rotten: BTreeSet::new(),
             image: None,

@@ -126,6 +126,7 @@ impl Turmoil {
         for (number, health) in self.health.iter_mut().enumerate() {
             if *health == Health::Doubtful && !self.rotten.contains(&number) {
                 *health = Health::Sound;
+                self.mended.insert(number);
             }
         }
         self.check();
