@@ -98,6 +98,13 @@ impl Turmoil {
         }
     }
 
+    /// Whether a holder may have given this snapshot up by now.
+    pub(super) fn may_be_gone(&self, id: &str) -> bool {
+        let (now, floor) = (self.cluster.now(), self.cluster.retired);
+        let is_over = |kept: &Kept| kept.erased || kept.forgotten.is_some_and(|begun| begun + floor <= now);
+        self.undone.contains(id) || self.kept.iter().any(|kept| kept.id == id && is_over(kept))
+    }
+
     /// Nothing goes before its time: as many nodes have what was forgotten as wanted to have it before, but for those that lost it and are
     /// whole again: the trash is not repaired, and who was restored from an older image than a forgotten snapshot does not fetch that.
     pub(super) fn check_the_floor(&mut self, on_disk: &[BTreeSet<ChunkId>]) {

@@ -53,8 +53,9 @@ impl Turmoil {
                     listed.len()
                 ));
             }
-            // Who heard that it was forgotten, and not that it was taken back, has given it up in time.
-            let may_be_gone = self.undone.contains(&claim.snapshot.to_string());
+            // Who heard that it was forgotten, and not that it was taken back, has given it up in time; and who counts on it may not have
+            // heard that it was forgotten.
+            let may_be_gone = self.may_be_gone(&claim.snapshot.to_string());
             for id in released.into_iter().filter(|_| !may_be_gone) {
                 let have = self.may_have(*id, &on_disk);
                 if have < usize::from(claim.copies) {
