@@ -31,8 +31,7 @@ impl Confirming {
     /// When a call is to be refused, or no more others are waited for.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let others = self.others.map(|(until, _)| until);
-        self.refusal().into_iter().chain(others).min()
+        self.others.map(|(until, _)| until).or_else(|| self.refusal())
     }
 
     /// When a call is to be refused.
@@ -150,7 +149,7 @@ impl Core {
         let has_shown = |other: &NodeId| *other == member.node || self.gossip.has_shown(other);
         let is_certain = member.confirmed
             || member.began_alone
-            || member.next_sequence() == 0
+            || (member.next_sequence() == 0 && !self.gossip.is_anyone_ahead())
             || member.view.roster().members().all(|other| has_shown(&other.node));
         if is_certain {
             self.head_confirmed();
@@ -183,6 +182,10 @@ impl Core {
             for (id, call, _) in std::mem::take(&mut self.confirming.waiting) {
                 self.dispatch(id, call);
             }
+            return;
+        }
+        if self.confirming.others.is_some() {
+            // A peer has answered: that is decided in a moment.
             return;
         }
         let now = self.now.time;

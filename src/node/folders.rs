@@ -270,6 +270,7 @@ impl Core {
         local.waiters.append(&mut local.later);
         let (watch, news) = (self.watch_begins(folder), self.expects_news(folder));
         let guarded = self.folders.guards.of_scan(&folder, self.now.wall);
+        let may_read_all = self.may_read_all();
         let local = self.local(folder);
         let job = BackupJob {
             folder,
@@ -285,7 +286,7 @@ impl Core {
             map_key: keys.1,
             exact,
             anew: std::mem::take(&mut local.anew),
-            checksum: std::mem::take(&mut local.checksum),
+            checksum: std::mem::take(&mut local.checksum) && may_read_all,
             fresh,
             watch,
             news,
@@ -333,7 +334,7 @@ impl Core {
         local.next_scan = Some(rescan);
         let is_asked = !local.telling.is_empty();
         let is_scanned = result.is_ok();
-        self.read_again(folder, is_scanned);
+        self.read_again(folder, &result);
         let local = self.local(folder);
         match result {
             Ok(Outcome::Unchanged { files, bytes, report, marker }) => {

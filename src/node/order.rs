@@ -101,13 +101,7 @@ impl Core {
     pub(super) fn scan_again_after(&self, result: &Result<Outcome, BackupError>) -> Span {
         let rescan = self.setup.config.rescan;
         match result {
-            // To look for a directory that is not there costs next to nothing, and it may be plugged in any time.
-            Err(
-                BackupError::RootMissing { .. }
-                | BackupError::RootChanged { .. }
-                | BackupError::RootEmptied { .. }
-                | BackupError::RootUnreadable { .. },
-            ) => rescan.min(SCAN_RETRY),
+            Err(error) if error.is_of_root() => rescan.min(SCAN_RETRY),
             _ => rescan,
         }
     }

@@ -251,6 +251,20 @@ pub enum BackupError {
     },
 }
 
+impl BackupError {
+    /// Whether the folder's directory is not there as it was: looking for it costs next to nothing, and it may be plugged in any time.
+    #[must_use]
+    pub const fn is_of_root(&self) -> bool {
+        matches!(
+            self,
+            Self::RootMissing { .. }
+                | Self::RootChanged { .. }
+                | Self::RootEmptied { .. }
+                | Self::RootUnreadable { .. }
+        )
+    }
+}
+
 impl fmt::Display for BackupError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let show = |root: &Vec<u8>| String::from_utf8_lossy(root).into_owned();

@@ -19,7 +19,7 @@ impl Core {
         if (RECONCILE_DUTY..=PROVE_DUTY).contains(&number) {
             return self.reconciling_told(number, told);
         }
-        self.healed(number, &told);
+        self.healed(&told);
         let Some(duty) = self.duties.get_mut(&number) else { return };
         let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
         match (duty, sealer) {
@@ -116,9 +116,14 @@ impl Core {
         let sealer = self.member.as_mut().and_then(|member| member.sealer.as_mut());
         match (verify.poll(sealer), *call) {
             (Some(VerifyOutput::Ask(ask)), _) => self.ask(ask),
-            (Some(VerifyOutput::Line(line)), call) => self.verified(call, line),
+            (Some(VerifyOutput::Misses(id, whose)), _) => self.check_misses(id, whose),
+            (Some(VerifyOutput::Line(line)), Some(call)) => self.json(call, line),
+            (Some(VerifyOutput::Line(_)), None) => {}
             (Some(VerifyOutput::Finished(result)), Some(call)) => self.duty_call_ends(number, call, result),
-            (Some(VerifyOutput::Finished(_)), None) => drop(self.duties.remove(&number)),
+            (Some(VerifyOutput::Finished(_)), None) => {
+                self.duties.remove(&number);
+                self.looked_through();
+            }
             (None, _) => return false,
         }
         true

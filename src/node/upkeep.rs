@@ -103,6 +103,7 @@ impl Upkeep {
             self.offer.deadline(),
             self.moving.deadline(),
             self.afresh.deadline(),
+            self.healing.deadline(),
         ];
         [self.next, self.rest].into_iter().chain(steps).flatten().min()
     }
@@ -145,6 +146,7 @@ impl Core {
         self.offer_timeout();
         self.moving_timeout();
         self.afresh_timeout();
+        self.healing_timeout();
         self.upkeep.rest = self.upkeep.rest.filter(|rest| *rest > now);
         if self.upkeep.next.is_none_or(|next| next > now) {
             return;
@@ -297,7 +299,7 @@ impl Core {
             return self.pass_ends(PassCounts::default(), Some("the store does not answer".into()));
         };
         let chunks = stats.chunks;
-        self.read_files_again();
+        self.healing_settles();
         self.moving_pass_begins();
         let number = self.begin_duty(|duty| Duty::Collect(Box::new(Pass::new(chunks, duty))));
         self.upkeep.pass = Some(Some(number));

@@ -15,9 +15,10 @@ use std::collections::VecDeque;
 
 use serde_json::{json, Value};
 
-use self::job::{VerifyJob, VerifySnapshot};
+use self::job::{VerifyJob, VerifySnapshot, DAMAGE_LINES_MAX};
 use super::api::ApiError;
 use super::duty::{Ask, Ops, Told};
+use super::healing::Whose;
 use super::ports::Ending;
 use crate::base::ids::{ChunkId, Group};
 use crate::base::limits::PAGE_IDS_MAX;
@@ -34,6 +35,8 @@ pub enum VerifyOutput {
     Ask(Ask),
     /// A line of the answer.
     Line(Value),
+    /// A chunk is not here, or damaged: it is to be fetched.
+    Misses(ChunkId, Whose),
     /// It is over; damage was told in lines and makes the call fail.
     Finished(Result<Ending, ApiError>),
 }
@@ -189,7 +192,7 @@ impl Verify {
             self.counts.read += 1;
             if *state == ScanState::Damaged {
                 self.counts.damaged += 1;
-                self.tell_damage(Some(*id), json!({"event": "damaged", "damaged": id.hex(), "reason": "its bytes on this disk are not what was stored"}));
+                self.tell_damage(Some((*id, Whose::Unknown)), json!({"event": "damaged", "damaged": id.hex(), "reason": "its bytes on this disk are not what was stored"}));
             }
         }
         let last = found.last().map(|(id, _)| *id);
@@ -220,7 +223,7 @@ impl Verify {
             Ok(Ending::Complete)
         } else {
             let hint =
-                "it is being fetched from the devices that hold it: run `verify` again; think of replacing the disk";
+                "it is being fetched from the devices that hold it: run `verify` again; what stays damaged no device has (`nuthatch forget` lets go of a snapshot that lists it); think of replacing the disk";
             Err(ApiError::new("damaged", format!("{bad} chunks are damaged or missing on this disk"), hint))
         };
         self.outputs.push_back(VerifyOutput::Finished(end));
@@ -288,7 +291,7 @@ impl Verify {
             if !have {
                 self.counts.missing += 1;
                 self.tell_damage(
-                    Some(*id),
+                    Some((*id, snapshot.whose)),
                     json!({
                         "event": "damaged", "damaged": id.hex(), "reason": "it is not on this disk",
                         "folder": snapshot.folder, "snapshot": snapshot.id.hex(),
@@ -395,7 +398,7 @@ impl Verify {
     fn structure_is_damaged(&mut self, snapshot: &VerifySnapshot, id: &ChunkId, reason: &str) {
         self.page.clear();
         self.counts.damaged += 1;
-        self.tell_damage(Some(*id), json!({
+        self.tell_damage(Some((*id, snapshot.whose)), json!({
             "event": "damaged", "damaged": id.hex(), "reason": reason, "folder": snapshot.folder, "snapshot": snapshot.id.hex(),
         }));
     }
@@ -413,12 +416,12 @@ impl Verify {
     }
 
     /// Tells of a damage, as long as the list is of use to anybody, and has the chunk fetched from others.
-    fn tell_damage(&mut self, id: Option<ChunkId>, line: Value) {
+    fn tell_damage(&mut self, of: Option<(ChunkId, Whose)>, line: Value) {
         self.counts.told += 1;
         if self.counts.told <= DAMAGE_LINES_MAX {
             self.outputs.push_back(VerifyOutput::Line(line));
-            self.outputs.extend(id.map(|id| VerifyOutput::Ask(Ask::Keep { op: self.ops.draw(), id })));
         }
+        self.outputs.extend(of.map(|(id, whose)| VerifyOutput::Misses(id, whose)));
     }
 
     /// Tells how far it is.
@@ -444,6 +447,3 @@ const NOT_HERE: &str = "it is not on this disk, or damaged";
 
 /// Chunks that are read before progress is told and other work has its turn.
 const SCAN_PAGE: usize = 64;
-
-/// Lines of damage that are told; the counts go on.
-const DAMAGE_LINES_MAX: u64 = 10_000;

@@ -321,3 +321,52 @@ fn what_was_not_healed_when_the_power_went_is_read_again_after_it_came_back() {
     assert_protected(&back_up(&mut cluster).lines);
     assert_restorable(&mut cluster, 1, "family");
 }
+
+/// How often a node has said since its start that files are read again.
+fn readings(cluster: &mut Cluster) -> usize {
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
+    log.iter().filter(|line| line["message"].to_string().contains("are read again")).count()
+}
+
+#[test]
+fn what_is_in_no_file_any_more_has_the_files_read_once_however_often_it_is_missed() {
+    let mut cluster = rotten(13);
+    for (path, content) in cluster.nodes[0].files.all(ROOT) {
+        if content.is_some() {
+            cluster.nodes[0].files.write(ROOT, &path, b"something else");
+        }
+    }
+    let answer = cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE.times(10));
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    let mut read = 0;
+    for day in 0..5 {
+        let verified = cluster.ask(0, Call::Verify { all: true }, MINUTE);
+        assert_eq!(verified.end.map(|end| end.is_err()), Some(true), "day {day}: the old snapshot lists it");
+        hours(&mut cluster, 24);
+        if day % 2 == 1 {
+            read += readings(&mut cluster);
+            cluster.crash(0);
+            cluster.start(0);
+            hours(&mut cluster, 1);
+        }
+    }
+    assert_eq!(read + readings(&mut cluster), 1);
+    assert_restorable(&mut cluster, 0, "family");
+}
+
+#[test]
+fn a_folder_that_is_not_there_has_the_others_read_once_and_not_at_each_start() {
+    let mut cluster = rotten(14);
+    cluster.nodes[0].files.remove_root(ROOT);
+    let restored = cluster.ask(0, Call::Restore { what: "family".into(), dry_run: false }, MINUTE);
+    assert_ne!(restored.end, Some(Ok(Ending::Complete)));
+    hours(&mut cluster, 1);
+    let mut read = readings(&mut cluster);
+    for _ in 0..3 {
+        cluster.crash(0);
+        cluster.start(0);
+        hours(&mut cluster, 25);
+        read += readings(&mut cluster);
+    }
+    assert_eq!(read, 1);
+}

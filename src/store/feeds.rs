@@ -274,6 +274,7 @@ impl Feeds {
 /// Opens the database, once all of it was found to be as it was written: a damaged page that redb meets later it takes
 /// for its own mistake.
 fn open_checked(disk: &Arc<dyn Disk>, sync_failed: &Arc<AtomicBool>) -> Result<Database, StoreError> {
+    soundness::lengthen(disk, STATE_NAME)?;
     soundness::check(disk, STATE_NAME)?;
     open_database(disk, STATE_NAME, sync_failed)
 }

@@ -73,22 +73,60 @@ pub fn check(disk: &Arc<dyn Disk>, name: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Where a crash has kept what a commit wrote to the front of the file, and not yet that it made the file longer: makes it so long. redb
+/// ends the program where it is shorter than it says. What the commit wrote beyond the old end is lost; its state is found not to be
+/// whole by that, and the one before it stands.
+///
+/// # Errors
+/// When the disk fails.
+pub fn lengthen(disk: &Arc<dyn Disk>, name: &str) -> Result<(), StoreError> {
+    let mut front = [0; FRONT_BYTES];
+    let read = disk.read_at(name, 0, &mut front)?;
+    let length = disk.len(name)?;
+    let was_open =
+        read == FRONT_BYTES && front[..MAGIC.len()] == MAGIC && front[FLAGS_AT] & NEEDS_REPAIR != 0;
+    let stated = stated(&front);
+    // A state grows to twice its size, or by twice what a large entry needs. More than that is rot.
+    let may_be = length.saturating_mul(2).saturating_add(GROWTH_MAX);
+    if was_open && (length + 1..=may_be).contains(&stated) && length >= PAGE_BYTES + region(1) {
+        log::warn!("`{name}` is shorter than it says, after a crash in the middle of a write; the state before that stands");
+        disk.set_len(name, stated)?;
+        disk.sync(name)?;
+    }
+    Ok(())
+}
+
+/// One of redb's parameters.
+fn parameter(front: &[u8; FRONT_BYTES], index: usize) -> u64 {
+    let at = NUMBERS_AT + index * 4;
+    let bytes = front.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+    u64::from(bytes.map_or(0, u32::from_le_bytes))
+}
+
+/// Bytes of a region of so many pages.
+const fn region(pages: u64) -> u64 {
+    if pages == 0 {
+        0
+    } else {
+        (REGION_HEADER_PAGES + pages) * PAGE_BYTES
+    }
+}
+
+/// How long the file is by what it says.
+fn stated(front: &[u8; FRONT_BYTES]) -> u64 {
+    let full = parameter(front, 3).saturating_mul(region(REGION_PAGES));
+    full.saturating_add(PAGE_BYTES).saturating_add(region(parameter(front, 4)))
+}
+
 /// Compares redb's parameters with those of a database that this version makes, and its idea of the length with the file.
 fn check_layout(front: &[u8; FRONT_BYTES], length: u64) -> Result<(), StoreError> {
-    let number = |index: usize| {
-        let at = NUMBERS_AT + index * 4;
-        let bytes = front.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-        u64::from(bytes.map_or(0, u32::from_le_bytes))
-    };
-    let (page, header_pages, pages_max) = (number(0), number(1), number(2));
-    if (page, header_pages, pages_max) != (PAGE_BYTES, REGION_HEADER_PAGES, REGION_PAGES) {
+    let parameters = [0, 1, 2].map(|index| parameter(front, index));
+    if parameters != [PAGE_BYTES, REGION_HEADER_PAGES, REGION_PAGES] {
         return Err(corrupt("its parameters are not those of this version"));
     }
-    let region = |pages: u64| if pages == 0 { 0 } else { (header_pages + pages) * page };
-    let stated = page + number(3) * region(pages_max) + region(number(4));
     // After a crash the file may be longer than its last whole state says, by whole pages.
-    let is_whole = length % page == 0 && length >= page + region(1);
-    if !is_whole || stated > length || number(4) >= pages_max {
+    let is_whole = length % PAGE_BYTES == 0 && length >= PAGE_BYTES + region(1);
+    if !is_whole || stated(front) > length || parameter(front, 4) >= REGION_PAGES {
         return Err(corrupt("it is shorter or longer than it says"));
     }
     Ok(())
@@ -177,6 +215,8 @@ const CHECKSUMS_AT: [u64; 2] = [64 + 127, 64 + 128 + 127];
 const PAGE_BYTES: u64 = 4_096;
 /// Pages of a region's header.
 const REGION_HEADER_PAGES: u64 = 130;
+/// A state that is small may be longer by so many bytes for one large entry.
+const GROWTH_MAX: u64 = 4 << 20;
 /// Pages of a region.
 const REGION_PAGES: u64 = 1 << 20;
 /// A repair has come so far when the newest state is found to be damaged...
@@ -297,6 +337,33 @@ mod tests {
         // A commit writes the front twice: the new state as the other one, then that it is the newest. The second write is lost.
         crashed.write_at(STATE_NAME, 9, &[before[FLAGS_AT] | NEEDS_REPAIR]).unwrap();
         assert_eq!(entries_of_damaged(&crashed), Some(COUNT));
+    }
+
+    #[test]
+    fn a_crash_between_the_front_of_the_file_and_its_new_length_is_no_damage() {
+        let disk = SimDisk::new(1 << 26);
+        let mut feeds = Feeds::open(Arc::new(disk.clone())).unwrap();
+        let length = || disk.len(STATE_NAME).unwrap();
+        let (mut count, mut grown) = (0_usize, 0);
+        while grown < 3 {
+            let before = disk.image(&mut ChaCha8Rng::seed_from_u64(1));
+            feeds.append(&FEED, u64::try_from(count).unwrap(), &[entry(count)], &[]).unwrap();
+            let (now, old) = (length(), before.len(STATE_NAME).unwrap());
+            if now > old {
+                grown += 1;
+                let after = disk.content(STATE_NAME).unwrap();
+                // All that was written within the old length is there, or the front alone.
+                for kept in [usize::try_from(old).unwrap(), 4_096] {
+                    let crashed = before.image(&mut ChaCha8Rng::seed_from_u64(1));
+                    crashed.write_at(STATE_NAME, 0, &after[..kept]).unwrap();
+                    let found = entries_of_damaged(&crashed);
+                    assert!(found == Some(count) || found == Some(count + 1), "{found:?} of {count}");
+                    assert_eq!(crashed.len(STATE_NAME).unwrap() % 4_096, 0);
+                }
+            }
+            count += 1;
+        }
+        std::mem::forget(feeds);
     }
 
     #[test]

@@ -153,7 +153,7 @@ pub const ENTER_CLOSED_WAIT: Span = Span::from_secs(3);
 /// that is given up included.
 pub const CONFIRM_WAIT_MAX: Span = Span::from_secs(15);
 /// When one peer has given its word, others that may have heard more of this node are waited for so long, and once more where one says
-/// that it has: of those that are on all have answered by then, the first datagram lost included.
+/// that it has: of those that are on and where they were, all have answered by then, the first datagram lost included.
 pub const CONFIRM_OTHERS_WAIT: Span = Span::from_secs(5);
 /// Folders of a vault.
 pub const FOLDERS_MAX: usize = 256;
@@ -161,8 +161,16 @@ pub const FOLDERS_MAX: usize = 256;
 pub const SCAN_AFTER_START: Span = Span::from_secs(3);
 /// Files of all folders are read again because something that only this node had was damaged, at most this often.
 pub const READ_AGAIN_EVERY: Span = Span::from_secs(24 * 3_600);
-/// Chunks of which a node remembers that files were read again for them: where that did not help, it does not help another time.
-pub const READ_FOR_MAX: usize = 1_024;
+/// ... and so often for the same chunks, where that does not come to its end.
+pub const READS_MAX: u8 = 3;
+/// Chunks of which a node remembers that files were read again for them in vain.
+pub const IN_VAIN_MAX: usize = 1_024;
+/// Chunks that are missing here and wait to be fetched; with more, everything is looked through once more afterwards.
+pub const HEAL_MAX: usize = 4_096;
+/// Of these, on their way.
+pub const HEAL_FETCHES_MAX: usize = 32;
+/// All is well again so long after the last one came, for it is to be on the disk.
+pub const HEAL_PAUSE: Span = Span::from_secs(60);
 /// First and longest pause between attempts to reach a member.
 pub const CONNECT_PAUSE_MIN: Span = Span::from_secs(1);
 /// Of several addresses of one node, the next is tried this long after the one before (RFC 8305, section 5).

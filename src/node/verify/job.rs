@@ -3,6 +3,7 @@
 use crate::base::ids::{ChunkId, SnapshotId};
 use crate::feed::entry::GroupSet;
 use crate::node::core::Core;
+use crate::node::healing::Whose;
 
 /// What is to be verified.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct VerifySnapshot {
     pub tree: Option<ChunkId>,
     /// The groups that should be here.
     pub groups: GroupSet,
+    /// Who wrote it.
+    pub whose: Whose,
 }
 
 impl Core {
@@ -59,9 +62,13 @@ impl Core {
                     manifest: fact.entry.manifest,
                     tree: fact.tree,
                     groups,
+                    whose: if fact.writer == member.node { Whose::Own } else { Whose::Others },
                 }
             })
             .collect();
         Some(snapshots)
     }
 }
+
+/// Lines of damage that are told; the counts go on.
+pub(super) const DAMAGE_LINES_MAX: u64 = 10_000;

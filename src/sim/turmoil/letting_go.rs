@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Kept, Turmoil};
+use super::{Health, Kept, Turmoil};
 use crate::base::ids::{ChunkId, SnapshotId};
 use crate::base::units::Span;
 use crate::node::api::{ApiError, Call};
@@ -118,7 +118,11 @@ impl Turmoil {
             .collect();
         for (id, manifest) in waiting {
             for chunk in self.manifest(manifest).iter() {
-                let lost = self.mended.iter().filter(|number| !on_disk[**number].contains(chunk)).count();
+                let is_asked = |number: &&usize| {
+                    self.health[**number] == Health::Sound && self.cluster.is_running(**number)
+                };
+                let mended = self.mended.iter().filter(is_asked);
+                let lost = mended.filter(|number| !on_disk[**number].contains(chunk)).count();
                 let have = self.may_have(*chunk, on_disk) + lost;
                 if have < usize::from(self.copies) {
                     self.fail(&format!(

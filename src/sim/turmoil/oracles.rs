@@ -167,15 +167,18 @@ impl Turmoil {
         }
         let on_disk: Vec<BTreeSet<ChunkId>> =
             self.members().into_iter().map(|member| self.chunks(member)).collect();
-        let is_alone = lines.iter().filter(|line| line["event"] == "damaged").all(|line| {
+        let mut damaged = lines.iter().filter(|line| line["event"] == "damaged").peekable();
+        // A check that broke off for another reason has named nothing.
+        let is_named = damaged.peek().is_some() && lines.iter().any(|line| line["event"] == "result");
+        let is_alone = damaged.all(|line| {
             let is_on_disk = |id: ChunkId| on_disk.iter().any(|chunks| chunks.contains(&id));
             let is_gone = text(line, "damaged").parse().is_ok_and(|id| !is_on_disk(id));
             line["snapshot"].is_string()
                 && is_gone
                 && self.kept.iter().all(|kept| line["snapshot"] != *kept.id)
         });
-        self.rotten.extend(is_alone.then_some(number));
-        is_alone
+        self.rotten.extend((is_named && is_alone).then_some(number));
+        is_named && is_alone
     }
 
     /// As many nodes burn as may, and somebody who is left restores all that was promised.
