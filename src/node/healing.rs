@@ -58,8 +58,12 @@ pub struct Healing {
     is_looking: bool,
     /// When everything was looked through last.
     looked_through: Option<Time>,
-    /// What was found missing by that.
-    found: u64,
+    /// What was found missing by that: all of it, and what was news.
+    found: (u64, u64),
+    /// What was said of the last one.
+    said: u64,
+    /// More was missing than waits here: everything is looked through again, if anything of it can be had.
+    has_more: bool,
     /// Files that are read again.
     reading: Reading,
 }
@@ -86,7 +90,7 @@ impl Healing {
         }
         let is_new = !self.wanted.contains_key(&id);
         if is_new && self.wanted.len() >= HEAL_MAX {
-            self.looks = true;
+            self.has_more = true;
             return false;
         }
         let known = self.wanted.entry(id).or_insert(whose);
@@ -132,12 +136,14 @@ impl Core {
     /// A chunk is to be here again.
     fn heals(&mut self, id: ChunkId, whose: Whose) {
         let healing = &mut self.upkeep.healing;
-        if whose == Whose::Unknown {
-            healing.reading.was_here(&id);
-        }
+        let was_in_vain = whose == Whose::Unknown && healing.reading.was_here(&id);
         let is_news = healing.want(id, whose) && !healing.reading.is_in_vain(&id);
-        healing.found += u64::from(is_news);
+        healing.found.0 += 1;
+        healing.found.1 += u64::from(is_news);
         self.healing_opens();
+        if was_in_vain {
+            self.healing_saves();
+        }
     }
 
     /// A peer asks for what is not here.
@@ -173,11 +179,13 @@ impl Core {
         self.healing_settles();
     }
 
-    /// Everything was looked through, and what is missing is on its way.
-    pub(super) fn looked_through(&mut self) {
-        self.upkeep.healing.is_looking = false;
-        let count = std::mem::take(&mut self.upkeep.healing.found);
-        if count > 0 {
+    /// Everything was looked through, and what is missing is on its way; or the disk did not answer.
+    pub(super) fn looked_through(&mut self, is_whole: bool) {
+        let healing = &mut self.upkeep.healing;
+        (healing.is_looking, healing.looks) = (false, healing.looks || !is_whole);
+        let (all, count) = std::mem::take(&mut healing.found);
+        healing.reading.lacks(all);
+        if count > 0 && std::mem::replace(&mut healing.said, count) != count {
             let message = format!(
                 "{count} more chunks that this device keeps for the vault are not on its disk; they are fetched from other devices"
             );
@@ -193,7 +201,7 @@ impl Core {
         let healing = &mut self.upkeep.healing;
         let Some((id, whose)) = healing.asked.remove(op) else { return };
         match (result, whose) {
-            (Ok(_), _) => {}
+            (Ok(_), _) => healing.looks |= std::mem::take(&mut healing.has_more),
             // Comparing with whoever wrote it finds it, when he is there.
             (Err(_), Whose::Others) => {}
             (Err(_), Whose::Unknown) => healing.looks = true,
@@ -240,7 +248,7 @@ impl Core {
         snapshots.iter_mut().for_each(|snapshot| snapshot.tree = None);
         let healing = &mut self.upkeep.healing;
         (healing.looks, healing.is_looking) = (false, true);
-        (healing.looked_through, healing.found) = (Some(now), 0);
+        (healing.looked_through, healing.found, healing.has_more) = (Some(now), (0, 0), false);
         let job = VerifyJob { snapshots, all: false };
         self.begin_duty(|duty| Duty::Verify(Box::new(Verify::new(job, duty).fetching()), None));
     }

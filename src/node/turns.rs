@@ -120,9 +120,9 @@ impl Core {
             (Some(VerifyOutput::Line(line)), Some(call)) => self.json(call, line),
             (Some(VerifyOutput::Line(_)), None) => {}
             (Some(VerifyOutput::Finished(result)), Some(call)) => self.duty_call_ends(number, call, result),
-            (Some(VerifyOutput::Finished(_)), None) => {
+            (Some(VerifyOutput::Finished(result)), None) => {
                 self.duties.remove(&number);
-                self.looked_through();
+                self.looked_through(result.err().is_none_or(|error| error.code != "disk"));
             }
             (None, _) => return false,
         }

@@ -357,6 +357,7 @@ fn what_is_in_no_file_any_more_has_the_files_read_once_however_often_it_is_misse
 #[test]
 fn a_folder_that_is_not_there_has_the_others_read_once_and_not_at_each_start() {
     let mut cluster = rotten(14);
+    let files = cluster.nodes[0].files.clone();
     cluster.nodes[0].files.remove_root(ROOT);
     let restored = cluster.ask(0, Call::Restore { what: "family".into(), dry_run: false }, MINUTE);
     assert_ne!(restored.end, Some(Ok(Ending::Complete)));
@@ -369,4 +370,10 @@ fn a_folder_that_is_not_there_has_the_others_read_once_and_not_at_each_start() {
         read += readings(&mut cluster);
     }
     assert_eq!(read, 1);
+    // It is plugged in again, with what it had.
+    cluster.nodes[0].files = files;
+    hours(&mut cluster, 1);
+    let verified = cluster.ask(0, Call::Verify { all: true }, MINUTE);
+    assert_eq!(verified.end, Some(Ok(Ending::Complete)), "{:?}", verified.lines);
+    assert_restorable(&mut cluster, 0, "family");
 }

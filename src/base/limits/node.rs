@@ -164,8 +164,8 @@ pub const READ_AGAIN_EVERY: Span = Span::from_secs(24 * 3_600);
 /// ... and so often for the same chunks, where that does not come to its end.
 pub const READS_MAX: u8 = 3;
 /// Chunks of which a node remembers that files were read again for them in vain.
-pub const IN_VAIN_MAX: usize = 1_024;
-/// Chunks that are missing here and wait to be fetched; with more, everything is looked through once more afterwards.
+pub const IN_VAIN_MAX: usize = 4_096;
+/// Chunks that are missing here and wait to be fetched; with more, everything is looked through once more if anything could be had.
 pub const HEAL_MAX: usize = 4_096;
 /// Of these, on their way.
 pub const HEAL_FETCHES_MAX: usize = 32;

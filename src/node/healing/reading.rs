@@ -25,6 +25,8 @@ pub(super) struct Reading {
     reads_for: BTreeSet<ChunkId>,
     /// Folders that are still to be read.
     unread: BTreeSet<FolderId>,
+    /// Folders that are to be read as soon as their directories are there.
+    away: BTreeSet<FolderId>,
     /// One of them could not be.
     has_failed: bool,
     /// When it began last.
@@ -33,6 +35,8 @@ pub(super) struct Reading {
     begun: u8,
     /// What they were read for in vain.
     in_vain: BTreeSet<ChunkId>,
+    /// That is more than is remembered here: all that is missing was.
+    all_in_vain: bool,
     /// The settings say that something is not healed yet.
     is_open: bool,
     /// When they may say that all is.
@@ -49,20 +53,24 @@ impl Reading {
         Some(reads).filter(|_| !self.unhad.is_empty()).into_iter().chain(self.closes).min()
     }
 
-    /// A chunk was here until now: if files were read for it in vain once, then not for what it is now.
-    pub(super) fn was_here(&mut self, id: &ChunkId) {
-        self.in_vain.remove(id);
+    /// A chunk was here until now: if files were read for it in vain once, then not for what it is now. Whether they were.
+    pub(super) fn was_here(&mut self, id: &ChunkId) -> bool {
+        self.in_vain.remove(id)
     }
 
     /// Whether files were read for a chunk in vain.
     pub(super) fn is_in_vain(&self, id: &ChunkId) -> bool {
-        self.in_vain.contains(id)
+        self.all_in_vain || self.in_vain.contains(id)
+    }
+
+    /// So much is missing, by a look at everything.
+    pub(super) fn lacks(&mut self, count: u64) {
+        self.all_in_vain &= usize::try_from(count).is_ok_and(|count| count > IN_VAIN_MAX / 2);
     }
 
     /// Nobody has a chunk that an own snapshot lists.
     pub(super) fn not_had(&mut self, id: ChunkId) {
-        let is_known = self.in_vain.contains(&id) || self.reads_for.contains(&id);
-        if !is_known && self.unhad.len() < IN_VAIN_MAX {
+        if !self.is_in_vain(&id) && !self.reads_for.contains(&id) && self.unhad.len() <= IN_VAIN_MAX {
             self.unhad.insert(id);
         }
     }
@@ -71,8 +79,9 @@ impl Reading {
     fn given_up(&mut self, ids: BTreeSet<ChunkId>) {
         self.begun = 0;
         self.in_vain.extend(ids);
-        while self.in_vain.len() > IN_VAIN_MAX {
-            self.in_vain.pop_first();
+        if self.in_vain.len() > IN_VAIN_MAX {
+            self.in_vain.clear();
+            self.all_in_vain = true;
         }
     }
 }
@@ -81,18 +90,24 @@ impl Core {
     /// After start.
     pub(in crate::node) fn healing_begins(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
         let saved = settings.get(KEY).and_then(|bytes| postcard::from_bytes::<Saved>(bytes).ok());
-        let Some((is_open, begun, in_vain)) = saved else { return };
+        let Some((is_open, begun, in_vain, all_in_vain, away)) = saved else { return };
         let in_vain = in_vain.into_iter().map(ChunkId::from_bytes).collect();
+        let mut away: BTreeSet<FolderId> = away.into_iter().map(FolderId::from_bytes).collect();
+        let own: BTreeSet<FolderId> = self.own_folders().iter().map(|(entry, _)| entry.folder).collect();
+        away.retain(|folder| own.contains(folder));
+        away.iter().for_each(|folder| self.local(*folder).checksum = true);
         let healing = &mut self.upkeep.healing;
         healing.looks = is_open;
-        healing.reading = Reading { is_open, begun, in_vain, ..Reading::default() };
+        healing.reading = Reading { is_open, begun, in_vain, all_in_vain, away, ..Reading::default() };
     }
 
     /// A restart is to know how it stands.
-    fn healing_saves(&mut self) {
-        let Reading { is_open, begun, in_vain, .. } = &self.upkeep.healing.reading;
-        let saved: Saved = (*is_open, *begun, in_vain.iter().map(|id| *id.as_bytes()).collect());
-        let value = postcard::to_stdvec(&saved).ok().filter(|_| *is_open || !in_vain.is_empty());
+    pub(super) fn healing_saves(&mut self) {
+        let Reading { is_open, begun, in_vain, all_in_vain, away, .. } = &self.upkeep.healing.reading;
+        let (ids, folders) = (in_vain.iter().map(|id| *id.as_bytes()), away.iter().map(|id| *id.as_bytes()));
+        let saved: Saved = (*is_open, *begun, ids.collect(), *all_in_vain, folders.collect());
+        let is_worth_it = *is_open || *all_in_vain || !in_vain.is_empty() || !away.is_empty();
+        let value = postcard::to_stdvec(&saved).ok().filter(|_| is_worth_it);
         self.save(vec![(KEY.to_owned(), value)], AfterSave::Nothing);
     }
 
@@ -117,7 +132,7 @@ impl Core {
             return self.read_files_again();
         }
         if reading.is_open && *reading.closes.get_or_insert(now + HEAL_PAUSE) <= now {
-            (reading.is_open, reading.closes) = (false, None);
+            (reading.is_open, reading.closes, reading.begun) = (false, None, 0);
             self.healing_saves();
         }
     }
@@ -159,6 +174,15 @@ impl Core {
 
     /// A scan of a folder is over.
     pub(in crate::node) fn read_again(&mut self, folder: FolderId, result: &Result<Outcome, BackupError>) {
+        let is_away = result.as_ref().is_err_and(BackupError::is_of_root);
+        if self.upkeep.healing.reading.away.contains(&folder) {
+            if is_away {
+                self.local(folder).checksum = true;
+                return;
+            }
+            self.upkeep.healing.reading.away.remove(&folder);
+            self.healing_saves();
+        }
         if !self.upkeep.healing.reading.unread.contains(&folder) {
             return;
         }
@@ -174,7 +198,10 @@ impl Core {
         match result {
             Ok(_) => {}
             // It is read as soon as it is there; nothing waits for that.
-            Err(error) if error.is_of_root() => self.local(folder).checksum = true,
+            Err(_) if is_away => {
+                reading.away.insert(folder);
+                self.local(folder).checksum = true;
+            }
             Err(_) => reading.has_failed = true,
         }
         self.folders_that_are_left();
@@ -199,8 +226,56 @@ impl Core {
     }
 }
 
-/// Whether something is not healed yet, how often files were read again for it, and for what they were in vain.
-type Saved = (bool, u8, Vec<[u8; ChunkId::SIZE]>);
+/// Whether something is not healed yet, how often files were read again for it, for what they were in vain, whether that is all that is
+/// missing, and which folders are to be read when they are there.
+type Saved = (bool, u8, Vec<[u8; ChunkId::SIZE]>, bool, Vec<[u8; FolderId::SIZE]>);
 
 /// Under which name that is kept.
 const KEY: &str = "healing";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids that are all different.
+    fn ids(count: usize) -> BTreeSet<ChunkId> {
+        let id = |number: usize| {
+            let mut bytes = [0; ChunkId::SIZE];
+            bytes[..8].copy_from_slice(&u64::try_from(number).unwrap_or(0).to_le_bytes());
+            ChunkId::from_bytes(bytes)
+        };
+        (0..count).map(id).collect()
+    }
+
+    #[test]
+    fn files_are_not_read_another_time_for_more_than_can_be_remembered() {
+        let mut reading = Reading::default();
+        let many = ids(IN_VAIN_MAX + 2);
+        many.iter().for_each(|id| reading.not_had(*id));
+        assert!(reading.deadline().is_some());
+        let unhad = std::mem::take(&mut reading.unhad);
+        reading.given_up(unhad);
+        many.iter().for_each(|id| reading.not_had(*id));
+        assert_eq!((reading.deadline(), reading.unhad.len()), (None, 0));
+        // As long as so much is missing; then again for what is.
+        reading.lacks(u64::MAX);
+        many.iter().for_each(|id| reading.not_had(*id));
+        assert_eq!(reading.unhad.len(), 0);
+        reading.lacks(3);
+        many.iter().take(3).for_each(|id| reading.not_had(*id));
+        assert_eq!(reading.unhad.len(), 3);
+    }
+
+    #[test]
+    fn files_are_read_again_for_what_rots_after_it_was_here_again() {
+        let mut reading = Reading::default();
+        let some = ids(2);
+        reading.given_up(some.clone());
+        some.iter().for_each(|id| reading.not_had(*id));
+        assert!(reading.unhad.is_empty());
+        let rotten = *some.first().expect("one");
+        assert!(reading.was_here(&rotten));
+        some.iter().for_each(|id| reading.not_had(*id));
+        assert_eq!(reading.unhad, BTreeSet::from([rotten]));
+    }
+}
