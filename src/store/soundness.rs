@@ -73,8 +73,8 @@ pub fn check(disk: &Arc<dyn Disk>, name: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Where a crash has kept what a commit wrote to the front of the file, and not yet that it made the file longer: makes it so long. redb
-/// ends the program where it is shorter than it says. What the commit wrote beyond the old end is lost; its state is found not to be
+/// Where a crash has kept what a commit wrote to the front of the file, and not yet that it made the file longer, or only a part of its
+/// last page: makes it so long. redb ends the program where it is shorter than it says, or no whole pages long. What the commit wrote beyond the old end is lost; its state is found not to be
 /// whole by that, and the one before it stands.
 ///
 /// # Errors
@@ -85,12 +85,12 @@ pub fn lengthen(disk: &Arc<dyn Disk>, name: &str) -> Result<(), StoreError> {
     let length = disk.len(name)?;
     let was_open =
         read == FRONT_BYTES && front[..MAGIC.len()] == MAGIC && front[FLAGS_AT] & NEEDS_REPAIR != 0;
-    let stated = stated(&front);
+    let wanted = stated(&front).max(length.next_multiple_of(PAGE_BYTES));
     // A state grows to twice its size, or by twice what a large entry needs. More than that is rot.
     let may_be = length.saturating_mul(2).saturating_add(GROWTH_MAX);
-    if was_open && (length + 1..=may_be).contains(&stated) && length >= PAGE_BYTES + region(1) {
-        log::warn!("`{name}` is shorter than it says, after a crash in the middle of a write; the state before that stands");
-        disk.set_len(name, stated)?;
+    if was_open && (length + 1..=may_be).contains(&wanted) && length >= PAGE_BYTES + region(1) {
+        log::warn!("`{name}` is shorter than it should be, after a crash in the middle of a write; the state before that stands");
+        disk.set_len(name, wanted)?;
         disk.sync(name)?;
     }
     Ok(())
@@ -360,6 +360,11 @@ mod tests {
                     assert!(found == Some(count) || found == Some(count + 1), "{found:?} of {count}");
                     assert_eq!(crashed.len(STATE_NAME).unwrap() % 4_096, 0);
                 }
+                // The front is the old one, and the file became longer by a part of what was written behind its end.
+                let crashed = before.image(&mut ChaCha8Rng::seed_from_u64(1));
+                let behind = usize::try_from(old).unwrap();
+                crashed.write_at(STATE_NAME, old, &after[behind..behind + 2_560]).unwrap();
+                assert_eq!(entries_of_damaged(&crashed), Some(count));
             }
             count += 1;
         }
