@@ -47,9 +47,9 @@ pub enum Whose {
 #[derive(Debug, Default)]
 pub struct Healing {
     /// Chunks to be fetched.
-    wanted: BTreeMap<ChunkId, Whose>,
+    wanted: Vec<(ChunkId, Whose)>,
     /// Chunks on their way.
-    asked: BTreeMap<Op, (ChunkId, Whose)>,
+    asked: Vec<(Op, ChunkId, Whose)>,
     /// What others asked for in vain, and who did last.
     missed: BTreeMap<ChunkId, NodeId>,
     /// Everything is to be looked through, as soon as that may be.
@@ -84,18 +84,18 @@ impl Healing {
 
     /// A chunk is missing here. Whether that is news.
     fn want(&mut self, id: ChunkId, whose: Whose) -> bool {
-        if let Some((_, known)) = self.asked.values_mut().find(|(asked, _)| *asked == id) {
+        let asked = self.asked.iter_mut().map(|(_, asked, known)| (asked, known));
+        let wanted = self.wanted.iter_mut().map(|(wanted, known)| (wanted, known));
+        if let Some((_, known)) = asked.chain(wanted).find(|(one, _)| **one == id) {
             *known = whose.max(*known);
             return false;
         }
-        let is_new = !self.wanted.contains_key(&id);
-        if is_new && self.wanted.len() >= HEAL_MAX {
+        if self.wanted.len() >= HEAL_MAX {
             self.has_more = true;
             return false;
         }
-        let known = self.wanted.entry(id).or_insert(whose);
-        *known = whose.max(*known);
-        is_new
+        self.wanted.push((id, whose));
+        true
     }
 }
 
@@ -199,7 +199,8 @@ impl Core {
     pub(super) fn healed(&mut self, told: &Told) {
         let Told::Kept { op, result, .. } = told else { return };
         let healing = &mut self.upkeep.healing;
-        let Some((id, whose)) = healing.asked.remove(op) else { return };
+        let Some(place) = healing.asked.iter().position(|(asked, ..)| asked == op) else { return };
+        let (_, id, whose) = healing.asked.swap_remove(place);
         match (result, whose) {
             (Ok(_), _) => healing.looks |= std::mem::take(&mut healing.has_more),
             // Comparing with whoever wrote it finds it, when he is there.
@@ -214,9 +215,9 @@ impl Core {
     fn healing_goes_on(&mut self) {
         let now = self.now.time;
         while self.upkeep.healing.asked.len() < HEAL_FETCHES_MAX {
-            let Some((id, whose)) = self.upkeep.healing.wanted.pop_first() else { break };
+            let Some((id, whose)) = self.upkeep.healing.wanted.pop() else { break };
             let op = self.ops.draw();
-            self.upkeep.healing.asked.insert(op, (id, whose));
+            self.upkeep.healing.asked.push((op, id, whose));
             self.source.keep(now, op, id, None);
         }
         self.source.pump(now);

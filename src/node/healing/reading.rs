@@ -91,8 +91,10 @@ impl Core {
     pub(in crate::node) fn healing_begins(&mut self, settings: &BTreeMap<String, Vec<u8>>) {
         let saved = settings.get(KEY).and_then(|bytes| postcard::from_bytes::<Saved>(bytes).ok());
         let Some((is_open, begun, in_vain, all_in_vain, away)) = saved else { return };
-        let in_vain = in_vain.into_iter().map(ChunkId::from_bytes).collect();
-        let mut away: BTreeSet<FolderId> = away.into_iter().map(FolderId::from_bytes).collect();
+        let ids = in_vain.chunks_exact(ChunkId::SIZE).filter_map(|bytes| bytes.try_into().ok());
+        let in_vain = ids.map(ChunkId::from_bytes).collect();
+        let ids = away.chunks_exact(FolderId::SIZE).filter_map(|bytes| bytes.try_into().ok());
+        let mut away: BTreeSet<FolderId> = ids.map(FolderId::from_bytes).collect();
         let own: BTreeSet<FolderId> = self.own_folders().iter().map(|(entry, _)| entry.folder).collect();
         away.retain(|folder| own.contains(folder));
         away.iter().for_each(|folder| self.local(*folder).checksum = true);
@@ -104,7 +106,8 @@ impl Core {
     /// A restart is to know how it stands.
     pub(super) fn healing_saves(&mut self) {
         let Reading { is_open, begun, in_vain, all_in_vain, away, .. } = &self.upkeep.healing.reading;
-        let (ids, folders) = (in_vain.iter().map(|id| *id.as_bytes()), away.iter().map(|id| *id.as_bytes()));
+        let ids = in_vain.iter().flat_map(|id| *id.as_bytes());
+        let folders = away.iter().flat_map(|id| *id.as_bytes());
         let saved: Saved = (*is_open, *begun, ids.collect(), *all_in_vain, folders.collect());
         let is_worth_it = *is_open || *all_in_vain || !in_vain.is_empty() || !away.is_empty();
         let value = postcard::to_stdvec(&saved).ok().filter(|_| is_worth_it);
@@ -228,7 +231,7 @@ impl Core {
 
 /// Whether something is not healed yet, how often files were read again for it, for what they were in vain, whether that is all that is
 /// missing, and which folders are to be read when they are there.
-type Saved = (bool, u8, Vec<[u8; ChunkId::SIZE]>, bool, Vec<[u8; FolderId::SIZE]>);
+type Saved = (bool, u8, Vec<u8>, bool, Vec<u8>);
 
 /// Under which name that is kept.
 const KEY: &str = "healing";
