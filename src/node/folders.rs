@@ -334,7 +334,7 @@ impl Core {
         local.next_scan = Some(rescan);
         let is_asked = !local.telling.is_empty();
         let is_scanned = result.is_ok();
-        self.read_again(folder, &result);
+        self.scan_is_over(folder, &result);
         let local = self.local(folder);
         match result {
             Ok(Outcome::Unchanged { files, bytes, report, marker }) => {

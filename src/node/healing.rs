@@ -84,14 +84,15 @@ impl Healing {
 
     /// A chunk is missing here. Whether that is news.
     fn want(&mut self, id: ChunkId, whose: Whose) -> bool {
+        // Looked at first, so that however much is missing, little is compared.
+        if self.wanted.len() >= HEAL_MAX {
+            self.has_more = true;
+            return false;
+        }
         let asked = self.asked.iter_mut().map(|(_, asked, known)| (asked, known));
         let wanted = self.wanted.iter_mut().map(|(wanted, known)| (wanted, known));
         if let Some((_, known)) = asked.chain(wanted).find(|(one, _)| **one == id) {
             *known = whose.max(*known);
-            return false;
-        }
-        if self.wanted.len() >= HEAL_MAX {
-            self.has_more = true;
             return false;
         }
         self.wanted.push((id, whose));
@@ -180,7 +181,7 @@ impl Core {
     }
 
     /// Everything was looked through, and what is missing is on its way; or the disk did not answer.
-    pub(super) fn looked_through(&mut self, is_whole: bool) {
+    pub(super) fn look_ended(&mut self, is_whole: bool) {
         let healing = &mut self.upkeep.healing;
         (healing.is_looking, healing.looks) = (false, healing.looks || !is_whole);
         let (all, count) = std::mem::take(&mut healing.found);

@@ -122,7 +122,7 @@ impl Core {
             (Some(VerifyOutput::Finished(result)), Some(call)) => self.duty_call_ends(number, call, result),
             (Some(VerifyOutput::Finished(result)), None) => {
                 self.duties.remove(&number);
-                self.looked_through(result.err().is_none_or(|error| error.code != "disk"));
+                self.look_ended(result.err().is_none_or(|error| error.code != "disk"));
             }
             (None, _) => return false,
         }

@@ -299,6 +299,7 @@ impl Core {
             return self.pass_ends(PassCounts::default(), Some("the store does not answer".into()));
         };
         let chunks = stats.chunks;
+        // A folder that was removed while it was to be read again holds nothing up from now on.
         self.healing_settles();
         self.moving_pass_begins();
         let number = self.begin_duty(|duty| Duty::Collect(Box::new(Pass::new(chunks, duty))));

@@ -73,9 +73,9 @@ pub fn check(disk: &Arc<dyn Disk>, name: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Where a crash has kept what a commit wrote to the front of the file, and not yet that it made the file longer, or only a part of its
-/// last page: makes it so long. redb ends the program where it is shorter than it says, or no whole pages long. What the commit wrote beyond the old end is lost; its state is found not to be
-/// whole by that, and the one before it stands.
+/// Where a crash has kept what a commit wrote to the front of the file, and not yet that it made the file longer, or only a part
+/// of its last page: makes it so long. redb ends the program where it is shorter than it says, or no whole pages long. What the
+/// commit wrote beyond the old end is lost; its state is found not to be whole by that, and the one before it stands.
 ///
 /// # Errors
 /// When the disk fails.

@@ -176,7 +176,7 @@ impl Core {
     }
 
     /// A scan of a folder is over.
-    pub(in crate::node) fn read_again(&mut self, folder: FolderId, result: &Result<Outcome, BackupError>) {
+    pub(in crate::node) fn scan_is_over(&mut self, folder: FolderId, result: &Result<Outcome, BackupError>) {
         let is_away = result.as_ref().is_err_and(BackupError::is_of_root);
         if self.upkeep.healing.reading.away.contains(&folder) {
             if is_away {
