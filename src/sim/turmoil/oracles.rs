@@ -21,6 +21,10 @@ impl Turmoil {
     /// yet; then as many others have it as copies are wanted, unless it was forgotten once and taken back: who heard the one and not the
     /// other may have given it up at the end of its time.
     pub(super) fn check(&mut self) {
+        let on_disk: Vec<BTreeSet<ChunkId>> =
+            (0..self.health.len()).map(|number| self.chunks(number)).collect();
+        // The power of some may have gone since they were last seen, or just now, while they were asked.
+        self.darken();
         self.learn_ids();
         let mut claims: BTreeSet<Claim> = BTreeSet::new();
         let mut own: BTreeMap<(NodeId, SnapshotId), GroupSet> = BTreeMap::new();
@@ -32,8 +36,6 @@ impl Turmoil {
                 claims.insert(claim);
             }
         }
-        let on_disk: Vec<BTreeSet<ChunkId>> =
-            (0..self.health.len()).map(|number| self.chunks(number)).collect();
         for claim in claims {
             let Some(holder) = self.ids.get(&claim.holder).copied() else { continue };
             if self.health[holder] != Health::Sound || !self.cluster.is_running(holder) {

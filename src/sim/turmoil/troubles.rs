@@ -56,14 +56,21 @@ impl Turmoil {
 
     /// Nodes whose disk failed or whose power went come back, most of the time.
     fn start_some(&mut self) {
+        self.darken();
         for number in 0..self.health.len() {
-            if self.cluster.nodes[number].disk.is_off() && self.cluster.is_running(number) {
-                self.cluster.crash(number);
-            }
             let is_off = !self.cluster.is_running(number) && self.is_left(number);
             if is_off && self.cluster.draw(4) > 0 {
                 self.cluster.nodes[number].disk.heal();
                 self.cluster.start(number);
+            }
+        }
+    }
+
+    /// Nodes whose power went in the midst of something are off.
+    pub(super) fn darken(&mut self) {
+        for number in 0..self.health.len() {
+            if self.cluster.nodes[number].disk.is_off() && self.cluster.is_running(number) {
+                self.cluster.crash(number);
             }
         }
     }
