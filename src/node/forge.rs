@@ -52,10 +52,10 @@ impl Core {
         self.upkeep.collect.pins().keys().copied().collect()
     }
 
-    /// The roots of the manifests that are pinned here.
+    /// The roots of the manifests whose chunks stay, as far as they are here.
     #[must_use]
-    pub fn pinned_manifests(&self) -> Vec<ChunkId> {
-        self.upkeep.collect.pins().values().map(|pin| pin.manifest).collect()
+    pub fn kept_manifests(&self) -> Vec<ChunkId> {
+        self.roots().into_iter().map(|root| root.manifest).collect()
     }
 
     /// Who this node is, if it belongs to a vault.

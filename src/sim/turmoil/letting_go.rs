@@ -156,11 +156,8 @@ impl Turmoil {
             if waits.as_str().is_some_and(|reason| may_wait.iter().any(|part| reason.contains(part))) {
                 continue;
             }
-            // Of what it is counted on for it has pinned all, but for what it wrote after the image that it was restored from.
-            let (core, own) = (self.core(number), self.core(number).own_id());
-            let promised = core.claims().into_iter().filter(|claim| Some(claim.holder) == own);
-            let standing: BTreeSet<ChunkId> =
-                core.pinned_manifests().into_iter().chain(promised.map(|claim| claim.manifest)).collect();
+            // What stands is kept wherever it lies, whether that node is counted on for it or not.
+            let standing: BTreeSet<ChunkId> = self.core(number).kept_manifests().into_iter().collect();
             let mut listed: BTreeSet<ChunkId> = BTreeSet::new();
             for manifest in standing {
                 listed.extend(self.manifest(manifest).iter());
