@@ -22,7 +22,7 @@ use crate::base::units::Span;
 use crate::feed::entry::{Body, Describe};
 use crate::peer::discovery::{vault_tag, Announcement, State};
 use crate::store::service::{Request, StoreStats};
-use attention::{hurdles, rival_attention, About, Attention};
+use attention::{gone_attention, hurdles, rival_attention, About, Attention};
 use std::net::SocketAddr;
 
 pub(super) mod attention;
@@ -129,6 +129,9 @@ impl Core {
                 (None, Some(protection)) if protection.is_full() => "protected",
                 (None, Some(_)) => "partly_protected",
             };
+            if protection.is_some_and(|protection| protection.have == 0) && !entry.removed {
+                gone_attention(&text.name, attention);
+            }
             let is_left = self.is_left_behind(&writer, &entry);
             if is_left {
                 self.left_attention(&text.name, &writer, attention);

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::check::{fill, found, text, weather, MINUTE, ROOT};
 use super::cluster::{Answer, Cluster};
+use super::feed_stories::short_folder;
 use crate::base::units::Span;
 use crate::feed::entry::Role;
 use crate::node::api::{Call, FolderAdd};
@@ -150,4 +151,30 @@ fn a_restore_right_after_start_waits_for_the_members_that_are_not_there_yet() {
     cluster.start(3);
     cluster.run_until(MINUTE, |cluster| cluster.answer(4, restore).end.is_some());
     assert_eq!(cluster.answer(4, restore).end, Some(Ok(Ending::Complete)));
+}
+
+#[test]
+fn a_folder_of_which_too_little_is_left_is_said_to_be_lost() {
+    let mut cluster = household(54);
+    (0..20_u8).for_each(|number| cluster.nodes[1].files.write(ROOT, &[b'a' + number], &[number; 30_000]));
+    cluster.ask(1, short_folder("family"), MINUTE);
+    let backup = cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(10));
+    assert_eq!(backup.end, Some(Ok(Ending::Complete)));
+    cluster.run_until(MINUTE.times(5), |_| false);
+    let lost = "the newest snapshot of family is lost";
+    assert!(!status(&mut cluster, 0)["attention"].to_string().contains(lost), "all is well");
+    for number in [1, 4] {
+        cluster.crash(number);
+    }
+    for node in ["node1", "node4"] {
+        let remove = Call::Remove { node: node.into(), alone: false };
+        assert_eq!(cluster.ask(0, remove, MINUTE).end, Some(Ok(Ending::Complete)));
+    }
+    cluster.run_until(MINUTE, |_| false);
+    let said = status(&mut cluster, 0);
+    let first = &said["attention"][0];
+    assert!(text(first, "message").starts_with(lost), "{}", said["attention"]);
+    assert_eq!(first["severity"], "danger");
+    assert_eq!(said["folders"][0]["protected"]["have"], 0);
+    assert!(!comes_back(&mut cluster, 0), "and so it is");
 }

@@ -149,7 +149,7 @@ impl Core {
         }
         let here = if about.is_own { "" } else { "on its own device: " };
         match (about.state, about.protection) {
-            ("partly_protected", Some(Protection { have, wanted, .. })) => {
+            ("partly_protected", Some(Protection { have, wanted, .. })) if have > 0 => {
                 let members = self.member.as_ref().map_or(0, |member| member.view.roster().members().count());
                 let are_all_connected = self.gossip.peers().count() + 1 >= members;
                 let hint = if members < usize::from(wanted) {
@@ -177,6 +177,14 @@ impl Core {
             _ => {}
         }
     }
+}
+
+/// All that is left together does not hold the newest snapshot of a folder.
+pub(in crate::node) fn gone_attention(name: &str, attention: &mut Attention) {
+    const HINT: &str =
+        "an older one may be left: `nuthatch snapshots`; where the files still are, back them up again";
+    let message = format!("the newest snapshot of {name} is lost: no devices are left that hold all of it");
+    attention.add(Severity::Danger, message, HINT);
 }
 
 /// Two devices have taken a folder over at once.
