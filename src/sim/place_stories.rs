@@ -178,3 +178,46 @@ fn a_folder_of_which_too_little_is_left_is_said_to_be_lost() {
     assert_eq!(said["folders"][0]["protected"]["have"], 0);
     assert!(!comes_back(&mut cluster, 0), "and so it is");
 }
+
+/// One more folder of the first node is backed up, in so many copies; its snapshot.
+fn back_up_other(cluster: &mut Cluster, name: &str, copies: u8) -> String {
+    let directory = format!("/srv/{name}").into_bytes();
+    for number in 0..20_u8 {
+        cluster.nodes[0].files.write(&directory, &[b'a' + number], &[number; 30_000]);
+    }
+    let add = FolderAdd {
+        name: name.into(),
+        directory,
+        kind: "backup".into(),
+        copies: Some(copies),
+        keep: None,
+        ignore: Vec::new(),
+        one_file_system: false,
+        max_size: None,
+        mode: crate::feed::entry::Mode::Both,
+    };
+    cluster.ask(0, Call::FolderAdd(add), MINUTE);
+    let answer = cluster.ask(0, Call::Backup { name: Some(name.into()), wait: false }, MINUTE);
+    cluster.run_until(MINUTE.times(2), |_| false);
+    let line = answer.lines.iter().find(|line| line["event"] == "snapshot");
+    text(line.expect("a snapshot is told"), "snapshot")
+}
+
+#[test]
+fn what_has_the_fewest_copies_is_kept_first() {
+    let mut cluster = household(55);
+    cluster.crash(4);
+    let few = back_up_other(&mut cluster, "few", 2);
+    let many = back_up_other(&mut cluster, "many", 4);
+    cluster.start(4);
+    cluster.run_until(MINUTE.times(5), |_| false);
+    let log = cluster.ask(4, Call::Log { follow: false, after: None }, MINUTE).lines;
+    let kept: Vec<String> = log
+        .iter()
+        .map(|line| text(line, "message"))
+        .filter(|message| message.contains("is kept here"))
+        .collect();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    // Of equals the newest would be first.
+    assert!(kept[0].contains(&few[..8]) && kept[1].contains(&many[..8]), "{few} {many}: {kept:?}");
+}
