@@ -242,3 +242,33 @@ fn who_offers_and_does_not_send_or_wants_and_does_not_take_holds_nothing_up() {
     cluster.run_until(Span::from_secs(2), |_| false);
     assert_eq!(figure(&mut cluster, 0, "taken_chunks"), 0, "in this session nothing more is taken");
 }
+
+#[test]
+fn wrong_bytes_that_were_asked_for_are_asked_of_the_next_one_and_the_sender_is_blamed() {
+    let mut cluster = household(5, false);
+    let expected = fill(&mut cluster, 40);
+    assert_protected(&super::check::back_up(&mut cluster).lines);
+    // What this one has are the bytes of something else, and its disk does not know better.
+    cluster.stop(2);
+    let ids = cluster.chunks_of(2);
+    cluster.lose_chunks(2, &ids);
+    ids.iter().for_each(|id| cluster.put_chunk(2, *id, b"something else".to_vec()));
+    cluster.stop(0);
+    let own = cluster.chunks_of(0);
+    cluster.lose_chunks(0, &own);
+    cluster.start(2);
+    cluster.start(0);
+    cluster.run_until(Span::from_secs(5), |_| false);
+    let call = Call::Restore { what: "family".into(), dry_run: false };
+    let restored = cluster.ask(0, call, MINUTE.times(10));
+    assert_eq!(restored.end, Some(Ok(Ending::Complete)), "the next one is asked");
+    assert!(super::check::unpack(&restored.bytes) == expected);
+    assert!(figure(&mut cluster, 0, "faults") > 0);
+    let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
+    let blamed: Vec<&str> = log
+        .iter()
+        .filter_map(|line| line["message"].as_str())
+        .filter(|message| message.contains("not what its id says"))
+        .collect();
+    assert!(blamed.iter().all(|message| message.contains("node2")), "{blamed:?}");
+}
