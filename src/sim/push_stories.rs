@@ -272,3 +272,33 @@ fn wrong_bytes_that_were_asked_for_are_asked_of_the_next_one_and_the_sender_is_b
         .collect();
     assert!(blamed.iter().all(|message| message.contains("node2")), "{blamed:?}");
 }
+
+/// What all send until a backup is protected, and a while longer, if one crashes in the midst of taking it or not.
+fn sent_until_protected(crashes: bool, push: bool) -> u64 {
+    let mut cluster = household(8, push);
+    cluster.source_bytes_per_second = Some(6_000_000);
+    cluster.net.line_bytes_per_second = Some(4_000_000);
+    write(&mut cluster, 50, 400_000);
+    let (began, before) = (cluster.now(), cluster.net.sent_bytes());
+    let call = cluster.call(0, Call::Backup { name: None, wait: true });
+    let half = before + 20_000_000;
+    assert!(cluster.run_until(MINUTE, |cluster| cluster.net.sent_bytes() > half));
+    assert_eq!(cluster.answer(0, call).end, None, "it is in the midst of it");
+    if crashes {
+        cluster.crash(2);
+        cluster.start(2);
+    }
+    assert_protected(&cluster.finish(0, call, MINUTE.times(3)).lines);
+    cluster.run_until(MINUTE.times(5) - cluster.now().since(began), |_| false);
+    cluster.net.sent_bytes() - before
+}
+
+#[test]
+fn who_crashes_in_the_midst_of_taking_its_share_goes_on_where_it_was() {
+    for push in [true, false] {
+        let (calm, crashed) = (sent_until_protected(false, push), sent_until_protected(true, push));
+        println!("push {push}: {calm} bytes, {crashed} with a crash");
+        // The share has 20 MB: of those at most a tenth is sent twice.
+        assert!(crashed < calm + 2_000_000, "push {push}: {calm} bytes, {crashed} with a crash");
+    }
+}
