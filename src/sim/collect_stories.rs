@@ -1,11 +1,13 @@
 //! Retiring, taking back and collecting among whole nodes.
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 use super::check::{
     add_folder, assert_protected, back_up, fill, found, join, text, weather, Expected, MINUTE, ROOT,
 };
 use super::cluster::{Answer, Cluster};
+use crate::base::ids::ChunkId;
 use crate::base::units::Span;
 use crate::feed::entry::Role;
 use crate::node::api::Call;
@@ -376,4 +378,41 @@ fn a_folder_that_is_not_there_has_the_others_read_once_and_not_at_each_start() {
     let verified = cluster.ask(0, Call::Verify { all: true }, MINUTE);
     assert_eq!(verified.end, Some(Ok(Ending::Complete)), "{:?}", verified.lines);
     assert_restorable(&mut cluster, 0, "family");
+}
+
+#[test]
+fn an_old_image_brings_back_nothing_that_was_forgotten_and_collected() {
+    for owner in [0, 1] {
+        let (mut cluster, _) = household(31, Role::Full);
+        let snapshot = come_and_go(&mut cluster, 9);
+        let old = std::sync::Arc::new(cluster.nodes[owner].disk.image(&mut cluster.rng));
+        let ids = |cluster: &mut Cluster, number| -> BTreeSet<ChunkId> {
+            super::key_stories::chunks(cluster, number).into_iter().map(|(id, _)| id).collect()
+        };
+        let before: Vec<_> = (0..3).map(|number| ids(&mut cluster, number)).collect();
+        assert_eq!(forget(&mut cluster, &snapshot).end, Some(Ok(Ending::Complete)));
+        hours(&mut cluster, 6);
+        let gone: Vec<BTreeSet<ChunkId>> =
+            (0..3).map(|number| &before[number] - &ids(&mut cluster, number)).collect();
+        assert!(gone.iter().all(|gone| !gone.is_empty()), "it is collected everywhere: {gone:?}");
+        cluster.crash(owner);
+        cluster.nodes[owner].disk = old;
+        cluster.start(owner);
+        for _ in 0..3 {
+            hours(&mut cluster, 2);
+            for number in 0..3 {
+                let lines = cluster.ask(number, Call::Snapshots { name: None }, MINUTE).lines;
+                let lines = serde_json::to_string(&lines).expect("JSON can be written");
+                assert!(!lines.contains(&snapshot), "image of {owner}: node {number} lists it: {lines}");
+                let back = &ids(&mut cluster, number) & &gone[number];
+                assert!(
+                    number == owner || back.is_empty(),
+                    "image of {owner}: back on node {number}: {back:?}"
+                );
+            }
+        }
+        let back = &ids(&mut cluster, owner) & &gone[owner];
+        assert!(back.is_empty(), "on the image itself its own time is over as well: {back:?}");
+        assert_restorable(&mut cluster, 0, "family");
+    }
 }
