@@ -72,6 +72,8 @@ mod space_stories;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
+mod stranger_stories;
+#[cfg(test)]
 mod turmoil;
 #[cfg(test)]
 mod version_stories;
