@@ -436,6 +436,25 @@ mod tests {
     }
 
     #[test]
+    fn after_wrong_bytes_the_next_peer_is_asked_at_once() {
+        let peers = [NodeId::from_bytes([1; 32]), NodeId::from_bytes([2; 32])];
+        let id = crate::seal::sealed::chunk_id(b"right");
+        let mut source = Source::default();
+        peers.iter().for_each(|peer| source.peer_up(Time::ZERO, *peer));
+        source.chunk(9, id);
+        let Some(SourceOutput::Store(Request::Get { op, .. })) = source.poll() else { panic!("it is read") };
+        source.stored(Time::ZERO, Reply::Get { op, id, result: Ok(None) });
+        let Some(SourceOutput::Ask { peer, .. }) = source.poll() else { panic!("one is asked") };
+        assert!(!source.arrived(Time::ZERO, &peer, id, b"wrong".to_vec()));
+        let Some(SourceOutput::Ask { peer: next, ids }) = source.poll() else { panic!("the next is asked") };
+        assert_eq!((next != peer, ids), (true, vec![id]));
+        assert!(source.poll().is_none(), "nothing was told or put");
+        assert!(source.arrived(Time::ZERO, &next, id, b"right".to_vec()));
+        let told = source.poll();
+        assert!(matches!(told, Some(SourceOutput::Tell(Told::Chunk { result: Ok(_), .. }))), "{told:?}");
+    }
+
+    #[test]
     fn a_session_that_is_replaced_leaves_no_reads_behind() {
         let peer = NodeId::from_bytes([1; 32]);
         let ids: Vec<ChunkId> = (0..4).map(|number| ChunkId::from_bytes([number; 32])).collect();
