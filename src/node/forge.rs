@@ -2,14 +2,28 @@
 
 use super::after::AfterAppend;
 use super::core::Core;
-use crate::base::ids::{ChunkId, NodeId, SnapshotId};
+use crate::base::ids::{ChunkId, FeedId, NodeId, SnapshotId};
 use crate::base::limits::ERASED_PER_ENTRY_MAX;
-use crate::feed::entry::{Body, Checkpoint, Erase, Erased, FolderEntry, GroupSet, Head, Remove};
+use crate::base::units::WallTime;
+use crate::feed::entry::{sign, Alert, Body, Checkpoint, Erase, Erased, FolderEntry, GroupSet, Head, Remove};
 
 impl Core {
     /// Appends an entry to the own feed, whether the node would ever write it or not.
     pub fn forge(&mut self, body: Body) -> bool {
         self.append(body, Vec::new(), AfterAppend::Nothing).is_some()
+    }
+
+    /// An entry of the own feed that is not taken here: the next one or, with entries skipped, one before its turn; signed or
+    /// with a signature that does not hold.
+    #[must_use]
+    pub fn odd_entry(&self, skipped: u64, is_signed: bool) -> Option<(FeedId, Vec<u8>)> {
+        let member = self.member.as_ref()?;
+        let body = Body::Alert(Alert { code: 1, about: Vec::new() });
+        let mut entry = member.view.next_entry(&member.own, WallTime::default(), body);
+        entry.sequence += skipped;
+        let mut bytes = sign(&entry, member.secret.signing_key()).ok()?;
+        *bytes.last_mut()? ^= u8::from(!is_signed);
+        Some((member.own, bytes))
     }
 
     /// Checkpoints that leave nothing standing, one over every feed that this node knows, of any version.

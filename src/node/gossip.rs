@@ -240,12 +240,13 @@ impl Core {
         self.confirming_timeout();
     }
 
-    /// A peer sent entries of a feed. What is of another feed is not taken: all go to the disk under this one.
+    /// A peer sent entries of a feed. What is of another feed is not taken: all go to the disk under this one. Whoever keeps an
+    /// entry has checked its signature, whatever its version: who sends one that is not signed breaks a rule.
     pub(super) fn entries_came(&mut self, node: &NodeId, feed: FeedId, entries: Vec<Vec<u8>>) {
         let mut fresh: Vec<(Applied, Vec<u8>)> = Vec::new();
         let Some(member) = &mut self.member else { return };
         let is_own = feed == member.own;
-        let mut shown = false;
+        let (mut shown, mut forged) = (false, false);
         for bytes in entries {
             if decode(&bytes).map(|entry| entry.feed) != Ok(feed) {
                 break;
@@ -256,6 +257,7 @@ impl Core {
                 Err(error) => {
                     log::debug!("an entry of {} was not taken: {error}", node.short());
                     shown |= matches!(error, FeedError::Fork { .. });
+                    forged = error == FeedError::Signature;
                     break;
                 }
             }
@@ -285,6 +287,9 @@ impl Core {
             self.head_confirmed();
         }
         self.want_after(node, &feed);
+        if forged {
+            self.blame(node, "it sends feed entries that their writers have not signed");
+        }
     }
 
     /// Signs an entry of the own feed and makes it durable; then `then` happens. None (and a note) when it is refused.

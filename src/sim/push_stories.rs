@@ -8,7 +8,8 @@ use super::net::Weather;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{FAULTS_MAX, SEALED_BYTES_MAX, UNASKED_CHUNKS_MAX};
 use crate::base::units::Span;
-use crate::feed::entry::Role;
+use crate::feed::entry::{Alert, Body, Role};
+use crate::feed::writer::Writer;
 use crate::node::api::Call;
 use crate::node::ports::{Ending, Input};
 use crate::wire::message::{Message, Offered};
@@ -301,4 +302,44 @@ fn who_crashes_in_the_midst_of_taking_its_share_goes_on_where_it_was() {
         // The share has 20 MB: of those at most a tenth is sent twice.
         assert!(crashed < calm + 2_000_000, "push {push}: {calm} bytes, {crashed} with a crash");
     }
+}
+
+#[test]
+fn entries_that_their_writers_have_not_signed_change_nothing_and_the_sender_is_cut() {
+    let (mut cluster, victim) = rogue(4);
+    let known = |cluster: &Cluster| {
+        let core = &cluster.nodes[0].running.as_ref().expect("it runs").core;
+        (core.told_heads(), core.claims())
+    };
+    let before = known(&cluster);
+    let core = &cluster.nodes[1].running.as_ref().expect("it runs").core;
+    let odd = |skipped, is_signed| core.odd_entry(skipped, is_signed).expect("it is a member");
+    let mut stranger = Writer::new(9);
+    let unknown = stranger.write(Body::Alert(Alert { code: 1, about: Vec::new() }));
+    let (early, (feed, bytes)) = (odd(5, true), odd(0, false));
+    // What comes before its turn, or is of a writer that is not known yet, is nobody's fault.
+    for (feed, bytes) in [early, (stranger.feed, unknown)].into_iter().cycle().take(8) {
+        let entries = vec![bytes];
+        cluster.say_wrongly(1, &victim, &Message::FeedEntries { feed, from: 0, entries });
+        cluster.run_until(Span::from_secs(1), |_| false);
+    }
+    assert_eq!(figure(&mut cluster, 0, "faults"), 0);
+    for sent in 0..FAULTS_MAX {
+        assert_eq!(figure(&mut cluster, 0, "cut_sessions"), 0, "after {sent}");
+        let entries = vec![bytes.clone()];
+        cluster.say_wrongly(1, &victim, &Message::FeedEntries { feed, from: 0, entries });
+        cluster.run_until(Span::from_secs(1), |_| false);
+        assert_eq!(figure(&mut cluster, 0, "faults"), sent + 1);
+    }
+    assert_eq!(figure(&mut cluster, 0, "cut_sessions"), 1);
+    assert_eq!(known(&cluster), before);
+    let log = serde_json::to_string(&cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines)
+        .unwrap();
+    assert!(log.contains("have not signed"), "{log}");
+    // The next session is as any other.
+    cluster.run_until(MINUTE, |_| false);
+    let _ = fill(&mut cluster, 10);
+    assert_protected(&super::check::back_up(&mut cluster).lines);
+    assert_eq!(figure(&mut cluster, 0, "faults"), FAULTS_MAX);
+    assert_eq!(figure(&mut cluster, 0, "cut_sessions"), 1);
 }
