@@ -26,6 +26,12 @@ impl Core {
         Some((member.own, bytes))
     }
 
+    /// Feeds of which it remembers that a peer had nothing of use.
+    #[must_use]
+    pub fn useless_feeds(&self) -> usize {
+        self.gossip.peers.values().map(|peer| peer.stuck.len()).sum()
+    }
+
     /// Checkpoints that leave nothing standing, one over every feed that this node knows, of any version.
     #[must_use]
     pub fn retire_everything(&self, version: u64) -> Vec<Body> {

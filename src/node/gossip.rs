@@ -265,8 +265,8 @@ impl Core {
         shown |= !fresh.is_empty();
         let mut confirmed = false;
         if let Some(peer) = self.gossip.peers.get_mut(node) {
-            peer.asked.remove(&feed);
-            if fresh.is_empty() {
+            // Of feeds that nobody asked it for nothing is remembered, or it could name as many as it likes.
+            if peer.asked.remove(&feed) && fresh.is_empty() {
                 peer.stuck.insert(feed);
             }
             if is_own && shown {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::check::{add_folder, assert_protected, fill, found, join, MINUTE, ROOT};
 use super::cluster::Cluster;
 use super::net::Weather;
-use crate::base::ids::{ChunkId, NodeId};
+use crate::base::ids::{ChunkId, FeedId, NodeId};
 use crate::base::limits::{FAULTS_MAX, SEALED_BYTES_MAX, UNASKED_CHUNKS_MAX};
 use crate::base::units::Span;
 use crate::feed::entry::{Alert, Body, Role};
@@ -324,6 +324,13 @@ fn entries_that_their_writers_have_not_signed_change_nothing_and_the_sender_is_c
         cluster.run_until(Span::from_secs(1), |_| false);
     }
     assert_eq!(figure(&mut cluster, 0, "faults"), 0);
+    // Nor is there an end to the names of feeds.
+    for number in 0..100 {
+        let feed = FeedId { node: victim, random: [number; 8] };
+        cluster.say_wrongly(1, &victim, &Message::FeedEntries { feed, from: 0, entries: Vec::new() });
+        cluster.run_until(Span::from_millis(50), |_| false);
+    }
+    assert_eq!(cluster.nodes[0].running.as_ref().expect("it runs").core.useless_feeds(), 0);
     for sent in 0..FAULTS_MAX {
         assert_eq!(figure(&mut cluster, 0, "cut_sessions"), 0, "after {sent}");
         let entries = vec![bytes.clone()];
