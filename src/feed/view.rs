@@ -15,7 +15,7 @@ use super::erase::Words;
 use super::roster::{Member, Roster};
 use super::standing::Standings;
 use crate::base::ids::{EntryHash, FeedId, FolderId, NodeId, SnapshotId};
-use crate::base::limits::{FEEDS_MAX, REMOVE_HEADS_MAX};
+use crate::base::limits::REMOVE_HEADS_MAX;
 use crate::base::units::WallTime;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,8 +101,7 @@ impl View {
         let public = self.roster.signing_of(&author).ok_or(FeedError::UnknownAuthor(author))?;
         let checked = match self.feeds.get(&entry.feed) {
             Some(feed) => feed.chain.check(&hash, &entry),
-            None if self.feeds.len() >= FEEDS_MAX => Err(FeedError::Full("feeds")),
-            None => Chain::new(entry.feed).check(&hash, &entry),
+            None => self.room_for_feed_of(&author).and_then(|()| Chain::new(entry.feed).check(&hash, &entry)),
         };
         match checked {
             Ok(()) => check_signature(bytes, &entry, public)?,

@@ -93,8 +93,13 @@ pub const DIRECTORY_BYTES_MAX: usize = 4 * 1024;
 pub const IGNORE_GLOBS_MAX: usize = 256;
 /// Longest ignore pattern, in bytes.
 pub const GLOB_BYTES_MAX: usize = 1024;
-/// Feeds that a view follows: every member began a few.
-pub const FEEDS_MAX: usize = 4 * MEMBERS_MAX;
+/// Feeds that a view follows: every member began a few,
+pub const FEEDS_MAX: usize = FEEDS_SURE * MEMBERS_MAX;
+/// ... and so many of each member's are followed however many the others have begun. The root's always are.
+pub const FEEDS_SURE: usize = 4;
+/// Feeds of one node that a view follows: it begins a new one only when its disk has lost what others have seen of the last, or when
+/// nobody else is left. Twice what a Remove of it names: a device to which that happens more often is to be joined anew.
+pub const FEEDS_PER_NODE_MAX: usize = 2 * REMOVE_HEADS_MAX;
 /// Entries of one feed that a view follows; ten a day are 270 years of them, and a node may begin a new feed.
 pub const FEED_ENTRIES_MAX: usize = 1_000_000;
 /// Admit and Remove entries of one feed that count; those after these are void.
@@ -136,6 +141,7 @@ const _: () = assert!(
 
 const _: () = assert!(KEY_WRAPS_MAX * 80 + KEY_WITHOUT_MAX * 32 + 512 < FEED_ENTRY_BYTES_MAX);
 const _: () = assert!(SEALED_TEXT_BYTES_MAX + 1024 <= FEED_ENTRY_BYTES_MAX);
+const _: () = assert!(FEEDS_SURE < FEEDS_PER_NODE_MAX && FEEDS_PER_NODE_MAX < FEEDS_MAX);
 // A vector of versions (40 bytes and a counter of up to 10 for each feed) fits into a snapshot's text.
 const _: () = assert!(VECTOR_FEEDS_MAX * 50 + 256 < SEALED_TEXT_BYTES_MAX);
 const _: () = assert!(REMOVE_HEADS_MAX * 90 + 256 < FEED_ENTRY_BYTES_MAX);

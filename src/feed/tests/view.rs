@@ -1,6 +1,7 @@
 //! The view: what counts, told as stories. That order changes nothing is shown in [`super::order`].
 
 use crate::base::ids::{ChunkId, FolderId, Group, NodeId, SnapshotId};
+use crate::base::limits::FEEDS_PER_NODE_MAX;
 use crate::base::units::{Copies, WallTime};
 use crate::feed::entry::{
     hash, kind, snapshot_id, Alert, Body, Counts, Describe, FeedError, FolderEntry, FolderKind, GroupSet,
@@ -200,6 +201,31 @@ fn receipts_lapse_with_a_newer_feed_or_a_removal() {
     (old.length, old.last) = (1, view.hash_at(&old.feed, 0).unwrap());
     let late = apply(&mut view, &old.write(receipt(id, GroupSet::all())));
     assert!(!late.counts);
+}
+
+#[test]
+fn a_store_node_that_begins_feeds_without_end_takes_nobodys_place() {
+    let (mut view, mut root, mut full, mut one, mut two) = household();
+    for random in 1..=u8::try_from(FEEDS_PER_NODE_MAX).unwrap() {
+        apply(&mut view, &one.begin(random));
+    }
+    let mut last = one.clone();
+    let heads = view.heads();
+    for random in 150..250 {
+        assert_eq!(view.apply(&one.begin(random)), Err(FeedError::Full("feeds of one node")));
+    }
+    assert_eq!(view.heads(), heads);
+    assert!(apply(&mut view, &last.write(describe("goes on"))).counts);
+    assert_eq!(view.newest_feed(&one.node()), Some(last.feed));
+    for other in [&mut full, &mut two] {
+        assert!(apply(&mut view, &other.begin(9)).counts);
+    }
+    let mut new = Writer::new(8);
+    apply(&mut view, &root.admit(&new, Role::Store));
+    assert!(apply(&mut view, &new.write(describe("new"))).counts);
+    let heads = view.heads_of(&one.node());
+    apply(&mut view, &root.remove(one.node(), heads));
+    assert!(view.roster().is_removed(&one.node()));
 }
 
 #[test]
