@@ -36,7 +36,7 @@ const TABLE = {
     [/^All copies are signed for, but the last restore drill failed\.$/, 'Alle Kopien sind quittiert, aber die letzte Probe der Wiederherstellung ist gescheitert.'],
     [/^Everything is protected(?: but the latest changes in (.*))?: (\d+) cop(?:y|ies)(?: in (\d+) places?)?(?:, newest (.*))?\.$/,
       (but, have, sites, age) => `Alles ist geschützt${but ? ` bis auf die letzten Änderungen in ${but}` : ''}: ${copies(have)}${sites ? ` ${places(sites)}` : ''}${age ? `, die neueste ${said(age, { de: AGO })}` : ''}.`],
-    [/^the newest snapshot of (.*) is lost: no devices are left that hold all of it$/, 'der neueste Schnappschuss von $1 ist verloren: was an Geräten übrig ist, hat ihn nicht ganz'],
+    [/^the newest snapshot of (.*) is lost, as far as is known here: no devices are left that hold all of it$/, 'der neueste Schnappschuss von $1 ist verloren, soweit hier bekannt: was an Geräten übrig ist, hat ihn nicht ganz'],
     [/^(.*) is partly protected: (\d+) of (\d+) copies$/, '$1 ist zum Teil geschützt: $2 von $3 Kopien'],
     [/^(.*) is backed up in part only, as a partial snapshot lists it$/, '$1 ist erst zum Teil gesichert'],
     [/^(.*) is not backed up yet$/, '$1 ist noch nicht gesichert'],

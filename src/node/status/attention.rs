@@ -183,7 +183,7 @@ impl Core {
 pub(in crate::node) fn gone_attention(name: &str, attention: &mut Attention) {
     const HINT: &str =
         "an older one may be left: `nuthatch snapshots`; where the files still are, back them up again";
-    let message = format!("the newest snapshot of {name} is lost: no devices are left that hold all of it");
+    let message = format!("the newest snapshot of {name} is lost, as far as is known here: no devices are left that hold all of it");
     attention.add(Severity::Danger, message, HINT);
 }
 
