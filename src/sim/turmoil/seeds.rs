@@ -66,6 +66,10 @@ mod tests {
     // one copy of two (node/seeking.rs; told in crowd/stories.rs, for this takes minutes):
     // NUTHATCH_TURMOIL_NODES=39 NUTHATCH_TURMOIL_SESSIONS=8 NUTHATCH_TURMOIL_STEPS=3 NUTHATCH_TURMOIL_SEED=7000077 cargo test turmoil
 
+    // Not mended: 60036473. The writer was lost and removed, so that there are two content keys; on the disk of whoever went on with its
+    // folder a chunk rotted before anybody else had it, and what is read from its file again is sealed with the newer key, which makes it
+    // another chunk. The folder stays partly protected until that file changes.
+
     /// What a seed plays changes with the program, so that what they found is told in stories as well.
     const FOUND: [u64; 13] = [
         // A marked holder that is well again was asked for proofs every six hours, and seldom for something that it had promised.
