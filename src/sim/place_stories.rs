@@ -32,11 +32,11 @@ pub(super) fn household(seed: u64) -> Cluster {
     cluster
 }
 
-/// A folder with so many copies is added and backed up.
-pub(super) fn back_up(cluster: &mut Cluster, copies: u8) -> Answer {
+/// The first node adds a folder with so many copies.
+fn add_folder(cluster: &mut Cluster, name: &str, directory: &[u8], copies: u8) {
     let add = FolderAdd {
-        name: "family".into(),
-        directory: ROOT.to_vec(),
+        name: name.into(),
+        directory: directory.to_vec(),
         kind: "backup".into(),
         copies: Some(copies),
         keep: None,
@@ -46,6 +46,11 @@ pub(super) fn back_up(cluster: &mut Cluster, copies: u8) -> Answer {
         mode: crate::feed::entry::Mode::Both,
     };
     cluster.ask(0, Call::FolderAdd(add), MINUTE);
+}
+
+/// A folder with so many copies is added and backed up.
+pub(super) fn back_up(cluster: &mut Cluster, copies: u8) -> Answer {
+    add_folder(cluster, "family", ROOT, copies);
     let answer = cluster.ask(0, Call::Backup { name: None, wait: true }, MINUTE.times(10));
     cluster.run_until(MINUTE.times(5), |_| false);
     answer
@@ -185,18 +190,7 @@ fn back_up_other(cluster: &mut Cluster, name: &str, copies: u8) -> String {
     for number in 0..20_u8 {
         cluster.nodes[0].files.write(&directory, &[b'a' + number], &[number; 30_000]);
     }
-    let add = FolderAdd {
-        name: name.into(),
-        directory,
-        kind: "backup".into(),
-        copies: Some(copies),
-        keep: None,
-        ignore: Vec::new(),
-        one_file_system: false,
-        max_size: None,
-        mode: crate::feed::entry::Mode::Both,
-    };
-    cluster.ask(0, Call::FolderAdd(add), MINUTE);
+    add_folder(cluster, name, &directory, copies);
     let answer = cluster.ask(0, Call::Backup { name: Some(name.into()), wait: false }, MINUTE);
     cluster.run_until(MINUTE.times(2), |_| false);
     let line = answer.lines.iter().find(|line| line["event"] == "snapshot");

@@ -298,7 +298,6 @@ fn sent_until_protected(crashes: bool, push: bool) -> u64 {
 fn who_crashes_in_the_midst_of_taking_its_share_goes_on_where_it_was() {
     for push in [true, false] {
         let (calm, crashed) = (sent_until_protected(false, push), sent_until_protected(true, push));
-        println!("push {push}: {calm} bytes, {crashed} with a crash");
         // The share has 20 MB: of those at most a tenth is sent twice.
         assert!(crashed < calm + 2_000_000, "push {push}: {calm} bytes, {crashed} with a crash");
     }
