@@ -84,6 +84,7 @@ pub mod feed {
     pub mod facts;
     pub mod groups;
     pub mod key;
+    pub mod leave;
     pub mod mark;
     pub mod member;
     mod receipts;
@@ -285,6 +286,7 @@ pub mod node {
     pub mod reconcile;
     mod reconciling;
     mod recover;
+    mod removal;
     pub mod restore;
     pub mod retire;
     pub mod room;

@@ -62,6 +62,8 @@ mod push_stories;
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
+mod removal_stories;
+#[cfg(test)]
 mod restore_tests;
 #[cfg(test)]
 mod share_tests;

@@ -90,8 +90,12 @@ pub enum Command {
     #[command(after_long_help = "Examples:\n  nuthatch nodes\n  nuthatch nodes --json | jq '.[].name'\n\n\
         In JSON `capacity_bytes` is null for a node that has not described itself yet; `full` says that it takes no more.")]
     Nodes,
-    /// Remove a lost node from the vault, for good.
-    #[command(after_long_help = "Examples:\n  nuthatch remove attic\n  nuthatch remove 3fa4b2 --yes\n\n\
+    /// Remove a node from the vault, for good.
+    #[command(after_long_help = "Examples:\n  nuthatch remove attic          it is sold or broken\n  \
+        nuthatch remove attic --now    it was stolen\n  nuthatch remove attic --keep   it may stay after all\n  \
+        nuthatch remove 3fa4b2 --yes\n\n\
+        One that is connected and holds what others do not have yet is removed when they do: until then it is a member, and\n\
+        `status` says how far that is. With --now, and where it is not connected, it is removed at once.\n\n\
         A removed node cannot come back under its old identity. What it had, it has; its snapshots stay on the others.\n\n\
         Asks first. Where nobody can be asked (in a script, with --json), nothing is removed without --yes.")]
     Remove(Remove),

@@ -147,6 +147,12 @@ pub struct Remove {
     /// of them is only switched off.
     #[arg(long)]
     pub alone: bool,
+    /// Do not wait until other nodes have what it holds: it was stolen, or cannot be trusted.
+    #[arg(long, conflicts_with = "alone")]
+    pub now: bool,
+    /// Let it stay: what was said before, and is still waited with, is taken back.
+    #[arg(long, conflicts_with_all = ["alone", "now"])]
+    pub keep: bool,
     /// Do not ask; needed where nobody can be asked.
     #[arg(long, short)]
     pub yes: bool,

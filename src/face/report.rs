@@ -225,6 +225,7 @@ pub fn nodes(value: &Value) -> String {
     for node in items(value) {
         let state = match (node["self"] == true, node["connected"] == true) {
             (true, _) => "this node",
+            (false, true) if node["leaving"] == true => "connected, leaves",
             (false, true) => "connected",
             (false, false) if node["absence"]["planned_around"] == true => "away, planned around",
             (false, false) => "not connected",

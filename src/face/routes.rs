@@ -16,7 +16,7 @@ use super::bodies::{
 };
 use crate::feed::entry::Role;
 use crate::io::http::{Asked, Handler, Media, Route};
-use crate::node::api::{ApiError, Call, PutFile};
+use crate::node::api::{ApiError, Call, PutFile, Removal};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -108,7 +108,7 @@ pub fn route(method: &str, path: &str, query: &str, body: &[u8]) -> Result<Call,
     };
     match (method, name, argument) {
         ("GET", "nodes", None) => Ok(Call::Nodes),
-        ("DELETE", "nodes", Some(node)) => Ok(Call::Remove { node, alone: query.flag("alone")? }),
+        ("DELETE", "nodes", Some(node)) => Ok(Call::Remove { node, how: removal(&query)? }),
         ("GET", "folders", None) => Ok(Call::FolderList),
         ("DELETE", "folders", Some(name)) => Ok(Call::FolderRemove { name }),
         ("GET", "snapshots", None) => Ok(Call::Snapshots { name: query.value("folder") }),
@@ -195,6 +195,17 @@ fn with_body(method: &str, name: &str, body: &[u8]) -> Option<Result<Call, ApiEr
     })
 }
 
+/// How a member is to be removed.
+fn removal(query: &Query) -> Result<Removal, ApiError> {
+    let words = [("alone", Removal::Alone), ("keep", Removal::Keep), ("now", Removal::Now)];
+    for (word, how) in words {
+        if query.flag(word)? {
+            return Ok(how);
+        }
+    }
+    Ok(Removal::Drained)
+}
+
 /// The request that asks for a call.
 #[must_use]
 pub fn request_of(call: &Call) -> Request {
@@ -203,8 +214,13 @@ pub fn request_of(call: &Call) -> Request {
             entering::request_of(call)
         }
         Call::Nodes => get("nodes", &[]),
-        Call::Remove { node, alone } => {
-            let flag = if *alone { "?alone=true" } else { "" };
+        Call::Remove { node, how } => {
+            let flag = match how {
+                Removal::Drained => "",
+                Removal::Now => "?now=true",
+                Removal::Alone => "?alone=true",
+                Removal::Keep => "?keep=true",
+            };
             plain("DELETE", format!("nodes/{}{flag}", escape(node)))
         }
         Call::FolderAdd(folder) => post("folders", &folder_body(folder)),
@@ -419,8 +435,7 @@ mod tests {
             Call::Invite { role: Role::Full, wait: true },
             Call::Invite { role: Role::Store, wait: false },
             Call::Nodes,
-            Call::Remove { node: "a/b ?#%".into(), alone: false },
-            Call::Remove { node: "attic".into(), alone: true },
+            Call::Remove { node: "a/b ?#%".into(), how: Removal::Drained },
             folder(b"/home/ada"),
             folder(b"/home/\xff"),
             Call::FolderList,
@@ -492,7 +507,9 @@ mod tests {
 
     #[test]
     fn every_call_survives_the_way_over_http() {
-        for call in calls().into_iter().chain(calls_for_people()).chain(file_calls()) {
+        let removals = [Removal::Drained, Removal::Now, Removal::Alone, Removal::Keep];
+        let removals = removals.map(|how| Call::Remove { node: "attic".into(), how });
+        for call in calls().into_iter().chain(removals).chain(calls_for_people()).chain(file_calls()) {
             let request = request_of(&call);
             let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
             assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", request.path);

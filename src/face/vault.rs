@@ -14,7 +14,7 @@ use super::secret::{join_code, recovery_phrase};
 use super::show::{span, text};
 use crate::base::units::Span;
 use crate::feed::entry::Role;
-use crate::node::api::Call;
+use crate::node::api::{Call, Removal};
 use qrcode::render::unicode::Dense1x2;
 use qrcode::QrCode;
 use serde_json::Value;
@@ -207,14 +207,31 @@ pub fn list(link: &Link, out: Out) -> Result<Exit, Fail> {
 /// # Errors
 /// When there is no such member, or it may not be removed from here.
 pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
-    if !options.yes {
+    if !options.yes && !options.keep {
         let node = text(&options.node);
         let question = format!("Remove {node} for good? It cannot come back under its old identity.");
         ask_first(out, &question, "removed")?;
     }
-    let (value, ending) = link.value(&Call::Remove { node: options.node, alone: options.alone })?;
+    let how = match (options.alone, options.now, options.keep) {
+        (true, ..) => Removal::Alone,
+        (_, true, _) => Removal::Now,
+        (.., true) => Removal::Keep,
+        _ => Removal::Drained,
+    };
+    let (value, ending) = link.value(&Call::Remove { node: options.node, how })?;
     out.both(&value, |value| {
         let (name, id) = (text(word(value, "name")), short(word(value, "removed")));
+        if value.get("kept").is_some() {
+            return format!("{name} stays a member.\n");
+        }
+        if value.get("leaving").is_some() {
+            let snapshots = amount(value, "snapshots").unwrap_or(0);
+            return format!(
+                "{name} holds something of {snapshots} snapshots that other nodes do not have yet. It is removed by itself when they do;\n\
+                 let it run until then. `nuthatch status` says how far that is.\n\
+                 `nuthatch remove {name} --now` does not wait, `nuthatch remove {name} --keep` lets it stay.\n"
+            );
+        }
         let what = if value["new_key"] == true {
             "It could read everything, and keeps what it had. What is backed up from now on is sealed with a new key,\n\
              which it does not get. If it was stolen, change the passwords that were in your files.\n"
@@ -278,7 +295,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let link = Link::to(home.path().join("home"));
         let out = Out { json: true, quiet: true };
-        let wanted = |yes| Remove { node: "attic".to_owned(), alone: false, yes };
+        let wanted = |yes| Remove { node: "attic".to_owned(), alone: false, now: false, keep: false, yes };
         let code = |fail: Fail| fail.error.map(|error| error.code.to_string());
         let refused = remove(&link, out, wanted(false)).unwrap_err();
         assert_eq!(code(refused).as_deref(), Some("not_confirmed"));

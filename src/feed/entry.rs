@@ -27,6 +27,7 @@ pub use super::body::{
 pub use super::erase::{Erase, Erased};
 pub use super::error::FeedError;
 pub use super::key::{KeyEntry, Wrap};
+pub use super::leave::Leave;
 pub use super::text::{FolderText, Mode, NoteText, SharedText, SnapshotText};
 
 /// One entry of a feed, without its signature.
@@ -73,6 +74,8 @@ pub enum Body {
     Begin(Begin),
     /// Retired snapshots go at once.
     Erase(Erase),
+    /// A member is about to be removed.
+    Leave(Leave),
     /// A kind that this version does not understand: kept and chained, void.
     Reserved {
         /// Its number.
@@ -116,6 +119,8 @@ pub mod kind {
     pub const USER: u8 = 14;
     /// [`super::Body::Begin`]
     pub const BEGIN: u8 = 15;
+    /// [`super::Body::Leave`]
+    pub const LEAVE: u8 = 16;
 }
 
 /// Encodes and signs an entry.
@@ -293,6 +298,7 @@ fn encode_body(body: &Body) -> postcard::Result<(u8, Vec<u8>)> {
         Body::Alert(alert) => (kind::ALERT, postcard::to_stdvec(alert)?),
         Body::Begin(begin) => (kind::BEGIN, postcard::to_stdvec(begin)?),
         Body::Erase(erase) => (kind::ERASE, postcard::to_stdvec(erase)?),
+        Body::Leave(leave) => (kind::LEAVE, postcard::to_stdvec(leave)?),
         Body::Reserved { kind, bytes } => (*kind, bytes.clone()),
     })
 }
@@ -313,6 +319,7 @@ fn decode_body(number: u8, bytes: &[u8]) -> Result<Body, FeedError> {
         kind::ALERT => Body::Alert(exactly(bytes, "an Alert")?),
         kind::BEGIN => Body::Begin(exactly(bytes, "a Begin")?),
         kind::ERASE => Body::Erase(exactly(bytes, "an Erase")?),
+        kind::LEAVE => Body::Leave(exactly(bytes, "a Leave")?),
         _ => Body::Reserved { kind: number, bytes: bytes.to_vec() },
     })
 }

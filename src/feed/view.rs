@@ -12,6 +12,7 @@ use super::entry::{
 };
 use super::epochs::KeyFacts;
 use super::erase::Words;
+use super::leave::Leave;
 use super::roster::{Member, Roster};
 use super::standing::Standings;
 use crate::base::ids::{EntryHash, FeedId, FolderId, NodeId, SnapshotId};
@@ -38,6 +39,8 @@ pub struct View {
     pub(super) standings: Standings,
     /// Which of those go at once.
     pub(super) words: Words,
+    /// Who is about to be removed, as each feed says.
+    pub(super) leaves: Vec<(FeedId, Leave)>,
     /// The same in the order in which people want to see them.
     order: BTreeSet<(FolderId, WallTime, SnapshotId)>,
     /// What each feed's receipts cover, releases taken off; none of them empty.
@@ -53,7 +56,7 @@ pub struct View {
     /// The newest notes.
     notes: notes::Notes,
     /// Grows when who is a member, or what one says of itself, may have changed.
-    seats: u64,
+    pub(super) seats: u64,
 }
 
 /// What is kept of one feed.
@@ -77,6 +80,7 @@ impl View {
             snapshots: BTreeMap::new(),
             standings: Standings::default(),
             words: Words::default(),
+            leaves: Vec::new(),
             order: BTreeSet::new(),
             receipts: BTreeMap::new(),
             folders: BTreeMap::new(),
@@ -302,6 +306,7 @@ impl View {
             Body::Receipt(receipt) => self.take_receipt(&entry.feed, receipt),
             Body::Release(release) => self.take_release(&entry.feed, release),
             Body::Erase(erase) => self.take_erase(&entry.feed, erase),
+            Body::Leave(leave) => self.take_leave(entry.feed, *leave),
             Body::Note(note) => self.take_note(entry, note, hash),
             _ => {}
         }
@@ -369,6 +374,7 @@ impl View {
             }
             Body::Describe(_) | Body::Alert(_) | Body::Begin(_) => is_within && role.is_some(),
             Body::Erase(erase) => self.erase_counts(author, erase),
+            Body::Leave(leave) => self.leave_counts(&entry.feed, leave),
             Body::Reserved { .. } => false,
         }
     }

@@ -1,5 +1,4 @@
-//! Letting others in, and out: the invitation, what a joiner and its inviter tell each other once the code was right, and
-//! the removal of a member.
+//! Letting others in: the invitation, and what a joiner and its inviter tell each other once the code was right.
 //!
 //! The Admit entry is durable before the joiner hears of it. Read `node/enter.rs` for the joiner's side.
 
@@ -20,7 +19,7 @@ use super::names::free_name;
 use super::ports::{CallId, Ending};
 use crate::base::limits::PAIRING_TIME_MAX;
 use crate::base::units::Time;
-use crate::feed::entry::{author_of, Admit, Body, FolderKind, Remove, Role};
+use crate::feed::entry::{author_of, Admit, Body, Role};
 use crate::peer::event::CloseReason;
 use crate::seal::keys::StoreKeys;
 
@@ -204,70 +203,6 @@ impl Core {
             Err(ApiError::new("invitation_closed", message, "run `nuthatch invite` again"))
         };
         self.end_call(call, ending);
-    }
-
-    /// `remove`.
-    pub(super) fn call_remove(&mut self, id: CallId, wanted: &str, alone: bool) {
-        let node = match self.find_node(wanted, false) {
-            Ok(node) => node,
-            Err(error) => return self.end_call(id, Err(error)),
-        };
-        let Some(member) = &self.member else { return };
-        if node == member.node {
-            return self.end_call(
-                id,
-                Err(ApiError::new(
-                    "own_node",
-                    "a node does not remove itself",
-                    "run `nuthatch remove` on another full node",
-                )),
-            );
-        }
-        let name = member.name_of(&node);
-        let rank = |node| member.view.roster().member(node).map(|member| (member.rank.clone(), member.node));
-        if rank(&node) < rank(&member.node) {
-            let hint =
-                "remove it on a node that was a member before it, or with `nuthatch recover --replace`";
-            let message = format!("{name} was a member before this node, which cannot remove it");
-            return self.end_call(id, Err(ApiError::new("refused", message, hint)));
-        }
-        if alone && !self.may_append() {
-            if self.gossip.peers().next().is_some() {
-                let hint =
-                    "remove it without --alone; a device that is connected knows what this node has written";
-                let message = "nothing was changed: this node is not alone";
-                return self.end_call(id, Err(ApiError::new("not_alone", message, hint)));
-            }
-            self.begin_feed_alone();
-        }
-        let Some(member) = &self.member else { return };
-        let heads = member.view.heads_of(&node);
-        let is_full = member.view.roster().member(&node).is_some_and(|member| member.role == Role::Full);
-        let role = role_word(if is_full { Role::Full } else { Role::Store });
-        let left: Vec<String> = super::folders::folders_of(member, &node)
-            .into_iter()
-            .filter(|(entry, ..)| entry.kind == FolderKind::Backup)
-            .map(|(_, text, _)| text.name)
-            .collect();
-        let told = json!({"removed": node.hex(), "name": name, "role": role, "left_behind": left});
-        let then = |new_key: bool| {
-            let mut value = told;
-            value["new_key"] = new_key.into();
-            AfterAppend::Done { call: id, value }
-        };
-        if !self.append_removal(Remove { node, heads }, then) {
-            return self.end_call(
-                id,
-                Err(ApiError::new(
-                    "refused",
-                    format!("{name} cannot be removed from here"),
-                    "remove it on the node that was a member first, or with `nuthatch recover --replace`",
-                )),
-            );
-        }
-        let key = if is_full { "; what is backed up from now on is sealed with a new key" } else { "" };
-        let message = format!("{name} was removed for good{key}");
-        self.raise(Event::new(Kind::MemberRemoved, Level::Warn, "members", message).of_node(name));
     }
 
     /// A node that was not in the roster proved that it is a member.

@@ -56,8 +56,8 @@ pub enum Call {
     Remove {
         /// Its name or a prefix of its id.
         node: String,
-        /// All others are lost: no peer can tell what it knows of this node, whose feed is begun anew.
-        alone: bool,
+        /// At once or not.
+        how: Removal,
     },
     /// A new folder.
     FolderAdd(FolderAdd),
@@ -264,6 +264,19 @@ pub enum Call {
         /// A TOML value, or a bare word for a string.
         value: String,
     },
+}
+
+/// How a member is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Removal {
+    /// When others have what it holds, if it is here; else at once.
+    Drained,
+    /// At once.
+    Now,
+    /// At once, and all others are lost: no peer can tell what it knows of this node, whose feed is begun anew.
+    Alone,
+    /// Not at all: that it leaves is taken back.
+    Keep,
 }
 
 /// The folder that is to be.

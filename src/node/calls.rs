@@ -153,7 +153,7 @@ impl Core {
             }
             Call::Invite { role, wait } => self.call_invite(id, role, wait),
             Call::Nodes => self.call_nodes(id),
-            Call::Remove { node, alone } => self.call_remove(id, &node, alone),
+            Call::Remove { node, how } => self.call_remove(id, &node, how),
             Call::FolderAdd(add) => self.call_folder_add(id, add),
             Call::FolderList => self.call_folder_list(id),
             Call::FolderSet { name, changes } => self.call_folder_set(id, &name, &changes),

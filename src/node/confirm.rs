@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use super::api::{ApiError, Call};
+use super::api::{ApiError, Call, Removal};
 use super::core::Core;
 use super::gossip::Gossip;
 use super::ports::CallId;
@@ -114,7 +114,7 @@ impl Core {
             Call::FolderRemove { name } => {
                 self.removable_folders().iter().any(|(_, text)| text.name == *name)
             }
-            Call::Remove { node, alone } => !alone && self.find_node(node, true).is_ok(),
+            Call::Remove { node, how } => *how != Removal::Alone && self.find_node(node, true).is_ok(),
             Call::Forget { what } => self.would_retire(what, false),
             Call::Undo { what } => self.would_retire(what, true),
             Call::Erase { folder, snapshots, phrase } => {

@@ -208,7 +208,7 @@ impl Membership {
                 node: *node,
                 site: describe.site.clone(),
                 capacity_bytes: describe.capacity_bytes,
-                is_full: describe.is_full,
+                is_full: describe.is_full || self.view.leaving(node).is_some(),
             })
         };
         self.view.roster().members().filter_map(|member| seat(&member.node)).collect()

@@ -49,11 +49,12 @@ impl Core {
         let room = self.room_status(stats, &mut attention);
         let keys = self.keyring_status(&mut attention);
         let (silence, around) = (self.silence_status(&mut attention), self.around_status(&mut attention));
+        let leaving = self.removing_status(&mut attention);
         let summary = self.pausing.summary(self.summary(&folders));
         let paused = self.pausing_status(&mut attention);
         let counters = self.endpoint.counters();
         let member = self.member.as_ref();
-        let value = json!({
+        let mut value = json!({
             "summary": summary, "paused": paused,
             "state": if member.is_some() { "member" } else { "unconfigured" },
             "node": member.map(|member| member.node.hex()),
@@ -103,6 +104,7 @@ impl Core {
             },
             "log_number": self.activity.last(),
         });
+        value["leaving"] = leaving;
         self.json(id, value);
         self.end_call(id, Ok(Ending::Complete));
     }
@@ -205,6 +207,7 @@ impl Core {
                     "site": describe.map(|describe| describe.site.clone()),
                     "role": role_word(other.role),
                     "self": other.node == member.node,
+                    "leaving": member.view.leaving(&other.node).is_some(),
                     "connected": peer.is_some(),
                     "address": address.map(|address| address.to_string()),
                     "addresses": describe.map(|describe| describe.addresses.iter().map(ToString::to_string).collect::<Vec<_>>()),

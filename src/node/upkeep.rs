@@ -18,6 +18,7 @@ use super::known::Known;
 use super::marking::{Pass, PassCounts, PassOutput, World};
 use super::moving::Moving;
 use super::offer::Offer;
+use super::removal::Removing;
 use super::retire::Retiring;
 use super::room::Room;
 use super::scrubbing::Scrubbing;
@@ -34,6 +35,7 @@ use crate::store::service::{Request, StoreStats};
 
 mod afresh;
 mod roots;
+mod waits;
 
 use afresh::Afresh;
 
@@ -68,6 +70,8 @@ pub struct Upkeep {
     pub(super) unfinished: Unfinished,
     /// A disk that did not take an entry.
     afresh: Afresh,
+    /// Members that leave.
+    pub(super) removing: Removing,
     /// The pass that runs, or is about to.
     pass: Option<Option<u64>>,
     /// When the next pass begins.
@@ -103,6 +107,7 @@ impl Upkeep {
             self.offer.deadline(),
             self.moving.deadline(),
             self.afresh.deadline(),
+            self.removing.deadline(),
             self.healing.deadline(),
         ];
         [self.next, self.rest].into_iter().chain(steps).flatten().min()
@@ -120,6 +125,7 @@ impl Core {
         self.upkeep.pass_due = Some(self.now.time + COLLECT_AFTER_START);
         self.upkeep.recheck(self.now.time);
         self.moving_begins();
+        self.upkeep.removing.recheck(self.now.time);
         self.compacting_begins();
         self.scrubbing_begins(settings);
         self.drilling_begins(settings);
@@ -137,16 +143,22 @@ impl Core {
         self.hearing_rides_along(settings);
     }
 
-    /// Looks at what is retired, gives up what has waited long enough, begins a pass that is due.
-    pub(super) fn upkeep_timeout(&mut self) {
-        let now = self.now.time;
+    /// What has deadlines of its own.
+    fn step_timeouts(&mut self) {
         self.compacting_timeout();
         self.scrubbing_timeout();
         self.drilling_timeout();
         self.offer_timeout();
         self.moving_timeout();
         self.afresh_timeout();
+        self.removing_timeout();
         self.healing_timeout();
+    }
+
+    /// Looks at what is retired, gives up what has waited long enough, begins a pass that is due.
+    pub(super) fn upkeep_timeout(&mut self) {
+        let now = self.now.time;
+        self.step_timeouts();
         self.upkeep.rest = self.upkeep.rest.filter(|rest| *rest > now);
         if self.upkeep.next.is_none_or(|next| next > now) {
             return;
@@ -211,53 +223,6 @@ impl Core {
             .into_iter()
             .flatten()
             .min();
-    }
-
-    /// Whether anything may be given up now; if not, why.
-    fn may_collect(&self) -> Result<(), &'static str> {
-        let Some(member) = &self.member else { return Err("this node belongs to no vault") };
-        if member.stopped {
-            return Err("the disk did not take an earlier entry of this node");
-        }
-        if !self.may_append() {
-            return Err("no other device has answered since this node was started");
-        }
-        if self.gossip.peers().next().is_some() && !self.gossip.is_settled() {
-            return Err("not all that the others know has arrived");
-        }
-        if member.view.forks().next().is_some() {
-            return Err("a device has written two histories; nothing is given up until it is removed");
-        }
-        self.upkeep.collect.may_drop(self.now.time)?;
-        if self.pausing.is_on() {
-            return Err("this node is paused");
-        }
-        if self.upkeep.pushed_here {
-            return Err("another device has pushed chunks here that its backup may still list");
-        }
-        if self.upkeep.unfinished.is_any() && self.world().is_calm {
-            return Err("a backup was interrupted; what it has stored is kept until it is gone on with");
-        }
-        if self.world().is_calm {
-            Ok(())
-        } else {
-            Err("a backup is being made or kept")
-        }
-    }
-
-    /// Whether nobody waits for the disk.
-    pub(super) fn is_disk_idle(&self) -> bool {
-        let World { is_calm, is_idle, .. } = self.world();
-        is_calm && is_idle && !self.pausing.is_on()
-    }
-
-    /// What a pass must know of the node around it.
-    fn world(&self) -> World {
-        World {
-            disturbances: self.upkeep.collect.disturbances(),
-            is_calm: !self.duties.values().any(Duty::lists),
-            is_idle: !self.duties.values().any(|duty| matches!(duty, Duty::Restore(..))),
-        }
     }
 
     /// Gives up snapshots whose time is over: the own receipt is released in the same transaction in which the pin goes.

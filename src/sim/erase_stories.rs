@@ -12,7 +12,7 @@ use super::feed_stories::good;
 use crate::base::ids::{ChunkId, SnapshotId};
 use crate::base::limits::MASS_RETIRED_MIN;
 use crate::feed::entry::{Body, Erase, Erased, Role};
-use crate::node::api::Call;
+use crate::node::api::{Call, Removal};
 use crate::node::ports::Input;
 
 /// A vault of the first node, which has a folder, and others with these roles; all hold all. The recovery phrase.
@@ -223,7 +223,7 @@ fn the_word_of_a_node_that_was_removed_is_void() {
     cluster.run_until(MINUTE, |_| false);
     assert!(!is_erased(&erase(&mut cluster, 1, &snapshot, None)));
     cluster.run_until(MINUTE, |_| false);
-    good(&cluster.ask(0, Call::Remove { node: "node1".into(), alone: false }, MINUTE));
+    good(&cluster.ask(0, Call::Remove { node: "node1".into(), how: Removal::Drained }, MINUTE));
     cluster.crash(1);
     assert!(!is_erased(&erase(&mut cluster, 0, &snapshot, None)), "it is the only word");
     hours(&mut cluster, 5);

@@ -5,7 +5,7 @@ use super::check::{add_folder, back_up, found, household, join, text, weather, M
 use super::cluster::{Answer, Cluster};
 use crate::base::units::Span;
 use crate::feed::entry::Role;
-use crate::node::api::{Call, FolderAdd};
+use crate::node::api::{Call, FolderAdd, Removal};
 use crate::node::ports::Ending;
 use rand_core::RngCore;
 
@@ -175,7 +175,7 @@ fn an_old_image_that_is_given_orders_before_it_has_met_anybody_forks_nothing() {
     for call in [
         short_folder("third"),
         Call::FolderRemove { name: "family".into() },
-        Call::Remove { node: "node2".into(), alone: false },
+        Call::Remove { node: "node2".into(), how: Removal::Drained },
         Call::Invite { role: Role::Store, wait: true },
     ] {
         let answer = cluster.ask(0, call, MINUTE);
@@ -234,10 +234,10 @@ fn a_node_whose_others_are_lost_for_good_goes_on_when_it_is_told_so() {
         cluster.crash(number);
     }
     cluster.start(0);
-    let answer = cluster.ask(0, Call::Remove { node: "node1".into(), alone: false }, MINUTE);
+    let answer = cluster.ask(0, Call::Remove { node: "node1".into(), how: Removal::Drained }, MINUTE);
     assert_eq!(refused(&answer), "unconfirmed");
     for node in ["node1", "node2"] {
-        good(&cluster.ask(0, Call::Remove { node: node.into(), alone: true }, MINUTE));
+        good(&cluster.ask(0, Call::Remove { node: node.into(), how: Removal::Alone }, MINUTE));
     }
     let number = cluster.add_node();
     join(&mut cluster, number, Role::Store);
@@ -257,7 +257,7 @@ fn a_node_whose_others_are_lost_for_good_goes_on_when_it_is_told_so() {
 fn with_somebody_there_nobody_is_removed_as_if_all_were_lost() {
     let mut cluster = household(8);
     let log_before = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines.len();
-    good(&cluster.ask(0, Call::Remove { node: "node1".into(), alone: true }, MINUTE));
+    good(&cluster.ask(0, Call::Remove { node: "node1".into(), how: Removal::Alone }, MINUTE));
     let log = cluster.ask(0, Call::Log { follow: false, after: None }, MINUTE).lines;
     assert!(!format!("{:?}", &log[log_before..]).contains("a new feed is begun"), "there was no need of one");
 }

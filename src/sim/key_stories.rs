@@ -8,7 +8,7 @@ use super::cluster::Cluster;
 use super::feed_stories::{good, nodes, refused, short_folder};
 use crate::base::ids::ChunkId;
 use crate::feed::entry::Role;
-use crate::node::api::Call;
+use crate::node::api::{Call, Removal};
 use crate::node::ports::Ending;
 use crate::seal::keys::FullKeys;
 use crate::seal::sealed::{ChunkKind, OpenError, Sealer};
@@ -106,7 +106,7 @@ fn restored(cluster: &mut Cluster, number: usize) -> Expected {
 
 /// Removes a node.
 fn remove(cluster: &mut Cluster, by: usize, node: &str) -> Value {
-    let mut answer = cluster.ask(by, Call::Remove { node: node.into(), alone: false }, MINUTE);
+    let mut answer = cluster.ask(by, Call::Remove { node: node.into(), how: Removal::Now }, MINUTE);
     good(&answer);
     answer.lines.remove(0)
 }

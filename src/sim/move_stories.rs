@@ -23,7 +23,7 @@ use crate::store::service::{Reply, Request};
 
 /// So many nodes that can read, the first with a folder of many chunks in two copies. Each may hold so many hundredths of all
 /// that there is.
-fn household(seed: u64, nodes: usize, percent: u64) -> (Cluster, Expected) {
+pub(super) fn household(seed: u64, nodes: usize, percent: u64) -> (Cluster, Expected) {
     let mut cluster = Cluster::new(seed, 1, weather(0));
     let mut expected = fill(&mut cluster, 12);
     for number in 0_u8..90 {
@@ -56,7 +56,7 @@ fn pattern(number: u8) -> Vec<u8> {
 }
 
 /// The chunks on the disk of a node that runs.
-fn on_disk(cluster: &mut Cluster, number: usize) -> BTreeSet<ChunkId> {
+pub(super) fn on_disk(cluster: &mut Cluster, number: usize) -> BTreeSet<ChunkId> {
     let mut ids = BTreeSet::new();
     let running = cluster.nodes[number].running.as_mut().expect("it runs");
     loop {

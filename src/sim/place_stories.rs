@@ -8,7 +8,7 @@ use super::cluster::{Answer, Cluster};
 use super::feed_stories::short_folder;
 use crate::base::units::Span;
 use crate::feed::entry::Role;
-use crate::node::api::{Call, FolderAdd};
+use crate::node::api::{Call, FolderAdd, Removal};
 use crate::node::ports::Ending;
 
 /// Five nodes: two at home, two at the parents', one in the office.
@@ -172,7 +172,7 @@ fn a_folder_of_which_too_little_is_left_is_said_to_be_lost() {
         cluster.crash(number);
     }
     for node in ["node1", "node4"] {
-        let remove = Call::Remove { node: node.into(), alone: false };
+        let remove = Call::Remove { node: node.into(), how: Removal::Now };
         assert_eq!(cluster.ask(0, remove, MINUTE).end, Some(Ok(Ending::Complete)));
     }
     cluster.run_until(MINUTE, |_| false);

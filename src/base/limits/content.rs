@@ -112,6 +112,9 @@ pub const ERASED_PER_ENTRY_MAX: usize = 256;
 /// a new feed each time.
 pub const ERASED_PER_FEED_MAX: usize = 4_096;
 
+/// Nodes that the Leave entries of one feed speak of, 60 bytes of memory each; what is beyond is void, and a node is removed at once.
+pub const LEAVES_PER_FEED_MAX: usize = 256;
+
 /// Nodes that one Key entry wraps an epoch's key for; for more there are more entries.
 pub const KEY_WRAPS_MAX: usize = 128;
 /// Removed full nodes that an epoch keeps out: as many as there may be epochs.

@@ -37,6 +37,9 @@ pub const LEAVING_ANSWERS_MAX: u32 = 512;
 /// Within this.
 pub const LEAVING_WITHIN: Span = Span::from_secs(3_600);
 
+/// Whoever removes a node that leaves looks so often whether others have what it holds.
+pub const LEAVING_LOOK_EVERY: Span = Span::from_secs(10);
+
 const _: () = assert!(LEAVING_SNAPSHOTS_MAX * 32 + 1_024 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(MOVE_ANSWER_TIME.as_micros() < MOVE_LOOK_EVERY.as_micros());
 const _: () = assert!(MOVE_SNAPSHOTS_MAX / LEAVING_SNAPSHOTS_MAX + 16 < LEAVING_ANSWERS_MAX as usize);

@@ -48,12 +48,13 @@ function Invite({ onClose, onJoined }) {
 function Remove({ node, status, onClose, done }) {
   const [typed, setTyped] = useState('');
   const [alone, setAlone] = useState(false);
+  const [now, setNow] = useState(false);
   const [error, setError] = useState(null);
   const folders = (status.folders ?? []).filter((folder) => folder.writer === node.node).map((folder) => folder.name);
   const remove = async () => {
     try {
-      await api.remove(`nodes/${encodeURIComponent(node.node)}`, { alone: alone || undefined });
-      toast(t('remove.done', { name: node.name }), 'good');
+      const told = await api.remove(`nodes/${encodeURIComponent(node.node)}`, alone ? { alone } : { now: now || undefined });
+      toast(t(told.leaving ? 'remove.leaving' : 'remove.done', { name: node.name, n: told.snapshots }), 'good');
       done();
     } catch (failure) {
       setError(failure);
@@ -63,6 +64,7 @@ function Remove({ node, status, onClose, done }) {
     <ul class="stack tight">${['copies', 'keys', 'kept', 'for-good'].map((part) => html`<li class="item"><${Icon} name=${{ copies: 'copy', keys: 'key', kept: 'lock', 'for-good': 'info' }[part]} /><span>${t(`remove.${part}`, { name: node.name })}</span></li>`)}
     ${folders.length > 0 && html`<li class="item"><${Icon} name="folder" /><span>${t('remove.folders', { names: folders.join(', ') })}</span></li>`}</ul>
     <${Field} label=${t('remove.type', { name: node.name })} value=${typed} onValue=${setTyped} autocomplete="off" />
+    ${node.connected && html`<${Switch} label=${t('remove.now')} hint=${t('remove.now.hint')} checked=${now} onValue=${setNow} />`}
     <details><summary>${t('remove.alone.more')}</summary><${Switch} label=${t('remove.alone')} hint=${t('remove.alone.hint')} checked=${alone} onValue=${setAlone} /></details>
     ${error && html`<${Trouble} error=${error} />`}<//>`;
 }
@@ -80,15 +82,15 @@ function Shares({ nodes, snapshots }) {
   })}</ul>`}<//>`;
 }
 
-function Member({ node, status, admin, onRemove }) {
+function Member({ node, status, admin, onRemove, onKeep }) {
   const peer = (status.peers ?? []).find((other) => other.node === node.node);
   const silent = (status.silence ?? []).some((one) => one.writer === node.node && one.too_long);
   const state = node.self || node.connected ? 'good' : silent ? 'bad' : node.absence?.planned_around ? 'warn' : 'unknown';
   const belief = (status.audit?.holders ?? []).find((holder) => holder.node === node.node);
-  const items = admin ? [node.self && { text: t('member.name'), icon: 'edit', href: '#/settings/all?key=node.name' }, node.self && { text: t('member.capacity'), icon: 'disk', href: '#/settings/all?key=node.capacity' }, !node.self && { text: t('member.remove'), icon: 'trash', danger: true, action: () => onRemove(node) }] : [];
+  const items = admin ? [node.self && { text: t('member.name'), icon: 'edit', href: '#/settings/all?key=node.name' }, node.self && { text: t('member.capacity'), icon: 'disk', href: '#/settings/all?key=node.capacity' }, !node.self && { text: t('member.remove'), icon: 'trash', danger: true, action: () => onRemove(node) }, node.leaving && { text: t('member.keep'), icon: 'undo', action: () => onKeep(node) }] : [];
   return html`<li class="card member"><div class="item"><span class=${`dot ${state}`}><${Icon} name=${node.role === 'store' ? 'lock' : 'devices'} size="19" /></span><div class="grow"><h2 class="clip">${node.name}</h2><p>${[node.site, t(`role.${node.role}`)].filter(Boolean).join(' · ')}</p></div><${Pill} state=${state}>${t(node.self ? 'device.self' : node.connected ? 'device.here' : silent ? 'device.silent' : 'device.away')}<//>${items.some(Boolean) && html`<${Menu} label=${t('member.menu', { name: node.name })} items=${items} />`}</div>
     <dl class="facts">${!node.self && html`<dt>${t('member.seen')}</dt><dd>${node.connected ? t('member.now') : node.absence ? t('member.ago', { span: span(node.absence.silent_us) }) : t('unknown')}</dd>`}
-    <dt>${t('member.offers')}</dt><dd>${size(node.capacity_bytes)} ${node.full && html`<${Pill} state="warn">${t('member.full')}<//>`}</dd>
+    <dt>${t('member.offers')}</dt><dd>${size(node.capacity_bytes)} ${node.full && html`<${Pill} state="warn">${t('member.full')}<//>`} ${node.leaving && html`<${Pill} state="warn">${t('member.leaving')}<//>`}</dd>
     <dt>${t('member.holds')}</dt><dd>${t('member.snapshots', { n: node.held_snapshots })}</dd>
     ${belief && html`<dt>${t('member.proof')}</dt><dd>${belief.believed ? (belief.proven ? t('member.proven', { n: belief.proven }) : t('member.unasked')) : html`<${Pill} state="bad">${t('member.unproven')}<//>`}</dd>`}
     ${peer && html`<dt>${t('member.traffic')}</dt><dd>↑ ${size(peer.sent_bytes)} ↓ ${size(peer.received_bytes)} · ${number(peer.rtt_us / 1000, 1)} ms</dd>`}
@@ -142,11 +144,20 @@ export default function Devices({ status, route, may }) {
     if (route.query.invite) location.replace('#/devices');
     again();
   };
+  const keep = async (node) => {
+    try {
+      await api.remove(`nodes/${encodeURIComponent(node.node)}`, { keep: true });
+      toast(t('member.kept', { name: node.name }), 'good');
+    } catch (failure) {
+      toast(failure.message, 'bad');
+    }
+    again();
+  };
   if (!status) return html`<${Loading} />`;
   const admin = may('admin');
   return html`<${Page} title=${t('nav.devices')} lead=${t('devices.lead', { n: nodes?.length ?? 0 })} actions=${admin && html`<${Button} kind="primary" icon="plus" onClick=${() => setInviting(true)}>${t('devices.invite')}<//>`}>
     ${error && html`<${Trouble} error=${error} again=${again} />`}${!nodes && !error && html`<${Loading} />`}
-    ${nodes && html`<ul class="grid two">${nodes.map((node) => html`<${Member} key=${node.node} node=${node} status=${status} admin=${admin} onRemove=${setRemoving} />`)}</ul>
+    ${nodes && html`<ul class="grid two">${nodes.map((node) => html`<${Member} key=${node.node} node=${node} status=${status} admin=${admin} onRemove=${setRemoving} onKeep=${keep} />`)}</ul>
       <div class="grid two"><${Shares} nodes=${nodes} snapshots=${snapshots ?? []} />${admin && html`<${Bandwidth} status=${status} />`}</div>`}
     ${inviting && admin && html`<${Invite} onClose=${shut} onJoined=${again} />`}
     ${removing && html`<${Remove} node=${removing} status=${status} onClose=${() => setRemoving(null)} done=${() => { setRemoving(null); again(); }} />`}<//>`;

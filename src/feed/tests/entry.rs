@@ -8,10 +8,10 @@ use crate::feed::body::{
     Admit, Alert, Begin, Checkpoint, Counts, Describe, FolderEntry, FolderKind, GroupSet, Head, Note,
     Receipt, Release, Remove, Role, SnapshotEntry, Standing,
 };
-use crate::feed::entry::{author_of, decode, hash, kind, sign, verify, Body, Entry, FeedError, NO_ENTRY};
-use crate::feed::erase::{Erase, Erased};
-use crate::feed::key::{KeyEntry, Wrap};
-use crate::feed::text::{FolderText, Mode, SharedText, SnapshotText};
+use crate::feed::entry::{
+    author_of, decode, hash, kind, sign, verify, Body, Entry, Erase, Erased, FeedError, FolderText, KeyEntry,
+    Leave, Mode, SharedText, SnapshotText, Wrap, NO_ENTRY,
+};
 use crate::feed::writer::Writer;
 use ed25519_dalek::SigningKey;
 use proptest::prelude::{any, prop, proptest, ProptestConfig};
@@ -149,6 +149,8 @@ fn data_goldens() -> Vec<(u8, Body, String)> {
         sealed: vec![0xaa, 0xbb],
     };
     let groups: GroupSet = Group::new(0).into_iter().collect();
+    let erased = Erased { snapshot: SnapshotId::from_bytes([0x0f; 32]), version: 300 };
+    let leave = Leave { node: NodeId::from_bytes([0x0b; 32]), version: 300, leaves: true };
     vec![
         (5, Body::Folder(folder), times("05", 16) + "01" + "03" + "00" + "02aabb"), // id, backup, copies, removed, text
         (
@@ -177,14 +179,9 @@ fn data_goldens() -> Vec<(u8, Body, String)> {
             Body::Release(Release { snapshot: None, groups }),
             ["00", "01", "8004", "01", &times("00", 511)].concat(), // every snapshot, a bitmap of 512 bytes, group 0
         ),
-        (
-            12,
-            Body::Erase(Erase {
-                snapshots: vec![Erased { snapshot: SnapshotId::from_bytes([0x0f; 32]), version: 300 }],
-            }),
-            ["01", &times("0f", 32), "ac02"].concat(), // one, the snapshot, version
-        ),
+        (12, Body::Erase(Erase { snapshots: vec![erased] }), "01".to_owned() + &times("0f", 32) + "ac02"), // one, version
         (10, Body::Note(Note { sealed: vec![0xdd] }), "01dd".into()),
+        (16, Body::Leave(leave), times("0b", 32) + "ac02" + "01"), // who, version, yes
     ]
 }
 

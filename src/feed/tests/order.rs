@@ -2,7 +2,7 @@
 
 use super::view::{describe, folder, groups, holders, receipt, snapshot};
 use crate::base::ids::{NodeId, SnapshotId};
-use crate::feed::entry::{decode, Body, Checkpoint, Erase, Erased, GroupSet, Release, Role, Standing};
+use crate::feed::entry::{decode, Body, Checkpoint, Erase, Erased, GroupSet, Leave, Release, Role, Standing};
 use crate::feed::view::View;
 use crate::feed::writer::Writer;
 use proptest::prelude::{any, proptest, ProptestConfig};
@@ -54,7 +54,7 @@ impl Household {
         let known: Vec<SnapshotId> = self.writers[who].1.snapshots().map(|fact| fact.id).collect();
         let chosen = (!known.is_empty()).then(|| known[self.pick(known.len())]);
         let number = u8::try_from(self.pick(4)).unwrap();
-        let action = self.pick(if who == 0 { 4 } else { 16 });
+        let action = self.pick(if who == 0 { 4 } else { 18 });
         let other = self.writers[whom].0.clone();
         let (writer, view) = &mut self.writers[who];
         let bytes = match (action, chosen) {
@@ -75,6 +75,11 @@ impl Household {
                 let all = view.retired().filter_map(|fact| view.erasable(&fact.id));
                 let any = Erased { snapshot: id, version: u64::from(number) };
                 writer.write(Body::Erase(Erase { snapshots: all.chain([any]).collect() }))
+            }
+            (16, _) => writer.write(Body::Leave(view.next_leave(other.node(), number > 0))),
+            (17, _) => {
+                let (node, version) = (other.node(), u64::from(number));
+                writer.write(Body::Leave(Leave { node, version, leaves: true }))
             }
             (10..=13, Some(_)) => {
                 let feed = [writer.feed, other.feed][usize::from(number / 2)];
@@ -126,9 +131,10 @@ fn told(view: &View) -> String {
     let erased: Vec<_> = view.erased().collect();
     let folders: Vec<_> = view.folders().collect();
     let described: Vec<_> = nodes.iter().map(|node| view.describe(node)).collect();
+    let leaving: Vec<_> = nodes.iter().map(|node| view.leaving(node)).collect();
     let chains: Vec<_> = nodes.iter().map(|node| view.admit_chain(node)).collect();
     format!(
-        "{members:?} {former:?} {:?} {snapshots:?} {retired:?} {erased:?} {held:?} {folders:?} {described:?} {chains:?}",
+        "{members:?} {former:?} {:?} {snapshots:?} {retired:?} {erased:?} {held:?} {folders:?} {described:?} {leaving:?} {chains:?}",
         view.heads()
     )
 }
@@ -163,8 +169,8 @@ proptest! {
 
 #[test]
 fn the_random_household_is_not_dull() {
-    let mut seen = [0_usize; 7];
-    for seed in 0..160 {
+    let mut seen = [0_usize; 8];
+    for seed in 0..240 {
         let house = Household::new(seed);
         let mut view = View::new(Writer::new(1).public());
         read(&mut view, &house.entries);
@@ -177,6 +183,7 @@ fn the_random_household_is_not_dull() {
             held,
             view.retired().count(),
             view.erased().count(),
+            view.roster().members().filter(|member| view.leaving(&member.node).is_some()).count(),
         ]) {
             *sum += count;
         }

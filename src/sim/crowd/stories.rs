@@ -13,7 +13,7 @@ use crate::base::limits::{
 };
 use crate::base::units::Span;
 use crate::feed::entry::{Body, GroupSet, Receipt};
-use crate::node::api::Call;
+use crate::node::api::{Call, Removal};
 use crate::node::ports::Ending;
 use crate::sim::check::{family_folder, text, weather, MINUTE, ROOT};
 use crate::wire::message::{About, Message, Sighting};
@@ -83,7 +83,7 @@ fn everybody_learns_everything_from_one_other_with_few_sessions_each() {
     }
     // What one of them does is known to all soon, over those between.
     let lost = crowd.nodes[20].node.hex();
-    let (_, end) = crowd.ask(0, Call::Remove { node: lost.clone(), alone: false });
+    let (_, end) = crowd.ask(0, Call::Remove { node: lost.clone(), how: Removal::Drained });
     assert!(end.is_ok(), "{end:?}");
     crowd.crash(20);
     assert!(settles(&mut crowd, 23, 6), "{:?}", members(&mut crowd));
@@ -299,7 +299,7 @@ mod tests {
         // Those that were lost before are planned for until they are removed.
         for number in (0..crowd.nodes.len()).filter(|number| !crowd.is_running(*number)).collect::<Vec<_>>() {
             let node = crowd.nodes[number].node.hex();
-            let _ = crowd.ask(0, Call::Remove { node, alone: false });
+            let _ = crowd.ask(0, Call::Remove { node, how: Removal::Drained });
         }
         for number in 0..120_u8 {
             let mut content = vec![0; 200_000];
@@ -319,7 +319,7 @@ mod tests {
         lost.iter().for_each(|number| crowd.crash(*number));
         for number in &lost {
             let node = crowd.nodes[*number].node.hex();
-            assert!(crowd.ask(0, Call::Remove { node, alone: false }).1.is_ok());
+            assert!(crowd.ask(0, Call::Remove { node, how: Removal::Drained }).1.is_ok());
         }
         println!("{} nodes are lost and removed: {} copies are left", lost.len(), copies(crowd));
         until_protected("protection after that", crowd, sent);
@@ -354,7 +354,7 @@ mod tests {
         told_bytes("bytes sent in ten quiet minutes", &crowd, &mut sent);
         let begun = crowd.now;
         let (node, last) = (crowd.nodes[count - 1].node.hex(), count - 1);
-        assert!(crowd.ask(0, Call::Remove { node, alone: false }).1.is_ok());
+        assert!(crowd.ask(0, Call::Remove { node, how: Removal::Drained }).1.is_ok());
         crowd.crash(last);
         assert!(settles(&mut crowd, count - 1, 24), "{:?}", members(&mut crowd));
         println!("a removal is known to all: within {} s", crowd.now.since(begun).as_millis() / 1_000);
@@ -369,7 +369,7 @@ mod tests {
         );
         let begun = crowd.now;
         let node = crowd.nodes[last - 1].node.hex();
-        assert!(crowd.ask(0, Call::Remove { node, alone: false }).1.is_ok());
+        assert!(crowd.ask(0, Call::Remove { node, how: Removal::Drained }).1.is_ok());
         crowd.crash(last - 1);
         assert!(settles(&mut crowd, count - 2, 24), "{:?}", members(&mut crowd));
         println!("another removal is known to all: within {} s", crowd.now.since(begun).as_millis() / 1_000);

@@ -9,7 +9,7 @@ use super::{Health, Turmoil};
 use crate::base::ids::{ChunkId, Group, NodeId, SnapshotId};
 use crate::feed::entry::GroupSet;
 use crate::file::map::{MapCursor, Step};
-use crate::node::api::Call;
+use crate::node::api::{Call, Removal};
 use crate::node::forge::Claim;
 use crate::node::ports::Ending;
 use crate::sim::check::{text, MINUTE};
@@ -99,7 +99,7 @@ impl Turmoil {
                 Health::Sound | Health::Doubtful => 0,
             };
             for _ in 0..attempts {
-                let call = Call::Remove { node: format!("node{number}"), alone: false };
+                let call = Call::Remove { node: format!("node{number}"), how: Removal::Drained };
                 let owner = self.owner;
                 if self.cluster.ask(owner, call, MINUTE.times(5)).end == Some(Ok(Ending::Complete)) {
                     break;
