@@ -318,12 +318,12 @@ impl Core {
         }
     }
 
-    /// Remembers which full nodes there are. What is to be saved is added to `settings`.
-    pub(super) fn look_at_full_nodes(&mut self, settings: &mut super::collect::Settings) {
+    /// Remembers which members there are. What is to be saved is added to `settings`.
+    pub(super) fn look_at_members(&mut self, settings: &mut super::collect::Settings) {
         let Some(member) = &self.member else { return };
         let running = self.upkeep.collect.running(self.now.time);
         let roster = member.view.roster();
-        let others = roster.members().filter(|known| known.role == Role::Full && known.node != member.node);
+        let others = roster.members().filter(|known| known.node != member.node);
         let removed = roster.former().map(|former| former.node);
         self.upkeep.known.look(running, others.map(|known| known.node), removed, settings);
     }

@@ -1,9 +1,13 @@
-//! Since when this node has known each full node: whose word it heeds when a snapshot shall go before its time.
+//! Since when this node has known each member: whose word it heeds when a snapshot shall go before its time, and to whom it leaves
+//! what it gives up.
 //!
 //! A full node may let others in. So two words of full nodes are the words of two only if the second is not one that the first has
 //! made up for the purpose. Whoever owns one node cannot make up the past of another device: a full node counts here when it
 //! has been known for the whole floor (`store.retired`), in this node's own running time, or since this node itself came into the vault (its
 //! first day there). Then a made-up one gains nothing: without it, too, what is retired goes after the floor.
+//!
+//! For the same reason what is given up here because others hold it (`node/surplus.rs`) is left to two at least that are known in this sense: a
+//! full node that has let false holders in and makes room for them in the placement is one of those at most.
 //!
 //! Keeps the books and decides over words; `node/erase.rs` connects it.
 
@@ -19,7 +23,7 @@ use crate::base::units::Span;
 pub struct Known {
     /// When this node first looked at its vault.
     first: Option<Span>,
-    /// When each other full node was seen first; zero: it was there from the start.
+    /// When each other member was seen first; zero: it was there from the start.
     seen: BTreeMap<NodeId, Span>,
 }
 
@@ -48,7 +52,7 @@ impl Known {
         Self { first: settings.get(FIRST_KEY).and_then(span), seen: seen.collect() }
     }
 
-    /// Looks at the full nodes of the vault, those present and those removed. What is to be saved is added to `settings`, together
+    /// Looks at the other members of the vault, those present and those removed. What is to be saved is added to `settings`, together
     /// with the running time.
     pub fn look(
         &mut self,
@@ -76,6 +80,12 @@ impl Known {
         }
     }
 
+    /// Whether a member has been known for the whole floor, or from the start.
+    #[must_use]
+    pub fn is_old(&self, node: &NodeId, running: Span, floor: Span) -> bool {
+        self.seen.get(node).is_some_and(|seen| seen.as_micros() == 0 || running >= *seen + floor)
+    }
+
     /// What the node `own` makes of these words.
     #[must_use]
     pub fn heed(
@@ -91,11 +101,9 @@ impl Known {
         if words.len() < 2 {
             return Heed::Few;
         }
-        let is_old = |node: &&NodeId| {
-            self.seen.get(*node).is_some_and(|seen| seen.as_micros() == 0 || running >= *seen + floor)
-        };
         // What a person has said at this very node needs no past.
-        let old = words.iter().filter(|node| *node != own).filter(is_old).count();
+        let others = words.iter().filter(|node| *node != own);
+        let old = others.filter(|node| self.is_old(node, running, floor)).count();
         if words.contains(own) || old >= 2 {
             Heed::Enough
         } else {
@@ -104,7 +112,7 @@ impl Known {
     }
 }
 
-/// Under which name it is kept when a full node was seen first.
+/// Under which name it is kept when a member was seen first.
 fn key_of(node: &NodeId) -> String {
     format!("{KNOWN_PREFIX}{node}")
 }
@@ -136,7 +144,7 @@ mod tests {
         known.heed(&words, (&node(1), &node(0)), DAY.times(days), FLOOR)
     }
 
-    /// Looks at these full nodes after so many days; what was saved.
+    /// Looks at these members after so many days; what was saved.
     fn look(known: &mut Known, days: u64, present: &[u8], removed: &[u8]) -> Settings {
         let mut settings = Settings::new();
         let nodes = |numbers: &[u8]| numbers.iter().map(|number| node(*number)).collect::<Vec<_>>();

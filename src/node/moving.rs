@@ -329,7 +329,7 @@ impl Core {
         let counts = |peer: &NodeId, copies: Copies| {
             places.get(&copies).and_then(|places| places.get(peer)).cloned().unwrap_or_default()
         };
-        let mut groups = questions.round.confirmed(counts);
+        let mut groups = questions.round.confirmed(counts, |peer| self.is_known_for_long(peer));
         groups.intersect(&held.unclaimed());
         groups
     }

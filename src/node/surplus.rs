@@ -12,7 +12,7 @@ use crate::base::limits::MOVE_ASKED_MAX;
 use crate::base::units::Copies;
 use crate::feed::entry::GroupSet;
 use crate::feed::view::SnapshotFact;
-use crate::replicate::leave::wanted;
+use crate::replicate::leave::{wanted, wanted_old};
 
 /// What this node holds for others.
 pub(super) struct ForOthers<'a> {
@@ -73,6 +73,12 @@ impl Core {
             && !member.placing.away().contains(node)
     }
 
+    /// Whether a member has been known here for the whole floor, or from the start.
+    pub(super) fn is_known_for_long(&self, node: &NodeId) -> bool {
+        let running = self.upkeep.collect.running(self.now.time);
+        self.upkeep.known.is_old(node, running, self.setup.config.retired)
+    }
+
     /// What placement gives each of the others that are believed, of what wants so many copies.
     pub(super) fn believed_places(&self, copies: Copies) -> BTreeMap<NodeId, GroupSet> {
         let Some(member) = &self.member else { return BTreeMap::new() };
@@ -95,13 +101,15 @@ impl Core {
             let mut places = self.believed_places(copies);
             places.retain(|node, _| self.gossip.is_connected(node));
             groups.intersect(&GroupSet::in_at_least(wanted(copies), places.values()));
+            let old = places.iter().filter(|(node, _)| self.is_known_for_long(node));
+            groups.intersect(&GroupSet::in_at_least(wanted_old(copies), old.map(|(_, groups)| groups)));
             peers.extend(places.into_keys());
         }
         peers.into_iter().take(MOVE_ASKED_MAX).collect()
     }
 
     /// Of the surplus, what all that this node has receipted of it is receipted for (or written) by as many of those
-    /// whom placement names as there are to be copies: nothing becomes less protected if this node holds it no more.
+    /// whom placement names as there are to be copies, two of them known for long: nothing becomes less protected if this node holds it no more.
     pub(super) fn superfluous(&self, held: &ForOthers<'_>) -> GroupSet {
         let (mut surplus, Some(member)) = (held.surplus(), &self.member) else { return GroupSet::new() };
         let mut places: BTreeMap<Copies, BTreeMap<NodeId, GroupSet>> = BTreeMap::new();
@@ -114,16 +122,21 @@ impl Core {
             };
             let copies = fact.entry.copies;
             let places = places.entry(copies).or_insert_with(|| self.believed_places(copies));
-            let mut others: Vec<GroupSet> = places.get(&fact.writer).cloned().into_iter().collect();
+            let mut others: Vec<(NodeId, GroupSet)> =
+                places.get(&fact.writer).map(|place| (fact.writer, place.clone())).into_iter().collect();
             for (node, groups) in member.view.receipts(&fact.id).filter(|(node, _)| *node != fact.writer) {
                 if let Some(place) = places.get(&node) {
                     let mut groups = groups.clone();
                     groups.intersect(place);
-                    others.push(groups);
+                    others.push((node, groups));
                 }
             }
+            let old = others.iter().filter(|(node, _)| self.is_known_for_long(node));
+            let mut enough = GroupSet::in_at_least(wanted_old(copies), old.map(|(_, groups)| groups));
+            let all = others.iter().map(|(_, groups)| groups);
+            enough.intersect(&GroupSet::in_at_least(wanted(copies), all));
             let mut short = own.clone();
-            short.subtract(&GroupSet::in_at_least(wanted(copies), others.iter()));
+            short.subtract(&enough);
             surplus.subtract(&short);
         }
         surplus

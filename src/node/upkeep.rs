@@ -184,7 +184,7 @@ impl Core {
         let mut settings = Settings::new();
         let was_frozen = self.upkeep.collect.frozen();
         self.upkeep.collect.compare(now, retired, mass_of, &mut settings);
-        self.look_at_full_nodes(&mut settings);
+        self.look_at_members(&mut settings);
         let waits_for_backup = self.waits_for_backup();
         if !settings.is_empty() || self.upkeep.collect.is_save_due(now, waits_for_backup) {
             self.save(settings, AfterSave::Nothing);

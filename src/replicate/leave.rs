@@ -18,6 +18,9 @@
 //! on the disk has been confirmed in vain, but whoever confirmed it has no round either when it comes back, and the next begins later.
 //! `sim/move_model.rs` goes through all interleavings. Receipts alone, which may be old, would not do.
 //!
+//! **Whom it is left to.** Two of those who confirm, at least, have been known here for long (`node/known.rs`): a full node can let false
+//! holders in, and have placement go round honest ones; it is one liar itself, and all that it lets in are new.
+//!
 //! **Who lies** is one holder less than was thought, as it was before: only the holders that placement names count (so a stranger to
 //! the group adds nothing), all of them must confirm and then prove a random chunk of what they confirmed; whoever was found lying does
 //! not count. What they claim and have lost is found by the same audits as ever (`replicate/audit.rs`).
@@ -134,9 +137,14 @@ impl Round {
         self.groups.subtract(groups);
     }
 
-    /// What may go. `counts` tells for which groups of snapshots that want so many copies a peer counts, by what is known now.
+    /// What may go. `counts` tells for which groups of snapshots that want so many copies a peer counts, by what is known now, and `is_old`
+    /// whether it has been known for long.
     #[must_use]
-    pub fn confirmed(&self, counts: impl Fn(&NodeId, Copies) -> GroupSet) -> GroupSet {
+    pub fn confirmed(
+        &self,
+        counts: impl Fn(&NodeId, Copies) -> GroupSet,
+        is_old: impl Fn(&NodeId) -> bool,
+    ) -> GroupSet {
         let mut kinds = self.lots.clone();
         kinds.sort_unstable();
         kinds.dedup();
@@ -145,13 +153,17 @@ impl Round {
         }
         let mut all = self.groups.clone();
         for copies in kinds {
-            let mut held = Vec::new();
+            let (mut held, mut old) = (Vec::new(), Vec::new());
             for (peer, asked) in self.asked.iter().filter(|(_, asked)| asked.is_proven) {
                 let mut groups = counts(peer, copies);
                 asked.confirmed.get(&copies).iter().for_each(|confirmed| groups.intersect(confirmed));
+                if is_old(peer) {
+                    old.push(groups.clone());
+                }
                 held.push(groups);
             }
             all.intersect(&GroupSet::in_at_least(wanted(copies), held.iter()));
+            all.intersect(&GroupSet::in_at_least(wanted_old(copies), old.iter()));
         }
         all
     }
@@ -161,6 +173,12 @@ impl Round {
 #[must_use]
 pub fn wanted(copies: Copies) -> usize {
     usize::from(copies.get().min(COPIES_MAX))
+}
+
+/// How many of them are to have been known for long: one of them may have let the others in for the purpose.
+#[must_use]
+pub fn wanted_old(copies: Copies) -> usize {
+    wanted(copies).min(2)
 }
 
 #[cfg(test)]
@@ -181,7 +199,7 @@ mod tests {
 
     /// What may go if everybody is a holder of everything.
     fn confirmed(round: &Round) -> GroupSet {
-        round.confirmed(|_, _| GroupSet::all())
+        round.confirmed(|_, _| GroupSet::all(), |_| true)
     }
 
     #[test]
@@ -203,7 +221,8 @@ mod tests {
         round.proven(&node(2));
         assert_eq!(confirmed(&round), groups(&[2]), "one answer of two is not enough for the others");
         assert_eq!(
-            round.confirmed(|peer, _| if *peer == node(1) { groups(&[1]) } else { GroupSet::all() }),
+            round
+                .confirmed(|peer, _| if *peer == node(1) { groups(&[1]) } else { GroupSet::all() }, |_| true),
             groups(&[])
         );
         round.withdraw(&groups(&[2]));
@@ -234,6 +253,24 @@ mod tests {
         assert_eq!(confirmed(&round), groups(&[1]));
         round.forget(&node(2));
         assert!(confirmed(&round).is_empty(), "it could not prove it in the end");
+    }
+
+    #[test]
+    fn what_only_one_holds_that_was_known_for_long_stays() {
+        let three = Copies::new(3);
+        let mut round = Round::new(groups(&[1, 2]), vec![three], &[node(1), node(2), node(3), node(4)]);
+        for (number, held) in [(1, &[1, 2]), (2, &[1, 2]), (3, &[1, 2]), (4, &[2, 3])] {
+            round.answered(&node(number), 0, &groups(held));
+        }
+        round.close();
+        (1..5).for_each(|number| round.proven(&node(number)));
+        let confirmed = |old: &[u8]| {
+            let old: Vec<NodeId> = old.iter().map(|number| node(*number)).collect();
+            round.confirmed(|_, _| GroupSet::all(), |peer| old.contains(peer))
+        };
+        assert_eq!(confirmed(&[1, 2]), groups(&[1, 2]));
+        assert_eq!(confirmed(&[1]), groups(&[]), "the others may be its own");
+        assert_eq!(confirmed(&[1, 4]), groups(&[2]));
     }
 
     #[test]

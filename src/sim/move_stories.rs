@@ -262,3 +262,29 @@ fn what_lies_in_the_trash_stays_whoever_holds_its_groups_and_can_be_taken_back()
     let answer = cluster.ask(3, restore, MINUTE.times(20));
     assert!(answer.end == Some(Ok(Ending::Complete)) && unpack(&answer.bytes) == passing);
 }
+
+#[test]
+fn what_only_new_members_hold_beside_one_is_not_given_up_to_them_before_the_floor() {
+    let (mut cluster, _) = household(96, 3, 300);
+    cluster.retired = Span::from_secs(2 * 86_400);
+    hours(&mut cluster, 25);
+    // Whoever has let these in may have them for the purpose, and says of them what makes them the holders of nearly everything.
+    let Capacity::Bytes(bytes) = cluster.capacity else { panic!("all may hold so much") };
+    cluster.capacity = Capacity::Bytes(bytes * 50);
+    for number in 3..6 {
+        cluster.add_node();
+        join(&mut cluster, number, Role::Full);
+    }
+    hours(&mut cluster, 1);
+    let before = on_disk(&mut cluster, 1);
+    cluster.crash(1);
+    cluster.capacity = Capacity::Bytes(0);
+    cluster.start(1);
+    hours(&mut cluster, 5);
+    let kept = on_disk(&mut cluster, 1);
+    assert!(kept.len() * 5 > before.len() * 4, "{} of {} are kept", kept.len(), before.len());
+    hours(&mut cluster, 46);
+    let left = on_disk(&mut cluster, 1);
+    assert!(left.len() * 4 < before.len(), "{} of {} are left in the end", left.len(), before.len());
+    assert_two_copies(&mut cluster, Some(1));
+}
