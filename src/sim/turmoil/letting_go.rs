@@ -28,18 +28,15 @@ impl Turmoil {
         self.kept.push(Kept { id, files, manifest, forgotten: None, erased: false, returned: false });
     }
 
-    /// Calls the owner's node; None: it is off, or was cut off in the midst of it.
+    /// Calls the owner's node; None: it is off, or was cut off in the midst of it, or its disk was: what was written then may be there or not.
     fn order(&mut self, call: Call) -> Option<Result<Ending, ApiError>> {
         if !self.cluster.is_running(self.owner) {
             return None;
         }
         let (owner, id) = (self.owner, self.cluster.call(self.owner, call));
         self.cluster.run_until(MINUTE, |cluster| cluster.answer(owner, id).end.is_some());
-        self.cluster
-            .answer(owner, id)
-            .end
-            .clone()
-            .filter(|end| !matches!(end, Err(error) if error.code == "crashed"))
+        let is_cut_off = |error: &ApiError| error.code == "crashed" || error.message.contains("no power");
+        self.cluster.answer(owner, id).end.clone().filter(|end| !end.as_ref().is_err_and(is_cut_off))
     }
 
     /// One of the snapshots that are like this.
