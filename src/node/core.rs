@@ -384,7 +384,7 @@ impl Core {
         match event {
             Event::Up { node, address } => self.peer_up(node, address),
             Event::Down { node, reason } => self.peer_down(&node, &reason),
-            Event::Message { node, lane: _, bytes } => self.message_came(&node, &bytes),
+            Event::Message { node, lane, bytes } => self.message_came(&node, lane, &bytes),
             Event::Introduced { member, chain } => self.introduced(&member, &chain),
             Event::PairRequest { ticket, hello, from } => self.pair_requested(ticket, &hello, from),
             Event::PairAnswered { payload, from } => self.pair_answered(&payload, from),

@@ -219,7 +219,7 @@ impl Core {
             let Some((id, whose)) = self.upkeep.healing.wanted.pop() else { break };
             let op = self.ops.draw();
             self.upkeep.healing.asked.push((op, id, whose));
-            self.source.keep(now, op, id, None);
+            self.source.keep(now, op, id, false, None);
         }
         self.source.pump(now);
         self.healing_settles();

@@ -37,6 +37,8 @@ pub struct Holding {
 struct Running {
     /// Its duty.
     duty: u64,
+    /// Somebody waits for it.
+    awaited: bool,
     /// Who wrote the snapshot.
     writer: NodeId,
     /// What the writer was told last.
@@ -87,7 +89,7 @@ impl Core {
             return;
         }
         self.holding.due = None;
-        let Some((snapshot, writer, manifest, groups)) = self.owed() else {
+        let Some((snapshot, writer, manifest, groups, awaited)) = self.owed() else {
             self.holding.due = self.holding.retry.values().min().copied();
             return;
         };
@@ -104,12 +106,22 @@ impl Core {
             let keep = Keep::new(snapshot, manifest, groups, duty);
             Duty::Keep(Box::new(if is_pinned { keep.pinned() } else { keep }))
         });
-        self.holding.running = Some(Running { duty, writer, told_held: 0, told_at: self.now.time });
+        self.holding.running = Some(Running { duty, awaited, writer, told_held: 0, told_at: self.now.time });
+    }
+
+    /// Whether somebody waits for the chunks that a duty asks for: not for those of a share that others have signed for already.
+    pub(super) fn is_awaited(&self, duty: u64) -> bool {
+        match self.duties.get(&duty) {
+            Some(Duty::Keep(_)) => self.holding.running.as_ref().is_some_and(|running| running.awaited),
+            Some(Duty::Verify(_, call)) => call.is_some(),
+            _ => false,
+        }
     }
 
     /// Of the snapshots for which this node owes a receipt, and that may be tried now, the one of which the fewest copies are
-    /// left among those who are here; of equals the newest.
-    fn owed(&mut self) -> Option<(SnapshotId, NodeId, ChunkId, GroupSet)> {
+    /// left among those who are here; of equals the newest. And whether somebody waits for it: a shared folder here, or whoever makes
+    /// a backup, until the first has signed.
+    fn owed(&mut self) -> Option<(SnapshotId, NodeId, ChunkId, GroupSet, bool)> {
         let now = self.now.time;
         self.holding.retry.retain(|_, until| *until > now);
         let wanted = self.shared_wanted();
@@ -135,7 +147,11 @@ impl Core {
                 best = Some((rank, fact, groups));
             }
         }
-        best.map(|(_, fact, groups)| (fact.id, fact.writer, fact.entry.manifest, groups))
+        best.map(|(_, fact, groups)| {
+            let is_first = member.view.receipts(&fact.id).all(|(node, _)| node == member.node);
+            let awaited = is_first || wanted.contains(&fact.id);
+            (fact.id, fact.writer, fact.entry.manifest, groups, awaited)
+        })
     }
 
     /// The disk did not take a chunk: no share that is being kept may be receipted on it.

@@ -2,11 +2,12 @@
 
 use super::core::Core;
 use crate::base::ids::NodeId;
+use crate::wire::frame::Lane;
 use crate::wire::message::{self, Message};
 
 impl Core {
     /// A peer said something.
-    pub(super) fn message_came(&mut self, node: &NodeId, bytes: &[u8]) {
+    pub(super) fn message_came(&mut self, node: &NodeId, lane: Lane, bytes: &[u8]) {
         let message = match message::decode(bytes) {
             Ok(message) => message,
             Err(error) => {
@@ -19,7 +20,7 @@ impl Core {
             Message::FeedHave { heads, more } => self.peer_has(node, &heads, more),
             Message::FeedWant { feed, from } => self.peer_wants(node, feed, from),
             Message::FeedEntries { feed, entries, .. } => self.entries_came(node, feed, entries),
-            Message::Get { ids } => self.source.asked(node, ids),
+            Message::Get { ids } => self.source.asked(node, ids, lane != Lane::Background),
             Message::Chunk { id, bytes } if !self.drill_came(node, &id, &bytes) => {
                 self.chunk_came(node, id, bytes);
             }

@@ -1,14 +1,14 @@
 //! Where chunks come from and go to: for the node's own duties from the store, else from holders; for peers from the store.
 //!
 //! Owns the fetch machine, the waiting duties and the peers' requests. Knows nothing of folders or snapshots. Bounds:
-//! what waits for the disk is limited by [`UNSYNCED_BYTES_MAX`], what peers ask by [`SERVE_QUEUE_PER_PEER_MAX`].
+//! what waits for the disk is limited by [`UNSYNCED_BYTES_MAX`], what peers ask in `source/asked.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::duty::{ChunkLost, Ops, Told};
 use super::pushing::conduct::is_right;
 use crate::base::ids::{ChunkId, NodeId};
-use crate::base::limits::{SERVE_CHUNKS_PER_PEER_MAX, SERVE_QUEUE_PER_PEER_MAX, UNSYNCED_BYTES_MAX};
+use crate::base::limits::UNSYNCED_BYTES_MAX;
 use crate::base::units::Time;
 use crate::peer::table::MessageId;
 use crate::replicate::fetch::{Fetch, Order};
@@ -38,7 +38,7 @@ pub struct Source {
     /// What peers asked for.
     serving: BTreeMap<NodeId, Serving>,
     /// Store reads for peers.
-    serve_reads: BTreeMap<Op, (NodeId, ChunkId)>,
+    serve_reads: BTreeMap<Op, Read>,
     /// What is to be done.
     outputs: VecDeque<SourceOutput>,
     /// Whom to ask first for chunks, if somebody is known to have what is wanted at present.
@@ -56,23 +56,35 @@ struct Waiter {
     id: ChunkId,
     /// The bytes are wanted, not only their being here.
     bytes: bool,
+    /// Somebody waits for it: it goes before what is only to be here some day.
+    urgent: bool,
 }
+
+/// A chunk that is read for a peer: whose, which, and whether somebody waits for it there.
+type Read = (NodeId, ChunkId, bool);
 
 /// What one peer wants from here.
 #[derive(Debug, Default)]
 struct Serving {
-    /// Asked for, not yet read.
-    queue: VecDeque<ChunkId>,
-    /// Wanted of what was offered, not yet read: after what was asked for by name.
+    /// What nobody waits for there, and what somebody does.
+    lines: [Line; 2],
+    /// Wanted of what was offered, not yet read: after what somebody waits for.
     pushed: VecDeque<ChunkId>,
-    /// Being read from the disk.
-    reading: usize,
-    /// Read, but the session's queue was full.
-    held: VecDeque<(ChunkId, Vec<u8>)>,
     /// The newest of those that the session took: they can be withdrawn until they have gone.
     taken: VecDeque<(ChunkId, MessageId)>,
     /// Chunks served since the session began.
     served_count: u64,
+}
+
+/// Chunks of one kind for a peer.
+#[derive(Debug, Default)]
+struct Line {
+    /// Asked for, not yet read.
+    queue: VecDeque<ChunkId>,
+    /// Being read from the disk.
+    reading: usize,
+    /// Read, but the session's queue was full.
+    held: VecDeque<(ChunkId, Vec<u8>)>,
 }
 
 /// What the source wants of the core.
@@ -88,6 +100,8 @@ pub enum SourceOutput {
         peer: NodeId,
         /// For what.
         ids: Vec<ChunkId>,
+        /// Somebody waits for it.
+        urgent: bool,
     },
     /// Tell a peer that these need not come any more.
     Cancel {
@@ -118,6 +132,8 @@ pub enum SourceOutput {
         id: ChunkId,
         /// Its bytes.
         bytes: Vec<u8>,
+        /// Somebody waits for it there.
+        urgent: bool,
     },
     /// Tell a peer that these are not here.
     Missing {
@@ -150,13 +166,13 @@ impl Source {
     /// A duty wants a chunk's bytes, from here or from anywhere.
     pub fn chunk(&mut self, op: Op, id: ChunkId) {
         let read = self.ops.draw();
-        self.reading.insert(read, Waiter { op, id, bytes: true });
+        self.reading.insert(read, Waiter { op, id, bytes: true, urgent: true });
         self.outputs.push_back(SourceOutput::Store(Request::Get { op: read, id }));
     }
 
-    /// A duty wants a chunk of a holder to be here; `on_way`: it comes from this peer already.
-    pub fn keep(&mut self, now: Time, op: Op, id: ChunkId, on_way: Option<NodeId>) {
-        self.fetch_for(Waiter { op, id, bytes: false });
+    /// A duty wants a chunk of a holder to be here; `urgent`: somebody waits for that; `on_way`: it comes from this peer already.
+    pub fn keep(&mut self, now: Time, op: Op, id: ChunkId, urgent: bool, on_way: Option<NodeId>) {
+        self.fetch_for(Waiter { op, id, bytes: false, urgent });
         if let Some(peer) = on_way {
             self.fetch.is_asked_of(now, &id, peer);
         }
@@ -201,7 +217,7 @@ impl Source {
     pub fn peer_down(&mut self, now: Time, peer: &NodeId) {
         self.serving.remove(peer);
         // What is being read for it is no part of its next session.
-        self.serve_reads.retain(|_, (asker, _)| asker != peer);
+        self.serve_reads.retain(|_, (asker, ..)| asker != peer);
         self.fetch.peer_down(now, peer);
         self.pump(now);
     }
@@ -249,8 +265,8 @@ impl Source {
                         }
                         Ok(None) | Err(_) => self.fetch_for(waiter),
                     }
-                } else if let Some((peer, id)) = self.serve_reads.remove(&op) {
-                    self.read_for(&peer, id, result.ok().flatten());
+                } else if let Some(read) = self.serve_reads.remove(&op) {
+                    self.read_for(read, result.ok().flatten());
                 }
             }
             Reply::Put { op, .. } => {
@@ -261,39 +277,6 @@ impl Source {
             _ => {}
         }
         self.pump(now);
-    }
-
-    /// A peer's queue has room again.
-    pub fn room(&mut self, peer: &NodeId) {
-        if let Some(serving) = self.serving.get_mut(peer) {
-            if let Some((id, bytes)) = serving.held.pop_front() {
-                self.outputs.push_back(SourceOutput::Send { peer: *peer, id, bytes });
-            }
-        }
-        self.serve(peer);
-    }
-
-    /// The session's queue did not take a chunk.
-    pub fn hold(&mut self, peer: &NodeId, id: ChunkId, bytes: Vec<u8>) {
-        if let Some(serving) = self.serving.get_mut(peer) {
-            serving.held.push_front((id, bytes));
-        }
-    }
-
-    /// The session's queue took a chunk.
-    pub fn sent(&mut self, peer: &NodeId, id: ChunkId, message: MessageId) {
-        if let Some(serving) = self.serving.get_mut(peer) {
-            serving.served_count += 1;
-            if serving.taken.len() >= SERVE_QUEUE_PER_PEER_MAX {
-                serving.taken.pop_front();
-            }
-            serving.taken.push_back((id, message));
-            if let Some((id, bytes)) = serving.held.pop_front() {
-                self.outputs.push_back(SourceOutput::Send { peer: *peer, id, bytes });
-                return;
-            }
-        }
-        self.serve(peer);
     }
 
     /// So many bytes have come from a peer in all.
@@ -323,7 +306,7 @@ impl Source {
         let waiters = self.waiting.entry(waiter.id).or_default();
         waiters.push(waiter);
         if !self.looks_up || self.fetch.is_wanted(&waiter.id) {
-            self.fetch.want(waiter.id, self.preferred, waiter.bytes);
+            self.fetch.want(waiter.id, self.preferred, waiter.urgent);
         } else if waiters.len() == 1 {
             self.outputs.push_back(SourceOutput::Seek { id: waiter.id, again: false });
         }
@@ -333,7 +316,9 @@ impl Source {
     pub fn pump(&mut self, now: Time) {
         while self.unsynced_bytes < UNSYNCED_BYTES_MAX {
             match self.fetch.poll(now) {
-                Some(Order::Ask { peer, ids }) => self.outputs.push_back(SourceOutput::Ask { peer, ids }),
+                Some(Order::Ask { peer, ids, urgent }) => {
+                    self.outputs.push_back(SourceOutput::Ask { peer, ids, urgent });
+                }
                 Some(Order::Cancel { peer, ids }) => {
                     self.outputs.push_back(SourceOutput::Cancel { peer, ids });
                 }
@@ -358,32 +343,6 @@ impl Source {
             self.outputs.push_back(SourceOutput::Tell(told));
         }
     }
-
-    /// Reads what a peer asked for, a few at a time.
-    fn serve(&mut self, peer: &NodeId) {
-        let Some(serving) = self.serving.get_mut(peer) else { return };
-        while serving.reading + serving.held.len() < SERVE_CHUNKS_PER_PEER_MAX {
-            let Some(id) = serving.queue.pop_front().or_else(|| serving.pushed.pop_front()) else { break };
-            serving.reading += 1;
-            let op = self.ops.draw();
-            self.serve_reads.insert(op, (*peer, id));
-            self.outputs.push_back(SourceOutput::Store(Request::Lend { op, id }));
-        }
-    }
-
-    /// A chunk for a peer was read, or is not here.
-    fn read_for(&mut self, peer: &NodeId, id: ChunkId, bytes: Option<Vec<u8>>) {
-        let Some(serving) = self.serving.get_mut(peer) else { return };
-        serving.reading = serving.reading.saturating_sub(1);
-        match bytes {
-            Some(bytes) if serving.held.is_empty() => {
-                self.outputs.push_back(SourceOutput::Send { peer: *peer, id, bytes });
-            }
-            Some(bytes) => serving.held.push_back((id, bytes)),
-            None => self.outputs.push_back(SourceOutput::Missing { peer: *peer, ids: vec![id] }),
-        }
-        self.serve(peer);
-    }
 }
 
 #[cfg(test)]
@@ -399,8 +358,8 @@ mod tests {
         let mut source = Source::default();
         source.peer_up(Time::ZERO, peer);
         source.peer_up(Time::ZERO, other);
-        source.asked(&peer, ids.clone());
-        source.asked(&other, vec![ids[0]]);
+        source.asked(&peer, ids.clone(), true);
+        source.asked(&other, vec![ids[0]], true);
         let mut reads = VecDeque::new();
         let mut sends = Vec::new();
         let mut lanes = SendLanes::new();
@@ -409,10 +368,10 @@ mod tests {
             while let Some(output) = source.poll() {
                 match output {
                     SourceOutput::Store(Request::Lend { op, id }) => reads.push_back((op, id)),
-                    SourceOutput::Send { peer, id, bytes } => {
+                    SourceOutput::Send { peer, id, bytes, urgent } => {
                         let message = lanes.push(Lane::Bulk, &[], bytes);
                         sends.push((peer, id, message));
-                        source.sent(&peer, id, message);
+                        source.sent(&peer, id, message, urgent);
                     }
                     SourceOutput::Withdraw { peer, message } => withdrawn.push((peer, message)),
                     other => panic!("{other:?}"),
@@ -446,7 +405,9 @@ mod tests {
         source.stored(Time::ZERO, Reply::Get { op, id, result: Ok(None) });
         let Some(SourceOutput::Ask { peer, .. }) = source.poll() else { panic!("one is asked") };
         assert!(!source.arrived(Time::ZERO, &peer, id, b"wrong".to_vec()));
-        let Some(SourceOutput::Ask { peer: next, ids }) = source.poll() else { panic!("the next is asked") };
+        let Some(SourceOutput::Ask { peer: next, ids, .. }) = source.poll() else {
+            panic!("the next is asked")
+        };
         assert_eq!((next != peer, ids), (true, vec![id]));
         assert!(source.poll().is_none(), "nothing was told or put");
         assert!(source.arrived(Time::ZERO, &next, id, b"right".to_vec()));
@@ -460,12 +421,12 @@ mod tests {
         let ids: Vec<ChunkId> = (0..4).map(|number| ChunkId::from_bytes([number; 32])).collect();
         let mut source = Source::default();
         source.peer_up(Time::ZERO, peer);
-        source.asked(&peer, ids.clone());
+        source.asked(&peer, ids.clone(), true);
         source.peer_down(Time::ZERO, &peer);
         source.peer_up(Time::ZERO, peer);
         while source.poll().is_some() {}
         source.cancelled(&peer, &ids);
-        source.asked(&peer, ids.clone());
+        source.asked(&peer, ids.clone(), true);
         let read = std::iter::from_fn(|| source.poll());
         assert_eq!(read.filter(|output| matches!(output, SourceOutput::Store(_))).count(), ids.len());
     }

@@ -172,12 +172,15 @@ impl Core {
     pub(super) fn tell_of_chunks(&mut self, output: SourceOutput) {
         let lane = Lane::Interactive;
         match output {
-            SourceOutput::Ask { peer, ids } => {
+            SourceOutput::Ask { peer, ids, urgent } => {
                 let ids = self.pushing.not_coming(&peer, ids);
                 if ids.is_empty() {
                     return;
                 }
-                if !self.send(&peer, lane, &Message::Get { ids: ids.clone() }) {
+                // The answer comes on the lane that belongs to the question's. Where that of background work is full, it is asked all the same.
+                let get = Message::Get { ids: ids.clone() };
+                let is_sent = !urgent && self.send(&peer, Lane::Background, &get);
+                if !is_sent && !self.send(&peer, lane, &get) {
                     self.source.missing(self.now.time, &peer, &ids);
                 }
             }
@@ -192,21 +195,22 @@ impl Core {
             SourceOutput::Withdraw { peer, message } => {
                 self.endpoint.cancel(&peer, message);
             }
-            SourceOutput::Send { peer, id, bytes } => self.send_chunk(&peer, id, bytes),
+            SourceOutput::Send { peer, id, bytes, urgent } => self.send_chunk(&peer, id, bytes, urgent),
             SourceOutput::Seek { id, again } => self.seek(id, again),
             SourceOutput::Store(_) | SourceOutput::Tell(_) => {}
         }
     }
 
-    /// Sends a chunk, or keeps it until there is room.
-    fn send_chunk(&mut self, peer: &NodeId, id: ChunkId, bytes: Vec<u8>) {
+    /// Sends a chunk, or keeps it until there is room. What nobody waits for lets all else go first.
+    fn send_chunk(&mut self, peer: &NodeId, id: ChunkId, bytes: Vec<u8>, urgent: bool) {
+        let lane = if urgent { Lane::Bulk } else { Lane::Background };
         let head = match chunk_head(&id, &bytes) {
             Ok(head) => head,
             Err(error) => return log::error!("chunk {} cannot be sent: {error}", id.short()),
         };
-        match self.endpoint.send_headed(self.now.time, peer, Lane::Bulk, &head, bytes) {
-            Ok(message) => self.source.sent(peer, id, message),
-            Err((_, Some(bytes))) => self.source.hold(peer, id, bytes),
+        match self.endpoint.send_headed(self.now.time, peer, lane, &head, bytes) {
+            Ok(message) => self.source.sent(peer, id, message, urgent),
+            Err((_, Some(bytes))) => self.source.hold(peer, id, bytes, urgent),
             Err((error, None)) => log::debug!("chunk {} was not sent: {error}", id.short()),
         }
     }

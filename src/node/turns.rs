@@ -4,7 +4,7 @@ use super::api::Piece;
 use super::auditing::PROVE_DUTY;
 use super::backup::BackupOutput;
 use super::core::{Core, Duty};
-use super::duty::{Ask, Told};
+use super::duty::{Ask, Ops, Told};
 use super::keep::KeepOutput;
 use super::list::ListOutput;
 use super::merging::MergeOutput;
@@ -136,7 +136,8 @@ impl Core {
             Ask::File(request) => self.outputs.push_back(Output::File(request)),
             Ask::Chunk { op, id } => self.source.chunk(op, id),
             Ask::Keep { op, id } => {
-                self.source.keep(self.now.time, op, id, self.pushing.take_over(&id));
+                let urgent = self.is_awaited(Ops::duty(op));
+                self.source.keep(self.now.time, op, id, urgent, self.pushing.take_over(&id));
                 self.source.pump(self.now.time);
             }
         }

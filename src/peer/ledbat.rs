@@ -89,12 +89,13 @@ impl Ledbat {
             self.threshold = self.threshold.min(self.window);
         }
         if queue > wanted {
-            let less = self.window.saturating_mul(queue - wanted) / wanted;
+            // Half of LEDBAT++'s answer: several who share a line all answer at once, and would leave it idle.
+            let less = self.window.saturating_mul(queue - wanted) / (2 * wanted);
             self.window -= less.min(self.window / 2);
         } else if limited && self.window >= self.threshold {
-            // LEDBAT++: a sixteenth of a datagram a round where the base is short against the target.
-            let share = (2 * wanted).div_ceil(base.as_micros().max(1)).clamp(1, 16);
-            self.window = (self.window + self.datagram.max(self.window / 64) / share).min(WINDOW_BYTES_MAX);
+            // LEDBAT++: a sixteenth of a datagram a round where the base is short against the target. Half of one at the most.
+            let share = (2 * wanted).div_ceil(base.as_micros().max(1)).clamp(2, 16);
+            self.window = (self.window + self.datagram.max(self.window / 32) / share).min(WINDOW_BYTES_MAX);
         }
         self.window = self.window.max(2 * self.datagram);
     }

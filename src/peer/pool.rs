@@ -10,8 +10,8 @@
 use super::bucket::Bucket;
 use super::recv::{LaneError, RecvLane, RecvLanes};
 use crate::base::limits::{
-    CREDIT_PACE_BYTES, CREDIT_PATIENCE, LANE_CREDIT_BYTES, LANE_WINDOW_BYTES, POOL_BYTES, POOL_MESSAGE_BYTES,
-    POOL_SESSION_BYTES_MAX, POOL_URGENT_BYTES,
+    CREDIT_PACE_BYTES, CREDIT_PATIENCE, LANE_CREDIT_BYTES, LANE_SHARE_PACKETS, LANE_WINDOW_BYTES, POOL_BYTES,
+    POOL_MESSAGE_BYTES, POOL_SESSION_BYTES_MAX, POOL_URGENT_BYTES,
 };
 use crate::base::units::{Span, Time};
 use crate::wire::frame::Lane;
@@ -33,10 +33,12 @@ pub struct Pool {
     pressed: Option<(Time, Time)>,
     /// How fast credit may be given; None: as fast as it is used.
     down: Option<Bucket>,
-    /// Sessions that would get more credit if `down` allowed it, in turn.
-    thirsty: VecDeque<u32>,
-    /// Whose turn it is.
-    turn: Option<u32>,
+    /// Sessions that would get more credit if `down` allowed it, in turn: for what somebody waits for, for background work.
+    thirsty: [VecDeque<u32>; 2],
+    /// Whose turn it is, and in which of the lines.
+    turn: Option<(u32, usize)>,
+    /// Counts turns, for the share of background work.
+    turns: u32,
 }
 
 /// What a lane would have.
@@ -81,7 +83,7 @@ impl Pool {
             self.count(lane, stream);
             held += stream.charged;
         }
-        let mut thirsty = false;
+        let mut thirsty = [false; 2];
         for (lane, stream) in Lane::ALL.into_iter().zip(&mut lanes.lanes) {
             let (offset, waits) = match self.wish(session, lane, stream, held) {
                 Wish::Credit(offset) => (offset, false),
@@ -92,7 +94,7 @@ impl Pool {
                 continue;
             }
             let affordable = self.afford(now, (session, lane), stream.granted(), offset);
-            thirsty |= affordable < offset;
+            thirsty[thirst_of(lane)] |= affordable < offset;
             if affordable <= stream.granted() {
                 continue;
             }
@@ -104,9 +106,11 @@ impl Pool {
             self.charge(lane, stream);
             held += stream.charged;
         }
-        self.turn = self.turn.filter(|turn| *turn != session);
-        if thirsty && !self.thirsty.contains(&session) {
-            self.thirsty.push_back(session);
+        self.turn = self.turn.filter(|turn| turn.0 != session);
+        for (line, thirsty) in self.thirsty.iter_mut().zip(thirsty) {
+            if thirsty && !line.contains(&session) {
+                line.push_back(session);
+            }
         }
         Ok(())
     }
@@ -115,8 +119,14 @@ impl Pool {
     pub fn next(&mut self, now: Time) -> Option<u32> {
         let down = self.down.as_mut()?;
         down.fill(now);
-        self.turn = if down.is_ready() { self.thirsty.pop_front() } else { None };
-        self.turn
+        self.turn = None;
+        if down.is_ready() {
+            self.turns = self.turns.wrapping_add(1);
+            let first = usize::from(self.turns % LANE_SHARE_PACKETS == 0);
+            let mut next = |line: usize| Some((self.thirsty[line].pop_front()?, line));
+            self.turn = next(first).or_else(|| next(1 - first));
+        }
+        Some(self.turn?.0)
     }
 
     /// The sessions that are first in the lines: to be settled when room has become free.
@@ -148,15 +158,22 @@ impl Pool {
         for line in &mut self.lines {
             line.retain(|place| place.0 != session);
         }
-        self.thirsty.retain(|other| *other != session);
+        for line in &mut self.thirsty {
+            line.retain(|other| *other != session);
+        }
     }
 
     /// When to come back: to see who sits, or when there is credit to give again.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let down = self.down.as_ref().filter(|_| !self.thirsty.is_empty()).map(Bucket::ready_at);
+        let down = self.down.as_ref().filter(|_| self.is_any_thirsty()).map(Bucket::ready_at);
         let watch = self.pressed.filter(|_| self.waiting() > 0).map(|(_, last)| last + WATCH_EVERY);
         down.into_iter().chain(watch).min()
+    }
+
+    /// Whether somebody waits for `down`.
+    fn is_any_thirsty(&self) -> bool {
+        self.thirsty.iter().any(|line| !line.is_empty())
     }
 
     /// Somebody waits, or has just waited: whether this session has had credit for too long without using it.
@@ -266,11 +283,12 @@ impl Pool {
     /// How much of the way from `granted` to `offset` the limit on what comes in allows now. Control is small and does
     /// not wait: it is paid for afterwards.
     fn afford(&mut self, now: Time, (session, lane): Place, granted: u64, offset: u64) -> u64 {
+        let is_first = !self.is_any_thirsty();
         let Some(down) = &mut self.down else { return offset };
         down.fill(now);
         let mut affordable = offset;
         if lane != Lane::Control {
-            let in_turn = self.turn == Some(session) || self.thirsty.is_empty();
+            let in_turn = self.turn == Some((session, thirst_of(lane))) || is_first;
             if !in_turn || !down.is_ready() {
                 return granted;
             }
@@ -287,6 +305,11 @@ const fn line_of(lane: Lane) -> usize {
         Lane::Control | Lane::Interactive => 0,
         Lane::Bulk | Lane::Background => 1,
     }
+}
+
+/// In which line a lane waits for `down`.
+fn thirst_of(lane: Lane) -> usize {
+    usize::from(lane == Lane::Background)
 }
 
 /// Whether credit up to `offset` is worth telling: it is a quarter of the window more, or all that is wanted, or what

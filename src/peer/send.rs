@@ -90,6 +90,11 @@ impl SendLane {
         }
     }
 
+    /// Whether nothing of it is queued or unacknowledged.
+    fn is_empty(&self) -> bool {
+        self.acknowledged == self.end
+    }
+
     /// Whether there is something that may be sent.
     fn is_pending(&self) -> bool {
         !self.lost.is_empty() || self.withdrawn.is_due() || self.sent < self.end.min(self.credit)
@@ -216,6 +221,8 @@ impl SendLanes {
         let reserved = match lane {
             Lane::Control | Lane::Interactive => 0,
             Lane::Bulk => SEND_QUEUE_URGENT_BYTES,
+            // Of it there is always one message, or none would ever go while bulk fills the queue.
+            Lane::Background if self.lanes[lane.index()].is_empty() => SEND_QUEUE_URGENT_BYTES,
             Lane::Background => SEND_QUEUE_URGENT_BYTES + SEND_QUEUE_BULK_BYTES,
         };
         (SEND_QUEUE_BYTES_MAX - reserved).saturating_sub(self.queued + PREFIX_BYTES)
@@ -275,25 +282,6 @@ impl SendLanes {
                 self.lanes[lane.index()].told = 0;
             }
         }
-    }
-
-    /// Whether any lane has something that may be sent.
-    #[must_use]
-    pub fn is_pending(&self) -> bool {
-        self.lanes.iter().any(SendLane::is_pending)
-    }
-
-    /// Whether Control or Interactive has something that may be sent.
-    #[must_use]
-    pub fn is_urgent_pending(&self) -> bool {
-        [Lane::Control, Lane::Interactive].iter().any(|lane| self.lanes[lane.index()].is_pending())
-    }
-
-    /// Whether anything but background work may be sent.
-    #[must_use]
-    pub fn is_awaited_pending(&self) -> bool {
-        let background = Lane::Background.index();
-        self.lanes.iter().enumerate().any(|(place, lane)| place != background && lane.is_pending())
     }
 
     /// Fills a packet, the most urgent lane first; but every [`LANE_SHARE_PACKETS`]th packet begins with another one,
@@ -392,6 +380,7 @@ fn bytes_usize(length: u64) -> usize {
     usize::try_from(length).expect("it is within one message, which is in memory")
 }
 
+mod pending;
 mod segment;
 
 #[cfg(test)]

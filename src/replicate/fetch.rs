@@ -28,7 +28,6 @@ use crate::base::derived::Derived;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
     CUT_BYTES_MEAN, FETCH_CHUNKS_MAX, FETCH_PROGRESS_BYTES_MIN, FETCH_TIMEOUT, HOLDER_PATIENCE,
-    IDS_PER_MESSAGE_MAX,
 };
 use crate::base::units::Time;
 use choose::Choice;
@@ -43,6 +42,8 @@ pub enum Order {
         peer: NodeId,
         /// What.
         ids: Vec<ChunkId>,
+        /// Somebody waits for them.
+        urgent: bool,
     },
     /// Tell this peer that these need not come any more.
     Cancel {
@@ -78,7 +79,7 @@ pub struct Fetch {
     /// What was asked of a peer and need not come from it any more, not yet told.
     cancelled: BTreeMap<NodeId, Vec<ChunkId>>,
     /// Requests that are on their way.
-    asked_count: usize,
+    asked: Counts,
     /// What they are for.
     on_way: BTreeSet<ChunkId>,
     /// When the next of it counts as late, if that is still to come.
@@ -109,15 +110,17 @@ struct Asked {
     peer: NodeId,
     /// When.
     at: Time,
-    /// Chunks that had come from the peer by then.
+    /// Chunks of this kind that had come from the peer by then.
     after: usize,
+    /// Somebody waited for it by then: the peer sends it before what nobody waits for.
+    urgent: bool,
 }
 
 /// What one peer is busy with.
 #[derive(Debug, Default)]
 struct Load {
     /// Chunks on their way from it.
-    asked_count: usize,
+    asked: Counts,
     /// How fast chunks come from it.
     pace: Pace,
     /// When something of what was asked last came, or was first asked for.
@@ -125,7 +128,23 @@ struct Load {
     /// Bytes that had come from it in all by then, as far as is known.
     heard_bytes: u64,
     /// Chunks that came from it.
-    arrived_count: usize,
+    arrived: Counts,
+}
+
+/// Chunks: those that nobody waits for, and those that somebody does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts([usize; 2]);
+
+impl Counts {
+    /// Those of one kind.
+    fn of(&mut self, urgent: bool) -> &mut usize {
+        &mut self.0[usize::from(urgent)]
+    }
+
+    /// What is before one of this kind: what nobody waits for holds up nobody.
+    const fn ahead(self, urgent: bool) -> usize {
+        self.0[1] + if urgent { 0 } else { self.0[0] }
+    }
 }
 
 impl Default for Fetch {
@@ -139,7 +158,7 @@ impl Default for Fetch {
             expected: BTreeSet::new(),
             failed: VecDeque::new(),
             cancelled: BTreeMap::new(),
-            asked_count: 0,
+            asked: Counts::default(),
             on_way: BTreeSet::new(),
             late_at: None,
             mean_bytes: u64::try_from(CUT_BYTES_MEAN).unwrap_or(u64::MAX),
@@ -161,9 +180,8 @@ impl Fetch {
                 want.tried.clear();
                 let is_raised = urgent && !want.urgent;
                 want.urgent |= urgent;
-                if is_raised && want.asked.is_empty() {
-                    self.queue.retain(|queued| *queued != id);
-                    self.urgent.push_back(id);
+                if is_raised {
+                    self.raise(id);
                 }
             }
         }
@@ -195,7 +213,7 @@ impl Fetch {
     /// Whether something is on its way from a peer.
     #[must_use]
     pub fn is_asking(&self, peer: &NodeId) -> bool {
-        self.peers.get(peer).is_some_and(|load| load.asked_count > 0)
+        self.peers.get(peer).is_some_and(|load| load.asked.ahead(false) > 0)
     }
 
     /// A peer can be asked from now on.
@@ -236,11 +254,12 @@ impl Fetch {
         let Some(want) = self.wants.remove(id) else { return false };
         self.on_way.remove(id);
         self.mean_bytes = (self.mean_bytes * 7 + bytes) / 8;
-        let was_asked = want.asked_of(peer).is_some();
+        let was_asked = want.asked_of(peer);
+        let urgent = was_asked.map_or(want.urgent, |asked| asked.urgent);
         if let Some(load) = self.peers.get_mut(peer) {
             load.heard = now;
-            load.arrived_count = load.arrived_count.wrapping_add(1);
-            if was_asked {
+            *load.arrived.of(urgent) += 1;
+            if was_asked.is_some() {
                 load.pace.came(now, bytes);
             }
         }
@@ -256,7 +275,7 @@ impl Fetch {
                 }
                 self.cancel(&asked.peer, *id);
             }
-            self.release(&asked.peer);
+            self.release(asked);
         }
         self.pass_over(peer);
         true
@@ -299,24 +318,20 @@ impl Fetch {
         if let Some((peer, ids)) = self.cancelled.pop_first() {
             return Some(Order::Cancel { peer, ids });
         }
-        let mut order: Option<(NodeId, Vec<ChunkId>)> = None;
-        for urgent in [true, false] {
-            self.ask_in_line(now, urgent, &mut order);
-        }
-        match order {
-            Some((peer, ids)) => Some(Order::Ask { peer, ids }),
-            None => self.failed.pop_front().map(|id| Order::Failed { id }).or_else(|| self.rescue(now)),
-        }
+        let order = self.ask_in_line(now, true).or_else(|| self.ask_in_line(now, false));
+        let failed = |fetch: &mut Self| fetch.failed.pop_front().map(|id| Order::Failed { id });
+        order.or_else(|| failed(self)).or_else(|| self.rescue(now))
     }
 
-    /// Fills an order from one of the lines.
-    fn ask_in_line(&mut self, now: Time, urgent: bool, order: &mut Option<(NodeId, Vec<ChunkId>)>) {
+    /// An order from one of the lines.
+    fn ask_in_line(&mut self, now: Time, urgent: bool) -> Option<Order> {
+        let mut order: Option<(NodeId, Vec<ChunkId>)> = None;
         let mut skipped = VecDeque::new();
-        while self.asked_count < FETCH_CHUNKS_MAX && skipped.len() <= FETCH_CHUNKS_MAX {
+        while self.asked.ahead(urgent) < FETCH_CHUNKS_MAX && skipped.len() <= FETCH_CHUNKS_MAX {
             let Some(id) = self.line(urgent).pop_front() else { break };
             match self.choose(&id, order.as_ref().map(|(peer, _)| *peer), now) {
                 Choice::Peer(peer) => {
-                    self.mark(&id, peer, now);
+                    self.mark(&id, peer, now, urgent);
                     order.get_or_insert((peer, Vec::new())).1.push(id);
                 }
                 Choice::Later => skipped.push_back(id),
@@ -329,64 +344,30 @@ impl Fetch {
         while let Some(id) = skipped.pop_back() {
             self.line(urgent).push_front(id);
         }
+        order.map(|(peer, ids)| Order::Ask { peer, ids, urgent })
     }
 
     /// Notes that `id` was asked of `peer`.
-    fn mark(&mut self, id: &ChunkId, peer: NodeId, now: Time) {
+    fn mark(&mut self, id: &ChunkId, peer: NodeId, now: Time, urgent: bool) {
         let mut after = 0;
         if let Some(load) = self.peers.get_mut(&peer) {
-            if load.asked_count == 0 {
+            if load.asked.ahead(false) == 0 {
                 load.heard = now;
                 load.pace.begins(now);
             }
-            load.asked_count += 1;
-            after = load.arrived_count;
+            *load.asked.of(urgent) += 1;
+            after = *load.arrived.of(urgent);
         }
         if let Some(want) = self.wants.get_mut(id) {
-            want.asked.push(Asked { peer, at: now, after });
+            want.asked.push(Asked { peer, at: now, after, urgent });
         }
         self.on_way.insert(*id);
-        self.asked_count += 1;
-    }
-
-    /// A chunk does not come from a peer that it was asked of; with `tried` it is not asked of it again. If it comes from nobody
-    /// else, it is queued again, in front.
-    fn requeue(&mut self, id: &ChunkId, peer: &NodeId, tried: bool) {
-        let Some(want) = self.wants.get_mut(id) else { return };
-        let Some(place) = want.asked.iter().position(|asked| asked.peer == *peer) else { return };
-        want.asked.remove(place);
-        if tried {
-            want.tried.insert(*peer);
-        }
-        let (urgent, is_queued) = (want.urgent, want.asked.is_empty());
-        self.release(peer);
-        if is_queued {
-            self.on_way.remove(id);
-            self.line(urgent).push_front(*id);
-        }
-    }
-
-    /// A chunk need not come from `peer` any more.
-    fn cancel(&mut self, peer: &NodeId, id: ChunkId) {
-        if !self.peers.contains_key(peer) {
-            return;
-        }
-        let ids = self.cancelled.entry(*peer).or_default();
-        if ids.len() < IDS_PER_MESSAGE_MAX {
-            ids.push(id);
-        }
-    }
-
-    /// One chunk less on its way from `peer`.
-    fn release(&mut self, peer: &NodeId) {
-        self.asked_count = self.asked_count.saturating_sub(1);
-        if let Some(load) = self.peers.get_mut(peer) {
-            load.asked_count = load.asked_count.saturating_sub(1);
-        }
+        *self.asked.of(urgent) += 1;
     }
 }
 
 mod choose;
+mod ending;
 pub mod pace;
 
 #[cfg(test)]

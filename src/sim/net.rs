@@ -53,6 +53,8 @@ pub struct Net {
     pub line_bytes_per_second: Option<u64>,
     /// What single nodes send, in bytes a second, where that is less.
     pub uplinks: BTreeMap<SocketAddr, u64>,
+    /// Whether what a node sends to all others goes over one line.
+    pub shared: bool,
     /// When each direction has carried what waits for it.
     lines: BTreeMap<(SocketAddr, SocketAddr), Time>,
     /// On which side of a cut an address is, if not on the first: only those on the same side hear each other.
@@ -74,6 +76,7 @@ impl Net {
             weather,
             line_bytes_per_second: None,
             uplinks: BTreeMap::new(),
+            shared: false,
             lines: BTreeMap::new(),
             sides: BTreeMap::new(),
             deaf: BTreeSet::new(),
@@ -133,6 +136,7 @@ impl Net {
     fn carry(&mut self, now: Time, line: (SocketAddr, SocketAddr), bytes: usize) -> Option<Time> {
         let rate = self.uplinks.get(&line.0).copied().or(self.line_bytes_per_second);
         let Some(rate) = rate else { return Some(now) };
+        let line = if self.shared { (line.0, line.0) } else { line };
         let free = self.lines.get(&line).copied().unwrap_or(now).max(now);
         if free.since(now) > LINE_QUEUE_MAX {
             return None;

@@ -33,7 +33,7 @@ pub(super) fn household(seed: u64) -> Cluster {
 }
 
 /// The first node adds a folder with so many copies.
-fn add_folder(cluster: &mut Cluster, name: &str, directory: &[u8], copies: u8) {
+pub(super) fn add_folder(cluster: &mut Cluster, name: &str, directory: &[u8], copies: u8) {
     let add = FolderAdd {
         name: name.into(),
         directory: directory.to_vec(),

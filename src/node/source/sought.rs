@@ -8,7 +8,7 @@ impl Source {
     /// These are connected and may have a chunk that somebody waits for.
     pub fn found(&mut self, now: Time, id: ChunkId, peers: Vec<NodeId>) {
         let Some(waiters) = self.waiting.get(&id) else { return };
-        let is_urgent = waiters.iter().any(|waiter| waiter.bytes);
+        let is_urgent = waiters.iter().any(|waiter| waiter.urgent);
         self.fetch.want_of(id, peers.into_iter().collect(), self.preferred, is_urgent);
         self.pump(now);
     }

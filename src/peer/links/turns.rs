@@ -30,7 +30,7 @@ impl Links {
         self.batches = self.batches.wrapping_add(1);
         let mut order = self.in_turn(now);
         if self.up.is_some() && self.batches % LANE_SHARE_PACKETS != 0 {
-            order.sort_by_key(|index| !self.links.get(index).is_some_and(|link| link.session.is_urgent()));
+            order.sort_by_key(|index| self.links.get(index).map(|link| link.session.rank()));
         }
         order.into_iter().find_map(|index| {
             let link = self.links.get_mut(&index)?;

@@ -70,10 +70,10 @@ impl Session {
         self.incoming.arrived()
     }
 
-    /// Whether something of Control or Interactive may be sent.
+    /// Its place among those who would send: Control and Interactive come first, and last who has only background work.
     #[must_use]
-    pub fn is_urgent(&self) -> bool {
-        self.outgoing.is_urgent_pending()
+    pub fn rank(&self) -> u8 {
+        1 + u8::from(self.outgoing.is_yielding()) - u8::from(self.outgoing.is_urgent_pending())
     }
 
     /// Bytes that incoming lanes hold in memory.

@@ -17,6 +17,8 @@ struct Flow {
     pools: [Pool; 2],
     /// When it begins.
     begins: Time,
+    /// On which lane it sends.
+    lane: Lane,
     /// Bytes of messages that arrived.
     arrived: usize,
 }
@@ -53,6 +55,7 @@ impl Shared {
             ends: [Session::new(now, keys(1, 2), 10, 20), Session::new(now, keys(2, 1), 20, 10)],
             pools: [Pool::default(), Pool::default()],
             begins: now + Span::from_millis(place * 23),
+            lane: Lane::Bulk,
             arrived: 0,
         });
         let flows = flows.collect();
@@ -62,8 +65,8 @@ impl Shared {
     /// Lets one flow queue, take and send.
     fn drain(&mut self, place: usize) {
         let flow = &mut self.flows[place];
-        while flow.begins <= self.now && flow.ends[0].room(Lane::Bulk) > 300_000 {
-            flow.ends[0].send(Lane::Bulk, vec![7; 32_000]).expect("there is room");
+        while flow.begins <= self.now && flow.ends[0].room(flow.lane) > 300_000 {
+            flow.ends[0].send(flow.lane, vec![7; 32_000]).expect("there is room");
         }
         let mut batch = [0; 2 * DATAGRAM_BYTES_MAX];
         for end in 0..2 {
@@ -147,4 +150,33 @@ fn fifty_sessions_share_a_link_fairly_and_fill_it() {
     shared.run(Span::from_secs(8));
     let (jain, rate) = shared.shares(Span::from_secs(10));
     assert!(jain >= 950 && rate >= 22_000, "Jain's index {jain}, {rate} bytes a millisecond");
+}
+
+/// What each flow gets of a line of 10 Mbit/s and 20 ms, in thousandths, when the bulk ones begin 2 s after those of background work.
+fn beside(bulk: u64, background: u64) -> Vec<u64> {
+    let mut shared = Shared::new(bulk + background, 1_250, Span::from_millis(200), Span::from_millis(10));
+    for (flow, place) in shared.flows.iter_mut().zip(0..) {
+        let begins = Time::from_micros(1_000_000);
+        (flow.lane, flow.begins) = if place < bulk {
+            (Lane::Bulk, begins + Span::from_secs(2))
+        } else {
+            (Lane::Background, begins + Span::from_millis(300 * (place - bulk)))
+        };
+    }
+    shared.run(Span::from_secs(4));
+    let before: Vec<usize> = shared.flows.iter().map(|flow| flow.arrived).collect();
+    shared.run(Span::from_secs(12));
+    let got = shared.flows.iter().zip(&before).map(|(flow, before)| flow.arrived - before);
+    got.map(|bytes| u64::try_from(bytes).expect("small") / (12 * 1_250)).collect()
+}
+
+#[test]
+fn background_work_leaves_a_line_to_others_and_fills_it_alone() {
+    let shares = beside(1, 2);
+    println!("one of bulk, two of background work: {shares:?} thousandths");
+    assert!(shares[0] >= 750 && shares[1..].iter().all(|share| *share >= 20), "{shares:?}");
+    for alone in [beside(0, 1), beside(0, 2), beside(0, 4)] {
+        println!("background work alone: {alone:?} thousandths");
+        assert!(alone.iter().sum::<u64>() >= 900, "{alone:?}");
+    }
 }

@@ -3,8 +3,8 @@
 use super::{Asked, Fetch, Load, Order, Want};
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
-    FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_LATE_TIMES, FETCH_PASSED_CHUNKS_MAX,
-    FETCH_TIMEOUT, FETCH_TRIAL_CHUNKS, HOLDER_PATIENCE,
+    FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_LATE_TIMES, FETCH_TIMEOUT,
+    FETCH_TRIAL_CHUNKS, HOLDER_PATIENCE,
 };
 use crate::base::units::{Span, Time};
 
@@ -35,7 +35,7 @@ impl Fetch {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let silent = self.peers.follows(|peers| {
-            let busy = peers.values().filter(|load| load.asked_count > 0);
+            let busy = peers.values().filter(|load| load.asked.ahead(false) > 0);
             busy.map(|load| load.heard + FETCH_TIMEOUT).min()
         });
         let waits = !(self.urgent.is_empty() && self.queue.is_empty());
@@ -49,7 +49,7 @@ impl Fetch {
         if self.peers.contains_key(&peer) {
             let urgent = want.urgent;
             self.line(urgent).retain(|queued| queued != id);
-            self.mark(id, peer, now);
+            self.mark(id, peer, now, true);
         }
     }
 
@@ -71,13 +71,14 @@ impl Fetch {
             return if away { Choice::Later } else { Choice::Nobody };
         }
         let is_alone = candidates.len() == 1;
-        let time = |load: &Load| load.pace.time_for(now, self.bytes_for(load.asked_count + 1));
+        let ahead = |load: &Load| load.asked.ahead(want.urgent);
+        let time = |load: &Load| load.pace.time_for(now, self.bytes_for(ahead(load) + 1));
         let has_room = |load: &Load| {
-            let tried = is_alone || load.pace.is_known(now) || load.asked_count < FETCH_TRIAL_CHUNKS;
-            tried && load.asked_count < FETCH_CHUNKS_PER_PEER_MAX
+            let tried = is_alone || load.pace.is_known(now) || ahead(load) < FETCH_TRIAL_CHUNKS;
+            tried && ahead(load) < FETCH_CHUNKS_PER_PEER_MAX
         };
         let best = candidates.iter().filter(|(_, load)| has_room(load)).min_by_key(|(node, load)| {
-            (want.preferred != Some(**node), time(load).unwrap_or_default(), load.asked_count, **node)
+            (want.preferred != Some(**node), time(load).unwrap_or_default(), ahead(load), **node)
         });
         let Some((node, load)) = best else { return Choice::Later };
         // The fastest of all has no room now, or it would be the best: it will have.
@@ -85,7 +86,7 @@ impl Fetch {
             && time(load).is_some_and(|needed| {
                 let faster =
                     candidates.iter().any(|(_, other)| time(other).is_some_and(|time| time < needed));
-                faster && needed > self.horizon(now)
+                faster && needed > self.horizon(now, want.urgent)
             });
         if is_too_slow || only.is_some_and(|only| only != **node) {
             Choice::Later
@@ -94,9 +95,10 @@ impl Fetch {
         }
     }
 
-    /// How long all that is wanted would take if everybody sends.
-    fn horizon(&self, now: Time) -> Span {
-        let chunks = self.asked_count + self.urgent.len() + self.queue.len() + 1;
+    /// How long all that is wanted, or all of it that somebody waits for, would take if everybody sends.
+    fn horizon(&self, now: Time, urgent: bool) -> Span {
+        let queued = self.urgent.len() + if urgent { 0 } else { self.queue.len() };
+        let chunks = self.asked.ahead(urgent) + queued + 1;
         let per_second: u64 = self.peers.values().filter_map(|load| load.pace.per_second(now)).sum();
         let micros = u128::from(self.bytes_for(chunks)) * 1_000_000 / u128::from(per_second.max(1));
         Span::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
@@ -105,9 +107,6 @@ impl Fetch {
     /// Asks a second peer for a chunk that is late.
     pub(super) fn rescue(&mut self, now: Time) -> Option<Order> {
         self.late_at = None;
-        if self.asked_count >= FETCH_CHUNKS_MAX {
-            return None;
-        }
         let mut next: Option<(Time, ChunkId, NodeId)> = None;
         for id in &self.on_way {
             let Some((peer, late)) = self.rescuer(id, now) else { continue };
@@ -120,8 +119,9 @@ impl Fetch {
             self.late_at = Some(late);
             return None;
         }
-        self.mark(&id, peer, now);
-        Some(Order::Ask { peer, ids: vec![id] })
+        let urgent = self.wants.get(&id).is_some_and(|want| want.urgent);
+        self.mark(&id, peer, now, urgent);
+        Some(Order::Ask { peer, ids: vec![id], urgent })
     }
 
     /// Whom a chunk may be asked of beside the one that it was asked of, and when it counts as late: a few times what that one
@@ -129,13 +129,15 @@ impl Fetch {
     fn rescuer(&self, id: &ChunkId, now: Time) -> Option<(NodeId, Time)> {
         let want = self.wants.get(id)?;
         let [asked] = want.asked.as_slice() else { return None };
-        if !(want.urgent || (self.urgent.is_empty() && self.queue.is_empty())) {
+        let is_over = self.urgent.is_empty() && self.queue.is_empty();
+        if !(want.urgent || is_over) || self.asked.ahead(want.urgent) >= FETCH_CHUNKS_MAX {
             return None;
         }
+        let ahead = |load: &Load| load.asked.ahead(want.urgent);
         let others = self.peers.iter().filter(|(node, load)| {
-            **node != asked.peer && want.may(node) && load.asked_count < FETCH_CHUNKS_PER_PEER_MAX
+            **node != asked.peer && want.may(node) && ahead(load) < FETCH_CHUNKS_PER_PEER_MAX
         });
-        let time = |load: &Load| load.pace.time_for(now, self.bytes_for(load.asked_count + 1));
+        let time = |load: &Load| load.pace.time_for(now, self.bytes_for(ahead(load) + 1));
         let (node, needed) = others
             .filter_map(|(node, load)| Some((*node, time(load)?)))
             .min_by_key(|(node, needed)| (*needed, *node))?;
@@ -145,16 +147,5 @@ impl Fetch {
     /// About how long so many chunks are, in bytes.
     fn bytes_for(&self, chunks: usize) -> u64 {
         self.mean_bytes.saturating_mul(u64::try_from(chunks).unwrap_or(u64::MAX))
-    }
-
-    /// What a peer has left out, while it sent much that was asked of it later, is asked of others.
-    pub(super) fn pass_over(&mut self, peer: &NodeId) {
-        let Some(count) = self.peers.get(peer).map(|load| load.arrived_count) else { return };
-        let is_left_out =
-            |asked: &Asked| asked.peer == *peer && count.wrapping_sub(asked.after) > FETCH_PASSED_CHUNKS_MAX;
-        for id in self.asked_of(is_left_out) {
-            self.cancel(peer, id);
-            self.requeue(&id, peer, true);
-        }
     }
 }

@@ -16,17 +16,27 @@ fn drain(fetch: &mut Fetch, now: Time) -> Vec<Order> {
     std::iter::from_fn(|| fetch.poll(now)).collect()
 }
 
+/// A chunk that somebody waits for is asked of a peer.
+fn ask(peer: u8, id: u8) -> Order {
+    Order::Ask { peer: node(peer), ids: vec![chunk(id)], urgent: true }
+}
+
+/// A chunk that nobody waits for is asked of a peer.
+fn ask_slow(peer: u8, id: u8) -> Order {
+    Order::Ask { peer: node(peer), ids: vec![chunk(id)], urgent: false }
+}
+
 #[test]
 fn a_chunk_that_one_peer_lacks_is_asked_of_the_next_and_then_fails() {
     let mut fetch = Fetch::default();
     fetch.peer_up(Time::ZERO, node(1));
     fetch.peer_up(Time::ZERO, node(2));
     fetch.want(chunk(9), Some(node(2)), false);
-    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(2), ids: vec![chunk(9)] }]);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [ask_slow(2, 9)]);
     fetch.missing(&node(1), &[chunk(9)]);
     assert_eq!(drain(&mut fetch, Time::ZERO), [], "only the asked peer can say that it lacks it");
     fetch.missing(&node(2), &[chunk(9)]);
-    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(1), ids: vec![chunk(9)] }]);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [ask_slow(1, 9)]);
     fetch.missing(&node(1), &[chunk(9)]);
     assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Failed { id: chunk(9) }]);
     assert!(!fetch.is_wanted(&chunk(9)));
@@ -41,10 +51,10 @@ fn whoever_had_it_not_is_asked_again_when_somebody_else_wants_it() {
     fetch.want(chunk(9), Some(node(2)), false);
     drain(&mut fetch, Time::ZERO);
     fetch.missing(&node(2), &[chunk(9)]);
-    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(1), ids: vec![chunk(9)] }]);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [ask_slow(1, 9)]);
     fetch.want(chunk(9), None, true);
     fetch.peer_down(Time::ZERO, &node(1));
-    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Ask { peer: node(2), ids: vec![chunk(9)] }]);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [ask(2, 9)]);
 }
 
 #[test]
@@ -52,7 +62,7 @@ fn the_only_holder_may_restart() {
     let mut fetch = Fetch::default();
     fetch.peer_up(Time::ZERO, node(1));
     fetch.want(chunk(9), None, true);
-    let asked = [Order::Ask { peer: node(1), ids: vec![chunk(9)] }];
+    let asked = [ask(1, 9)];
     assert_eq!(drain(&mut fetch, Time::ZERO), asked);
     fetch.peer_down(Time::ZERO, &node(1));
     assert_eq!(drain(&mut fetch, Time::ZERO), []);
@@ -79,7 +89,7 @@ fn what_nobody_has_waits_for_those_who_are_expected() {
     assert_eq!(drain(&mut fetch, Time::ZERO), []);
     let later = Time::ZERO + Span::from_secs(5);
     fetch.peer_up(later, node(2));
-    assert_eq!(drain(&mut fetch, later), [Order::Ask { peer: node(2), ids: vec![chunk(9)] }]);
+    assert_eq!(drain(&mut fetch, later), [ask(2, 9)]);
     fetch.missing(&node(2), &[chunk(9)]);
     assert_eq!(drain(&mut fetch, later), [Order::Failed { id: chunk(9) }]);
     // One that does not come is waited for once, and not for ever.
@@ -107,9 +117,27 @@ fn what_somebody_waits_for_goes_first() {
     fetch.want(chunk(60), None, true);
     fetch.peer_up(Time::ZERO, node(1));
     let orders = drain(&mut fetch, Time::ZERO);
-    let [Order::Ask { ids, .. }] = &orders[..] else { panic!("{orders:?}") };
-    assert_eq!(ids[..3], [chunk(40), chunk(60), chunk(0)]);
-    assert_eq!(ids.len(), FETCH_CHUNKS_PER_PEER_MAX);
+    let [Order::Ask { ids, urgent: true, .. }, Order::Ask { ids: slow, urgent: false, .. }] = &orders[..]
+    else {
+        panic!("{orders:?}")
+    };
+    assert_eq!((&ids[..], slow[0]), (&[chunk(40), chunk(60)][..], chunk(0)));
+    assert_eq!(ids.len() + slow.len(), FETCH_CHUNKS_PER_PEER_MAX);
+    // What nobody waits for takes no place from what somebody does.
+    (100..120).for_each(|number| fetch.want(chunk(number), None, true));
+    let orders = drain(&mut fetch, Time::ZERO);
+    let [Order::Ask { ids, urgent: true, .. }] = &orders[..] else { panic!("{orders:?}") };
+    assert_eq!(ids.len(), FETCH_CHUNKS_PER_PEER_MAX - 2);
+    // What was asked for already is asked for anew when somebody begins to wait for it: it would come behind all else.
+    fetch.missing(&node(1), &ids[..1]);
+    drain(&mut fetch, Time::ZERO);
+    fetch.want(chunk(3), None, true);
+    assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Cancel { peer: node(1), ids: vec![chunk(3)] }]);
+    fetch.missing(&node(1), &[chunk(40), chunk(60)]);
+    for number in 101..120 {
+        fetch.arrived(Time::from_micros(5), &node(1), &chunk(number), 9);
+    }
+    assert!(drain(&mut fetch, Time::from_micros(5)).contains(&ask(1, 3)));
 }
 
 #[test]
@@ -124,7 +152,7 @@ fn windows_bound_what_is_on_its_way_and_every_chunk_comes_in_the_end() {
     let mut got = 0;
     loop {
         for order in drain(&mut fetch, Time::ZERO) {
-            let Order::Ask { peer, ids } = order else { panic!("nobody may fail here") };
+            let Order::Ask { peer, ids, .. } = order else { panic!("nobody may fail here") };
             on_the_way.extend(ids.into_iter().map(|id| (peer, id)));
         }
         assert!(on_the_way.len() <= FETCH_CHUNKS_MAX);
@@ -196,11 +224,11 @@ fn a_chunk_that_a_busy_peer_passes_over_is_asked_of_another() {
     for number in 0..=u8::try_from(FETCH_PASSED_CHUNKS_MAX).unwrap() {
         fetch.want(chunk(number), Some(node(1)), false);
         let asked = drain(&mut fetch, Time::ZERO);
-        assert_eq!(asked, [Order::Ask { peer: node(1), ids: vec![chunk(number)] }]);
+        assert_eq!(asked, [ask_slow(1, number)]);
         assert!(fetch.arrived(Time::ZERO, &node(1), &chunk(number), 1_000));
     }
     let cancelled = Order::Cancel { peer: node(1), ids: vec![chunk(255)] };
-    let asked = Order::Ask { peer: node(2), ids: vec![chunk(255)] };
+    let asked = ask_slow(2, 255);
     assert_eq!(drain(&mut fetch, Time::ZERO), [cancelled, asked]);
     assert!(fetch.arrived(Time::ZERO, &node(1), &chunk(255), 1_000), "it came all the same");
     let cancelled = Order::Cancel { peer: node(2), ids: vec![chunk(255)] };
@@ -249,7 +277,7 @@ fn play(rates: &[u64], chunks: usize, ahead: usize, urgent: bool) -> Vec<Time> {
         }
         while let Some(order) = fetch.poll(now) {
             match order {
-                Order::Ask { peer, ids } => lines.get_mut(&peer).unwrap().queue.extend(ids),
+                Order::Ask { peer, ids, .. } => lines.get_mut(&peer).unwrap().queue.extend(ids),
                 Order::Cancel { peer, ids } => {
                     let line = lines.get_mut(&peer).unwrap();
                     if line.queue.front().is_some_and(|first| ids.contains(first)) {
@@ -340,21 +368,17 @@ fn a_holder_that_becomes_slow_is_overtaken_and_told() {
         fetch.arrived(now, &node(1 + round % 2), &chunk(round), 100_000);
     }
     fetch.want(chunk(100), Some(node(1)), true);
-    assert_eq!(drain(&mut fetch, now), [Order::Ask { peer: node(1), ids: vec![chunk(100)] }]);
+    assert_eq!(drain(&mut fetch, now), [ask(1, 100)]);
     let late = fetch.deadline().unwrap();
     assert!(late.since(now) > FETCH_LATE_MIN && late.since(now) < Span::from_secs(2));
     fetch.handle_timeout(late);
-    assert_eq!(drain(&mut fetch, late), [Order::Ask { peer: node(2), ids: vec![chunk(100)] }]);
+    assert_eq!(drain(&mut fetch, late), [ask(2, 100)]);
     let there = late + Span::from_millis(100);
     assert!(fetch.arrived(there, &node(2), &chunk(100), 100_000));
     assert_eq!(drain(&mut fetch, there), [Order::Cancel { peer: node(1), ids: vec![chunk(100)] }]);
-    assert_eq!((fetch.asked_count, fetch.on_way.len(), fetch.deadline()), (0, 0, None));
+    assert_eq!((fetch.asked, fetch.on_way.len(), fetch.deadline()), (Counts::default(), 0, None));
     fetch.want(chunk(101), None, true);
-    assert_eq!(
-        drain(&mut fetch, there),
-        [Order::Ask { peer: node(2), ids: vec![chunk(101)] }],
-        "the faster one"
-    );
+    assert_eq!(drain(&mut fetch, there), [ask(2, 101)], "the faster one");
 }
 
 #[test]
@@ -371,7 +395,7 @@ fn of_two_that_were_asked_one_may_lack_it_or_go() {
         fetch.want(chunk(2), Some(node(1)), true);
         drain(&mut fetch, now);
         let late = fetch.deadline().unwrap();
-        assert_eq!(drain(&mut fetch, late), [Order::Ask { peer: node(2), ids: vec![chunk(2)] }]);
+        assert_eq!(drain(&mut fetch, late), [ask(2, 2)]);
         if goes {
             fetch.peer_down(late, &node(1));
         } else {
@@ -379,6 +403,6 @@ fn of_two_that_were_asked_one_may_lack_it_or_go() {
         }
         assert_eq!(drain(&mut fetch, late), [], "it comes from the second");
         assert!(fetch.arrived(late, &node(2), &chunk(2), 100_000));
-        assert_eq!(fetch.asked_count, 0);
+        assert_eq!(fetch.asked, Counts::default());
     }
 }
