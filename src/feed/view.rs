@@ -43,8 +43,8 @@ pub struct View {
     pub(super) leaves: Vec<(FeedId, Leave)>,
     /// The same in the order in which people want to see them.
     order: BTreeSet<(FolderId, WallTime, SnapshotId)>,
-    /// What each feed's receipts cover, releases taken off; none of them empty.
-    pub(super) receipts: BTreeMap<SnapshotId, BTreeMap<FeedId, GroupSet>>,
+    /// What each feed's receipts cover, releases taken off; none of them empty. Flat, for anybody may say that it holds what nobody knows.
+    pub(super) receipts: BTreeMap<(SnapshotId, FeedId), GroupSet>,
     /// Every Folder entry, by folder and feed, ascending by sequence.
     folders: BTreeMap<FolderId, BTreeMap<FeedId, Vec<FolderFact>>>,
     /// The newest feed of each node.
