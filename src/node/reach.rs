@@ -340,6 +340,7 @@ impl Core {
         self.reach.linking.up(now, node);
         self.reach.linking.finding.up(now, &node);
         self.greet(node);
+        self.member.iter().for_each(|member| self.source.asks_for(&member.node));
         self.source.peer_up(now, node);
         self.seeking_up(&node);
         self.holding.peer_up(now);

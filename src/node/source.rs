@@ -201,6 +201,11 @@ impl Source {
         self.serving.get(peer).map_or(0, |serving| serving.served_count)
     }
 
+    /// Who asks others.
+    pub fn asks_for(&mut self, own: &NodeId) {
+        self.fetch.asks_for(own);
+    }
+
     /// A session stands.
     pub fn peer_up(&mut self, now: Time, peer: NodeId) {
         self.serving.insert(peer, Serving::default());

@@ -86,6 +86,8 @@ pub struct Fetch {
     late_at: Option<Time>,
     /// Smoothed length of the chunks that came, in bytes.
     mean_bytes: u64,
+    /// Of peers that are as good as each other, everybody asks another one first.
+    salt: u64,
 }
 
 /// One wanted chunk.
@@ -162,11 +164,22 @@ impl Default for Fetch {
             on_way: BTreeSet::new(),
             late_at: None,
             mean_bytes: u64::try_from(CUT_BYTES_MEAN).unwrap_or(u64::MAX),
+            salt: 0,
         }
     }
 }
 
 impl Fetch {
+    /// Who asks: of peers that are as good as each other, not the same one is asked first by everybody.
+    pub fn asks_for(&mut self, own: &NodeId) {
+        self.salt = number_of(own);
+    }
+
+    /// Where a peer stands among those that are as good.
+    fn order_of(&self, peer: &NodeId) -> (u64, NodeId) {
+        (number_of(peer) ^ self.salt, *peer)
+    }
+
     /// Wants a chunk; `urgent`: somebody waits for it. Wanting it again can make it urgent, and whoever had it not then may be
     /// asked once more: it may have come there meanwhile.
     pub fn want(&mut self, id: ChunkId, preferred: Option<NodeId>, urgent: bool) {
@@ -364,6 +377,12 @@ impl Fetch {
         self.on_way.insert(*id);
         *self.asked.of(urgent) += 1;
     }
+}
+
+/// The first bytes of an id: ids are hashes.
+fn number_of(node: &NodeId) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *node.as_bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 mod choose;

@@ -78,7 +78,7 @@ impl Fetch {
             tried && ahead(load) < FETCH_CHUNKS_PER_PEER_MAX
         };
         let best = candidates.iter().filter(|(_, load)| has_room(load)).min_by_key(|(node, load)| {
-            (want.preferred != Some(**node), time(load).unwrap_or_default(), ahead(load), **node)
+            (want.preferred != Some(**node), time(load).unwrap_or_default(), ahead(load), self.order_of(node))
         });
         let Some((node, load)) = best else { return Choice::Later };
         // The fastest of all has no room now, or it would be the best: it will have.
@@ -140,7 +140,7 @@ impl Fetch {
         let time = |load: &Load| load.pace.time_for(now, self.bytes_for(ahead(load) + 1));
         let (node, needed) = others
             .filter_map(|(node, load)| Some((*node, time(load)?)))
-            .min_by_key(|(node, needed)| (*needed, *node))?;
+            .min_by_key(|(node, needed)| (*needed, self.order_of(node)))?;
         Some((node, asked.at + FETCH_LATE_MIN + needed.times(FETCH_LATE_TIMES)))
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::limits::{FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_PASSED_CHUNKS_MAX};
 use crate::base::units::Span;
+use sha2::Digest;
 
 fn node(number: u8) -> NodeId {
     NodeId::from_bytes([number; 32])
@@ -405,4 +406,21 @@ fn of_two_that_were_asked_one_may_lack_it_or_go() {
         assert!(fetch.arrived(late, &node(2), &chunk(2), 100_000));
         assert_eq!(fetch.asked, Counts::default());
     }
+}
+
+#[test]
+fn readers_that_know_no_speeds_do_not_all_ask_the_same_holder_first() {
+    let holder = |number: u8| NodeId::from_bytes(sha2::Sha256::digest([number]).into());
+    let mut firsts: BTreeMap<NodeId, usize> = BTreeMap::new();
+    for reader in 100..140 {
+        let mut fetch = Fetch::default();
+        fetch.asks_for(&holder(reader));
+        (0..3).for_each(|number| fetch.peer_up(Time::ZERO, holder(number)));
+        fetch.want(chunk(9), None, true);
+        let orders = drain(&mut fetch, Time::ZERO);
+        let [Order::Ask { peer, .. }] = &orders[..] else { panic!("{orders:?}") };
+        *firsts.entry(*peer).or_default() += 1;
+    }
+    assert_eq!(firsts.len(), 3, "{firsts:?}");
+    assert!(firsts.values().all(|count| *count >= 5), "of 40 readers: {firsts:?}");
 }
