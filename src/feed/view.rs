@@ -282,6 +282,11 @@ impl View {
         self.forks.values()
     }
 
+    /// Of these, those of who may still write: what a removed node has written counts as its Remove says.
+    pub fn open_forks(&self) -> impl Iterator<Item = &Fork> {
+        self.forks().filter(|fork| !self.roster.is_removed(&fork.feed.node))
+    }
+
     /// Takes an entry that was checked.
     fn take(&mut self, bytes: &[u8], entry: &Entry, hash: EntryHash) -> Result<(), FeedError> {
         let is_new = !self.feeds.contains_key(&entry.feed);

@@ -66,6 +66,12 @@ impl Core {
         folders.map(|fact| Body::Folder(FolderEntry { removed: true, ..fact.entry.clone() })).collect()
     }
 
+    /// Why nothing is given up here at present.
+    #[must_use]
+    pub fn collection_waits(&self) -> Option<&'static str> {
+        self.may_collect().err()
+    }
+
     /// Snapshots whose manifests are pinned here.
     #[must_use]
     pub fn pinned(&self) -> Vec<SnapshotId> {

@@ -246,7 +246,7 @@ impl Core {
 
     /// What a policy retires of a folder now, and how many complete snapshots of it stand.
     pub(super) fn retired_by(&self, folder: FolderId, policy: Policy) -> (Changes, usize) {
-        let member = self.member.as_ref().filter(|member| member.view.forks().next().is_none());
+        let member = self.member.as_ref().filter(|member| member.view.open_forks().next().is_none());
         let Some(member) = member else { return (Changes::new(), 0) };
         let view = &member.view;
         let facts: Vec<&SnapshotFact> = view.all_snapshots_of(&folder).collect();

@@ -349,3 +349,27 @@ fn entries_that_their_writers_have_not_signed_change_nothing_and_the_sender_is_c
     assert_eq!(figure(&mut cluster, 0, "faults"), FAULTS_MAX);
     assert_eq!(figure(&mut cluster, 0, "cut_sessions"), 1);
 }
+
+#[test]
+fn two_histories_of_a_device_stop_collection_until_it_is_removed_and_status_says_so() {
+    let (mut cluster, victim) = rogue(5);
+    let core = &mut cluster.nodes[1].running.as_mut().expect("it runs").core;
+    let (feed, bytes) = core.odd_entry(0, true).expect("it is a member");
+    assert!(core.forge(Body::Alert(Alert { code: 2, about: Vec::new() })));
+    cluster.run_until(MINUTE, |_| false);
+    let told = |cluster: &mut Cluster| {
+        let said = status(cluster, 0)["attention"].to_string();
+        let core = &cluster.nodes[0].running.as_ref().expect("it runs").core;
+        let waits = core.collection_waits().is_some_and(|waits| waits.contains("two histories"));
+        (said.contains("two histories"), waits)
+    };
+    assert_eq!(told(&mut cluster), (false, false));
+    cluster.say_wrongly(1, &victim, &Message::FeedEntries { feed, from: 0, entries: vec![bytes] });
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(told(&mut cluster), (true, true));
+    let node = status(&mut cluster, 1)["node"].as_str().expect("it has an id").to_owned();
+    let removed = cluster.ask(0, Call::Remove { node, alone: false }, MINUTE);
+    assert_eq!(removed.end, Some(Ok(Ending::Complete)), "{:?}", removed.lines);
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(told(&mut cluster), (false, false));
+}

@@ -116,6 +116,7 @@ impl Core {
                 hint: "free space on it, or see to it: the node tries it every few minutes and starts anew by itself when it takes something".into(),
             });
         }
+        self.fork_attention(attention);
         attention.extend(stats.and_then(wear::damaged));
         attention.extend(stats.and_then(wear::worn));
         if let Some(message) = &self.folders.unwatched {
@@ -125,6 +126,19 @@ impl Core {
         }
         if let Some(message) = self.multicast_doubt() {
             attention.add(Severity::Advice, message, HINT);
+        }
+    }
+
+    /// A device has signed two histories.
+    fn fork_attention(&self, attention: &mut Attention) {
+        let Some(member) = &self.member else { return };
+        let mut nodes: Vec<NodeId> = member.view.open_forks().map(|fork| fork.feed.node).collect();
+        nodes.dedup();
+        for node in nodes {
+            let name = member.name_of(&node);
+            let message = format!("{name} has written two histories (a copied disk?): nothing is retired or given up anywhere while it is a member");
+            let hint = format!("`nuthatch remove {name}` on another device, and let it join anew; until then nothing is lost, and disks fill");
+            attention.add(Severity::Trouble, message, hint);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::node::core::{Core, Duty};
 
 impl Core {
     /// Whether anything may be given up now; if not, why.
-    pub(super) fn may_collect(&self) -> Result<(), &'static str> {
+    pub(in crate::node) fn may_collect(&self) -> Result<(), &'static str> {
         let Some(member) = &self.member else { return Err("this node belongs to no vault") };
         if member.stopped {
             return Err("the disk did not take an earlier entry of this node");
@@ -16,7 +16,7 @@ impl Core {
         if self.gossip.peers().next().is_some() && !self.gossip.is_settled() {
             return Err("not all that the others know has arrived");
         }
-        if member.view.forks().next().is_some() {
+        if member.view.open_forks().next().is_some() {
             return Err("a device has written two histories; nothing is given up until it is removed");
         }
         self.upkeep.collect.may_drop(self.now.time)?;
