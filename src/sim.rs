@@ -63,6 +63,7 @@ mod push_stories;
 mod read_tests;
 #[cfg(test)]
 mod removal_stories;
+#[cfg(test)]
 mod repair_stories;
 #[cfg(test)]
 mod restore_tests;

@@ -10,7 +10,7 @@ use crate::base::limits::{FAULTS_MAX, SEALED_BYTES_MAX, UNASKED_CHUNKS_MAX};
 use crate::base::units::Span;
 use crate::feed::entry::{Alert, Body, Role};
 use crate::feed::writer::Writer;
-use crate::node::api::Call;
+use crate::node::api::{Call, Removal};
 use crate::node::ports::{Ending, Input};
 use crate::wire::message::{Message, Offered};
 use rand_core::RngCore;
@@ -368,7 +368,7 @@ fn two_histories_of_a_device_stop_collection_until_it_is_removed_and_status_says
     cluster.run_until(MINUTE, |_| false);
     assert_eq!(told(&mut cluster), (true, true));
     let node = status(&mut cluster, 1)["node"].as_str().expect("it has an id").to_owned();
-    let removed = cluster.ask(0, Call::Remove { node, alone: false }, MINUTE);
+    let removed = cluster.ask(0, Call::Remove { node, how: Removal::Now }, MINUTE);
     assert_eq!(removed.end, Some(Ok(Ending::Complete)), "{:?}", removed.lines);
     cluster.run_until(MINUTE, |_| false);
     assert_eq!(told(&mut cluster), (false, false));
