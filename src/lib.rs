@@ -30,6 +30,7 @@
 pub mod base {
     //! Floor 0: words that everyone shares.
     pub mod derived;
+    pub mod gather;
     pub mod ids;
     pub mod limits;
     pub mod ranges;

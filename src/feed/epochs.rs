@@ -16,6 +16,7 @@
 use super::entry::{Entry, Role};
 use super::key::KeyEntry;
 use super::view::View;
+use crate::base::gather;
 use crate::base::ids::{EpochId, FeedId, NodeId};
 use crate::base::limits::{EPOCHS_BEGUN_MAX, KEY_ENTRIES_PER_FEED_MAX, KEY_WRAPS_PER_FEED_MAX};
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,7 +128,7 @@ impl View {
     #[must_use]
     pub fn may_begin_epoch(&self, writer: &NodeId) -> bool {
         let own = self.key_facts().filter(|fact| fact.feed.node == *writer && !fact.entry.without.is_empty());
-        own.map(|fact| fact.entry.epoch).collect::<BTreeSet<_>>().len() < EPOCHS_BEGUN_MAX
+        gather::set(own.map(|fact| fact.entry.epoch)).len() < EPOCHS_BEGUN_MAX
     }
 
     /// Whether another Key entry of this feed, with so many wrapped keys, would be kept.

@@ -196,7 +196,7 @@ impl Core {
             draft: true,
         });
         let mut all: Vec<SnapshotFact> = published.chain(drafts).collect();
-        all.sort_by_key(|fact| (fact.entry.folder, fact.age(), fact.draft));
+        all.sort_unstable_by_key(|fact| (fact.entry.folder, fact.age(), fact.draft, fact.id));
         all
     }
 

@@ -94,7 +94,7 @@ impl Core {
         if snapshots.is_empty() {
             found = all;
         }
-        found.sort_by_key(|meant| (meant.taken, meant.id));
+        found.sort_unstable_by_key(|meant| (meant.taken, meant.id));
         found.dedup();
         if found.is_empty() {
             return Err(nothing_forgotten(folder));

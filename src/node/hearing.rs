@@ -16,6 +16,7 @@ use super::events::{Event, Kind};
 use super::outcome::{BackupError, Outcome};
 use super::silence::Silence;
 use super::status::attention::{Attention, Severity};
+use crate::base::gather;
 use crate::base::ids::{FolderId, NodeId};
 use crate::base::limits::{
     ABSENCE_SHORT, FOLDERS_MAX, MARKS_PASSED_MEMBERS_MAX, SILENCE_LABELS_MAX, SILENCE_LOOK_EVERY,
@@ -231,7 +232,7 @@ impl Core {
             is_member && fact.writer != member.node && !fact.entry.removed
         });
         let folders: BTreeMap<FolderId, NodeId> =
-            theirs.take(FOLDERS_MAX).map(|fact| (fact.entry.folder, fact.writer)).collect();
+            gather::map(theirs.take(FOLDERS_MAX).map(|fact| (fact.entry.folder, fact.writer)));
         self.hearing.silence.watch(running, &folders);
         let own = member.node;
         self.hearing
@@ -296,7 +297,7 @@ impl Core {
             .filter(|silent| silent.is_alarming())
             .map(|silent| member.name_of(&silent.writer))
             .collect();
-        names.sort();
+        names.sort_unstable();
         names.dedup();
         names
     }

@@ -21,6 +21,7 @@ use serde_json::{json, Value};
 use super::core::Core;
 use super::finding::Finding;
 use super::member::Membership;
+use crate::base::gather;
 use crate::base::ids::NodeId;
 use crate::base::limits::{
     LINKS_CHECK, LINKS_FEW, LINKS_NEEDED_MAX, LINK_CROWDED_PAUSE, LINK_CROWDED_PAUSE_MIN, LINK_IDLE,
@@ -78,7 +79,7 @@ impl Linking {
         let roster = member.view.roster();
         match &self.mesh {
             Some(mesh) => {
-                let all: BTreeSet<&NodeId> = mesh.iter().chain(self.needed.keys()).collect();
+                let all: BTreeSet<&NodeId> = gather::set(mesh.iter().chain(self.needed.keys()));
                 let is_other = |node: &&NodeId| **node != member.node && roster.member(node).is_some();
                 all.into_iter().filter(is_other).copied().collect()
             }

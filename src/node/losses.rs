@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::core::Core;
 use super::member::SnapshotFact;
+use crate::base::gather;
 use crate::base::ids::NodeId;
 use crate::replicate::ledger::{Fire, Ledger, Protection};
 
@@ -45,7 +46,7 @@ impl Core {
             // Who stands nowhere known may stand anywhere.
             let everywhere = self.member.iter().flat_map(|member| member.sites()).map(Fire::Site);
             let ledger = self.ledger_of(&facts[now]);
-            let fires: BTreeSet<Fire<'_>> = ledger.fires().chain(everywhere).collect();
+            let fires: BTreeSet<Fire<'_>> = gather::set(ledger.fires().chain(everywhere));
             for fire in fires {
                 let left = newest_left(Some(&fire));
                 if left == Some(now) {

@@ -36,6 +36,7 @@ use super::after::AfterAppend;
 use super::challenge::Outcome;
 use super::core::Core;
 use super::leaving::Answered;
+use crate::base::gather;
 use crate::base::ids::{FeedId, NodeId, SnapshotId};
 use crate::base::limits::{
     LEAVING_SNAPSHOTS_MAX, MOVE_AGAIN, MOVE_ANSWER_TIME, MOVE_CONFIRMED_FOR, MOVE_LOOK_EVERY, MOVE_LOT_PAUSE,
@@ -325,7 +326,7 @@ impl Core {
             return GroupSet::new();
         };
         let places: BTreeMap<Copies, BTreeMap<NodeId, GroupSet>> =
-            held.kinds.iter().map(|copies| (*copies, self.believed_places(*copies))).collect();
+            gather::map(held.kinds.iter().map(|copies| (*copies, self.believed_places(*copies))));
         let counts = |peer: &NodeId, copies: Copies| {
             places.get(&copies).and_then(|places| places.get(peer)).cloned().unwrap_or_default()
         };

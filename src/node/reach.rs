@@ -16,6 +16,7 @@ use super::core::Core;
 use super::linking::Linking;
 use super::seen::Seen;
 use crate::base::derived::Derived;
+use crate::base::gather;
 use crate::base::ids::NodeId;
 use crate::base::limits::{
     ADDRESSES_PER_MESSAGE_MAX, CONNECT_EAGER_TIME, CONNECT_HINT_EVERY, CONNECT_PAUSE_EAGER_MAX,
@@ -283,8 +284,8 @@ impl Core {
             self.note_missed();
         }
         let connected: BTreeMap<NodeId, SocketAddr> =
-            self.endpoint.peers().map(|peer| (peer.node, peer.address)).collect();
-        let at: BTreeSet<SocketAddr> = connected.values().copied().collect();
+            gather::map(self.endpoint.peers().map(|peer| (peer.node, peer.address)));
+        let at: BTreeSet<SocketAddr> = gather::set(connected.values().copied());
         let listening = &self.listening.addresses;
         let (sessions, is_enough) = (connected.len(), self.has_links_enough(connected.len()));
         let is_lonely = self.reach.linking.is_choosing() && sessions < LINKS_FEW;

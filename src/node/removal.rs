@@ -24,6 +24,7 @@ use super::events::{Event, Kind};
 use super::folders::folders_of;
 use super::ports::CallId;
 use super::status::attention::{Attention, Severity};
+use crate::base::gather;
 use crate::base::ids::{NodeId, SnapshotId};
 use crate::base::limits::{LEAVES_PER_FEED_MAX, LEAVING_LOOK_EVERY};
 use crate::base::units::{Copies, Time};
@@ -238,9 +239,9 @@ impl Core {
         let places = places.entry(copies).or_insert_with(|| {
             let holders: BTreeSet<NodeId> = member.holders();
             let here = holders.iter().filter(|holder| *holder != node && self.is_believed(holder));
-            here.map(|holder| (*holder, member.kept_groups_of(holder, copies))).collect()
+            gather::map(here.map(|holder| (*holder, member.kept_groups_of(holder, copies))))
         });
-        places.iter().filter(|(holder, _)| *holder != fact.writer).any(|(holder, groups)| {
+        places.iter().filter(|(holder, _)| **holder != fact.writer).any(|(holder, groups)| {
             let mut lacking = groups.clone();
             let held = member.view.receipts(&fact.id).find(|(node, _)| node == holder);
             held.iter().for_each(|(_, held)| lacking.subtract(held));
@@ -270,4 +271,4 @@ impl Core {
 }
 
 /// Who is to hold which groups, by how many copies are wanted.
-type Places = BTreeMap<Copies, Vec<(NodeId, GroupSet)>>;
+type Places = BTreeMap<Copies, BTreeMap<NodeId, GroupSet>>;

@@ -25,6 +25,7 @@ use super::names;
 use super::outcome::Parent;
 use super::ports::CallId;
 use super::share_scan::SharedScan;
+use crate::base::gather;
 use crate::base::ids::{FolderId, NodeId, SnapshotId};
 use crate::base::units::WallTime;
 use crate::base::version::Vector;
@@ -106,7 +107,7 @@ impl Core {
             let mut sorted: Vec<_> =
                 all.iter().filter(|(_, entry, _)| entry.kind == FolderKind::Shared).collect();
             sorted.sort_by_key(|(writer, entry, _)| std::cmp::Reverse(rank(writer, entry)));
-            sorted.into_iter().map(|(writer, entry, _)| (entry.folder, *writer)).collect()
+            gather::map(sorted.into_iter().map(|(writer, entry, _)| (entry.folder, *writer)))
         };
         all.retain(|(writer, entry, _)| best.get(&entry.folder).is_none_or(|shown| shown == writer));
         all
@@ -228,7 +229,7 @@ impl Core {
     /// The newest state of each device that has written one: last the one that has seen most.
     pub(super) fn all_heads(&self, folder: &FolderId) -> Vec<SnapshotFact> {
         let facts = self.snapshots(Some(folder)).into_iter().filter(|fact| fact.shared.is_some());
-        let heads: BTreeMap<NodeId, SnapshotFact> = facts.map(|fact| (fact.writer, fact)).collect();
+        let heads: BTreeMap<NodeId, SnapshotFact> = gather::map(facts.map(|fact| (fact.writer, fact)));
         let mut heads: Vec<SnapshotFact> = heads.into_values().collect();
         heads.sort_by_key(SnapshotFact::age);
         heads

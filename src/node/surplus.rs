@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::core::Core;
+use crate::base::gather;
 use crate::base::ids::{Group, NodeId};
 use crate::base::limits::MOVE_ASKED_MAX;
 use crate::base::units::Copies;
@@ -90,13 +91,13 @@ impl Core {
             }
         }
         let believed = places.into_iter().filter(|(node, _)| self.is_believed(node));
-        believed.map(|(node, groups)| (node, groups.into_iter().collect())).collect()
+        gather::map(believed.map(|(node, groups)| (node, groups.into_iter().collect())))
     }
 
     /// Who is connected and has a place in any of these groups. Groups of which not all holders are, are taken out.
     pub(super) fn who_may_confirm(&self, held: &ForOthers<'_>, groups: &mut GroupSet) -> Vec<NodeId> {
         let mut peers = BTreeSet::new();
-        let kinds: BTreeSet<Copies> = held.facts.iter().map(|fact| fact.entry.copies).collect();
+        let kinds: BTreeSet<Copies> = gather::set(held.facts.iter().map(|fact| fact.entry.copies));
         for copies in kinds {
             let mut places = self.believed_places(copies);
             places.retain(|node, _| self.gossip.is_connected(node));

@@ -70,7 +70,7 @@ impl Core {
     fn snapshots_in_order(&self, folders: &[FolderId]) -> Vec<SnapshotFact> {
         let mut facts: Vec<SnapshotFact> =
             folders.iter().flat_map(|folder| self.snapshots(Some(folder))).collect();
-        facts.sort_by_key(|fact| (fact.age(), fact.id));
+        facts.sort_unstable_by_key(|fact| (fact.age(), fact.id));
         // What a backup that was not over had not reached yet was not gone.
         if facts.iter().any(|fact| fact.entry.complete) {
             facts.retain(|fact| fact.entry.complete);

@@ -111,7 +111,7 @@ pub fn vault_tag(door: &[u8; 32], day: i64) -> String {
 /// Orders addresses by how soon they are worth a try, after RFC 8305 (section 4): those nearby first, and of each kind
 /// IPv4 and IPv6 in turn, so that one of them that does not work costs little.
 pub fn in_order(addresses: &mut [SocketAddr]) {
-    addresses.sort_by_key(|address| (rank(&address.ip()), *address));
+    addresses.sort_unstable_by_key(|address| (rank(&address.ip()), *address));
     let mut keys: Vec<_> = Vec::with_capacity(addresses.len());
     let mut counts = [[0_usize; 2]; 3];
     for address in addresses.iter() {

@@ -156,7 +156,7 @@ impl Access {
         // Whoever had the old password is logged out.
         next.sessions.retain(|session| session.user != user.name);
         next.users.push(user);
-        next.users.sort_by(|one, other| one.name.cmp(&other.name));
+        next.users.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         self.replace(next)
     }
 

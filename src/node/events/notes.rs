@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{json, Value};
 
 use super::{Event, Kind};
+use crate::base::gather;
 use crate::base::ids::{EntryHash, NodeId};
 use crate::base::limits::{NOTES_MAX, NOTE_BYTES_MAX};
 use crate::base::units::WallTime;
@@ -111,7 +112,7 @@ impl Core {
     pub(in crate::node) fn call_log(&mut self, id: CallId, follow: bool, after: Option<u64>) {
         // Where the clock went back a number may come that is none yet: then nothing is known of what was seen.
         let after = after.filter(|after| *after <= self.activity.last());
-        let told: BTreeSet<String> = self.activity.subjects_of(Kind::Note).map(str::to_owned).collect();
+        let told: BTreeSet<String> = gather::set(self.activity.subjects_of(Kind::Note).map(str::to_owned));
         let before = self.member.iter().filter(|_| after.is_none()).flat_map(|member| {
             let notes = member.view.notes().filter(|fact| !told.contains(&fact.hash.hex()));
             notes.filter_map(|fact| opened(member, fact)).map(|(wall, event)| event.json_at(wall))

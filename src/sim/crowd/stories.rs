@@ -299,7 +299,7 @@ mod tests {
         // Those that were lost before are planned for until they are removed.
         for number in (0..crowd.nodes.len()).filter(|number| !crowd.is_running(*number)).collect::<Vec<_>>() {
             let node = crowd.nodes[number].node.hex();
-            let _ = crowd.ask(0, Call::Remove { node, how: Removal::Drained });
+            let _ = crowd.ask(0, Call::Remove { node, how: Removal::Now });
         }
         for number in 0..120_u8 {
             let mut content = vec![0; 200_000];
@@ -319,7 +319,7 @@ mod tests {
         lost.iter().for_each(|number| crowd.crash(*number));
         for number in &lost {
             let node = crowd.nodes[*number].node.hex();
-            assert!(crowd.ask(0, Call::Remove { node, how: Removal::Drained }).1.is_ok());
+            assert!(crowd.ask(0, Call::Remove { node, how: Removal::Now }).1.is_ok());
         }
         println!("{} nodes are lost and removed: {} copies are left", lost.len(), copies(crowd));
         until_protected("protection after that", crowd, sent);
@@ -354,7 +354,7 @@ mod tests {
         told_bytes("bytes sent in ten quiet minutes", &crowd, &mut sent);
         let begun = crowd.now;
         let (node, last) = (crowd.nodes[count - 1].node.hex(), count - 1);
-        assert!(crowd.ask(0, Call::Remove { node, how: Removal::Drained }).1.is_ok());
+        assert!(crowd.ask(0, Call::Remove { node, how: Removal::Now }).1.is_ok());
         crowd.crash(last);
         assert!(settles(&mut crowd, count - 1, 24), "{:?}", members(&mut crowd));
         println!("a removal is known to all: within {} s", crowd.now.since(begun).as_millis() / 1_000);
@@ -369,7 +369,7 @@ mod tests {
         );
         let begun = crowd.now;
         let node = crowd.nodes[last - 1].node.hex();
-        assert!(crowd.ask(0, Call::Remove { node, how: Removal::Drained }).1.is_ok());
+        assert!(crowd.ask(0, Call::Remove { node, how: Removal::Now }).1.is_ok());
         crowd.crash(last - 1);
         assert!(settles(&mut crowd, count - 2, 24), "{:?}", members(&mut crowd));
         println!("another removal is known to all: within {} s", crowd.now.since(begun).as_millis() / 1_000);
