@@ -119,19 +119,24 @@ fn best(seats: &[Seat], copies: usize) -> u64 {
 /// The least that must move from one placement to the other, if each node holds its ideal share: what the nodes that
 /// shall hold more shall hold more, in groups.
 fn least_moved(before: &[Seat], after: &[Seat], copies: usize) -> u64 {
-    let shares = |seats: &[Seat]| -> BTreeMap<NodeId, u64> {
-        let mut seats = seats.to_vec();
-        seats.sort_unstable_by_key(|seat| seat.node);
-        let capacities: Vec<u64> = seats.iter().map(|seat| seat.capacity_bytes).collect();
-        let names: BTreeSet<&str> = seats.iter().map(|seat| seat.site.as_str()).collect();
-        let number = |seat: &Seat| names.iter().position(|name| *name == seat.site).unwrap();
-        let numbers: Vec<usize> = seats.iter().map(number).collect();
-        let shares = super::share::shares(&capacities, &numbers, copies);
-        seats.iter().map(|seat| seat.node).zip(shares.nodes).collect()
-    };
-    let (before, after) = (shares(before), shares(after));
+    let (before, after) = (ideal(before, copies), ideal(after, copies));
     let more = after.iter().map(|(node, share)| share.saturating_sub(*before.get(node).unwrap_or(&0)));
     more.sum::<u64>() / 1_024
+}
+
+/// What each node shall hold, ideally: parts of 2^22 of everything.
+fn ideal(seats: &[Seat], copies: usize) -> BTreeMap<NodeId, u64> {
+    let mut seats = seats.to_vec();
+    seats.sort_unstable_by_key(|seat| seat.node);
+    if seats.len() <= copies {
+        return seats.iter().map(|seat| (seat.node, 1 << 22)).collect();
+    }
+    let capacities: Vec<u64> = seats.iter().map(|seat| seat.capacity_bytes).collect();
+    let names: BTreeSet<&str> = seats.iter().map(|seat| seat.site.as_str()).collect();
+    let number = |seat: &Seat| names.iter().position(|name| *name == seat.site).unwrap();
+    let numbers: Vec<usize> = seats.iter().map(number).collect();
+    let shares = super::share::shares(&capacities, &numbers, copies);
+    seats.iter().map(|seat| seat.node).zip(shares.nodes).collect()
 }
 
 /// Groups that somebody must fetch who did not hold them before.
@@ -309,11 +314,109 @@ fn what_comes_or_goes_moves_little_more_than_it_must() {
     let mut means = Vec::new();
     for (name, rosters) in rosters(3) {
         let (most, mean) = moves(&rosters);
-        assert!(mean <= 170 && most <= 250, "{name}: {mean} thousandths more than it must, at most {most}");
+        assert!(mean <= 155 && most <= 225, "{name}: {mean} thousandths more than it must, at most {most}");
         means.push(mean);
     }
     let count = u64::try_from(means.len()).unwrap();
     assert!(means.iter().sum::<u64>() / count <= 90, "{means:?}");
+}
+
+/// What each site holds (where more sites are than copies, so that none has two), or each node (where all are in one site).
+fn by_unit(seats: &[Seat], shares: &BTreeMap<NodeId, u64>, is_by_site: bool) -> BTreeMap<Vec<u8>, u64> {
+    let mut held = BTreeMap::new();
+    for seat in seats {
+        let unit = if is_by_site { seat.site.clone().into_bytes() } else { seat.node.as_bytes().to_vec() };
+        *held.entry(unit).or_default() += shares.get(&seat.node).copied().unwrap_or(0);
+    }
+    held
+}
+
+/// The least, in groups, that must move while each node in turn goes from this roster (and comes back: that is as much),
+/// whatever function of the roster says who holds what, if each node holds its ideal share.
+///
+/// What a node that went held must be fetched by others. One of these, `b`, gains a group that the other one held at no further
+/// cost; a group that it did not hold only in the place of somebody else, who moves for nothing. Each group
+/// without `b` has `copies` holders, so over all who go `b` can gain no more than `copies` times what it does not hold at no
+/// further cost. A node that holds nearly everything gains little room and much, whoever goes: so 15% more than the least
+/// of each change alone is more than any placement can keep for such rosters.
+fn least_moved_by_all(seats: &[Seat], copies: usize) -> u64 {
+    let sites = |seats: &[Seat]| seats.iter().map(|seat| &seat.site).collect::<BTreeSet<_>>().len();
+    let (is_by_site, is_by_node) = (sites(seats) > copies, sites(seats) == 1);
+    let shares = ideal(seats, copies);
+    let before = by_unit(seats, &shares, is_by_site);
+    let (mut alone, mut gains) = (0, BTreeMap::new());
+    for gone in 0..seats.len() {
+        let fewer = without(seats, gone);
+        alone += least_moved(seats, &fewer, copies);
+        if is_by_node || is_by_site && sites(&fewer) > copies {
+            for (unit, share) in by_unit(&fewer, &ideal(&fewer, copies), is_by_site) {
+                let is_own = is_by_site && unit == seats[gone].site.as_bytes();
+                let gain = if is_own { 0 } else { share.saturating_sub(before[&unit]) };
+                *gains.entry(unit).or_insert(0) += gain;
+            }
+        }
+    }
+    let parts = |copies: usize| u64::try_from(copies).unwrap() << 22;
+    let cheap = |unit: &Vec<u8>| parts(copies).saturating_sub(before[unit] * u64::try_from(copies).unwrap());
+    let dear: u64 = gains.iter().map(|(unit, gain)| gain.saturating_sub(cheap(unit))).sum();
+    alone.max((parts(copies) + dear) / 1_024)
+}
+
+/// All but one of them.
+fn without(seats: &[Seat], gone: usize) -> Vec<Seat> {
+    let mut fewer = seats.to_vec();
+    fewer.remove(gone);
+    fewer
+}
+
+/// What moves while each node in turn goes: beyond the least of all these changes, and the worst of them beyond its own
+/// least, in thousandths.
+fn moves_of_all(seats: &[Seat], copies: u8) -> (u64, u64) {
+    let (mut all, mut worst) = (0, 0);
+    for gone in 0..seats.len() {
+        let fewer = without(seats, gone);
+        let moved = moved(seats, &fewer, Copies::new(copies));
+        let least = least_moved(seats, &fewer, usize::from(copies)).max(1);
+        worst = worst.max((moved * 1_000 / least).saturating_sub(1_000));
+        all += moved;
+    }
+    let least = least_moved_by_all(seats, usize::from(copies));
+    ((all * 1_000 / least).saturating_sub(1_000), worst)
+}
+
+/// A random roster of 3 to 12 nodes between half a terabyte and four: in one site, each in its own, or in up to six.
+fn random_home(numbers: &mut Numbers, case: u64) -> (Vec<Seat>, u8) {
+    let copies = 2 + case % 2;
+    let count = copies + 1 + numbers.below(12 - copies);
+    let places = [1, 0, 4, 6][usize::try_from(case / 2 % 4).unwrap()];
+    let mut seats = apart(2_000 + case, &vec![50; usize::try_from(count).unwrap()]);
+    for seat in &mut seats {
+        seat.capacity_bytes <<= numbers.below(4);
+        if places > 0 {
+            seat.site = format!("place {}", numbers.below(places));
+        }
+    }
+    (seats, u8::try_from(copies).unwrap())
+}
+
+#[test]
+fn whoever_comes_or_goes_all_of_it_together_moves_little_more_than_any_placement_must() {
+    let mut homes = Vec::new();
+    for copies in 2..=3 {
+        homes.push((apart(11, &[400, 200, 100, 100, 50]), copies));
+        homes.push((apart(12, &[400, 200, 100, 100, 50, 100]), copies));
+        homes.push((apart(13, &[400, 100, 100, 100, 100, 100]), copies));
+        homes.extend([4, 6, 9, 12].map(|count| (apart(14, &vec![100; count]), copies)));
+    }
+    let mut numbers = Numbers(10);
+    homes.extend((0..24).map(|case| random_home(&mut numbers, case)));
+    for (number, (seats, copies)) in homes.iter().enumerate() {
+        let sites: BTreeSet<&str> = seats.iter().map(|seat| seat.site.as_str()).collect();
+        // Where several nodes share one of several sites, a site is as good as its best node, and that costs some more.
+        let bound = if sites.len() == 1 || sites.len() == seats.len() { 150 } else { 220 };
+        let (all, _) = moves_of_all(seats, *copies);
+        assert!(all <= bound, "roster {number}, {copies} copies: {all} thousandths more than it must");
+    }
 }
 
 #[test]
@@ -374,6 +477,24 @@ fn placement_figures() {
         };
         let least = rosters.iter().map(space).min().unwrap_or(0);
         println!("{name:28} usable at least {least:3} of 1,000; moved beyond the least: mean {mean:3}, most {most:3} of 1,000");
+    }
+    let mut numbers = Numbers(10);
+    let mut kinds: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    for case in 0..400 {
+        let (seats, copies) = random_home(&mut numbers, case);
+        let sites = seats.iter().map(|seat| seat.site.as_str()).collect::<BTreeSet<_>>().len();
+        let kind =
+            if sites == 1 || sites == seats.len() { "one site, or each its own" } else { "several sites" };
+        kinds.entry(kind).or_default().push(moves_of_all(&seats, copies));
+    }
+    for (kind, mut moves) in kinds {
+        let count = moves.len();
+        let mean = moves.iter().map(|(all, _)| all).sum::<u64>() / u64::try_from(count).unwrap();
+        moves.sort_unstable();
+        let most = moves[count - 1].0;
+        moves.sort_unstable_by_key(|(_, worst)| *worst);
+        let (middle, worst) = (moves[count / 2].1, moves[count - 1].1);
+        println!("{count} random rosters, {kind}: each in turn, all together: mean {mean}, most {most}; worst single change: median {middle}, most {worst} of 1,000");
     }
     let mut numbers = Numbers(5);
     let mut spaces: Vec<u64> = (0..2_000).map(|case| random_space(&mut numbers, case)).collect();
