@@ -257,6 +257,7 @@ impl Backup {
             (Some(base), Some(_)) => self.begin_build(true, base.is_stale() || self.job.anew),
             (Some(_), None) if self.job.anew => self.begin_build(true, true),
             (Some(_), None) if self.job.is_elsewhere() => self.begin_build(true, self.job.exact),
+            (Some(_), None) if !self.job.lost.is_empty() => self.begin_build(true, true),
             (Some(base), None) if self.job.news || self.job.checksum || self.job.fresh => {
                 self.begin_build(true, self.job.exact || base.is_stale())
             }
@@ -313,7 +314,7 @@ impl Backup {
         let trusted_ns = (self.job.trusted_ns(), self.job.partial_trusted_ns());
         let build = Build::new(join, tools, trusted_ns, exact, self.job.shared.as_ref());
         let build = build.guarded(self.before(with_old), &self.job.guarded.missed);
-        self.state = State::Build(Box::new(build.reading_all(self.job.checksum)));
+        self.state = State::Build(Box::new(build.reading_again(self.job.checksum, &self.job.lost)));
     }
 
     /// Compares on. False if it waits.

@@ -4,6 +4,8 @@
 //! (`node/queue.rs`), and entries come out in the order in which they went in. Read `node/join.rs` and
 //! `node/content.rs` first.
 
+use std::collections::BTreeSet;
+
 use super::content::{Reading, Stepped, Tools, Whole};
 use super::guard::tally::{Amount, Tally};
 use super::join::{is_same, is_unchanged, kind_of, Join, Joined, New, Old};
@@ -20,6 +22,7 @@ use crate::base::limits::{READ_ATTEMPTS_MAX, STEPS_PER_TURN_MAX};
 use crate::feed::entry::{Counts, SharedText};
 use crate::file::entry::texture::Texture;
 use crate::file::entry::{Content, Entry, Kind};
+use crate::file::piece::Piece;
 use crate::file::tree::path_of;
 use crate::store::service::Op;
 
@@ -73,6 +76,8 @@ pub(super) struct Build {
     trusted_ns: (i64, i64),
     /// Every file is read, whatever its stat says.
     reads_all: bool,
+    /// Every file that lists one of these is.
+    lost: BTreeSet<ChunkId>,
     /// What went and came, once there is something to compare with.
     tally: Tally,
     /// Contents that are missed, their hashes ascending.
@@ -99,15 +104,29 @@ impl Build {
             joined: false,
             trusted_ns,
             reads_all: false,
+            lost: BTreeSet::new(),
             tally: Tally::default(),
             missed: Vec::new(),
             receives: shared.is_some_and(|scan| scan.receive),
         }
     }
 
-    /// The same, and every file is read, whatever its stat says.
-    pub(super) fn reading_all(self, reads_all: bool) -> Self {
-        Self { reads_all, ..self }
+    /// The same, and every file is read, whatever its stat says; or those that list what is lost.
+    pub(super) fn reading_again(self, reads_all: bool, lost: &BTreeSet<ChunkId>) -> Self {
+        Self { reads_all, lost: lost.clone(), ..self }
+    }
+
+    /// Whether a file is not read, for it is as it was and nothing of it is lost. (Pieces that a map of their own lists are not
+    /// looked at: it would have to be read for every large file.)
+    fn is_kept(&self, found: &Found, entry: &Entry, old: &Old) -> bool {
+        let is_lost = match &entry.content {
+            Content::Pieces(pieces) => {
+                pieces.iter().any(|piece| matches!(piece, Piece::Chunk { id, .. } if self.lost.contains(id)))
+            }
+            Content::List { root, .. } => self.lost.contains(root),
+            Content::None | Content::Inline | Content::Target(_) => false,
+        };
+        !self.reads_all && !is_lost && is_unchanged(found, entry, self.trusted_of(old))
     }
 
     /// The same, for the guard: how much there was before, and contents that are missed.
@@ -224,20 +243,12 @@ impl Build {
                 Joined::New(_) if self.receives => {}
                 Joined::New(new) => self.open(new, None, sink),
                 Joined::Both(new, old) if old.shared.is_some() => match old.entry() {
-                    Some(entry)
-                        if !self.reads_all && is_unchanged(&new.found, &entry, self.trusted_of(&old)) =>
-                    {
-                        self.queue.keep(old, entry);
-                    }
+                    Some(entry) if self.is_kept(&new.found, &entry, &old) => self.queue.keep(old, entry),
                     Some(entry) => self.open(new, Some((old, entry)), sink),
                     None => self.open(new, None, sink),
                 },
                 Joined::Both(new, old) => match Entry::decode(&old.value) {
-                    Ok(entry)
-                        if !self.reads_all && is_unchanged(&new.found, &entry, self.trusted_of(&old)) =>
-                    {
-                        self.queue.keep(old, entry)
-                    }
+                    Ok(entry) if self.is_kept(&new.found, &entry, &old) => self.queue.keep(old, entry),
                     Ok(entry) if Some(entry.kind) == kind_of(new.found.kind) => {
                         self.open(new, Some((old, entry)), sink);
                     }

@@ -270,7 +270,7 @@ impl Core {
         local.waiters.append(&mut local.later);
         let (watch, news) = (self.watch_begins(folder), self.expects_news(folder));
         let guarded = self.folders.guards.of_scan(&folder, self.now.wall);
-        let may_read_all = self.may_read_all();
+        let (checksum, lost) = self.reads_again(folder);
         let local = self.local(folder);
         let job = BackupJob {
             folder,
@@ -286,7 +286,8 @@ impl Core {
             map_key: keys.1,
             exact,
             anew: std::mem::take(&mut local.anew),
-            checksum: std::mem::take(&mut local.checksum) && may_read_all,
+            checksum,
+            lost,
             fresh,
             watch,
             news,

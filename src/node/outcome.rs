@@ -1,5 +1,6 @@
 //! What a backup is asked to do, and how it ends: plain values, no behaviour. `node/backup.rs` is the machine.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{json, Value};
@@ -48,6 +49,8 @@ pub struct BackupJob {
     pub watch: bool,
     /// Every file is read, whatever its stat says.
     pub checksum: bool,
+    /// So is every file that lists one of these, which no device has any more; and the manifest is built anew, without them.
+    pub lost: BTreeSet<ChunkId>,
     /// A snapshot is made though nothing has changed: what is wanted of it has.
     pub fresh: bool,
     /// It is known that something has changed: the folder need not be compared before it is built.

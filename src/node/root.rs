@@ -97,6 +97,7 @@ mod tests {
             anew: false,
             watch: false,
             checksum: false,
+            lost: std::collections::BTreeSet::new(),
             fresh: false,
             news: false,
             shared: None,

@@ -120,6 +120,7 @@ impl Bench {
             anew: false,
             watch: false,
             checksum: false,
+            lost: BTreeSet::new(),
             fresh: false,
             news: false,
             shared: None,

@@ -1,7 +1,8 @@
 //! Files that are read again, for something that was lost here was in them and no device has it.
 //!
 //! A chunk of a snapshot that no other device has yet exists here alone, and in the file it was cut from. That has the stat it had,
-//! so no scan would read it again: this makes one that reads everything (`backup --checksum`). That takes hours where there is much: it is
+//! so no scan would read it again: this makes one that reads everything (`backup --checksum`), or, where a full node was removed and all that is
+//! read would be sealed with the new key and sent again, the files that list it; the next snapshot then names other chunks. That takes hours where there is much: it is
 //! done once a day at most, for all that is missed by then; three times at most for the same, where it does not come to its end; and
 //! not again for what it did not bring back, which is in no file any more.
 
@@ -143,14 +144,14 @@ impl Core {
     /// The files of this device are read again for what nobody has, unless they were lately.
     fn read_files_again(&mut self) {
         let now = self.now.time;
-        let (own, reads_all) = (self.own_folders(), self.may_read_all());
+        let own = self.own_folders();
         let reading = &mut self.upkeep.healing.reading;
         if reading.last.is_some_and(|last| last + READ_AGAIN_EVERY > now) {
             return;
         }
         let unhad = std::mem::take(&mut reading.unhad);
         let count = unhad.len();
-        if !reads_all || own.is_empty() || reading.begun >= READS_MAX {
+        if own.is_empty() || reading.begun >= READS_MAX {
             reading.given_up(unhad);
             let message = format!("{count} chunks of backups of this device are on no device that is connected; `nuthatch verify` names the snapshots that list them");
             self.note(Level::Error, "store", message);
@@ -169,10 +170,16 @@ impl Core {
         self.note(Level::Warn, "store", message);
     }
 
-    /// Whether a scan may read everything: with older keys it would be sealed with the newest, and stored anew.
-    pub(in crate::node) fn may_read_all(&self) -> bool {
+    /// Whether a scan that begins now reads everything, or what is lost, for which it reads the files that list it: with older keys all that
+    /// is read is sealed with the newest, and stored anew.
+    pub(in crate::node) fn reads_again(&mut self, folder: FolderId) -> (bool, BTreeSet<ChunkId>) {
         let sealer = self.member.as_ref().and_then(|member| member.sealer.as_ref());
-        !sealer.is_none_or(Sealer::has_older_keys)
+        let may_read_all = !sealer.is_none_or(Sealer::has_older_keys);
+        match std::mem::take(&mut self.local(folder).checksum) {
+            true if may_read_all => (true, BTreeSet::new()),
+            true => (false, self.upkeep.healing.reading.reads_for.clone()),
+            false => (false, BTreeSet::new()),
+        }
     }
 
     /// A scan of a folder is over.
