@@ -137,7 +137,7 @@ fn a_folder_whose_device_was_removed_is_said_to_be_left_behind_until_another_one
     let Some(Err(error)) = refused else { panic!("{refused:?}") };
     assert!(error.message.contains("node1 alone") && error.hint.contains("remove node1"), "{error:?}");
     cluster.crash(1);
-    good(&cluster.ask(0, Call::Remove { node: "node1".into(), how: Removal::Drained }, MINUTE));
+    good(&cluster.ask(0, Call::Remove { node: "node1".into(), how: Removal::Now }, MINUTE));
     let told = status(&mut cluster, 0);
     assert_eq!(told["summary"], "No device backs up family any more.");
     let attention = told["attention"].to_string();
@@ -163,7 +163,7 @@ fn a_folder_whose_device_was_removed_is_said_to_be_left_behind_until_another_one
 fn a_folder_that_is_left_behind_may_be_removed_by_another_device_and_is_not_asked_about_then() {
     let mut cluster = two_full(66, Role::Store);
     cluster.crash(1);
-    good(&cluster.ask(0, Call::Remove { node: "node1".into(), how: Removal::Drained }, MINUTE));
+    good(&cluster.ask(0, Call::Remove { node: "node1".into(), how: Removal::Now }, MINUTE));
     let remove = Call::FolderRemove { name: "family".into() };
     cluster.crash(2);
     cluster.stop(0);
@@ -183,7 +183,7 @@ fn a_folder_that_is_left_behind_may_be_removed_by_another_device_and_is_not_aske
 fn two_devices_that_take_a_folder_over_at_once_both_say_so_until_one_gives_it_up() {
     let mut cluster = two_full(67, Role::Full);
     cluster.crash(1);
-    good(&cluster.ask(0, Call::Remove { node: "node1".into(), how: Removal::Drained }, MINUTE));
+    good(&cluster.ask(0, Call::Remove { node: "node1".into(), how: Removal::Now }, MINUTE));
     cluster.run_until(MINUTE, |_| false);
     for number in [0, 2] {
         cluster.nodes[number].files.write(ROOT, b"mine", &[0, 1]);
