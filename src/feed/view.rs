@@ -40,7 +40,7 @@ pub struct View {
     /// Which of those go at once.
     pub(super) words: Words,
     /// Who is about to be removed, as each feed says.
-    pub(super) leaves: Vec<(FeedId, Leave)>,
+    pub(super) leaves: BTreeMap<(NodeId, FeedId), Leave>,
     /// The same in the order in which people want to see them.
     order: BTreeSet<(FolderId, WallTime, SnapshotId)>,
     /// What each feed's receipts cover, releases taken off; none of them empty. Flat, for anybody may say that it holds what nobody knows.
@@ -80,7 +80,7 @@ impl View {
             snapshots: BTreeMap::new(),
             standings: Standings::default(),
             words: Words::default(),
-            leaves: Vec::new(),
+            leaves: BTreeMap::new(),
             order: BTreeSet::new(),
             receipts: BTreeMap::new(),
             folders: BTreeMap::new(),

@@ -324,8 +324,9 @@ impl Core {
         let running = self.upkeep.collect.running(self.now.time);
         let roster = member.view.roster();
         let others = roster.members().filter(|known| known.node != member.node);
+        let others = others.map(|known| (known.node, known.role == Role::Full));
         let removed = roster.former().map(|former| former.node);
-        self.upkeep.known.look(running, others.map(|known| known.node), removed, settings);
+        self.upkeep.known.look(running, others, removed, settings);
     }
 }
 

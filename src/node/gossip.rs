@@ -332,6 +332,7 @@ impl Core {
         self.keyring_heard(&entries);
         self.hearing_heard(&entries);
         self.notes_heard(&entries);
+        self.removal_heard(&entries);
         let bytes = entries.into_iter().map(|(_, bytes)| bytes).collect();
         self.ask_store(Pending::Append(Appended { head, from, then }), |op| Request::Append {
             op,

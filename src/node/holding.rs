@@ -113,7 +113,6 @@ impl Core {
     pub(super) fn is_awaited(&self, duty: u64) -> bool {
         match self.duties.get(&duty) {
             Some(Duty::Keep(_)) => self.holding.running.as_ref().is_some_and(|running| running.awaited),
-            Some(Duty::Verify(_, call)) => call.is_some(),
             _ => false,
         }
     }
@@ -148,8 +147,10 @@ impl Core {
             }
         }
         best.map(|(_, fact, groups)| {
-            let is_first = member.view.receipts(&fact.id).all(|(node, _)| node == member.node);
-            let awaited = is_first || wanted.contains(&fact.id);
+            // Of some of it nobody but the writer has said that it has it.
+            let mut alone = groups.clone();
+            member.view.receipts(&fact.id).for_each(|(_, has)| alone.subtract(has));
+            let awaited = !alone.is_empty() || wanted.contains(&fact.id);
             (fact.id, fact.writer, fact.entry.manifest, groups, awaited)
         })
     }

@@ -6,7 +6,7 @@
 //! has been known for the whole floor (`store.retired`), in this node's own running time, or since this node itself came into the vault (its
 //! first day there). Then a made-up one gains nothing: without it, too, what is retired goes after the floor.
 //!
-//! For the same reason what is given up here because others hold it (`node/surplus.rs`) is left to two at least that are known in this sense: a
+//! For that long what is given up here because others hold it (`node/surplus.rs`) is left to two at least that are known in this sense: a
 //! full node that has let false holders in and makes room for them in the placement is one of those at most.
 //!
 //! Keeps the books and decides over words; `node/erase.rs` connects it.
@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::collect::Settings;
+use crate::base::gather;
 use crate::base::ids::NodeId;
 use crate::base::limits::KNOWN_FROM_THE_START;
 use crate::base::units::Span;
@@ -23,8 +24,10 @@ use crate::base::units::Span;
 pub struct Known {
     /// When this node first looked at its vault.
     first: Option<Span>,
-    /// When each other member was seen first; zero: it was there from the start.
+    /// When each other full node was seen first as such; zero: it was there from the start.
     seen: BTreeMap<NodeId, Span>,
+    /// The same of each other member, whatever it may do: a store node that is let in anew as a full one has no past as such.
+    met: BTreeMap<NodeId, Span>,
 }
 
 /// What this node makes of the words on a snapshot.
@@ -45,19 +48,23 @@ impl Known {
         let span = |bytes: &Vec<u8>| {
             bytes.as_slice().try_into().ok().map(|bytes| Span::from_micros(u64::from_le_bytes(bytes)))
         };
-        let seen = settings.iter().filter_map(|(key, bytes)| {
-            let node = key.strip_prefix(KNOWN_PREFIX)?.parse().ok()?;
-            Some((node, span(bytes)?))
-        });
-        Self { first: settings.get(FIRST_KEY).and_then(span), seen: seen.collect() }
+        let all = |prefix: &str| {
+            let stamps = settings.iter().filter_map(|(key, bytes)| {
+                let node = key.strip_prefix(prefix)?.parse().ok()?;
+                Some((node, span(bytes)?))
+            });
+            gather::map(stamps)
+        };
+        let (seen, met) = (all(KNOWN_PREFIX), all(MET_PREFIX));
+        Self { first: settings.get(FIRST_KEY).and_then(span), seen, met }
     }
 
-    /// Looks at the other members of the vault, those present and those removed. What is to be saved is added to `settings`, together
+    /// Looks at the other members of the vault, those present (and whether they are full ones) and those removed. What is to be saved is added to `settings`, together
     /// with the running time.
     pub fn look(
         &mut self,
         running: Span,
-        present: impl Iterator<Item = NodeId>,
+        present: impl Iterator<Item = (NodeId, bool)>,
         removed: impl Iterator<Item = NodeId>,
         settings: &mut Settings,
     ) {
@@ -67,15 +74,20 @@ impl Known {
         });
         let is_start = running <= first + KNOWN_FROM_THE_START;
         let stamp = if is_start { Span::default() } else { running };
-        for node in present {
-            if let std::collections::btree_map::Entry::Vacant(vacant) = self.seen.entry(node) {
-                vacant.insert(stamp);
-                settings.push((key_of(&node), Some(encode(stamp))));
+        for (node, is_full) in present {
+            let books = [(&mut self.met, MET_PREFIX, true), (&mut self.seen, KNOWN_PREFIX, is_full)];
+            for (book, prefix, _) in books.into_iter().filter(|(_, _, is_meant)| *is_meant) {
+                if let std::collections::btree_map::Entry::Vacant(vacant) = book.entry(node) {
+                    vacant.insert(stamp);
+                    settings.push((key_of(prefix, &node), Some(encode(stamp))));
+                }
             }
         }
         for node in removed {
-            if self.seen.remove(&node).is_some() {
-                settings.push((key_of(&node), None));
+            for (book, prefix) in [(&mut self.met, MET_PREFIX), (&mut self.seen, KNOWN_PREFIX)] {
+                if book.remove(&node).is_some() {
+                    settings.push((key_of(prefix, &node), None));
+                }
             }
         }
     }
@@ -83,7 +95,7 @@ impl Known {
     /// Whether a member has been known for the whole floor, or from the start.
     #[must_use]
     pub fn is_old(&self, node: &NodeId, running: Span, floor: Span) -> bool {
-        self.seen.get(node).is_some_and(|seen| seen.as_micros() == 0 || running >= *seen + floor)
+        self.met.get(node).is_some_and(|seen| is_old(*seen, running, floor))
     }
 
     /// What the node `own` makes of these words.
@@ -103,7 +115,8 @@ impl Known {
         }
         // What a person has said at this very node needs no past.
         let others = words.iter().filter(|node| *node != own);
-        let old = others.filter(|node| self.is_old(node, running, floor)).count();
+        let seen = others.filter_map(|node| self.seen.get(node));
+        let old = seen.filter(|seen| is_old(**seen, running, floor)).count();
         if words.contains(own) || old >= 2 {
             Heed::Enough
         } else {
@@ -112,9 +125,14 @@ impl Known {
     }
 }
 
+/// Whether who was seen first then has been known for the whole floor, or from the start.
+fn is_old(seen: Span, running: Span, floor: Span) -> bool {
+    seen.as_micros() == 0 || running >= seen + floor
+}
+
 /// Under which name it is kept when a member was seen first.
-fn key_of(node: &NodeId) -> String {
-    format!("{KNOWN_PREFIX}{node}")
+fn key_of(prefix: &str, node: &NodeId) -> String {
+    format!("{prefix}{node}")
 }
 
 /// A span as it is saved.
@@ -124,6 +142,8 @@ fn encode(span: Span) -> Vec<u8> {
 
 /// See [`key_of`].
 const KNOWN_PREFIX: &str = "known:";
+/// The same of members of both roles.
+const MET_PREFIX: &str = "met:";
 /// When this node first looked.
 const FIRST_KEY: &str = "known";
 
@@ -148,7 +168,8 @@ mod tests {
     fn look(known: &mut Known, days: u64, present: &[u8], removed: &[u8]) -> Settings {
         let mut settings = Settings::new();
         let nodes = |numbers: &[u8]| numbers.iter().map(|number| node(*number)).collect::<Vec<_>>();
-        let (present, removed) = (nodes(present).into_iter(), nodes(removed).into_iter());
+        let present = nodes(present).into_iter().map(|node| (node, true));
+        let removed = nodes(removed).into_iter();
         known.look(DAY.times(days), present, removed, &mut settings);
         settings
     }

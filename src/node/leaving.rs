@@ -36,6 +36,7 @@ impl Core {
             return;
         }
         let is_known = leaving.feed.node == *node
+            && member.view.leaving(&member.node).is_none()
             && member.view.newest_feed(node) == Some(leaving.feed)
             && member.durable.get(&leaving.feed).is_some_and(|head| head.length >= leaving.length)
             && member.view.forks().all(|fork| fork.feed.node != *node);

@@ -8,10 +8,11 @@
 //!
 //! From the word on placement goes round the member, as it does round a full one; so the removal itself moves nothing. It
 //! stays a member until then: it is read from, its receipts count, and if it can read it reads what is new. Whoever said the word looks
-//! every few seconds whether all that stands is receipted by those whom placement now names and who are here; a restart forgets
-//! nothing, for the word is in its feed. A holder that is away for long, or that was found lying, is not waited for: no copy comes of it.
+//! every few seconds whether all that the member holds of what stands is receipted by those whom placement now names and who are here, and whether all
+//! that it has written is known; a restart forgets nothing, for the word is in its feed. A holder that is away for long, or that was found lying, is not
+//! waited for, but what nobody else has is: then a person has to say `--now`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{json, Value};
 
@@ -22,22 +23,23 @@ use super::boot::role_word;
 use super::core::Core;
 use super::events::{Event, Kind};
 use super::folders::folders_of;
-use super::ports::CallId;
+use super::member::Membership;
+use super::ports::{CallId, Ending};
 use super::status::attention::{Attention, Severity};
 use crate::base::gather;
-use crate::base::ids::{NodeId, SnapshotId};
-use crate::base::limits::{LEAVES_PER_FEED_MAX, LEAVING_LOOK_EVERY};
+use crate::base::ids::NodeId;
+use crate::base::limits::{LEAVES_PER_FEED_MAX, LEAVING_LOOK_EVERY, LEAVING_LOOK_SELDOM};
 use crate::base::units::{Copies, Time};
 use crate::feed::entry::{Body, FolderKind, GroupSet, Remove, Role};
-use crate::feed::view::SnapshotFact;
+use crate::feed::view::{Applied, SnapshotFact};
 
 /// Members that leave by this node's word.
 #[derive(Debug, Default)]
 pub(super) struct Removing {
     /// When to look whether all is receipted that one holds.
     due: Option<Time>,
-    /// A snapshot for which that was not so: looked at first the next time.
-    waits_for: Option<SnapshotId>,
+    /// Of how many snapshots that was not so, by member.
+    lacking: Vec<(NodeId, usize)>,
 }
 
 impl Removing {
@@ -72,8 +74,12 @@ impl Core {
             }
             self.begin_feed_alone();
         }
-        if how == Removal::Drained && self.gossip.is_connected(&node) && self.begin_leaving(id, node) {
-            return;
+        if how == Removal::Drained && self.gossip.is_connected(&node) {
+            match self.begin_leaving(id, node) {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(error) => return self.end_call(id, Err(error)),
+            }
         }
         let told = self.removal_told(&node, "removed");
         let then = |new_key: bool| {
@@ -135,36 +141,43 @@ impl Core {
         Ok(())
     }
 
-    /// Says that a member leaves, if others are still to be given what it holds.
-    fn begin_leaving(&mut self, id: CallId, node: NodeId) -> bool {
-        let Some(member) = &self.member else { return false };
+    /// Says that a member leaves. False: nothing that it holds is needed, and it may be removed at once.
+    fn begin_leaving(&mut self, id: CallId, node: NodeId) -> Result<bool, ApiError> {
+        let Some(member) = &self.member else { return Ok(false) };
         let (own, name) = (member.node, member.name_of(&node));
         let word = member.view.next_leave(node, true);
         let is_said = member.view.leaving(&node) == Some(own);
         // A word is needed to know who would hold what without it.
-        if !is_said && self.append(Body::Leave(word), Vec::new(), AfterAppend::Nothing).is_none() {
-            return false;
-        }
+        let is_written =
+            is_said || self.append(Body::Leave(word), Vec::new(), AfterAppend::Nothing).is_some();
         let is_heard = self.member.as_ref().is_some_and(|member| member.view.leaving(&node) == Some(own));
-        if !is_heard {
-            let message = format!("this node has said of {LEAVES_PER_FEED_MAX} others that they leave: {name} is removed at once");
-            self.note(Level::Warn, "members", message);
-            return false;
+        if !is_written || !is_heard {
+            let message = format!("others cannot be told that {name} leaves: this node may say so of {LEAVES_PER_FEED_MAX} members, and another one has the last word of it");
+            let hint = "`--now` removes it at once, also where others do not have yet what it holds";
+            return Err(ApiError::new("refused", message, hint));
         }
-        let (Some(waits_for), (lacking, _)) = (self.unmoved(&node), self.still_to_move(&node)) else {
-            return false;
-        };
-        self.upkeep.removing = Removing { due: Some(self.now.time), waits_for: Some(waits_for) };
+        let lacking = self.still_to_move(&node);
+        if lacking == 0 && self.knows_all_of(&node) {
+            return Ok(false);
+        }
+        self.upkeep.removing.recheck(self.now.time);
         if !is_said {
             let message =
-                format!("{name} is removed when other devices have what it holds of {lacking} snapshots");
+                format!("{name} is removed when other devices have what it holds: of {lacking} snapshots they do not yet");
             self.note(Level::Info, "members", message);
         }
         let mut value = self.removal_told(&node, "leaving");
         value["snapshots"] = lacking.into();
         self.json(id, value);
-        self.end_call(id, Ok(super::ports::Ending::Complete));
-        true
+        self.end_call(id, Ok(Ending::Complete));
+        Ok(true)
+    }
+
+    /// Entries came: a word of this node that its disk had lost may be among them.
+    pub(super) fn removal_heard(&mut self, entries: &[(Applied, Vec<u8>)]) {
+        if entries.iter().any(|(applied, _)| matches!(applied.entry.body, Body::Leave(_))) {
+            self.upkeep.removing.recheck(self.now.time);
+        }
     }
 
     /// Takes back that a member leaves.
@@ -199,54 +212,75 @@ impl Core {
         if self.upkeep.removing.due.is_none_or(|due| due > now) {
             return;
         }
-        self.upkeep.removing.due = None;
-        let Some(own) = self.member.as_ref().map(|member| member.node) else { return };
+        self.upkeep.removing = Removing::default();
+        let Some(member) = &self.member else { return };
+        let pause = if member.view.snapshots().nth(1_000).is_some() {
+            LEAVING_LOOK_SELDOM
+        } else {
+            LEAVING_LOOK_EVERY
+        };
+        let (own, is_stopped) = (member.node, member.stopped);
         for (node, _) in self.all_leaving().into_iter().filter(|(_, by)| *by == own) {
-            self.upkeep.removing.due = Some(now + LEAVING_LOOK_EVERY);
-            if !self.may_append() || !self.gossip.is_settled() {
-                continue;
-            }
-            self.upkeep.removing.waits_for = self.unmoved(&node);
-            if self.upkeep.removing.waits_for.is_none() {
+            self.upkeep.removing.due = Some(now + pause);
+            let lacking = self.still_to_move(&node);
+            self.upkeep.removing.lacking.push((node, lacking));
+            if lacking == 0 && !is_stopped && self.may_append() && self.knows_all_of(&node) {
                 // What is refused is tried again, and stands in the log.
                 let _ = self.remove_member(node, |_| AfterAppend::Nothing);
             }
         }
     }
 
-    /// A snapshot that stands and is not receipted by all who are to hold it without this member.
-    fn unmoved(&self, node: &NodeId) -> Option<SnapshotId> {
-        let member = self.member.as_ref()?;
-        let mut places = Places::new();
-        let first = self.upkeep.removing.waits_for.filter(|id| member.view.stands(id));
-        let first = first.and_then(|id| member.view.snapshot(&id));
-        let mut all = first.into_iter().chain(member.view.snapshots());
-        all.find(|fact| self.is_unmoved(fact, node, &mut places)).map(|fact| fact.id)
+    /// Whether all that a member has written is here, as far as those who are connected know: what is not named in its Remove is void.
+    fn knows_all_of(&self, node: &NodeId) -> bool {
+        let lacks_nothing = |member: &Membership| self.gossip.lacks_nothing_of(node, &member.view);
+        self.gossip.is_settled() && self.member.as_ref().is_some_and(lacks_nothing)
     }
 
-    /// Of how many snapshots that is so, and of how many there are.
-    fn still_to_move(&self, node: &NodeId) -> (usize, usize) {
-        let Some(member) = &self.member else { return (0, 0) };
+    /// How many snapshots that stand the others do not have of this member's copies all that they are to have without it.
+    fn still_to_move(&self, node: &NodeId) -> usize {
+        let Some(member) = &self.member else { return 0 };
         let mut places = Places::new();
-        let lacking = member.view.snapshots().filter(|fact| self.is_unmoved(fact, node, &mut places));
-        (lacking.count(), member.view.snapshots().count())
+        member.view.snapshots().filter(|fact| self.is_unmoved(fact, node, &mut places)).count()
     }
 
-    /// Whether somebody who is here and is to hold something of a snapshot has not receipted it.
+    /// Whether of what the member holds of a snapshot somebody who is here and is to hold it has not receipted something, or nobody
+    /// else has it at all.
     fn is_unmoved(&self, fact: &SnapshotFact, node: &NodeId, places: &mut Places) -> bool {
         let Some(member) = &self.member else { return false };
+        let receipts = || member.view.receipts(&fact.id).filter(|(holder, _)| *holder != fact.writer);
+        let held = if fact.writer == *node {
+            GroupSet::all()
+        } else {
+            receipts().find(|(holder, _)| holder == node).map(|(_, held)| held.clone()).unwrap_or_default()
+        };
+        if held.is_empty() {
+            return false;
+        }
         let copies = fact.entry.copies;
         let places = places.entry(copies).or_insert_with(|| {
-            let holders: BTreeSet<NodeId> = member.holders();
+            let holders = member.holders();
             let here = holders.iter().filter(|holder| *holder != node && self.is_believed(holder));
             gather::map(here.map(|holder| (*holder, member.kept_groups_of(holder, copies))))
         });
-        places.iter().filter(|(holder, _)| **holder != fact.writer).any(|(holder, groups)| {
-            let mut lacking = groups.clone();
-            let held = member.view.receipts(&fact.id).find(|(node, _)| node == holder);
-            held.iter().for_each(|(_, held)| lacking.subtract(held));
-            !lacking.is_empty()
-        })
+        let is_lacking =
+            places.iter().filter(|(holder, _)| **holder != fact.writer).any(|(holder, groups)| {
+                let mut lacking = groups.clone();
+                lacking.intersect(&held);
+                if !lacking.is_empty() {
+                    let has = receipts().find(|(node, _)| node == holder);
+                    has.iter().for_each(|(_, has)| lacking.subtract(has));
+                }
+                !lacking.is_empty()
+            });
+        let mut only_here = held;
+        if fact.writer != *node && self.is_believed(&fact.writer) {
+            return is_lacking;
+        }
+        for (_, has) in receipts().filter(|(holder, _)| holder != node && self.is_believed(holder)) {
+            only_here.subtract(has);
+        }
+        is_lacking || !only_here.is_empty()
     }
 
     /// Who leaves, for `status`.
@@ -254,16 +288,15 @@ impl Core {
         let Some(member) = &self.member else { return Value::Null };
         let tell = |(node, by): (NodeId, NodeId)| {
             let (name, by_name) = (member.name_of(&node), member.name_of(&by));
-            let (lacking, all) = self.still_to_move(&node);
-            let away = if self.gossip.is_connected(&node) || node == member.node {
-                ""
-            } else {
-                ", which is not connected"
-            };
-            let message = format!("{name}{away} is removed when other devices have what it holds: {lacking} of {all} snapshots are still to be copied");
+            let is_here = node == member.node || self.gossip.is_connected(&node);
+            let lacking = self.upkeep.removing.lacking.iter().find(|(leaving, _)| *leaving == node);
+            let lacking = lacking.filter(|_| by == member.node).map(|(_, lacking)| *lacking);
+            let away = if is_here { "" } else { ", which is not connected," };
+            let count =
+                lacking.map_or_else(String::new, |count| format!("; of {count} snapshots they do not yet"));
+            let message = format!("{name}{away} is removed when other devices have what it holds{count}");
             let hint = format!("on {by_name}: `nuthatch remove {name} --now` does not wait, `nuthatch remove {name} --keep` lets it stay");
-            let severity = if away.is_empty() { Severity::Advice } else { Severity::Trouble };
-            attention.add(severity, message, hint);
+            attention.add(if is_here { Severity::Advice } else { Severity::Trouble }, message, hint);
             json!({"node": node.hex(), "name": name, "by": by_name, "snapshots": lacking})
         };
         self.all_leaving().into_iter().map(tell).collect()

@@ -181,11 +181,15 @@ impl Pool {
         let Some((since, last)) = self.pressed.filter(|(_, last)| *last + CREDIT_PATIENCE > now) else {
             return false;
         };
+        // Background work yields to all else: it does not sit while something else of the session moves.
+        let mut moves = false;
         Lane::ALL.into_iter().zip(&mut lanes.lanes).any(|(lane, stream)| {
             let waits = self.lines[line_of(lane)].contains(&(session, lane));
             // Who has used all has nothing to use, and what the layer above has not taken is not the peer's fault.
             let idle = stream.charged == 0 || stream.is_ready() || stream.next() >= stream.granted();
-            if idle || waits || stream.next() - stream.mark.1 >= CREDIT_PACE_BYTES {
+            let yields = lane == Lane::Background && moves;
+            moves |= stream.next() - stream.mark.1 >= CREDIT_PACE_BYTES;
+            if idle || waits || yields || stream.next() - stream.mark.1 >= CREDIT_PACE_BYTES {
                 stream.mark = (last.max(now), stream.next());
             }
             stream.mark.0.max(since) + CREDIT_PATIENCE <= now

@@ -139,3 +139,61 @@ fn what_nobody_can_take_over_does_not_hold_a_removal_up() {
     good(&remove(&mut cluster, "node2", Removal::Drained));
     assert!(!is_member(&mut cluster, "node2"), "there is nobody else");
 }
+
+#[test]
+fn a_member_that_has_just_come_back_is_not_removed_before_what_it_brings_is_known() {
+    let (mut cluster, _) = household(97, 4, 300);
+    cluster.cut(&[2]);
+    cluster.run_until(MINUTE.times(3), |_| false);
+    cluster.nodes[2].files.make_root(super::check::ROOT);
+    cluster.nodes[2].files.write(super::check::ROOT, b"alone", &[7; 50_000]);
+    good(&cluster.ask(2, super::feed_stories::short_folder("mine"), MINUTE));
+    good(&cluster.ask(2, Call::Backup { name: Some("mine".into()), wait: false }, MINUTE));
+    cluster.cut(&[]);
+    // In the first moment in which it is connected again.
+    let is_back = |cluster: &mut Cluster| {
+        cluster.run_until(Span::from_millis(20), |_| false);
+        let list = cluster.ask(0, Call::Nodes, MINUTE).lines.remove(0);
+        list.as_array()
+            .is_some_and(|list| list.iter().any(|node| node["name"] == "node2" && node["connected"] == true))
+    };
+    assert!((0..50_000).any(|_| is_back(&mut cluster)));
+    let answer = remove(&mut cluster, "node2", Removal::Drained);
+    good(&answer);
+    assert!(answer.lines[0].get("leaving").is_some(), "{:?}", answer.lines);
+    assert!(goes(&mut cluster, "node2"));
+    cluster.run_until(MINUTE, |_| false);
+    let restore = Call::Restore { what: "mine".into(), dry_run: false };
+    let restored = cluster.ask(3, restore, MINUTE.times(5));
+    assert_eq!(restored.end, Some(Ok(crate::node::ports::Ending::Complete)));
+}
+
+#[test]
+fn what_is_with_a_member_alone_keeps_it_until_a_person_says_otherwise() {
+    let (mut cluster, _) = household(98, 3, 300);
+    // Nobody else can hold anything from now on.
+    cluster.crash(1);
+    cluster.capacity = crate::node::room::Capacity::Bytes(0);
+    cluster.start(1);
+    cluster.cut(&[2]);
+    cluster.crash(0);
+    cluster.start(0);
+    cluster.nodes[2].files.make_root(super::check::ROOT);
+    cluster.nodes[2].files.write(super::check::ROOT, b"alone", &[7; 50_000]);
+    cluster.run_until(MINUTE.times(2), |_| false);
+    good(&cluster.ask(2, super::feed_stories::short_folder("mine"), MINUTE));
+    good(&cluster.ask(2, Call::Backup { name: Some("mine".into()), wait: false }, MINUTE));
+    cluster.cut(&[]);
+    cluster.run_until(MINUTE.times(5), |_| false);
+    let answer = remove(&mut cluster, "node2", Removal::Drained);
+    good(&answer);
+    assert!(answer.lines[0].get("leaving").is_some(), "{:?}", answer.lines);
+    assert!(!goes(&mut cluster, "node2"), "there is nobody who could take it");
+    let said = status(&mut cluster, 0)["attention"].to_string();
+    assert!(
+        said.contains("node2 is removed when other devices have what it holds; of 1 snapshots"),
+        "{said}"
+    );
+    good(&remove(&mut cluster, "node2", Removal::Now));
+    assert!(!is_member(&mut cluster, "node2"));
+}

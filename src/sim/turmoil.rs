@@ -22,10 +22,14 @@ use crate::node::ports::{CallId, Ending};
 use crate::seal::keys::RootSecret;
 use crate::seal::phrase;
 
+mod leaving;
 mod letting_go;
 mod oracles;
 mod seeds;
 mod troubles;
+
+/// In households of these seeds and later ones members are told to leave, too; those before are what they were.
+const LEAVES_FROM: u64 = 70_000_000;
 
 /// What is wrong with a node, for the oracles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,8 @@ enum Health {
     Burnt,
     /// It wanted to join, and was told of no success: it is off, and may be a member in the others' eyes.
     Outside,
+    /// It was removed when the others had what it held, and is off: nothing is missing for that.
+    Gone,
 }
 
 /// The household and what is known of it.
@@ -70,6 +76,10 @@ struct Turmoil {
     squeezed: BTreeSet<usize>,
     /// Nodes of which something rotted for good before anybody else had it.
     rotten: BTreeSet<usize>,
+    /// Members that are told to leave, and what they are once they are none any more.
+    leaving: BTreeMap<usize, Health>,
+    /// Whether such things happen: they do in younger households.
+    leaves: bool,
     /// An old image of the disk of a node.
     image: Option<(usize, super::disk::SimDisk)>,
     /// What has happened, for whoever reads of a failure.
@@ -157,6 +167,8 @@ impl Turmoil {
             mended: BTreeSet::new(),
             squeezed: BTreeSet::new(),
             rotten: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+            leaves: seed >= LEAVES_FROM,
             image: None,
             story: vec![format!("seed {seed}: {size:?}, {copies} copies, {sites} sites")],
         };
@@ -286,7 +298,7 @@ impl Turmoil {
 
     /// Whether a node can be anything but off.
     fn is_left(&self, number: usize) -> bool {
-        !matches!(self.health[number], Health::Burnt | Health::Outside)
+        !matches!(self.health[number], Health::Burnt | Health::Outside | Health::Gone)
     }
 
     /// Notes what happens.

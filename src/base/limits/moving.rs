@@ -39,6 +39,8 @@ pub const LEAVING_WITHIN: Span = Span::from_secs(3_600);
 
 /// Whoever removes a node that leaves looks so often whether others have what it holds.
 pub const LEAVING_LOOK_EVERY: Span = Span::from_secs(10);
+/// With more than a thousand snapshots, so often.
+pub const LEAVING_LOOK_SELDOM: Span = Span::from_secs(60);
 
 const _: () = assert!(LEAVING_SNAPSHOTS_MAX * 32 + 1_024 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(MOVE_ANSWER_TIME.as_micros() < MOVE_LOOK_EVERY.as_micros());

@@ -7,7 +7,8 @@ use crate::base::units::Span;
 
 // ---- node (node/) ----
 
-/// Chunk requests on their way at once, over all peers: their bytes are what a fetch keeps in memory.
+/// Chunk requests on their way at once, over all peers, of each of two kinds (what somebody waits for, what nobody does): their bytes are what
+/// a fetch keeps in memory.
 pub const FETCH_CHUNKS_MAX: usize = 16;
 /// Of these, on their way to one peer.
 pub const FETCH_CHUNKS_PER_PEER_MAX: usize = 8;

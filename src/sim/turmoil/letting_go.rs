@@ -29,13 +29,12 @@ impl Turmoil {
     }
 
     /// Calls the owner's node; None: it is off, or was cut off in the midst of it, or its disk was: what was written then may be there or not.
-    fn order(&mut self, call: Call) -> Option<Result<Ending, ApiError>> {
+    pub(super) fn order(&mut self, call: Call) -> Option<Result<Ending, ApiError>> {
         if !self.cluster.is_running(self.owner) {
             return None;
         }
         let (owner, id) = (self.owner, self.cluster.call(self.owner, call));
         self.cluster.run_until(MINUTE, |cluster| cluster.answer(owner, id).end.is_some());
-        let is_cut_off = |error: &ApiError| error.code == "crashed" || error.message.contains("no power");
         self.cluster.answer(owner, id).end.clone().filter(|end| !end.as_ref().is_err_and(is_cut_off))
     }
 
@@ -187,4 +186,9 @@ impl Turmoil {
         let kept = &self.kept[at.unwrap_or(newest)];
         Some((kept.id.clone(), kept.files.clone()))
     }
+}
+
+/// Whether a node or its disk was cut off in the midst of an order.
+pub(super) fn is_cut_off(error: &ApiError) -> bool {
+    error.code == "crashed" || error.message.contains("no power")
 }

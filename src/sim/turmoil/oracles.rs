@@ -21,6 +21,7 @@ impl Turmoil {
     /// yet; then as many others have it as copies are wanted, unless it was forgotten once and taken back: who heard the one and not the
     /// other may have given it up at the end of its time.
     pub(super) fn check(&mut self) {
+        self.see_who_left();
         let on_disk: Vec<BTreeSet<ChunkId>> =
             (0..self.health.len()).map(|number| self.chunks(number)).collect();
         // The power of some may have gone since they were last seen, or just now, while they were asked.
@@ -73,7 +74,8 @@ impl Turmoil {
     /// How many nodes have a chunk, or would if nothing had been done to them.
     pub(super) fn may_have(&self, id: ChunkId, on_disk: &[BTreeSet<ChunkId>]) -> usize {
         let may_have = |number: &usize| {
-            let is_excused = self.health[*number] != Health::Sound || !self.cluster.is_running(*number);
+            let is_sound = self.health[*number] == Health::Sound && self.cluster.is_running(*number);
+            let is_excused = !is_sound && self.health[*number] != Health::Gone;
             is_excused || on_disk[*number].contains(&id)
         };
         (0..on_disk.len()).filter(may_have).count()
@@ -96,7 +98,7 @@ impl Turmoil {
             let attempts = match self.health[number] {
                 Health::Burnt => 20,
                 Health::Outside => 1,
-                Health::Sound | Health::Doubtful => 0,
+                Health::Sound | Health::Doubtful | Health::Gone => 0,
             };
             for _ in 0..attempts {
                 let call = Call::Remove { node: format!("node{number}"), how: Removal::Drained };
@@ -118,6 +120,7 @@ impl Turmoil {
         let mut worst = String::new();
         for _ in 0..40 {
             self.cluster.run_until(MINUTE.times(10), |_| false);
+            self.see_who_left();
             worst = self.trouble_left();
             if worst.is_empty() {
                 break;

@@ -16,7 +16,7 @@ impl Turmoil {
     pub(super) fn trouble(&mut self) {
         let others: Vec<usize> = (0..self.health.len()).filter(|number| self.is_left(*number)).collect();
         let Some(victim) = self.cluster.pick(&others) else { return };
-        match self.cluster.draw(28) {
+        match self.cluster.draw(if self.leaves { 32 } else { 28 }) {
             0..=4 => {
                 self.note("files are edited".into());
                 (0..1 + self.cluster.draw(4)).for_each(|_| self.edit());
@@ -38,6 +38,8 @@ impl Turmoil {
             23 | 24 => self.forget(),
             25 => self.take_back(),
             26 => self.erase(),
+            28..=30 => self.tell_to_leave(victim),
+            31 => self.let_stay(),
             _ => self.be_away(victim),
         }
         if self.cluster.draw(3) > 0 {
