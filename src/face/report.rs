@@ -224,6 +224,7 @@ pub fn nodes(value: &Value) -> String {
         Table::new(&["name", "id", "role", "site", "state", "address", ">capacity", ">snapshots held"]);
     for node in items(value) {
         let state = match (node["self"] == true, node["connected"] == true) {
+            (true, _) if node["leaving"] == true => "this node, leaves",
             (true, _) => "this node",
             (false, true) if node["leaving"] == true => "connected, leaves",
             (false, true) => "connected",

@@ -224,14 +224,6 @@ pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
         if value.get("kept").is_some() {
             return format!("{name} stays a member.\n");
         }
-        if value.get("leaving").is_some() {
-            let snapshots = amount(value, "snapshots").unwrap_or(0);
-            return format!(
-                "{name} holds something of {snapshots} snapshots that other nodes do not have yet. It is removed by itself when they do;\n\
-                 let it run until then. `nuthatch status` says how far that is.\n\
-                 `nuthatch remove {name} --now` does not wait, `nuthatch remove {name} --keep` lets it stay.\n"
-            );
-        }
         let what = if value["new_key"] == true {
             "It could read everything, and keeps what it had. What is backed up from now on is sealed with a new key,\n\
              which it does not get. If it was stolen, change the passwords that were in your files.\n"
@@ -249,6 +241,15 @@ pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
                 text(&left.join(", "))
             ),
         };
+        if value.get("leaving").is_some() {
+            let snapshots = amount(value, "snapshots").unwrap_or(0);
+            let reads = if value["role"] == "full" { "Until then it reads what is new. " } else { "" };
+            return format!(
+                "{name} holds something of {snapshots} snapshots that other nodes do not have yet. It is removed by itself when they do;\n\
+                 let it run until then. {reads}`nuthatch status` says how far that is.\n\
+                 `nuthatch remove {name} --now` does not wait (it was stolen), `nuthatch remove {name} --keep` lets it stay.\n{left}"
+            );
+        }
         format!("{name} ({id}) is no member any more.\n{what}{left}")
     })?;
     Ok(ending.into())

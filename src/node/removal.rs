@@ -28,7 +28,7 @@ use super::ports::{CallId, Ending};
 use super::status::attention::{Attention, Severity};
 use crate::base::gather;
 use crate::base::ids::NodeId;
-use crate::base::limits::{LEAVES_PER_FEED_MAX, LEAVING_LOOK_EVERY, LEAVING_LOOK_SELDOM};
+use crate::base::limits::{LEAVES_PER_FEED_MAX, LEAVING_LOOK_EVERY, LEAVING_LOOK_PAUSE, LEAVING_LOOK_SELDOM};
 use crate::base::units::{Copies, Time};
 use crate::feed::entry::{Body, FolderKind, GroupSet, Remove, Role};
 use crate::feed::view::{Applied, SnapshotFact};
@@ -65,8 +65,9 @@ impl Core {
             let kept = self.keep_member(id, node);
             return kept.unwrap_or_else(|error| self.end_call(id, Err(error)));
         }
+        let is_alone = self.gossip.peers().next().is_none();
         if how == Removal::Alone && !self.may_append() {
-            if self.gossip.peers().next().is_some() {
+            if !is_alone {
                 let hint =
                     "remove it without --alone; a device that is connected knows what this node has written";
                 let message = "nothing was changed: this node is not alone";
@@ -74,7 +75,9 @@ impl Core {
             }
             self.begin_feed_alone();
         }
-        if how == Removal::Drained && self.gossip.is_connected(&node) {
+        // With somebody there it is a removal as any other.
+        let waits = how == Removal::Drained || how == Removal::Alone && !is_alone;
+        if waits && self.gossip.is_connected(&node) {
             match self.begin_leaving(id, node) {
                 Ok(false) => {}
                 Ok(true) => return,
@@ -173,10 +176,16 @@ impl Core {
         Ok(true)
     }
 
-    /// Entries came: a word of this node that its disk had lost may be among them.
+    /// Entries came: a word of this node that its disk had lost may be among them, or a receipt.
     pub(super) fn removal_heard(&mut self, entries: &[(Applied, Vec<u8>)]) {
-        if entries.iter().any(|(applied, _)| matches!(applied.entry.body, Body::Leave(_))) {
+        let any =
+            |is_meant: fn(&Body) -> bool| entries.iter().any(|(applied, _)| is_meant(&applied.entry.body));
+        if any(|body| matches!(body, Body::Leave(_))) {
             self.upkeep.removing.recheck(self.now.time);
+        } else if any(|body| matches!(body, Body::Receipt(_))) {
+            // Perhaps the last one that was waited for.
+            let soon = self.now.time + LEAVING_LOOK_PAUSE;
+            self.upkeep.removing.due = self.upkeep.removing.due.map(|due| due.min(soon));
         }
     }
 
@@ -286,17 +295,38 @@ impl Core {
     /// Who leaves, for `status`.
     pub(super) fn removing_status(&self, attention: &mut Attention) -> Value {
         let Some(member) = &self.member else { return Value::Null };
+        let is_alone = self.gossip.peers().next().is_none();
         let tell = |(node, by): (NodeId, NodeId)| {
             let (name, by_name) = (member.name_of(&node), member.name_of(&by));
-            let is_here = node == member.node || self.gossip.is_connected(&node);
+            let is_here = self.gossip.is_connected(&node);
             let lacking = self.upkeep.removing.lacking.iter().find(|(leaving, _)| *leaving == node);
             let lacking = lacking.filter(|_| by == member.node).map(|(_, lacking)| *lacking);
-            let away = if is_here { "" } else { ", which is not connected," };
-            let count =
-                lacking.map_or_else(String::new, |count| format!("; of {count} snapshots they do not yet"));
-            let message = format!("{name}{away} is removed when other devices have what it holds{count}");
-            let hint = format!("on {by_name}: `nuthatch remove {name} --now` does not wait, `nuthatch remove {name} --keep` lets it stay");
-            attention.add(if is_here { Severity::Advice } else { Severity::Trouble }, message, hint);
+            let (severity, message, hint) = if node == member.node && is_alone {
+                let message = format!("{by_name} has told this device to leave, and no other device is connected any more: most likely it was removed");
+                (
+                    Severity::Trouble,
+                    message,
+                    "it may be switched off; what is backed up here reaches no other device any more"
+                        .to_owned(),
+                )
+            } else if node == member.node {
+                let message = format!(
+                    "{by_name} removes this device from the vault when other devices have what it holds"
+                );
+                (
+                    Severity::Trouble,
+                    message,
+                    "let it run until then, and back nothing up here that others are still to get".to_owned(),
+                )
+            } else {
+                let away = if is_here { "" } else { ", which is not connected," };
+                let count = lacking
+                    .map_or_else(String::new, |count| format!("; of {count} snapshots they do not yet"));
+                let message = format!("{name}{away} is removed when other devices have what it holds{count}");
+                let hint = format!("`nuthatch remove {name} --now` does not wait, `nuthatch remove {name} --keep` lets it stay ({by_name} has said that it leaves)");
+                (if is_here { Severity::Advice } else { Severity::Trouble }, message, hint)
+            };
+            attention.add(severity, message, hint);
             json!({"node": node.hex(), "name": name, "by": by_name, "snapshots": lacking})
         };
         self.all_leaving().into_iter().map(tell).collect()

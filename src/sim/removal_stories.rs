@@ -59,7 +59,7 @@ fn what_a_member_holds_is_on_others_when_it_is_removed() {
     assert!(answer.lines[0]["snapshots"].as_u64() > Some(0), "others lack something: {:?}", answer.lines);
     assert!(answer.lines[0].get("removed").is_none() && is_member(&mut cluster, "node2"));
     assert!(short_without(&mut cluster, 2) > 0, "it would be one copy less");
-    cluster.run_until(Span::from_secs(2), |_| false);
+    cluster.run_until(Span::from_millis(500), |_| false);
     for number in 0..6 {
         assert_eq!(leaving(&mut cluster, number)[0]["name"], "node2", "node {number} has heard of it");
     }

@@ -39,6 +39,8 @@ pub const LEAVING_WITHIN: Span = Span::from_secs(3_600);
 
 /// Whoever removes a node that leaves looks so often whether others have what it holds.
 pub const LEAVING_LOOK_EVERY: Span = Span::from_secs(10);
+/// When a receipt has come, after so long: more may come.
+pub const LEAVING_LOOK_PAUSE: Span = Span::from_secs(1);
 /// With more than a thousand snapshots, so often.
 pub const LEAVING_LOOK_SELDOM: Span = Span::from_secs(60);
 

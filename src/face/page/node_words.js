@@ -50,6 +50,8 @@ const TABLE = {
     [/^more than half of the devices that keep copies were not heard of for longer than usual$/, 'von mehr als der Hälfte der Geräte, die Kopien aufbewahren, wurde länger als üblich nichts gehört'],
     [/^(.*) claims chunks that it cannot prove to have; its copies do not count$/, '$1 kann nicht beweisen, was es zu haben behauptet; seine Kopien zählen nicht'],
     [/^(.*?)(, which is not connected,)? is removed when other devices have what it holds(?:; of (\d+) snapshots they do not yet)?$/, (name, away, count) => `${name}${away ? ' (nicht verbunden)' : ''} wird entfernt, sobald andere Geräte haben, was es bewahrt${count ? `; von ${count} Schnappschüssen fehlt noch etwas` : ''}`],
+    [/^(.*) has told this device to leave, and no other device is connected any more: most likely it was removed$/, '$1 hat dieses Gerät gehen heißen, und kein anderes Gerät ist mehr verbunden: vermutlich wurde es entfernt'],
+    [/^(.*) removes this device from the vault when other devices have what it holds$/, '$1 entfernt dieses Gerät aus dem Tresor, sobald andere Geräte haben, was es bewahrt'],
     [/^(.*) has written two histories \(a copied disk\?\): nothing is retired or given up anywhere while it is a member$/, '$1 hat zwei verschiedene Verläufe geschrieben (eine kopierte Platte?): nirgends wird ausgemustert oder aufgeräumt, solange es Mitglied ist'],
     [/^(\d+) chunks that this device keeps for the vault are not on its disk$/, '$1 Stücke, die dieses Gerät aufbewahrt, sind nicht auf seiner Platte'],
     [/^the policy of (.*) would retire (\d+) snapshots at once$/, 'die Regel von $1 würde $2 Schnappschüsse auf einmal ausmustern'],

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::gather;
 use crate::base::ids::{ChunkId, FolderId};
 use crate::base::limits::{HEAL_PAUSE, IN_VAIN_MAX, READS_MAX, READ_AGAIN_EVERY};
 use crate::base::units::Time;
@@ -177,7 +178,11 @@ impl Core {
         let may_read_all = !sealer.is_none_or(Sealer::has_older_keys);
         match std::mem::take(&mut self.local(folder).checksum) {
             true if may_read_all => (true, BTreeSet::new()),
-            true => (false, self.upkeep.healing.reading.reads_for.clone()),
+            true => {
+                // A folder that was away is read when it is there: by then the others were read in vain.
+                let Reading { reads_for, in_vain, .. } = &self.upkeep.healing.reading;
+                (false, gather::set(reads_for.union(in_vain).copied()))
+            }
             false => (false, BTreeSet::new()),
         }
     }
