@@ -61,7 +61,7 @@ function Remove({ node, status, onClose, done }) {
     }
   };
   return html`<${Dialog} title=${t('remove.title', { name: node.name })} onClose=${onClose} footer=${html`<${Button} onClick=${onClose}>${t('do.cancel')}<//><${Doing} kind="danger" icon="trash" disabled=${typed.trim() !== node.name} action=${remove}>${t('remove.do')}<//>`}>
-    <ul class="stack tight">${['copies', 'keys', 'kept', 'for-good'].map((part) => html`<li class="item"><${Icon} name=${{ copies: 'copy', keys: 'key', kept: 'lock', 'for-good': 'info' }[part]} /><span>${t(`remove.${part}`, { name: node.name })}</span></li>`)}
+    <ul class="stack tight">${[node.connected && !now && !alone ? 'first' : 'copies', 'keys', 'kept', 'for-good'].map((part) => html`<li class="item"><${Icon} name=${{ first: 'copy', copies: 'copy', keys: 'key', kept: 'lock', 'for-good': 'info' }[part]} /><span>${t(`remove.${part}`, { name: node.name })}</span></li>`)}
     ${folders.length > 0 && html`<li class="item"><${Icon} name="folder" /><span>${t('remove.folders', { names: folders.join(', ') })}</span></li>`}</ul>
     <${Field} label=${t('remove.type', { name: node.name })} value=${typed} onValue=${setTyped} autocomplete="off" />
     ${node.connected && html`<${Switch} label=${t('remove.now')} hint=${t('remove.now.hint')} checked=${now} onValue=${setNow} />`}
