@@ -244,6 +244,9 @@ pub fn remove(link: &Link, out: Out, options: Remove) -> Result<Exit, Fail> {
         if value.get("leaving").is_some() {
             let snapshots = amount(value, "snapshots").unwrap_or(0);
             let reads = if value["role"] == "full" { "Until then it reads what is new. " } else { "" };
+            if snapshots == 0 {
+                return format!("Others have what {name} holds; it is removed by itself as soon as all that it has written is known.\n{left}");
+            }
             return format!(
                 "{name} holds something of {snapshots} snapshots that other nodes do not have yet. It is removed by itself when they do;\n\
                  let it run until then. {reads}`nuthatch status` says how far that is.\n\
