@@ -261,19 +261,21 @@ mod tests {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
     }
 
-    /// Tells mean and most of what each node that is on has.
-    fn told(name: &str, crowd: &Crowd, of: impl Fn(usize) -> u64) {
+    /// Tells mean and most of what each node that is on has; these two.
+    fn told(name: &str, crowd: &Crowd, of: impl Fn(usize) -> u64) -> (u64, u64) {
         let all: Vec<u64> = (0..crowd.nodes.len()).filter(|node| crowd.is_running(*node)).map(of).collect();
         let count = u64::try_from(all.len()).expect("a small number").max(1);
         let (sum, most) = (all.iter().sum::<u64>(), all.iter().max().copied().unwrap_or(0));
         println!("{name}: {} a node in the mean, {most} at most", sum / count);
+        (sum / count, most)
     }
 
-    /// Bytes sent by each node since `before`, which becomes now.
-    fn told_bytes(name: &str, crowd: &Crowd, before: &mut Vec<u64>) {
+    /// Bytes sent by each node since `before`, which becomes now: mean and most.
+    fn told_bytes(name: &str, crowd: &Crowd, before: &mut Vec<u64>) -> (u64, u64) {
         let now: Vec<u64> = crowd.nodes.iter().map(|node| node.sent_bytes).collect();
-        told(name, crowd, |node| now[node] - before[node]);
+        let told = told(name, crowd, |node| now[node] - before[node]);
         *before = now;
+        told
     }
 
     /// How well the first node's folder is protected.
@@ -291,6 +293,7 @@ mod tests {
             crowd.run(Span::from_secs(5));
         }
         println!("{name}: {} copies after {} s", copies(crowd), crowd.now.since(begun).as_millis() / 1_000);
+        assert!(copies(crowd) >= 3);
         told_bytes("bytes sent meanwhile", crowd, sent);
     }
 
@@ -312,6 +315,7 @@ mod tests {
         let (begun, before) = (crowd.now, status(crowd, 1)["lookup"].clone());
         let restored = crowd.ask(1, Call::Restore { what: "family".into(), dry_run: false }).1;
         println!("another node restores it in {} ms: {restored:?}", crowd.now.since(begun).as_millis());
+        assert_eq!(restored, Ok(Ending::Complete));
         println!("its lookups: {before} before, {} after", status(crowd, 1)["lookup"]);
         told_bytes("bytes sent meanwhile", crowd, sent);
         let lost: Vec<usize> =
@@ -348,10 +352,11 @@ mod tests {
             .map(|number| status(&mut crowd, number)["peers"].as_array().map_or(0, Vec::len))
             .map(|count| u64::try_from(count).expect("a small number"))
             .collect();
-        told("sessions", &crowd, |node| sessions[node]);
+        assert!(told("sessions", &crowd, |node| sessions[node]).1 <= 64);
         told_bytes("bytes sent meanwhile", &crowd, &mut sent);
         crowd.run(MINUTE.times(10));
-        told_bytes("bytes sent in ten quiet minutes", &crowd, &mut sent);
+        let (mean, most) = told_bytes("bytes sent in ten quiet minutes", &crowd, &mut sent);
+        assert!(mean < 30_000 && most < 60_000, "a quiet vault is quiet");
         let begun = crowd.now;
         let (node, last) = (crowd.nodes[count - 1].node.hex(), count - 1);
         assert!(crowd.ask(0, Call::Remove { node, how: Removal::Now }).1.is_ok());
@@ -390,5 +395,6 @@ mod tests {
         let program = crowd.take(1);
         let freed = allocation_counter::measure(|| drop(program));
         println!("memory of one node: {} bytes", freed.bytes_current.unsigned_abs());
+        assert!(freed.bytes_current.unsigned_abs() < 4 << 20);
     }
 }
