@@ -98,7 +98,9 @@ impl Turmoil {
             let attempts = match self.health[number] {
                 Health::Burnt => 20,
                 Health::Outside => 1,
-                Health::Sound | Health::Doubtful | Health::Gone => 0,
+                // Whoever removed it may have burnt before anybody else heard of that.
+                Health::Gone => 2,
+                Health::Sound | Health::Doubtful => 0,
             };
             for _ in 0..attempts {
                 let call = Call::Remove { node: format!("node{number}"), how: Removal::Drained };
