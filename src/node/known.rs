@@ -59,8 +59,8 @@ impl Known {
         Self { first: settings.get(FIRST_KEY).and_then(span), seen, met }
     }
 
-    /// Looks at the other members of the vault, those present (and whether they are full ones) and those removed. What is to be saved is added to `settings`, together
-    /// with the running time.
+    /// Looks at the other members of the vault, those present (and whether they are full ones) and those removed. What is to be saved is
+    /// added to `settings`, together with the running time.
     pub fn look(
         &mut self,
         running: Span,
@@ -75,8 +75,8 @@ impl Known {
         let is_start = running <= first + KNOWN_FROM_THE_START;
         let stamp = if is_start { Span::default() } else { running };
         for (node, is_full) in present {
-            let books = [(&mut self.met, MET_PREFIX, true), (&mut self.seen, KNOWN_PREFIX, is_full)];
-            for (book, prefix, _) in books.into_iter().filter(|(_, _, is_meant)| *is_meant) {
+            let as_full = is_full.then_some((&mut self.seen, KNOWN_PREFIX));
+            for (book, prefix) in [(&mut self.met, MET_PREFIX)].into_iter().chain(as_full) {
                 if let std::collections::btree_map::Entry::Vacant(vacant) = book.entry(node) {
                     vacant.insert(stamp);
                     settings.push((key_of(prefix, &node), Some(encode(stamp))));

@@ -3,7 +3,7 @@
 //! ```text
 //!   remove --it is connected: "it leaves" (an entry, `feed/leave.rs`)--> others make the copies --all have receipted--> Remove
 //!      |                                  \-- `remove --keep` takes it back
-//!      \-- it is not, or --now, or --alone --> Remove
+//!      \-- it is not, or --now, or --alone and nobody is --> Remove
 //! ```
 //!
 //! From the word on placement goes round the member, as it does round a full one; so the removal itself moves nothing. It
@@ -155,7 +155,7 @@ impl Core {
             is_said || self.append(Body::Leave(word), Vec::new(), AfterAppend::Nothing).is_some();
         let is_heard = self.member.as_ref().is_some_and(|member| member.view.leaving(&node) == Some(own));
         if !is_written || !is_heard {
-            let message = format!("others cannot be told that {name} leaves: this node may say so of {LEAVES_PER_FEED_MAX} members, and another one has the last word of it");
+            let message = format!("this node cannot say that {name} leaves: it has said so of {LEAVES_PER_FEED_MAX} members, or another one keeps the last word");
             let hint = "`--now` removes it at once, also where others do not have yet what it holds";
             return Err(ApiError::new("refused", message, hint));
         }
@@ -282,14 +282,15 @@ impl Core {
                 }
                 !lacking.is_empty()
             });
-        let mut only_here = held;
-        if fact.writer != *node && self.is_believed(&fact.writer) {
+        let is_with_writer = fact.writer != *node && self.is_believed(&fact.writer);
+        if is_lacking || is_with_writer {
             return is_lacking;
         }
+        let mut only_here = held;
         for (_, has) in receipts().filter(|(holder, _)| holder != node && self.is_believed(holder)) {
             only_here.subtract(has);
         }
-        is_lacking || !only_here.is_empty()
+        !only_here.is_empty()
     }
 
     /// Who leaves, for `status`.

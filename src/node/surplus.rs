@@ -13,7 +13,7 @@ use crate::base::limits::MOVE_ASKED_MAX;
 use crate::base::units::Copies;
 use crate::feed::entry::GroupSet;
 use crate::feed::view::SnapshotFact;
-use crate::replicate::leave::{wanted, wanted_old};
+use crate::replicate::leave::held_by_enough;
 
 /// What this node holds for others.
 pub(super) struct ForOthers<'a> {
@@ -101,16 +101,16 @@ impl Core {
         for copies in kinds {
             let mut places = self.believed_places(copies);
             places.retain(|node, _| self.gossip.is_connected(node));
-            groups.intersect(&GroupSet::in_at_least(wanted(copies), places.values()));
-            let old = places.iter().filter(|(node, _)| self.is_known_for_long(node));
-            groups.intersect(&GroupSet::in_at_least(wanted_old(copies), old.map(|(_, groups)| groups)));
+            let holders = places.iter().map(|(node, groups)| (self.is_known_for_long(node), groups));
+            groups.intersect(&held_by_enough(copies, &holders.collect::<Vec<_>>()));
             peers.extend(places.into_keys());
         }
         peers.into_iter().take(MOVE_ASKED_MAX).collect()
     }
 
     /// Of the surplus, what all that this node has receipted of it is receipted for (or written) by as many of those
-    /// whom placement names as there are to be copies, two of them known for long: nothing becomes less protected if this node holds it no more.
+    /// whom placement names as there are to be copies, two of them known for long: nothing becomes less protected if this node holds it
+    /// no more.
     pub(super) fn superfluous(&self, held: &ForOthers<'_>) -> GroupSet {
         let (mut surplus, Some(member)) = (held.surplus(), &self.member) else { return GroupSet::new() };
         let mut places: BTreeMap<Copies, BTreeMap<NodeId, GroupSet>> = BTreeMap::new();
@@ -132,12 +132,9 @@ impl Core {
                     others.push((node, groups));
                 }
             }
-            let old = others.iter().filter(|(node, _)| self.is_known_for_long(node));
-            let mut enough = GroupSet::in_at_least(wanted_old(copies), old.map(|(_, groups)| groups));
-            let all = others.iter().map(|(_, groups)| groups);
-            enough.intersect(&GroupSet::in_at_least(wanted(copies), all));
+            let others = others.iter().map(|(node, groups)| (self.is_known_for_long(node), groups));
             let mut short = own.clone();
-            short.subtract(&enough);
+            short.subtract(&held_by_enough(copies, &others.collect::<Vec<_>>()));
             surplus.subtract(&short);
         }
         surplus

@@ -153,17 +153,15 @@ impl Round {
         }
         let mut all = self.groups.clone();
         for copies in kinds {
-            let (mut held, mut old) = (Vec::new(), Vec::new());
+            let mut held = Vec::new();
             for (peer, asked) in self.asked.iter().filter(|(_, asked)| asked.is_proven) {
                 let mut groups = counts(peer, copies);
                 asked.confirmed.get(&copies).iter().for_each(|confirmed| groups.intersect(confirmed));
-                if is_old(peer) {
-                    old.push(groups.clone());
-                }
-                held.push(groups);
+                held.push((is_old(peer), groups));
             }
-            all.intersect(&GroupSet::in_at_least(wanted(copies), held.iter()));
-            all.intersect(&GroupSet::in_at_least(wanted_old(copies), old.iter()));
+            let held: Vec<(bool, &GroupSet)> =
+                held.iter().map(|(is_old, groups)| (*is_old, groups)).collect();
+            all.intersect(&held_by_enough(copies, &held));
         }
         all
     }
@@ -175,10 +173,15 @@ pub fn wanted(copies: Copies) -> usize {
     usize::from(copies.get().min(COPIES_MAX))
 }
 
-/// How many of them are to have been known for long: one of them may have let the others in for the purpose.
+/// The groups that enough of these hold, each with whether it has been known for long: as many as there are to be copies, and two that have
+/// been, for one of them may have let the others in for the purpose.
 #[must_use]
-pub fn wanted_old(copies: Copies) -> usize {
-    wanted(copies).min(2)
+pub fn held_by_enough(copies: Copies, holders: &[(bool, &GroupSet)]) -> GroupSet {
+    let wanted = wanted(copies);
+    let old = holders.iter().filter(|(is_old, _)| *is_old).map(|(_, groups)| *groups);
+    let mut enough = GroupSet::in_at_least(wanted.min(2), old);
+    enough.intersect(&GroupSet::in_at_least(wanted, holders.iter().map(|(_, groups)| *groups)));
+    enough
 }
 
 #[cfg(test)]

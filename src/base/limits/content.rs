@@ -112,7 +112,7 @@ pub const ERASED_PER_ENTRY_MAX: usize = 256;
 /// a new feed each time.
 pub const ERASED_PER_FEED_MAX: usize = 4_096;
 
-/// Nodes that the Leave entries of one feed speak of, 60 bytes of memory each; what is beyond is void, and a node is removed at once.
+/// Nodes that the Leave entries of one feed speak of, 110 bytes of memory each; what is beyond is void, and a node is then removed at once or not at all.
 pub const LEAVES_PER_FEED_MAX: usize = 256;
 
 /// Nodes that one Key entry wraps an epoch's key for; for more there are more entries.

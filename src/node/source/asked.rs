@@ -70,7 +70,8 @@ impl Source {
         }
         self.serve_reads.retain(|_, (asker, id, urgent)| {
             let stays = asker != peer || !ids.contains(id);
-            serving.line(*urgent).reading -= usize::from(!stays);
+            let line = serving.line(*urgent);
+            line.reading = line.reading.saturating_sub(usize::from(!stays));
             stays
         });
         for (_, message) in serving.taken.iter().filter(|(id, _)| ids.contains(id)) {
