@@ -13,6 +13,9 @@
 //! compare itself with nobody there, for its place has changed since. And one that was lost is seldom alone: everything that this node
 //! has promised or written is looked through then, once an hour at most. That something is not healed yet outlives a restart; what it
 //! was is found by looking through everything again.
+//!
+//! What was found damaged may be listed by nothing any more, and come back when a pass over all chunks has just given up what was beside
+//! it: another pass is due an hour after that, so that it does not lie there until the next one comes by itself.
 
 mod reading;
 
@@ -203,7 +206,12 @@ impl Core {
         let Some(place) = healing.asked.iter().position(|(asked, ..)| asked == op) else { return };
         let (_, id, whose) = healing.asked.swap_remove(place);
         match (result, whose) {
-            (Ok(_), _) => healing.looks |= std::mem::take(&mut healing.has_more),
+            (Ok(_), _) => {
+                healing.looks |= std::mem::take(&mut healing.has_more);
+                if whose == Whose::Unknown {
+                    self.upkeep.pass_by(self.now.time + LOOK_THROUGH_EVERY);
+                }
+            }
             // Comparing with whoever wrote it finds it, when he is there.
             (Err(_), Whose::Others) => {}
             (Err(_), Whose::Unknown) => healing.looks = true,

@@ -97,6 +97,12 @@ impl Upkeep {
         (self.pass_due, self.next) = (Some(now), Some(now));
     }
 
+    /// A pass is to begin at this time, if none does before.
+    pub(super) fn pass_by(&mut self, due: Time) {
+        self.pass_due = Some(self.pass_due.map_or(due, |before| before.min(due)));
+        self.next = Some(self.next.map_or(due, |before| before.min(due)));
+    }
+
     /// When to look again.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {

@@ -252,6 +252,52 @@ fn rot_is_found_by_the_scrub_and_healed_from_another_node() {
     assert_eq!(chunks(&mut cluster), before);
 }
 
+/// Seed 70003102 of the random households: a chunk of a snapshot that had been let go was found damaged, the others were given up while it
+/// was asked for, and it came back and stayed.
+#[test]
+fn what_is_fetched_anew_while_all_that_was_beside_it_is_given_up_is_given_up_as_well() {
+    let (mut cluster, _) = household(41, Role::Full);
+    let ids = |cluster: &mut Cluster| -> BTreeSet<ChunkId> {
+        super::key_stories::chunks(cluster, 1).into_iter().map(|(id, _)| id).collect()
+    };
+    let before = ids(&mut cluster);
+    let snapshot = come_and_go(&mut cluster, 5);
+    let passing = &ids(&mut cluster) - &before;
+    // The others keep it for longer, and give it back.
+    cluster.retired = FLOOR.times(10);
+    for number in [0, 2] {
+        cluster.stop(number);
+        cluster.start(number);
+    }
+    hours(&mut cluster, 1);
+    assert_eq!(forget(&mut cluster, &snapshot).end, Some(Ok(Ending::Complete)));
+    cluster.run_until(FLOOR - Span::from_secs(5), |_| false);
+    let (_, sealed) = super::key_stories::chunks(&mut cluster, 1)
+        .into_iter()
+        .find(|(id, _)| passing.contains(id))
+        .expect("it has some of the snapshot");
+    let disk = &cluster.nodes[1].disk;
+    for (name, _) in disk.files() {
+        let bytes = disk.content(&name).unwrap_or_default();
+        if let Some(place) = bytes.windows(sealed.len()).position(|part| part == sealed) {
+            disk.flip_bits(&name, u64::try_from(place).unwrap_or(0), 1 << 3);
+        }
+    }
+    // It is found a moment before its time is over, and what was asked for comes a moment after that.
+    cluster.cut(&[1]);
+    let check = cluster.call(1, Call::Verify { all: true });
+    cluster.run_until(Span::from_secs(9), |_| false);
+    assert!(cluster.answer(1, check).end.is_some());
+    let left = &ids(&mut cluster) & &passing;
+    cluster.cut(&[]);
+    cluster.run_until(MINUTE, |_| false);
+    let came = &(&ids(&mut cluster) & &passing) - &left;
+    assert_eq!(came.len(), 1, "it came back after the others were given up: {left:?} of {passing:?}");
+    hours(&mut cluster, 3);
+    assert!(ids(&mut cluster).is_disjoint(&came));
+    assert_restorable(&mut cluster, 1, "family");
+}
+
 #[test]
 fn what_a_check_finds_damaged_is_fetched_from_another_node() {
     let (mut cluster, _) = household(8, Role::Store);
