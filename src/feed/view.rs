@@ -32,7 +32,7 @@ pub struct View {
     /// Who is a member.
     roster: Roster,
     /// Every feed that entries came of.
-    feeds: BTreeMap<FeedId, Feed>,
+    pub(super) feeds: BTreeMap<FeedId, Feed>,
     /// Every snapshot, whether it counts or not.
     pub(super) snapshots: BTreeMap<SnapshotId, SnapshotFact>,
     /// Which of them are retired.
@@ -57,17 +57,21 @@ pub struct View {
     notes: notes::Notes,
     /// Grows when who is a member, or what one says of itself, may have changed.
     pub(super) seats: u64,
+    /// Grows when a node that was early is so no more.
+    pub(super) eased: u64,
 }
 
 /// What is kept of one feed.
 #[derive(Debug, Clone)]
-struct Feed {
+pub(super) struct Feed {
     /// Its entries' hashes.
     chain: Chain,
     /// The feed that it follows, as its first entry says.
     predecessor: Option<FeedId>,
     /// The latest Describe in it.
     describe: Option<Describe>,
+    /// Of its receipts, those for snapshots that no entry here has written.
+    pub(super) unwritten: usize,
 }
 
 impl View {
@@ -89,6 +93,7 @@ impl View {
             keys: KeyFacts::new(),
             notes: notes::Notes::default(),
             seats: 0,
+            eased: 0,
         }
     }
 
@@ -96,7 +101,7 @@ impl View {
     ///
     /// # Errors
     /// What [`decode`] says of the bytes; [`FeedError::UnknownAuthor`] when the author is no member yet,
-    /// [`FeedError::Gap`], [`FeedError::Known`]; [`FeedError::Author`], [`FeedError::Signature`];
+    /// [`FeedError::Unwritten`] while other feeds are missing, [`FeedError::Gap`], [`FeedError::Known`]; [`FeedError::Author`], [`FeedError::Signature`];
     /// [`FeedError::Fork`], which is remembered; [`FeedError::Full`]. Nothing else changes then.
     pub fn apply(&mut self, bytes: &[u8]) -> Result<Applied, FeedError> {
         let entry = decode(bytes)?;
@@ -116,6 +121,7 @@ impl View {
             }
             Err(error) => return Err(error),
         }
+        self.check_receipt(&entry)?;
         self.take(bytes, &entry, hash)?;
         let counts = self.counts(&entry, &hash);
         Ok(Applied { feed: entry.feed, sequence: entry.sequence, hash, counts, entry })
@@ -294,6 +300,7 @@ impl View {
             chain: Chain::new(entry.feed),
             predecessor: None,
             describe: None,
+            unwritten: 0,
         });
         feed.chain.extend(bytes, entry)?;
         match &entry.body {
@@ -348,6 +355,7 @@ impl View {
             entry: snapshot.clone(),
         };
         self.snapshots.insert(id, fact);
+        self.is_written(&id);
         self.place_snapshot(entry, id);
     }
 

@@ -9,7 +9,19 @@ use super::api::ApiError;
 use super::core::{Core, Pending};
 use super::ports::{CallId, Ending, Output};
 use crate::base::ids::{FolderId, NodeId};
+use crate::feed::entry::Head;
 use crate::store::service::{Request, StoreError};
+
+/// Entries that become durable.
+#[derive(Debug)]
+pub struct Appended {
+    /// The feed and its head after them.
+    pub(super) head: Head,
+    /// Whom they came from; None: written here.
+    pub(super) from: Option<NodeId>,
+    /// What waits for it.
+    pub(super) then: AfterAppend,
+}
 
 /// What follows when entries are durable.
 #[derive(Debug)]

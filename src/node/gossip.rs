@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::activity::Level;
-use super::after::AfterAppend;
+use super::after::{AfterAppend, Appended};
 use super::core::{Core, Pending};
 use super::status::pending::Progress;
 use super::tell::wire_head;
@@ -58,17 +58,6 @@ pub(super) struct PeerFeeds {
     free_bytes: u64,
     /// Its share of a snapshot: which, held, total.
     progress: Option<Progress>,
-}
-
-/// Entries that become durable.
-#[derive(Debug)]
-pub struct Appended {
-    /// The feed and its head after them.
-    head: Head,
-    /// Whom they came from; None: written here.
-    from: Option<NodeId>,
-    /// What waits for it.
-    then: AfterAppend,
 }
 
 impl PeerFeeds {
@@ -246,7 +235,8 @@ impl Core {
         let mut fresh: Vec<(Applied, Vec<u8>)> = Vec::new();
         let Some(member) = &mut self.member else { return };
         let is_own = feed == member.own;
-        let (mut shown, mut forged) = (false, false);
+        let (mut shown, mut refused) = (false, None);
+        let eased = member.view.eased();
         for bytes in entries {
             if decode(&bytes).map(|entry| entry.feed) != Ok(feed) {
                 break;
@@ -257,16 +247,18 @@ impl Core {
                 Err(error) => {
                     log::debug!("an entry of {} was not taken: {error}", node.short());
                     shown |= matches!(error, FeedError::Fork { .. });
-                    forged = error == FeedError::Signature;
+                    refused = Some(error);
                     break;
                 }
             }
         }
         shown |= !fresh.is_empty();
+        let is_eased = member.view.eased() > eased;
         let mut confirmed = false;
         if let Some(peer) = self.gossip.peers.get_mut(node) {
             // Of feeds that nobody asked it for nothing is remembered, or it could name as many as it likes.
-            if peer.asked.remove(&feed) && fresh.is_empty() {
+            let is_early = matches!(refused, Some(FeedError::Unwritten(_)));
+            if peer.asked.remove(&feed) && fresh.is_empty() && !is_early {
                 peer.stuck.insert(feed);
             }
             if is_own && shown {
@@ -287,7 +279,10 @@ impl Core {
             self.head_confirmed();
         }
         self.want_after(node, &feed);
-        if forged {
+        if is_eased {
+            self.want_from_all();
+        }
+        if refused == Some(FeedError::Signature) {
             self.blame(node, "it sends feed entries that their writers have not signed");
         }
     }

@@ -11,7 +11,7 @@ pub(super) enum Pending {
     /// Feed entries at the start.
     LoadEntries,
     /// Entries became durable: show them to others, then go on with this.
-    Append(super::gossip::Appended),
+    Append(super::after::Appended),
     /// Entries for a peer that wants them.
     ReadEntries {
         /// Who.

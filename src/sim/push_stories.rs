@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::check::{add_folder, assert_protected, fill, found, join, MINUTE, ROOT};
 use super::cluster::Cluster;
 use super::net::Weather;
-use crate::base::ids::{ChunkId, FeedId, NodeId};
-use crate::base::limits::{FAULTS_MAX, SEALED_BYTES_MAX, UNASKED_CHUNKS_MAX};
+use crate::base::ids::{ChunkId, FeedId, NodeId, SnapshotId};
+use crate::base::limits::{FAULTS_MAX, RECEIPTS_UNWRITTEN_MAX, SEALED_BYTES_MAX, UNASKED_CHUNKS_MAX};
 use crate::base::units::Span;
-use crate::feed::entry::{Alert, Body, Role};
+use crate::feed::entry::{Alert, Body, GroupSet, Receipt, Role};
 use crate::feed::writer::Writer;
 use crate::node::api::{Call, Removal};
 use crate::node::ports::{Ending, Input};
@@ -372,4 +372,38 @@ fn two_histories_of_a_device_stop_collection_until_it_is_removed_and_status_says
     assert_eq!(removed.end, Some(Ok(Ending::Complete)), "{:?}", removed.lines);
     cluster.run_until(MINUTE, |_| false);
     assert_eq!(told(&mut cluster), (false, false));
+}
+
+#[test]
+fn receipts_for_what_nobody_wrote_are_followed_so_far_and_no_further() {
+    let (mut cluster, _) = rogue(6);
+    let forge =
+        |cluster: &mut Cluster, body| cluster.nodes[1].running.as_mut().expect("it runs").core.forge(body);
+    let heads = |cluster: &Cluster, number: usize| {
+        cluster.nodes[number].running.as_ref().expect("it runs").core.told_heads()
+    };
+    for number in 0..RECEIPTS_UNWRITTEN_MAX {
+        let mut id = [0x55; 32];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        let snapshot = SnapshotId::from_bytes(id);
+        assert!(forge(&mut cluster, Body::Receipt(Receipt { snapshot, groups: GroupSet::all() })));
+    }
+    cluster.run_until(MINUTE.times(20), |_| false);
+    let known = heads(&cluster, 0);
+    assert_eq!(known, heads(&cluster, 1), "so far");
+    assert!(forge(&mut cluster, Body::Alert(Alert { code: 1, about: Vec::new() })));
+    let before = cluster.net.sent_bytes();
+    cluster.run_until(MINUTE.times(20), |_| false);
+    assert!(heads(&cluster, 0) == known && heads(&cluster, 1) != known, "and no further");
+    let sent = cluster.net.sent_bytes() - before;
+    assert!(sent < 50_000, "{sent} bytes in 20 minutes: nobody asks for it again and again");
+    // What was known is known after a restart, and all else goes on.
+    cluster.crash(0);
+    cluster.start(0);
+    cluster.run_until(MINUTE, |_| false);
+    let again = heads(&cluster, 0);
+    assert!(known.iter().all(|head| again.contains(head)), "{known:?} {again:?}");
+    let node = status(&mut cluster, 1)["node"].as_str().expect("it has an id").to_owned();
+    let removed = cluster.ask(0, Call::Remove { node, how: Removal::Now }, MINUTE);
+    assert_eq!(removed.end, Some(Ok(Ending::Complete)), "{:?}", removed.lines);
 }

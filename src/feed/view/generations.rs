@@ -22,7 +22,7 @@ impl View {
     }
 
     /// All feeds of one node.
-    pub(super) fn feeds_of(&self, node: &NodeId) -> impl Iterator<Item = (&FeedId, &Feed)> {
+    pub(in crate::feed) fn feeds_of(&self, node: &NodeId) -> impl Iterator<Item = (&FeedId, &Feed)> {
         let from = FeedId { node: *node, random: [0; 8] };
         let to = FeedId { node: *node, random: [u8::MAX; 8] };
         self.feeds.range(from..=to)
@@ -64,7 +64,7 @@ mod tests {
         for number in 0..u16::try_from(FEEDS_MAX).unwrap() {
             let mut feed = FeedId { node: NodeId::from_bytes([0xaa; 32]), random: [0; 8] };
             feed.random[..2].copy_from_slice(&number.to_le_bytes());
-            let begun = Feed { chain: Chain::new(feed), predecessor: None, describe: None };
+            let begun = Feed { chain: Chain::new(feed), predecessor: None, describe: None, unwritten: 0 };
             view.feeds.insert(feed, begun);
         }
         for number in 1..=u8::try_from(FEEDS_SURE).unwrap() {
