@@ -265,10 +265,11 @@ impl Turmoil {
         self.cluster.claim_falsely(victim, true);
     }
 
-    /// A node is gone for good, but neither the owner's nor the other one that can always read.
+    /// A node is gone for good, but neither the owner's nor the other one that can always read, and as many stay as copies are wanted.
     fn burn(&mut self, victim: usize) {
         let left = (0..self.health.len()).filter(|number| self.is_left(*number)).count();
-        if self.hurt() + 1 >= usize::from(self.copies) || left <= usize::from(self.copies) {
+        let copies = usize::from(self.copies);
+        if self.hurt() + 1 >= copies || left <= copies + self.leaving.len() {
             return;
         }
         if victim == self.owner || victim == 1 {
