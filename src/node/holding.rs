@@ -164,6 +164,15 @@ impl Core {
         }
     }
 
+    /// A chunk that was offered comes: the share that is being kept has it from here on, if it misses it.
+    pub(super) fn share_claims(&mut self, id: &ChunkId) {
+        let Some(number) = self.holding.running.as_ref().map(|running| running.duty) else { return };
+        let Some(Duty::Keep(keep)) = self.duties.get_mut(&number) else { return };
+        if let Some(ask) = keep.claim(id) {
+            self.ask(ask);
+        }
+    }
+
     /// A share is kept, or could not be.
     pub(super) fn keep_finished(&mut self, number: u64, end: KeepEnd) {
         self.tell_progress(true);

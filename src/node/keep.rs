@@ -204,6 +204,14 @@ impl Keep {
         }
     }
 
+    /// A chunk comes that nobody here has asked for yet: if it is missing it is fetched now, or it would be once more when its turn comes.
+    pub fn claim(&mut self, id: &ChunkId) -> Option<Ask> {
+        let place = self.missing.iter().position(|missing| missing == id)?;
+        self.missing.remove(place);
+        self.fetching += 1;
+        Some(Ask::Keep { op: self.ops.draw(), id: *id })
+    }
+
     /// The next thing it wants; drained to None.
     pub fn poll(&mut self) -> Option<KeepOutput> {
         if let Some(ask) = self.asks.pop_front() {

@@ -254,6 +254,9 @@ impl Core {
     pub(super) fn chunk_came(&mut self, node: &NodeId, id: ChunkId, bytes: Vec<u8>) {
         let now = self.now.time;
         let wrong = "the bytes of a chunk that it sent are not what its id says";
+        if self.pushing.take.expects(node, &id) {
+            self.share_claims(&id);
+        }
         if self.source.is_wanted(&id) {
             if self.pushing.take.expects(node, &id) {
                 self.pushing.take.take_over(&id);

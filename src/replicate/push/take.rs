@@ -274,12 +274,27 @@ impl Take {
         }
     }
 
-    /// A chunk is to be fetched: if it is on its way here already, from whom. It is no offer any more then.
+    /// A chunk is to be fetched: if it is on its way here already, from whom. It is no offer any more, nor is what was found to be lacking
+    /// and not asked for yet: it would come a second time after it was fetched.
     pub fn take_over(&mut self, id: &ChunkId) -> Option<NodeId> {
-        let peer = *self.on_way.get(id)?;
+        let Some(peer) = self.on_way.get(id).copied() else {
+            self.leave_fresh(id);
+            return None;
+        };
         self.forget(&peer, id);
         self.decline(&peer, [*id]);
         Some(peer)
+    }
+
+    /// A chunk that would be asked for next is not, whoever offers it.
+    fn leave_fresh(&mut self, id: &ChunkId) {
+        let mut offered_by = Vec::new();
+        for (peer, inlet) in self.peers.iter_mut() {
+            let before = inlet.fresh.len();
+            inlet.fresh.retain(|chunk| chunk.id != *id);
+            offered_by.extend((inlet.fresh.len() < before).then_some(*peer));
+        }
+        offered_by.iter().for_each(|peer| self.decline(peer, [*id]));
     }
 
     /// What came from a peer was not what its id says: it does not come again.

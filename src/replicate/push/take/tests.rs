@@ -223,3 +223,31 @@ fn collection_waits_for_what_was_pushed_lately_but_not_for_ever() {
     push(&mut take, now, 101);
     assert!(take.holds(now));
 }
+
+#[test]
+fn what_was_fetched_before_its_turn_came_is_not_asked_for_as_an_offer() {
+    let mut take = Take::default();
+    take.peer_up(node(1), true);
+    let chunks: Vec<Offered> = (0..60).map(|number| chunk(number, 100_000)).collect();
+    take.offered(&node(1), chunks.clone()).unwrap();
+    let first = wanted(&drain(&mut take, Time::ZERO, ROOM));
+    assert!(first.contains(&chunks[0].id) && !first.contains(&chunks[59].id));
+    // One is on its way, another one only lacking.
+    assert_eq!(take.take_over(&chunks[0].id), Some(node(1)));
+    assert_eq!(take.take_over(&chunks[59].id), None);
+    let mut later = drain(&mut take, Time::ZERO, ROOM);
+    assert_eq!(declined(&later), 2, "the peer is told of both");
+    for _ in 0..3 {
+        for id in wanted(&later) {
+            assert_ne!(id, chunks[59].id);
+            take.came(Time::ZERO, &node(1), &id, 100_000).unwrap();
+            take.put(&node(1), id, 100_000, true);
+        }
+        for id in first.iter().filter(|id| take.expects(&node(1), id)).copied().collect::<Vec<_>>() {
+            take.came(Time::ZERO, &node(1), &id, 100_000).unwrap();
+            take.put(&node(1), id, 100_000, true);
+        }
+        later = drain(&mut take, Time::ZERO, ROOM);
+    }
+    assert_eq!(take.taken().0, 58);
+}
