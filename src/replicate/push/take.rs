@@ -277,24 +277,15 @@ impl Take {
     /// A chunk is to be fetched: if it is on its way here already, from whom. It is no offer any more, nor is what was found to be lacking
     /// and not asked for yet: it would come a second time after it was fetched.
     pub fn take_over(&mut self, id: &ChunkId) -> Option<NodeId> {
-        let Some(peer) = self.on_way.get(id).copied() else {
-            self.leave_fresh(id);
-            return None;
-        };
-        self.forget(&peer, id);
-        self.decline(&peer, [*id]);
-        Some(peer)
-    }
-
-    /// A chunk that would be asked for next is not, whoever offers it.
-    fn leave_fresh(&mut self, id: &ChunkId) {
-        let mut offered_by = Vec::new();
-        for (peer, inlet) in self.peers.iter_mut() {
-            let before = inlet.fresh.len();
-            inlet.fresh.retain(|chunk| chunk.id != *id);
-            offered_by.extend((inlet.fresh.len() < before).then_some(*peer));
+        let on_way = self.on_way.get(id).copied();
+        let is_lacking = |inlet: &Inlet| inlet.fresh.iter().any(|chunk| chunk.id == *id);
+        let lacking = self.peers.iter().filter(|(_, inlet)| on_way.is_none() && is_lacking(inlet));
+        let offered_by: Vec<NodeId> = lacking.map(|(peer, _)| *peer).chain(on_way).collect();
+        for peer in &offered_by {
+            self.forget(peer, id);
+            self.decline(peer, [*id]);
         }
-        offered_by.iter().for_each(|peer| self.decline(peer, [*id]));
+        on_way
     }
 
     /// What came from a peer was not what its id says: it does not come again.
@@ -388,6 +379,7 @@ impl Take {
     /// A chunk is not expected from a peer any more; the length that it should have.
     fn forget(&mut self, peer: &NodeId, id: &ChunkId) -> Option<u32> {
         let inlet = self.peers.get_mut(peer)?;
+        inlet.fresh.retain(|chunk| chunk.id != *id);
         let bytes = inlet.wanted.remove(id)?;
         inlet.wanted_bytes -= u64::from(bytes);
         self.wanted_bytes -= u64::from(bytes);
