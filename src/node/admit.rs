@@ -17,9 +17,10 @@ use super::events::{Event, Kind};
 use super::member::Keys;
 use super::names::free_name;
 use super::ports::{CallId, Ending};
-use crate::base::limits::PAIRING_TIME_MAX;
+use crate::base::limits::{MEMBERS_MAX, PAIRING_TIME_MAX};
 use crate::base::units::Time;
 use crate::feed::entry::{author_of, Admit, Body, Role};
+use crate::feed::roster::Roster;
 use crate::peer::event::CloseReason;
 use crate::seal::keys::StoreKeys;
 
@@ -66,6 +67,13 @@ impl Core {
                 "run `nuthatch invite` on a full node",
             );
             return self.end_call(call, Err(error));
+        }
+        let roster = self.member.as_ref().map(|member| member.view.roster());
+        if roster.is_some_and(Roster::is_full) {
+            let message =
+                format!("this vault has had {MEMBERS_MAX} devices, which is as many as there may be");
+            let hint = "begin another vault: `nuthatch init` in an empty home";
+            return self.end_call(call, Err(ApiError::new("full_vault", message, hint)));
         }
         let before = self.entering.invitation.as_ref();
         if before.is_some_and(|open| open.granted.is_some()) {
