@@ -33,7 +33,7 @@ use crate::feed::view::SnapshotFact;
 #[derive(Debug, Default)]
 pub struct Around {
     /// The books.
-    absences: Absences,
+    pub(super) absences: Absences,
     /// More than half of the holders seem to be away: it is this node that hears nothing.
     is_cut_off: bool,
     /// When to look again.

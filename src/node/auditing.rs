@@ -20,7 +20,7 @@ use super::proving::{Proving, ProvingOutput};
 use super::status::attention::{Attention, Severity};
 use crate::base::derived::Derived;
 use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::{AUDIT_AFTER_UP, COMPARE_RETRY};
+use crate::base::limits::{AUDIT_AFTER_UP, AUDIT_CALLED, AUDIT_SOON, COMPARE_RETRY};
 use crate::base::units::Time;
 use crate::feed::entry::GroupSet;
 use crate::feed::view::SnapshotFact;
@@ -57,6 +57,8 @@ struct Holder {
     proven: u64,
     /// Challenges that it failed.
     failed: u64,
+    /// When the last challenge ended; None since the start.
+    last: Option<Time>,
     /// The last challenge ended with its session, unanswered: once that may be the line, twice in a row it is a failure.
     broke_off: bool,
 }
@@ -89,12 +91,15 @@ impl Auditing {
         self.holders.get(node).is_some_and(|holder| holder.belief.is_marked())
     }
 
-    /// A holder came up.
-    pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, chance: u64) {
+    /// A holder came up; `for_long`: it stays, as far as it is known. Where not everybody is linked with everybody it may be gone soon, and
+    /// is asked at once if it was not lately.
+    pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, for_long: bool, chance: u64) {
         let holder = self.holders.entry(peer).or_default();
         // One that is marked may have been mended meanwhile.
         holder.belief.came_back();
-        let pause = holder.belief.pause().min(AUDIT_AFTER_UP);
+        let was_lately = holder.last.is_some_and(|last| last + holder.belief.pause() > now);
+        let after = if for_long || was_lately { AUDIT_AFTER_UP } else { AUDIT_CALLED };
+        let pause = holder.belief.pause().min(after);
         holder.due = Some(now + pause + pause.by_chance(chance));
     }
 
@@ -290,7 +295,7 @@ impl Core {
 
     /// A challenge is over.
     fn audited(&mut self, peer: &NodeId, outcome: Outcome) {
-        let (now, chance) = (self.now.time, self.rng.next_u64());
+        let (now, chance, most) = (self.now.time, self.rng.next_u64(), self.needed_max());
         let Some(holder) = self.reconciling.auditing.holders.get_mut(peer) else { return };
         let outcome = match outcome {
             Outcome::Broken(_) if !std::mem::replace(&mut holder.broke_off, true) => Outcome::Skipped,
@@ -307,8 +312,14 @@ impl Core {
                 holder.belief.sample(is_proven)
             }
         };
-        let pause = if outcome == Outcome::Skipped { AUDIT_AFTER_UP } else { holder.belief.pause() };
+        let mut pause = if outcome == Outcome::Skipped { AUDIT_AFTER_UP } else { holder.belief.pause() };
+        // One that may be gone soon is not let go before it is known what to think of it.
+        let is_asked_on = pause == AUDIT_SOON && !self.reach.linking.is_meshed(peer);
+        if is_asked_on && self.reach.linking.need(now, *peer, most) {
+            pause = AUDIT_CALLED.times(6);
+        }
         holder.due = holder.due.map(|_| now + pause + pause.part(4).by_chance(chance));
+        holder.last = Some(now).filter(|_| outcome != Outcome::Skipped).or(holder.last);
         let name = self.member.as_ref().map_or_else(|| peer.short(), |member| member.name_of(peer));
         if let Outcome::Failed(id) = outcome {
             let message =

@@ -346,7 +346,8 @@ impl Core {
         self.seeking_up(&node);
         self.holding.peer_up(now);
         let chance = self.rng.next_u64();
-        self.reconciling.peer_up(now, node, chance);
+        let for_long = self.reach.linking.is_meshed(&node);
+        self.reconciling.peer_up(now, node, for_long, chance);
         self.entered_up(node);
         self.remember_seen(node, address);
     }

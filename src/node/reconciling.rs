@@ -101,8 +101,8 @@ impl Default for Reconciling {
 
 impl Reconciling {
     /// A peer came up; `chance` spreads what many nodes would do at once.
-    pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, chance: u64) {
-        self.auditing.peer_up(now, peer, chance);
+    pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, for_long: bool, chance: u64) {
+        self.auditing.peer_up(now, peer, for_long, chance);
         let soon = now + COMPARE_AFTER_ABSENCE + COMPARE_AFTER_ABSENCE.by_chance(chance);
         let turn = self.turns.entry(peer).or_insert(Turn {
             due: soon,

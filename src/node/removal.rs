@@ -77,7 +77,7 @@ impl Core {
         }
         // With somebody there it is a removal as any other.
         let waits = how == Removal::Drained || how == Removal::Alone && !is_alone;
-        if waits && self.gossip.is_connected(&node) {
+        if waits && self.may_be_here(&node) {
             match self.begin_leaving(id, node) {
                 Ok(false) => {}
                 Ok(true) => return,
@@ -93,6 +93,12 @@ impl Core {
         if let Err(error) = self.remove_member(node, then) {
             self.end_call(id, Err(error));
         }
+    }
+
+    /// Whether a member is connected, or may be there all the same where not everybody is linked with everybody.
+    fn may_be_here(&self, node: &NodeId) -> bool {
+        let is_silent = || self.hearing.around.absences.overdue().contains(node);
+        self.gossip.is_connected(node) || (self.reach.linking.is_choosing() && !is_silent())
     }
 
     /// The member that is meant, if it may be removed from here.

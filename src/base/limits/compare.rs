@@ -65,6 +65,8 @@ pub const AUDIT_CHOICES_MAX: usize = 8;
 pub const AUDIT_EVERY: Span = Span::from_secs(6 * 3_600);
 /// ... not sooner after it came up than this (up to twice as late, by chance),
 pub const AUDIT_AFTER_UP: Span = Span::from_secs(1_800);
+/// ... or, where not everybody is linked with everybody and it may be gone soon, this,
+pub const AUDIT_CALLED: Span = Span::from_secs(5);
 /// ... nor after it was marked, from which on the pause grows to the usual one,
 /// ... and so often while it is doubted, or has begun to prove again.
 pub const AUDIT_SOON: Span = Span::from_secs(300);

@@ -213,6 +213,60 @@ fn restored_by_one_with_few_sessions(seed: u64) {
     assert_eq!(restored, Ok(Ending::Complete), "{}", status(&mut crowd, 1)["links"]);
 }
 
+/// A folder that lies on three of twelve nodes with few sessions each, and a holder of which the writer has no session.
+fn with_a_far_holder(seed: u64) -> (Crowd, usize) {
+    let mut crowd = crowd(seed, 12, SESSIONS_MIN);
+    for number in 0..40_u8 {
+        let mut content = vec![0; 30_000];
+        crowd.rng.fill_bytes(&mut content);
+        crowd.nodes[0].files.write(ROOT, format!("f{number}").as_bytes(), &content);
+    }
+    assert!(crowd.ask(0, family_folder()).1.is_ok());
+    assert!(crowd.ask(0, Call::Backup { name: None, wait: false }).1.is_ok());
+    let is_protected =
+        |crowd: &mut Crowd| status(crowd, 0)["folders"][0]["protected"]["have"].as_u64() >= Some(3);
+    assert!((0..240).any(|_| {
+        crowd.run(Span::from_secs(5));
+        is_protected(&mut crowd)
+    }));
+    crowd.run(MINUTE.times(10));
+    let peers = status(&mut crowd, 0)["peers"].to_string();
+    let far = (1..12).find(|number| !peers.contains(&crowd.nodes[*number].node.hex()));
+    (crowd, far.expect("not everybody is linked with everybody"))
+}
+
+#[test]
+fn a_holder_that_is_linked_with_now_and_then_only_is_found_lying() {
+    let (mut crowd, liar) = with_a_far_holder(21);
+    crowd.nodes[liar].running.as_mut().expect("it runs").core.claim_falsely(true);
+    let name = crowd.nodes[liar].node.hex();
+    let is_marked = |crowd: &mut Crowd| {
+        let holders = status(crowd, 0)["audit"]["holders"].take();
+        let of = |holder: &Value| holder["node"] == *name && holder["believed"] == false;
+        holders.as_array().is_some_and(|list| list.iter().any(of))
+    };
+    let is_found = (0..72).any(|_| {
+        crowd.run(MINUTE.times(60));
+        is_marked(&mut crowd)
+    });
+    assert!(is_found, "{}", status(&mut crowd, 0)["audit"]);
+}
+
+#[test]
+fn who_is_removed_by_one_that_has_no_session_with_it_goes_when_others_have_what_it_holds() {
+    let (mut crowd, far) = with_a_far_holder(22);
+    let node = crowd.nodes[far].node.hex();
+    let (lines, end) = crowd.ask(0, Call::Remove { node, how: Removal::Drained });
+    assert!(end.is_ok() && lines[0]["leaving"].is_string(), "{lines:?} {end:?}");
+    let is_gone = (0..240).any(|_| {
+        crowd.run(Span::from_secs(5));
+        let told = status(&mut crowd, 0);
+        assert!(told["folders"][0]["protected"]["have"].as_u64() >= Some(3), "{}", told["folders"]);
+        told["members"] == 11
+    });
+    assert!(is_gone, "{}", status(&mut crowd, 0)["attention"]);
+}
+
 /// In the turmoil seed 7000077 found this: whoever held older snapshots of a chunk's group was reached for it, two at a time, said that it
 /// lacks it, was forgotten when its session ended, and was reached again, for hours; the writer would have come last.
 #[test]
