@@ -208,9 +208,7 @@ impl Core {
         match (result, whose) {
             (Ok(_), _) => {
                 healing.looks |= std::mem::take(&mut healing.has_more);
-                if whose == Whose::Unknown {
-                    self.upkeep.pass_by(self.now.time + LOOK_THROUGH_EVERY);
-                }
+                self.upkeep.pass_by(self.now.time + LOOK_THROUGH_EVERY);
             }
             // Comparing with whoever wrote it finds it, when he is there.
             (Err(_), Whose::Others) => {}

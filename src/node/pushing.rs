@@ -325,7 +325,7 @@ impl Core {
     }
 
     /// Does what the machines of both sides want done.
-    fn pump_push(&mut self) {
+    pub(super) fn pump_push(&mut self) {
         let now = self.now.time;
         loop {
             let source = &self.source;

@@ -3,7 +3,7 @@
 //! Owns the fetch machine, the waiting duties and the peers' requests. Knows nothing of folders or snapshots. Bounds:
 //! what waits for the disk is limited by [`UNSYNCED_BYTES_MAX`], what peers ask in `source/asked.rs`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::duty::{ChunkLost, Ops, Told};
 use super::pushing::conduct::is_right;
@@ -172,10 +172,16 @@ impl Source {
 
     /// A duty wants a chunk of a holder to be here; `urgent`: somebody waits for that; `on_way`: it comes from this peer already.
     pub fn keep(&mut self, now: Time, op: Op, id: ChunkId, urgent: bool, on_way: Option<NodeId>) {
-        self.fetch_for(Waiter { op, id, bytes: false, urgent });
-        if let Some(peer) = on_way {
-            self.fetch.is_asked_of(now, &id, peer);
+        let waiter = Waiter { op, id, bytes: false, urgent };
+        let Some(peer) = on_way else { return self.fetch_for(waiter) };
+        if self.looks_up && !self.fetch.is_wanted(&id) {
+            // Who has it need not be looked up.
+            self.waiting.entry(id).or_default().push(waiter);
+            self.fetch.want_of(id, BTreeSet::from([peer]), None, urgent);
+        } else {
+            self.fetch_for(waiter);
         }
+        self.fetch.is_asked_of(now, &id, peer);
     }
 
     /// Whether a chunk is being fetched for a duty.
@@ -355,6 +361,24 @@ mod tests {
     use super::*;
     use crate::peer::send::SendLanes;
     use crate::wire::frame::Lane;
+
+    #[test]
+    fn what_comes_from_a_peer_already_is_neither_looked_up_nor_asked_for_and_is_taken() {
+        let peer = NodeId::from_bytes([1; 32]);
+        for looks_up in [false, true] {
+            let bytes = b"a chunk".to_vec();
+            let id = crate::seal::sealed::chunk_id(&bytes);
+            let mut source = Source { looks_up, ..Source::default() };
+            source.peer_up(Time::ZERO, peer);
+            source.keep(Time::ZERO, 7, id, true, Some(peer));
+            source.pump(Time::ZERO);
+            assert!(source.is_wanted(&id) && source.poll().is_none(), "looks_up: {looks_up}");
+            assert!(source.arrived(Time::ZERO, &peer, id, bytes));
+            let told = std::iter::from_fn(|| source.poll())
+                .any(|output| matches!(output, SourceOutput::Tell(Told::Kept { op: 7, result: Ok(7), .. })));
+            assert!(told, "looks_up: {looks_up}");
+        }
+    }
 
     #[test]
     fn what_a_peer_no_longer_wants_is_neither_read_nor_sent() {

@@ -139,6 +139,7 @@ impl Core {
                 let urgent = self.is_awaited(Ops::duty(op));
                 self.source.keep(self.now.time, op, id, urgent, self.pushing.take_over(&id));
                 self.source.pump(self.now.time);
+                self.pump_push();
             }
         }
     }

@@ -279,11 +279,12 @@ impl Take {
     pub fn take_over(&mut self, id: &ChunkId) -> Option<NodeId> {
         let on_way = self.on_way.get(id).copied();
         let is_lacking = |inlet: &Inlet| inlet.fresh.iter().any(|chunk| chunk.id == *id);
-        let lacking = self.peers.iter().filter(|(_, inlet)| on_way.is_none() && is_lacking(inlet));
-        let offered_by: Vec<NodeId> = lacking.map(|(peer, _)| *peer).chain(on_way).collect();
-        for peer in &offered_by {
-            self.forget(peer, id);
-            self.decline(peer, [*id]);
+        let lacking = self.peers.iter().filter(|(_, inlet)| is_lacking(inlet)).map(|(peer, _)| *peer);
+        for peer in lacking.chain(on_way).collect::<Vec<_>>() {
+            self.forget(&peer, id);
+            let inlet = self.peers.get_mut(&peer);
+            inlet.into_iter().for_each(|inlet| inlet.fresh.retain(|chunk| chunk.id != *id));
+            self.decline(&peer, [*id]);
         }
         on_way
     }
@@ -379,7 +380,6 @@ impl Take {
     /// A chunk is not expected from a peer any more; the length that it should have.
     fn forget(&mut self, peer: &NodeId, id: &ChunkId) -> Option<u32> {
         let inlet = self.peers.get_mut(peer)?;
-        inlet.fresh.retain(|chunk| chunk.id != *id);
         let bytes = inlet.wanted.remove(id)?;
         inlet.wanted_bytes -= u64::from(bytes);
         self.wanted_bytes -= u64::from(bytes);
