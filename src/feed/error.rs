@@ -18,8 +18,6 @@ pub enum FeedError {
     Signature,
     /// The author is no member that we know of (yet): other feeds must be read first.
     UnknownAuthor(NodeId),
-    /// The author says that it holds as many snapshots as may be that nobody is known to have written (yet): other feeds must be read first.
-    Unwritten(NodeId),
     /// Entries before this one are missing; `have` of the feed are here.
     Gap {
         /// The feed that lacks entries.
@@ -46,6 +44,14 @@ pub enum FeedError {
     Stopped,
 }
 
+impl FeedError {
+    /// Whether who sends such an entry breaks a rule: whoever keeps one has checked that it is sound and signed, whatever its version.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        matches!(self, Self::Malformed(_) | Self::TooLong(_) | Self::Author | Self::Signature)
+    }
+}
+
 impl fmt::Display for FeedError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,9 +63,6 @@ impl fmt::Display for FeedError {
             Self::Author => formatter.write_str("the signing key is not that of the feed's writer"),
             Self::Signature => formatter.write_str("the signature of the feed entry does not hold"),
             Self::UnknownAuthor(node) => write!(formatter, "node {} is no known member", node.short()),
-            Self::Unwritten(node) => {
-                write!(formatter, "node {} holds many snapshots that nobody is known to have written", node.short())
-            }
             Self::Gap { feed, have } => {
                 write!(formatter, "entries of the feed of node {} are missing after {have}", feed.node.short())
             }

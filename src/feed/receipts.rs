@@ -1,14 +1,13 @@
 //! Who says that it holds what: Receipts, and the Releases that take them back. [`super::view`] asks.
 //!
 //! Feeds arrive in any order, so a receipt may come before the snapshot that it is for, and is kept. Anybody may say that it holds what
-//! nobody has written, so of one node that is done up to a bound: then it waits until other feeds tell of more of these
-//! snapshots. Where all are honest none waits for ever: of all the receipts that wait the first to be written is for a snapshot that was
-//! written before it, and so were all that come before that snapshot in its feed; none of those waits.
+//! nobody has written, as often as a feed has entries: that is counted, so that people can be told. (Such receipts are not refused beyond some
+//! number: of two histories that a third node has written some know the one and some the other, and who is honest and holds the one
+//! would be followed no further by who knows the other.)
 
-use super::entry::{Body, Entry, FeedError, GroupSet, Receipt, Release};
+use super::entry::{GroupSet, Receipt, Release};
 use super::view::View;
 use crate::base::ids::{FeedId, NodeId, SnapshotId};
-use crate::base::limits::RECEIPTS_UNWRITTEN_MAX;
 
 impl View {
     /// Which members hold a snapshot, and which groups of it. Only receipts in a member's newest feed count.
@@ -28,20 +27,10 @@ impl View {
         range.map(|((_, feed), groups)| (feed, groups))
     }
 
-    /// Whether a node has said so often that it holds what nobody is known to have written that nothing more is followed of it for now.
+    /// How many receipts of a node are for snapshots that nobody is known to have written.
     #[must_use]
-    pub fn is_early(&self, node: &NodeId) -> bool {
-        self.feeds_of(node).map(|(_, feed)| feed.unwritten).sum::<usize>() >= RECEIPTS_UNWRITTEN_MAX
-    }
-
-    /// Whether an entry can be taken now, if it is a receipt.
-    pub(super) fn check_receipt(&self, entry: &Entry) -> Result<(), FeedError> {
-        let Body::Receipt(receipt) = &entry.body else { return Ok(()) };
-        let is_new = !self.receipts.contains_key(&(receipt.snapshot, entry.feed));
-        if is_new && !self.snapshots.contains_key(&receipt.snapshot) && self.is_early(&entry.feed.node) {
-            return Err(FeedError::Unwritten(entry.feed.node));
-        }
-        Ok(())
+    pub fn unwritten_of(&self, node: &NodeId) -> usize {
+        self.feeds_of(node).map(|(_, feed)| feed.unwritten).sum()
     }
 
     /// A snapshot came: what was said of it before counts no longer as said of what nobody has written.
@@ -50,19 +39,11 @@ impl View {
         said.iter().for_each(|feed| self.told_less(feed, 1));
     }
 
-    /// Another number whenever more can be followed again of a node that was early.
-    #[must_use]
-    pub const fn eased(&self) -> u64 {
-        self.eased
-    }
-
     /// Of a feed's receipts so many fewer are for what nobody has written.
-    fn told_less(&mut self, id: &FeedId, count: usize) {
-        let was_early = self.is_early(&id.node);
-        if let Some(feed) = self.feeds.get_mut(id) {
+    fn told_less(&mut self, feed: &FeedId, count: usize) {
+        if let Some(feed) = self.feeds.get_mut(feed) {
             feed.unwritten = feed.unwritten.saturating_sub(count);
         }
-        self.eased += u64::from(was_early && !self.is_early(&id.node));
     }
 
     /// Adds to what its feed has receipted.
@@ -101,9 +82,8 @@ impl View {
 
 #[cfg(test)]
 mod tests {
-    use crate::base::ids::SnapshotId;
-    use crate::base::limits::RECEIPTS_UNWRITTEN_MAX;
-    use crate::feed::entry::{snapshot_id, Body, FeedError, GroupSet, Receipt, Release, Role};
+    use crate::base::ids::{ChunkId, Group, SnapshotId};
+    use crate::feed::entry::{hash, snapshot_id, Body, GroupSet, Receipt, Release, Role};
     use crate::feed::tests::view::snapshot;
     use crate::feed::view::View;
     use crate::feed::writer::Writer;
@@ -122,46 +102,35 @@ mod tests {
     }
 
     /// The id of a snapshot that nobody writes.
-    fn nothing(number: usize) -> SnapshotId {
-        let mut id = [0x55; 32];
-        id[..8].copy_from_slice(&number.to_le_bytes());
-        SnapshotId::from_bytes(id)
+    fn nothing(number: u8) -> SnapshotId {
+        SnapshotId::from_bytes([number; 32])
     }
 
     #[test]
-    fn of_what_nobody_wrote_so_many_receipts_are_taken_and_more_when_a_snapshot_came_or_was_released() {
+    fn what_nobody_wrote_is_counted_until_it_comes_or_is_released() {
         let (mut view, mut full, mut store) = household();
-        let (first, second) = (full.write(snapshot(1, 5)), full.write(snapshot(1, 6)));
-        let ids = [&first, &second].map(|bytes| snapshot_id(&crate::feed::entry::hash(bytes)));
-        view.apply(&store.write(receipt(ids[0]))).unwrap();
-        for number in 1..RECEIPTS_UNWRITTEN_MAX {
-            view.apply(&store.write(receipt(nothing(number)))).unwrap();
-        }
+        let written = full.write(snapshot(1, 5));
+        let id = snapshot_id(&hash(&written));
         let node = store.node();
-        assert!(view.is_early(&node));
-        let late = store.write(receipt(nothing(0)));
-        assert_eq!(view.apply(&late), Err(FeedError::Unwritten(node)));
-        assert_eq!(view.apply(&late), Err(FeedError::Unwritten(node)), "nothing was changed by that");
-        // What it was early with comes: it goes on, and stands where it would have in another order.
-        let before = view.eased();
-        view.apply(&first).unwrap();
-        assert!(view.eased() > before && !view.is_early(&node));
-        assert!(view.receipts(&ids[0]).any(|(holder, _)| holder == node));
-        view.apply(&late).unwrap();
-        assert!(view.is_early(&node));
-        // What is known may be said, and so may be taken back what is not.
-        view.apply(&second).unwrap();
-        view.apply(&store.write(receipt(ids[1]))).unwrap();
-        let before = view.eased();
-        let all = Release { snapshot: Some(nothing(0)), groups: GroupSet::all() };
-        view.apply(&store.write(Body::Release(all))).unwrap();
-        assert!(view.eased() > before && !view.is_early(&node));
-        view.apply(&store.write(receipt(nothing(0)))).unwrap();
-        let everything = Release { snapshot: None, groups: GroupSet::all() };
-        view.apply(&store.write(Body::Release(everything))).unwrap();
+        let mut say =
+            |view: &mut View, body| view.apply(&store.write(body)).map(|_| view.unwritten_of(&node));
+        assert_eq!(say(&mut view, receipt(id)), Ok(1));
+        assert_eq!(say(&mut view, receipt(id)), Ok(1), "what is said twice counts once");
         for number in 0..3 {
-            view.apply(&store.write(receipt(nothing(number)))).unwrap();
+            assert_eq!(say(&mut view, receipt(nothing(number))), Ok(2 + usize::from(number)));
         }
-        assert!(!view.is_early(&node));
+        view.apply(&written).unwrap();
+        assert_eq!(view.unwritten_of(&node), 3);
+        assert!(view.receipts(&id).any(|(holder, _)| holder == node));
+        let some = Release {
+            snapshot: Some(nothing(0)),
+            groups: [Group::of(&ChunkId::from_bytes([0; 32]))].into_iter().collect(),
+        };
+        assert_eq!(say(&mut view, Body::Release(some)), Ok(3), "it still holds the rest of it");
+        let one = Release { snapshot: Some(nothing(0)), groups: GroupSet::all() };
+        assert_eq!(say(&mut view, Body::Release(one)), Ok(2));
+        assert_eq!(say(&mut view, receipt(id)), Ok(2), "what is written is none of it");
+        let everything = Release { snapshot: None, groups: GroupSet::all() };
+        assert_eq!(say(&mut view, Body::Release(everything)), Ok(0));
     }
 }

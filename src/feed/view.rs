@@ -57,8 +57,6 @@ pub struct View {
     notes: notes::Notes,
     /// Grows when who is a member, or what one says of itself, may have changed.
     pub(super) seats: u64,
-    /// Grows when a node that was early is so no more.
-    pub(super) eased: u64,
 }
 
 /// What is kept of one feed.
@@ -93,7 +91,6 @@ impl View {
             keys: KeyFacts::new(),
             notes: notes::Notes::default(),
             seats: 0,
-            eased: 0,
         }
     }
 
@@ -101,7 +98,7 @@ impl View {
     ///
     /// # Errors
     /// What [`decode`] says of the bytes; [`FeedError::UnknownAuthor`] when the author is no member yet,
-    /// [`FeedError::Unwritten`] while other feeds are missing, [`FeedError::Gap`], [`FeedError::Known`]; [`FeedError::Author`], [`FeedError::Signature`];
+    /// [`FeedError::Gap`], [`FeedError::Known`]; [`FeedError::Author`], [`FeedError::Signature`];
     /// [`FeedError::Fork`], which is remembered; [`FeedError::Full`]. Nothing else changes then.
     pub fn apply(&mut self, bytes: &[u8]) -> Result<Applied, FeedError> {
         let entry = decode(bytes)?;
@@ -121,7 +118,6 @@ impl View {
             }
             Err(error) => return Err(error),
         }
-        self.check_receipt(&entry)?;
         self.take(bytes, &entry, hash)?;
         let counts = self.counts(&entry, &hash);
         Ok(Applied { feed: entry.feed, sequence: entry.sequence, hash, counts, entry })

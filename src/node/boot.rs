@@ -87,9 +87,7 @@ impl Core {
                     }
                 }
                 Err(FeedError::Known) => {}
-                Err(FeedError::UnknownAuthor(_) | FeedError::Unwritten(_) | FeedError::Gap { .. }) => {
-                    loading.deferred_count += 1;
-                }
+                Err(FeedError::UnknownAuthor(_) | FeedError::Gap { .. }) => loading.deferred_count += 1,
                 Err(error) => {
                     log::error!("entry {sequence} of feed {} is damaged: {error}", feed.node.short())
                 }

@@ -236,12 +236,13 @@ impl Core {
         let Some(member) = &mut self.member else { return };
         let is_own = feed == member.own;
         let (mut shown, mut refused) = (false, None);
-        let eased = member.view.eased();
         for bytes in entries {
-            if decode(&bytes).map(|entry| entry.feed) != Ok(feed) {
-                break;
-            }
-            match member.view.apply(&bytes) {
+            let taken = match decode(&bytes) {
+                Ok(entry) if entry.feed != feed => Err(FeedError::Malformed("it is of another feed")),
+                Ok(_) => member.view.apply(&bytes),
+                Err(error) => Err(error),
+            };
+            match taken {
                 Ok(applied) => fresh.push((applied, bytes)),
                 Err(FeedError::Known) => {}
                 Err(error) => {
@@ -253,12 +254,10 @@ impl Core {
             }
         }
         shown |= !fresh.is_empty();
-        let is_eased = member.view.eased() > eased;
         let mut confirmed = false;
         if let Some(peer) = self.gossip.peers.get_mut(node) {
             // Of feeds that nobody asked it for nothing is remembered, or it could name as many as it likes.
-            let is_early = matches!(refused, Some(FeedError::Unwritten(_)));
-            if peer.asked.remove(&feed) && fresh.is_empty() && !is_early {
+            if peer.asked.remove(&feed) && fresh.is_empty() {
                 peer.stuck.insert(feed);
             }
             if is_own && shown {
@@ -279,11 +278,8 @@ impl Core {
             self.head_confirmed();
         }
         self.want_after(node, &feed);
-        if is_eased {
-            self.want_from_all();
-        }
-        if refused == Some(FeedError::Signature) {
-            self.blame(node, "it sends feed entries that their writers have not signed");
+        if let Some(error) = refused.filter(FeedError::is_fault) {
+            self.blame(node, format_args!("it sends wrong feed entries ({error})"));
         }
     }
 

@@ -52,8 +52,7 @@ impl Core {
             let is_asked = peer.asked.contains(feed)
                 || (feed.node != member.node && self.gossip.asking.contains_key(feed));
             let is_author_known = member.view.roster().signing_of(&feed.node).is_some();
-            let is_of_use = is_author_known && !peer.stuck.contains(feed);
-            if *length > from && !is_asked && is_of_use && !member.view.is_early(&feed.node) {
+            if *length > from && is_author_known && !is_asked && !peer.stuck.contains(feed) {
                 wanted.push((*feed, from));
             }
         }

@@ -102,8 +102,8 @@ pub const FEEDS_SURE: usize = 4;
 pub const FEEDS_PER_NODE_MAX: usize = 2 * REMOVE_HEADS_MAX;
 /// Entries of one feed that a view follows; ten a day are 270 years of them, and a node may begin a new feed.
 pub const FEED_ENTRIES_MAX: usize = 1_000_000;
-/// Receipts of one node for snapshots that no entry here has written: it is followed no further until more of these came. They cost 11 MB.
-pub const RECEIPTS_UNWRITTEN_MAX: usize = 16 * 1024;
+/// Receipts of one node for snapshots that no entry here has written: of so many a person is told. They cost 2 to 11 MB.
+pub const RECEIPTS_UNWRITTEN_MANY: usize = 16 * 1024;
 /// Admit and Remove entries of one feed that count; those after these are void.
 pub const ROSTER_FACTS_PER_FEED_MAX: usize = 2 * MEMBERS_MAX;
 /// Snapshots that one Checkpoint lists; of more, several speak, each of its own places.

@@ -52,6 +52,7 @@ const TABLE = {
     [/^(.*?)(, which is not connected,)? is removed when other devices have what it holds(?:; of (\d+) snapshots they do not yet)?$/, (name, away, count) => `${name}${away ? ' (nicht verbunden)' : ''} wird entfernt, sobald andere Geräte haben, was es bewahrt${count ? `; von ${count} Schnappschüssen fehlt noch etwas` : ''}`],
     [/^(.*) has told this device to leave, and no other device is connected any more: most likely it was removed$/, '$1 hat dieses Gerät gehen heißen, und kein anderes Gerät ist mehr verbunden: vermutlich wurde es entfernt'],
     [/^(.*) removes this device from the vault when other devices have what it holds$/, '$1 entfernt dieses Gerät aus dem Tresor, sobald andere Geräte haben, was es bewahrt'],
+    [/^(.*) says of (\d+) snapshots that it holds them which no known device has written; each takes memory on all devices$/, '$1 sagt von $2 Ständen, es habe sie, die kein bekanntes Gerät geschrieben hat; jeder kostet Speicher auf allen Geräten'],
     [/^(.*) has written two histories \(a copied disk\?\): nothing is retired or given up anywhere while it is a member$/, '$1 hat zwei verschiedene Verläufe geschrieben (eine kopierte Platte?): nirgends wird ausgemustert oder aufgeräumt, solange es Mitglied ist'],
     [/^(\d+) chunks that this device keeps for the vault are not on its disk$/, '$1 Stücke, die dieses Gerät aufbewahrt, sind nicht auf seiner Platte'],
     [/^the policy of (.*) would retire (\d+) snapshots at once$/, 'die Regel von $1 würde $2 Schnappschüsse auf einmal ausmustern'],

@@ -6,6 +6,7 @@
 use serde_json::{json, Value};
 
 use crate::base::ids::NodeId;
+use crate::base::limits::RECEIPTS_UNWRITTEN_MANY;
 use crate::node::api::ApiError;
 use crate::node::core::Core;
 use crate::node::folders::Local;
@@ -117,6 +118,7 @@ impl Core {
             });
         }
         self.fork_attention(attention);
+        self.unwritten_attention(attention);
         attention.extend(stats.and_then(wear::damaged));
         attention.extend(stats.and_then(wear::worn));
         if let Some(message) = &self.folders.unwatched {
@@ -138,6 +140,21 @@ impl Core {
             let name = member.name_of(&node);
             let message = format!("{name} has written two histories (a copied disk?): nothing is retired or given up anywhere while it is a member");
             let hint = format!("`nuthatch remove {name}` on another device, and let it join anew; until then nothing is lost, and disks fill");
+            attention.add(Severity::Trouble, message, hint);
+        }
+    }
+
+    /// A device says very often that it holds what nobody is known to have written.
+    fn unwritten_attention(&self, attention: &mut Attention) {
+        let Some(member) = &self.member else { return };
+        for other in member.view.roster().members() {
+            let count = member.view.unwritten_of(&other.node);
+            if count < RECEIPTS_UNWRITTEN_MANY {
+                continue;
+            }
+            let name = member.name_of(&other.node);
+            let message = format!("{name} says of {count} snapshots that it holds them which no known device has written; each takes memory on all devices");
+            let hint = format!("if this stays when all devices have met: `nuthatch remove --now {name}`");
             attention.add(Severity::Trouble, message, hint);
         }
     }
