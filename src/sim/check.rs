@@ -220,8 +220,15 @@ fn restore_somewhere(cluster: &mut Cluster, gone: &[usize], phrase: &str, expect
 }
 
 /// Reads a restore stream: the files and what is in them.
-pub(super) fn unpack(mut bytes: &[u8]) -> Expected {
-    let mut files = Expected::new();
+pub(super) fn unpack(bytes: &[u8]) -> Expected {
+    let (files, lost) = unpack_partly(bytes);
+    assert!(lost.is_empty(), "{:?} is lost", lost.first().map(|path| String::from_utf8_lossy(path)));
+    files
+}
+
+/// Reads a restore stream in which something may be missing: the files that are whole, and the paths of what is not.
+pub(super) fn unpack_partly(mut bytes: &[u8]) -> (Expected, Vec<Vec<u8>>) {
+    let (mut files, mut lost) = (Expected::new(), Vec::new());
     let mut current: Option<Vec<u8>> = None;
     while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
         let length = usize::try_from(u32::from_le_bytes(*length)).expect("frames are short");
@@ -244,12 +251,15 @@ pub(super) fn unpack(mut bytes: &[u8]) -> Expected {
                 let file = files.get_mut(path).expect("it was begun");
                 file.resize(file.len() + usize::try_from(count).expect("holes are short here"), 0);
             }
-            Frame::Lost { path, reason } => panic!("{} is lost: {reason}", String::from_utf8_lossy(&path)),
+            Frame::Lost { path, .. } => {
+                files.remove(&path);
+                lost.push(path);
+            }
             Frame::LeftOut => panic!("all content was asked for"),
             Frame::Begin { .. } | Frame::End { .. } => {}
         }
     }
-    files
+    (files, lost)
 }
 
 /// A text field of a JSON line.

@@ -343,6 +343,11 @@ fn a_mass_that_is_erased_is_frozen_as_any_other_mass() {
         (0..2).all(|number| after[number] >= full[number]),
         "{full:?} {after:?}: a person is asked first"
     );
+    // Nor does it end with a restart.
+    cluster.crash(1);
+    cluster.start(1);
+    hours(&mut cluster, 2);
+    assert!(chunks(&mut cluster)[1] >= full[1]);
     for number in 0..2 {
         let told = status(&mut cluster, number)["attention"].to_string();
         assert!(told.contains("retired at once"), "{told}");

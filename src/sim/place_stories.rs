@@ -1,9 +1,12 @@
 //! Placement and its truth among whole nodes: sites come before nodes, full nodes are gone round, and what `status` says of a fire
 //! is what a restore finds.
 
+use std::collections::BTreeSet;
+
+use rand_core::RngCore;
 use serde_json::Value;
 
-use super::check::{fill, found, text, weather, MINUTE, ROOT};
+use super::check::{fill, found, join, text, unpack_partly, weather, Expected, MINUTE, ROOT};
 use super::cluster::{Answer, Cluster};
 use super::feed_stories::short_folder;
 use crate::base::units::Span;
@@ -214,4 +217,46 @@ fn what_has_the_fewest_copies_is_kept_first() {
     assert_eq!(kept.len(), 2, "{kept:?}");
     // Of equals the newest would be first.
     assert!(kept[0].contains(&few[..8]) && kept[1].contains(&many[..8]), "{few} {many}: {kept:?}");
+}
+
+#[test]
+fn from_the_words_and_one_store_node_of_many_all_that_it_has_comes_back_and_the_rest_is_named() {
+    let mut cluster = Cluster::new(56, 6, weather(0));
+    let words = found(&mut cluster);
+    (1..6).for_each(|number| join(&mut cluster, number, Role::Store));
+    let mut expected = Expected::new();
+    for number in 0..40_u8 {
+        let mut content = vec![0; 20_000];
+        cluster.rng.fill_bytes(&mut content);
+        let path = vec![b'a' + number / 20, b'0' + number];
+        cluster.nodes[0].files.write(ROOT, &path, &content);
+        expected.insert(path, content);
+    }
+    assert_eq!(back_up(&mut cluster, 2).end, Some(Ok(Ending::Complete)));
+    let mut partly = 0;
+    for survivor in 1..6 {
+        (0..cluster.nodes.len()).for_each(|number| cluster.crash(number));
+        cluster.start(survivor);
+        let number = cluster.add_node();
+        let peer = Some(cluster.nodes[survivor].address);
+        let recover = Call::Recover { phrase: words.clone(), peer, replace: None, name: None, site: None };
+        assert_eq!(cluster.ask(number, recover, MINUTE.times(5)).end, Some(Ok(Ending::Complete)));
+        let restore = Call::Restore { what: "family".into(), dry_run: false };
+        let answer = cluster.ask(number, restore, MINUTE.times(30));
+        let (whole, lost) = unpack_partly(&answer.bytes);
+        assert!(whole.iter().all(|(path, content)| expected.get(path) == Some(content)));
+        if answer.end == Some(Ok(Ending::Partial)) {
+            let named: BTreeSet<&Vec<u8>> = lost.iter().chain(whole.keys()).collect();
+            assert_eq!(named, expected.keys().collect(), "with node {survivor} alone");
+            partly += usize::from(!whole.is_empty());
+        } else {
+            // What lists the files is not there: nothing comes back, and that is said.
+            assert!(
+                answer.end.clone().is_some_and(|end| end.is_err()) && whole.is_empty(),
+                "{:?}",
+                answer.end
+            );
+        }
+    }
+    assert!(partly > 0, "one of them has the list and some of the files");
 }
