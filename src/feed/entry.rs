@@ -155,15 +155,16 @@ pub fn sign(entry: &Entry, key: &SigningKey) -> Result<Vec<u8>, FeedError> {
 /// # Errors
 /// [`FeedError::TooLong`], [`FeedError::Version`] or [`FeedError::Malformed`].
 pub fn decode(bytes: &[u8]) -> Result<Entry, FeedError> {
+    // Of a later version nothing is known, not how long it may be either.
+    if let Some(version) = bytes.first().filter(|version| **version != VERSION) {
+        return Err(FeedError::Version(*version));
+    }
     if bytes.len() > FEED_ENTRY_BYTES_MAX {
         return Err(FeedError::TooLong(bytes.len()));
     }
     let (signed, _) = split(bytes)?;
-    let envelope: Envelope<'_> = match signed.split_first() {
-        Some((&VERSION, rest)) => exactly(rest, "the envelope")?,
-        Some((&version, _)) => return Err(FeedError::Version(version)),
-        None => return Err(FeedError::Malformed("the version")),
-    };
+    let Some((_, rest)) = signed.split_first() else { return Err(FeedError::Malformed("the version")) };
+    let envelope: Envelope<'_> = exactly(rest, "the envelope")?;
     if (envelope.sequence == 0) != (envelope.previous == NO_ENTRY) {
         return Err(FeedError::Malformed("only the first entry follows none"));
     }

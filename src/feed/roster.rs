@@ -260,12 +260,6 @@ impl Roster {
         self.member(self.channels.get(channel)?)
     }
 
-    /// Whether nobody more counts as a member: those who were removed are not forgotten.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.members.len() + self.former.len() >= MEMBERS_MAX
-    }
-
     /// Everyone who was a member and was removed, ascending by node id.
     pub fn former(&self) -> impl Iterator<Item = &Member> {
         self.former.values().map(|standing| &standing.member)

@@ -17,10 +17,9 @@ use super::events::{Event, Kind};
 use super::member::Keys;
 use super::names::free_name;
 use super::ports::{CallId, Ending};
-use crate::base::limits::{MEMBERS_MAX, PAIRING_TIME_MAX};
+use crate::base::limits::{INVITED_MAX, PAIRING_TIME_MAX};
 use crate::base::units::Time;
 use crate::feed::entry::{author_of, Admit, Body, Role};
-use crate::feed::roster::Roster;
 use crate::peer::event::CloseReason;
 use crate::seal::keys::StoreKeys;
 
@@ -68,10 +67,9 @@ impl Core {
             );
             return self.end_call(call, Err(error));
         }
-        let roster = self.member.as_ref().map(|member| member.view.roster());
-        if roster.is_some_and(Roster::is_full) {
+        if self.is_vault_full() {
             let message =
-                format!("this vault has had {MEMBERS_MAX} devices, which is as many as there may be");
+                format!("this vault has had {INVITED_MAX} devices, which is as many as there may be");
             let hint = "begin another vault: `nuthatch init` in an empty home";
             return self.end_call(call, Err(ApiError::new("full_vault", message, hint)));
         }
@@ -128,6 +126,12 @@ impl Core {
         }
     }
 
+    /// Whether nobody more may be let in: those who were removed are not forgotten.
+    fn is_vault_full(&self) -> bool {
+        let roster = self.member.as_ref().map(|member| member.view.roster());
+        roster.is_some_and(|roster| roster.members().count() + roster.former().count() >= INVITED_MAX)
+    }
+
     /// Writes the Admit entry of a joiner, who is welcomed once it is durable.
     fn admit_joiner(
         &mut self,
@@ -138,6 +142,9 @@ impl Core {
     ) -> Result<(), &'static str> {
         if !self.may_append() {
             return Err("this node may not write at present");
+        }
+        if self.is_vault_full() {
+            return Err("the vault has had as many devices as there may be");
         }
         let application = postcard::take_from_bytes::<Application>(hello);
         let Ok((application, [])) = application else { return Err("what it says of itself cannot be read") };

@@ -57,8 +57,8 @@ struct Holder {
     proven: u64,
     /// Challenges that it failed.
     failed: u64,
-    /// When the last challenge ended; None since the start.
-    last: Option<Time>,
+    /// When it was to be asked next as the last challenge ended, connected or not.
+    next: Time,
     /// The last challenge ended with its session, unanswered: once that may be the line, twice in a row it is a failure.
     broke_off: bool,
 }
@@ -92,15 +92,14 @@ impl Auditing {
     }
 
     /// A holder came up; `for_long`: it stays, as far as it is known. Where not everybody is linked with everybody it may be gone soon, and
-    /// is asked at once if it was not lately.
+    /// is asked at once, unless it was asked lately.
     pub(super) fn peer_up(&mut self, now: Time, peer: NodeId, for_long: bool, chance: u64) {
         let holder = self.holders.entry(peer).or_default();
         // One that is marked may have been mended meanwhile.
         holder.belief.came_back();
-        let was_lately = holder.last.is_some_and(|last| last + holder.belief.pause() > now);
-        let after = if for_long || was_lately { AUDIT_AFTER_UP } else { AUDIT_CALLED };
-        let pause = holder.belief.pause().min(after);
-        holder.due = Some(now + pause + pause.by_chance(chance));
+        let pause = if for_long { holder.belief.pause().min(AUDIT_AFTER_UP) } else { AUDIT_CALLED };
+        let soon = now + pause + pause.by_chance(chance);
+        holder.due = Some(if for_long { soon } else { soon.max(holder.next) });
     }
 
     /// A holder is asked then, or sooner, if it is connected.
@@ -164,12 +163,18 @@ impl Core {
         let to_prove = self.unproven_of(&holder);
         let is_for_moving = to_prove.is_some();
         let promised = if is_for_moving { None } else { self.promised_to_both(&holder) };
-        let may_begin = (is_for_moving || promised.is_some()) && self.is_disk_idle();
+        let most = self.needed_max();
+        let has_promised = is_for_moving || promised.is_some();
+        let may_begin = has_promised && self.is_disk_idle();
         let groups = to_prove.or_else(|| self.common_groups(&holder)).unwrap_or_default();
         let chance = self.rng.next_u64();
+        // One that may be gone soon stays until it has answered.
+        let is_far = !self.reach.linking.is_meshed(&holder);
+        let stays = is_far && has_promised && self.reach.linking.need(now, holder, most);
         if !may_begin {
+            let pause = if stays { AUDIT_CALLED.times(6) } else { COMPARE_RETRY };
             if let Some(one) = self.reconciling.auditing.holders.get_mut(&holder) {
-                one.due = Some(now + COMPARE_RETRY + COMPARE_RETRY.by_chance(chance));
+                one.due = Some(now + pause + pause.by_chance(chance));
             }
             return;
         };
@@ -318,8 +323,8 @@ impl Core {
         if is_asked_on && self.reach.linking.need(now, *peer, most) {
             pause = AUDIT_CALLED.times(6);
         }
-        holder.due = holder.due.map(|_| now + pause + pause.part(4).by_chance(chance));
-        holder.last = Some(now).filter(|_| outcome != Outcome::Skipped).or(holder.last);
+        holder.next = now + pause + pause.part(4).by_chance(chance);
+        holder.due = holder.due.map(|_| holder.next);
         let name = self.member.as_ref().map_or_else(|| peer.short(), |member| member.name_of(peer));
         if let Outcome::Failed(id) = outcome {
             let message =

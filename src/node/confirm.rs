@@ -25,6 +25,8 @@ pub struct Confirming {
     grace: Option<Time>,
     /// A peer has shown what it knows, and others that may know more are waited for: until when, and whether that is the last time.
     pub(super) others: Option<(Time, bool)>,
+    /// A peer knew more of this node's feed than its disk: what that has lost is looked for when all of it is known.
+    pub(super) was_behind: bool,
 }
 
 impl Confirming {

@@ -223,6 +223,9 @@ impl Core {
             self.holding.recheck(self.now.time);
             self.share_may_number();
         }
+        if std::mem::take(&mut self.confirming.was_behind) {
+            self.look_through();
+        }
         self.publish_drafts();
         self.describe_self();
         self.keyring_changed();
@@ -273,6 +276,8 @@ impl Core {
             self.begin_feed_anew(
                 "this home is older than what other devices know of it (restored from an image?)",
             );
+            self.confirming.was_behind = true;
+            self.healing_opens();
         }
         if confirmed {
             self.head_confirmed();

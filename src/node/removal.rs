@@ -1,7 +1,7 @@
 //! Removing a member: at once, or when the others have what it holds.
 //!
 //! ```text
-//!   remove --it is connected: "it leaves" (an entry, `feed/leave.rs`)--> others make the copies --all have receipted--> Remove
+//!   remove --it may be here: "it leaves" (an entry, `feed/leave.rs`)--> others make the copies --all have receipted--> Remove
 //!      |                                  \-- `remove --keep` takes it back
 //!      \-- it is not, or --now, or --alone and nobody is --> Remove
 //! ```
@@ -97,8 +97,9 @@ impl Core {
 
     /// Whether a member is connected, or may be there all the same where not everybody is linked with everybody.
     fn may_be_here(&self, node: &NodeId) -> bool {
+        let may_be_far = self.reach.linking.is_choosing() && self.gossip.peers().next().is_some();
         let is_silent = || self.hearing.around.absences.overdue().contains(node);
-        self.gossip.is_connected(node) || (self.reach.linking.is_choosing() && !is_silent())
+        self.gossip.is_connected(node) || (may_be_far && !is_silent())
     }
 
     /// The member that is meant, if it may be removed from here.
@@ -166,8 +167,13 @@ impl Core {
             return Err(ApiError::new("refused", message, hint));
         }
         let lacking = self.still_to_move(&node);
-        if lacking == 0 && self.knows_all_of(&node) {
+        // Of one that is far its newest entries may be on their way.
+        if lacking == 0 && self.knows_all_of(&node) && self.gossip.is_connected(&node) {
             return Ok(false);
+        }
+        let most = self.needed_max();
+        if !self.gossip.is_connected(&node) && self.reach.linking.need(self.now.time, node, most) {
+            self.reach.recheck(self.now.time);
         }
         self.upkeep.removing.recheck(self.now.time);
         if !is_said {
@@ -305,7 +311,7 @@ impl Core {
         let is_alone = self.gossip.peers().next().is_none();
         let tell = |(node, by): (NodeId, NodeId)| {
             let (name, by_name) = (member.name_of(&node), member.name_of(&by));
-            let is_here = self.gossip.is_connected(&node);
+            let is_here = self.may_be_here(&node);
             let lacking = self.upkeep.removing.lacking.iter().find(|(leaving, _)| *leaving == node);
             let lacking = lacking.filter(|_| by == member.node).map(|(_, lacking)| *lacking);
             let (severity, message, hint) = if node == member.node && is_alone {

@@ -344,6 +344,10 @@ impl Source {
 
     /// Nobody who can be reached has it.
     pub fn lost(&mut self, id: ChunkId) {
+        // It may come from somebody who was not looked for.
+        if self.fetch.is_wanted(&id) {
+            return;
+        }
         for waiter in self.waiting.remove(&id).unwrap_or_default() {
             let lost = ChunkLost { reason: "no connected device holds it".into() };
             let told = if waiter.bytes {

@@ -462,3 +462,35 @@ fn an_old_image_brings_back_nothing_that_was_forgotten_and_collected() {
         assert_restorable(&mut cluster, 0, "family");
     }
 }
+
+/// Seed 70008903 of the random households: the owner's disk was put back to an image, its newest snapshot came back from the others, who
+/// had fetched nothing of it yet; every later one listed what no disk had, for the files had not changed since.
+#[test]
+fn what_only_the_writer_had_before_its_disk_became_older_is_read_again_from_its_files() {
+    let (mut cluster, _) = household(32, Role::Full);
+    cluster.push = false;
+    let old = std::sync::Arc::new(cluster.nodes[0].disk.image(&mut cluster.rng));
+    for number in [1, 2] {
+        cluster.ask(number, Call::Pause { span_us: None }, MINUTE);
+    }
+    let mut content = vec![0; 300_000];
+    rand_core::RngCore::fill_bytes(&mut cluster.rng, &mut content);
+    cluster.nodes[0].files.write(ROOT, b"new", &content);
+    let answer = cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE);
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(listed(&mut cluster, 1), 2, "the others know of it, and have nothing of it");
+    cluster.crash(0);
+    cluster.nodes[0].disk = old;
+    cluster.start(0);
+    cluster.run_until(MINUTE, |_| false);
+    for number in [1, 2] {
+        cluster.ask(number, Call::Resume, MINUTE);
+    }
+    hours(&mut cluster, 3);
+    assert_protected(&back_up(&mut cluster).lines);
+    cluster.crash(0);
+    assert_restorable(&mut cluster, 1, "family");
+    let verified = cluster.ask(1, Call::Verify { all: true }, MINUTE);
+    assert_eq!(verified.end, Some(Ok(Ending::Complete)), "{:?}", verified.lines);
+}

@@ -77,6 +77,8 @@ pub const FEED_ENTRY_BYTES_MAX: usize = 16 * 1024;
 pub const ADMIT_CHAIN_MAX: usize = 4;
 /// Most members of a vault that this version keeps in memory.
 pub const MEMBERS_MAX: usize = 1024;
+/// ... and with so many nobody more is invited: whoever comes back from the words is always let in, and would take a place from another.
+pub const INVITED_MAX: usize = MEMBERS_MAX - 24;
 /// Longest name of a node, a site or a folder, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Addresses in one Describe: several interfaces, two families.

@@ -117,7 +117,7 @@ impl Core {
     }
 
     /// Something is to be healed.
-    pub(super) fn healing_opens(&mut self) {
+    pub(in crate::node) fn healing_opens(&mut self) {
         let reading = &mut self.upkeep.healing.reading;
         reading.closes = None;
         if !std::mem::replace(&mut reading.is_open, true) {

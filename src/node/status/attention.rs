@@ -147,14 +147,16 @@ impl Core {
     /// A device says very often that it holds what nobody is known to have written.
     fn unwritten_attention(&self, attention: &mut Attention) {
         let Some(member) = &self.member else { return };
-        for other in member.view.roster().members() {
+        // Where two histories are known, who is honest may hold what is in the other one.
+        let members = member.view.roster().members().filter(|_| member.view.open_forks().next().is_none());
+        for other in members {
             let count = member.view.unwritten_of(&other.node);
             if count < RECEIPTS_UNWRITTEN_MANY {
                 continue;
             }
             let name = member.name_of(&other.node);
             let message = format!("{name} says of {count} snapshots that it holds them which no known device has written; each takes memory on all devices");
-            let hint = format!("if this stays when all devices have met: `nuthatch remove --now {name}`");
+            let hint = format!("if all devices have met and others say so, too: `nuthatch remove {name}`");
             attention.add(Severity::Trouble, message, hint);
         }
     }
