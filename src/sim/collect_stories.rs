@@ -469,6 +469,9 @@ fn an_old_image_brings_back_nothing_that_was_forgotten_and_collected() {
 fn what_only_the_writer_had_before_its_disk_became_older_is_read_again_from_its_files() {
     let (mut cluster, _) = household(32, Role::Full);
     cluster.push = false;
+    cluster.crash(0);
+    cluster.start(0);
+    cluster.run_until(MINUTE, |_| false);
     let old = std::sync::Arc::new(cluster.nodes[0].disk.image(&mut cluster.rng));
     for number in [1, 2] {
         cluster.ask(number, Call::Pause { span_us: None }, MINUTE);
@@ -479,8 +482,19 @@ fn what_only_the_writer_had_before_its_disk_became_older_is_read_again_from_its_
     let answer = cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE);
     assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
     cluster.run_until(MINUTE, |_| false);
-    assert_eq!(listed(&mut cluster, 1), 2, "the others know of it, and have nothing of it");
+    assert_eq!(listed(&mut cluster, 1), 2, "the others know of it");
+    let of_both = |cluster: &mut Cluster, number| super::key_stories::chunks(cluster, number);
+    let here: BTreeSet<ChunkId> = of_both(&mut cluster, 1).into_iter().map(|(id, _)| id).collect();
+    // They have fetched what lists it, and nothing of the file.
+    let nodes = of_both(&mut cluster, 0).into_iter();
+    let nodes = nodes.filter(|(id, bytes)| !here.contains(id) && bytes.len() < 8_000).collect::<Vec<_>>();
+    assert!(!nodes.is_empty());
     cluster.crash(0);
+    for number in [1, 2] {
+        cluster.stop(number);
+        nodes.iter().for_each(|(id, bytes)| cluster.put_chunk(number, *id, bytes.clone()));
+        cluster.start(number);
+    }
     cluster.nodes[0].disk = old;
     cluster.start(0);
     cluster.run_until(MINUTE, |_| false);
