@@ -76,6 +76,8 @@ pub struct Cluster {
 pub struct SimNode {
     /// Where it listens.
     pub address: SocketAddr,
+    /// How far its clock is before those of the others, in microseconds.
+    pub clock_micros: i64,
     /// Another address of the same node, as of a second interface.
     pub second_address: Option<SocketAddr>,
     /// At which of its own addresses each peer talks to it: answers come from there.
@@ -195,6 +197,7 @@ impl Cluster {
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, host), 7117));
         self.nodes.push(SimNode {
             address,
+            clock_micros: 0,
             second_address: None,
             met_at: BTreeMap::new(),
             announced: None,
@@ -410,7 +413,7 @@ impl Cluster {
 
     /// The same, and it is planned later when the node is woken next.
     fn hand(&mut self, number: usize, input: Input<'_>) {
-        let moment = self.moment();
+        let moment = self.moment(number);
         let Some(running) = &mut self.nodes[number].running else { return };
         running.core_due = None;
         running.core.handle(moment, input);
@@ -491,9 +494,10 @@ impl Cluster {
         }
     }
 
-    /// Both clocks.
-    fn moment(&self) -> Moment {
+    /// Both clocks of a node.
+    fn moment(&self, number: usize) -> Moment {
         let micros = i64::try_from(self.now.as_micros()).unwrap_or(i64::MAX);
+        let micros = micros.saturating_add(self.nodes[number].clock_micros);
         Moment { time: self.now, wall: WallTime::from_micros(self.wall.saturating_add(micros)) }
     }
 }

@@ -30,6 +30,8 @@ mod troubles;
 
 /// In households of these seeds and later ones members are told to leave, too; those before are what they were.
 const LEAVES_FROM: u64 = 70_000_000;
+/// In these and later ones a node may be off for days, so that others stand in for it, and the clock of one alone may jump.
+const AWAY_FROM: u64 = 80_000_000;
 
 /// What is wrong with a node, for the oracles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,8 @@ struct Turmoil {
     leaving: BTreeMap<usize, Health>,
     /// Whether such things happen: they do in younger households.
     leaves: bool,
+    /// Whether these do.
+    is_long: bool,
     /// An old image of the disk of a node.
     image: Option<(usize, super::disk::SimDisk)>,
     /// What has happened, for whoever reads of a failure.
@@ -169,6 +173,7 @@ impl Turmoil {
             rotten: BTreeSet::new(),
             leaving: BTreeMap::new(),
             leaves: seed >= LEAVES_FROM,
+            is_long: seed >= AWAY_FROM,
             image: None,
             story: vec![format!("seed {seed}: {size:?}, {copies} copies, {sites} sites")],
         };

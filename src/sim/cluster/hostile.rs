@@ -12,7 +12,7 @@ use crate::wire::message::Message;
 impl Cluster {
     /// A node says this to another one, whatever its program would say.
     pub(in crate::sim) fn say(&mut self, number: usize, to: &NodeId, message: &Message) {
-        let moment = self.moment();
+        let moment = self.moment(number);
         if let Some(running) = &mut self.nodes[number].running {
             running.core.say_anything(moment, to, message);
         }

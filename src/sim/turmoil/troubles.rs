@@ -24,7 +24,7 @@ impl Turmoil {
             5 | 6 => self.lose_power(victim),
             7 => self.fail_call(victim),
             8..=10 => self.swizzle(),
-            11 => self.jump_clocks(),
+            11 => self.jump_clocks(victim),
             12 => self.take_image(victim),
             13 => self.put_image_back(),
             14 => self.fill_disk(victim),
@@ -143,13 +143,19 @@ impl Turmoil {
         }
     }
 
-    /// The clocks on all walls show something else.
-    fn jump_clocks(&mut self) {
+    /// The clocks on all walls show something else, or that of one node.
+    fn jump_clocks(&mut self, victim: usize) {
         let span = [3_600_000_000, 86_400_000_000, 315_360_000_000_000]
             [usize::try_from(self.cluster.draw(3)).unwrap_or(0)];
         let forward = self.cluster.draw(2) == 0;
-        self.note(format!("clocks jump by {span} us, forward: {forward}"));
-        self.cluster.shift_clocks(if forward { span } else { -span });
+        let span = if forward { span } else { -span };
+        if self.is_long && self.cluster.draw(2) == 0 {
+            self.note(format!("the clock of node {victim} jumps by {span} us"));
+            self.cluster.nodes[victim].clock_micros += span;
+        } else {
+            self.note(format!("clocks jump by {span} us"));
+            self.cluster.shift_clocks(span);
+        }
     }
 
     /// Somebody copies a disk.
@@ -370,7 +376,8 @@ impl Turmoil {
 
     /// A node is off for long.
     fn be_away(&mut self, victim: usize) {
-        let hours = 1 + self.cluster.draw(4);
+        let is_long = self.is_long && self.cluster.draw(2) == 0;
+        let hours = if is_long { 10 + self.cluster.draw(60) } else { 1 + self.cluster.draw(4) };
         self.note(format!("node {victim} is off for {hours} hours"));
         self.cluster.crash(victim);
         (0..2).for_each(|_| self.edit());
