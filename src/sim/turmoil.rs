@@ -74,6 +74,8 @@ struct Turmoil {
     ids: BTreeMap<NodeId, usize>,
     /// Nodes that were hurt and are whole again, but for what is in the trash, which nobody repairs.
     mended: BTreeSet<usize>,
+    /// Nodes that were off for so long that others stood in for them.
+    long_away: BTreeSet<usize>,
     /// Nodes that may hold less than they could.
     squeezed: BTreeSet<usize>,
     /// Nodes of which something rotted for good before anybody else had it.
@@ -169,6 +171,7 @@ impl Turmoil {
             manifests: BTreeMap::new(),
             ids: BTreeMap::new(),
             mended: BTreeSet::new(),
+            long_away: BTreeSet::new(),
             squeezed: BTreeSet::new(),
             rotten: BTreeSet::new(),
             leaving: BTreeMap::new(),

@@ -81,7 +81,14 @@ impl Turmoil {
             standing.filter_map(|kept| Some((kept.id.clone(), kept.manifest?))).collect();
         for (id, manifest) in standing {
             for chunk in self.manifest(manifest).iter() {
-                let have = self.may_have(*chunk, &on_disk);
+                // Who is away for long is not waited for, and may have come back since.
+                let is_late = |number: &&usize| {
+                    let is_asked =
+                        self.health[**number] == Health::Sound && self.cluster.is_running(**number);
+                    is_asked && !on_disk[**number].contains(chunk)
+                };
+                let late = self.long_away.iter().filter(is_late).count();
+                let have = self.may_have(*chunk, &on_disk) + late;
                 if have < usize::from(self.copies) {
                     self.fail(&format!(
                         "node {gone} was removed while {have} others had a chunk of {}",
