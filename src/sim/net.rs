@@ -100,6 +100,13 @@ impl Net {
         self.sides.extend(Some((address, side)).filter(|_| side > 0));
     }
 
+    /// Whether somebody does not hear this address, or it does not hear somebody.
+    #[must_use]
+    pub fn is_apart(&self, address: &SocketAddr) -> bool {
+        self.sides.contains_key(address)
+            || self.deaf.iter().any(|(from, to)| from == address || to == address)
+    }
+
     /// From now on nothing arrives that one address sends to another one, or it does again; the other direction is left as it is.
     pub fn cut_one_way(&mut self, from: SocketAddr, to: SocketAddr, is_cut: bool) {
         if is_cut {

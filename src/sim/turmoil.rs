@@ -74,7 +74,7 @@ struct Turmoil {
     ids: BTreeMap<NodeId, usize>,
     /// Nodes that were hurt and are whole again, but for what is in the trash, which nobody repairs.
     mended: BTreeSet<usize>,
-    /// Nodes that were off for so long that others stood in for them.
+    /// Nodes that were off, or cut off, for so long that others stood in for them.
     long_away: BTreeSet<usize>,
     /// Nodes that may hold less than they could.
     squeezed: BTreeSet<usize>,

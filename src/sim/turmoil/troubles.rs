@@ -377,7 +377,11 @@ impl Turmoil {
     /// A node is off for long.
     fn be_away(&mut self, victim: usize) {
         let is_long = self.is_long && self.cluster.draw(2) == 0;
-        self.long_away.extend(is_long.then_some(victim));
+        if is_long {
+            let is_apart = |number: &usize| self.cluster.net.is_apart(&self.cluster.nodes[*number].address);
+            let apart: Vec<usize> = (0..self.health.len()).filter(is_apart).collect();
+            self.long_away.extend(apart.into_iter().chain([victim]));
+        }
         let hours = if is_long { 10 + self.cluster.draw(60) } else { 1 + self.cluster.draw(4) };
         self.note(format!("node {victim} is off for {hours} hours"));
         self.cluster.crash(victim);
