@@ -34,7 +34,7 @@ impl View {
     }
 
     /// A snapshot came: what was said of it before counts no longer as said of what nobody has written.
-    pub(super) fn is_written(&mut self, snapshot: &SnapshotId) {
+    pub(super) fn receipts_were_early(&mut self, snapshot: &SnapshotId) {
         let said: Vec<FeedId> = self.receipts_of(snapshot).map(|(feed, _)| *feed).collect();
         said.iter().for_each(|feed| self.told_less(feed, 1));
     }

@@ -351,7 +351,7 @@ impl View {
             entry: snapshot.clone(),
         };
         self.snapshots.insert(id, fact);
-        self.is_written(&id);
+        self.receipts_were_early(&id);
         self.place_snapshot(entry, id);
     }
 

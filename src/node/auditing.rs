@@ -20,7 +20,7 @@ use super::proving::{Proving, ProvingOutput};
 use super::status::attention::{Attention, Severity};
 use crate::base::derived::Derived;
 use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::{AUDIT_AFTER_UP, AUDIT_CALLED, AUDIT_SOON, COMPARE_RETRY};
+use crate::base::limits::{AUDIT_AFTER_UP, AUDIT_CALLED, AUDIT_FAR_SOON, AUDIT_SOON, COMPARE_RETRY};
 use crate::base::units::Time;
 use crate::feed::entry::GroupSet;
 use crate::feed::view::SnapshotFact;
@@ -172,7 +172,7 @@ impl Core {
         let is_far = !self.reach.linking.is_meshed(&holder);
         let stays = is_far && has_promised && self.reach.linking.need(now, holder, most);
         if !may_begin {
-            let pause = if stays { AUDIT_CALLED.times(6) } else { COMPARE_RETRY };
+            let pause = if stays { AUDIT_FAR_SOON } else { COMPARE_RETRY };
             if let Some(one) = self.reconciling.auditing.holders.get_mut(&holder) {
                 one.due = Some(now + pause + pause.by_chance(chance));
             }
@@ -321,7 +321,7 @@ impl Core {
         // One that may be gone soon is not let go before it is known what to think of it.
         let is_asked_on = pause == AUDIT_SOON && !self.reach.linking.is_meshed(peer);
         if is_asked_on && self.reach.linking.need(now, *peer, most) {
-            pause = AUDIT_CALLED.times(6);
+            pause = AUDIT_FAR_SOON;
         }
         holder.next = now + pause + pause.part(4).by_chance(chance);
         holder.due = holder.due.map(|_| holder.next);

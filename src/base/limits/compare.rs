@@ -70,6 +70,8 @@ pub const AUDIT_CALLED: Span = Span::from_secs(5);
 /// ... nor after it was marked, from which on the pause grows to the usual one,
 /// ... and so often while it is doubted, or has begun to prove again.
 pub const AUDIT_SOON: Span = Span::from_secs(300);
+/// ... or, of one that may be gone soon, so often; and so soon again where the disk was busy.
+pub const AUDIT_FAR_SOON: Span = Span::from_secs(30);
 /// Challenges after a failure before a holder is believed again, and such as lift a mark.
 pub const AUDIT_SAMPLES: u8 = 8;
 /// So many failures of them mark a holder.

@@ -147,9 +147,11 @@ impl Core {
     /// A device says very often that it holds what nobody is known to have written.
     fn unwritten_attention(&self, attention: &mut Attention) {
         let Some(member) = &self.member else { return };
-        // Where two histories are known, who is honest may hold what is in the other one.
-        let members = member.view.roster().members().filter(|_| member.view.open_forks().next().is_none());
-        for other in members {
+        if member.view.open_forks().next().is_some() {
+            // Who is honest may hold what is in the other one of two histories.
+            return;
+        }
+        for other in member.view.roster().members() {
             let count = member.view.unwritten_of(&other.node);
             if count < RECEIPTS_UNWRITTEN_MANY {
                 continue;

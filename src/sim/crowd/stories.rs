@@ -190,10 +190,9 @@ fn what_lies_on_more_holders_than_can_be_reached_at_once_is_restored_from_one_af
     (5..7).for_each(restored_by_one_with_few_sessions);
 }
 
-/// The writer of a folder that lies on all burns, and somebody with few sessions restores it.
-fn restored_by_one_with_few_sessions(seed: u64) {
-    let mut crowd = crowd(seed, 40, 2 * SESSIONS_MIN);
-    for number in 0..150_u8 {
+/// The first node has so many files, which are protected.
+fn protect_files(crowd: &mut Crowd, count: u8) {
+    for number in 0..count {
         let mut content = vec![0; 30_000];
         crowd.rng.fill_bytes(&mut content);
         crowd.nodes[0].files.write(ROOT, format!("f{number}").as_bytes(), &content);
@@ -204,8 +203,14 @@ fn restored_by_one_with_few_sessions(seed: u64) {
         |crowd: &mut Crowd| status(crowd, 0)["folders"][0]["protected"]["have"].as_u64() >= Some(3);
     assert!((0..240).any(|_| {
         crowd.run(Span::from_secs(5));
-        is_protected(&mut crowd)
+        is_protected(crowd)
     }));
+}
+
+/// The writer of a folder that lies on all burns, and somebody with few sessions restores it.
+fn restored_by_one_with_few_sessions(seed: u64) {
+    let mut crowd = crowd(seed, 40, 2 * SESSIONS_MIN);
+    protect_files(&mut crowd, 150);
     // The writer has everything; it burns.
     crowd.crash(0);
     crowd.run(MINUTE);
@@ -216,19 +221,7 @@ fn restored_by_one_with_few_sessions(seed: u64) {
 /// A folder that lies on three of twelve nodes with few sessions each, and a holder of which the writer has no session.
 fn with_a_far_holder(seed: u64) -> (Crowd, usize) {
     let mut crowd = crowd(seed, 12, SESSIONS_MIN);
-    for number in 0..40_u8 {
-        let mut content = vec![0; 30_000];
-        crowd.rng.fill_bytes(&mut content);
-        crowd.nodes[0].files.write(ROOT, format!("f{number}").as_bytes(), &content);
-    }
-    assert!(crowd.ask(0, family_folder()).1.is_ok());
-    assert!(crowd.ask(0, Call::Backup { name: None, wait: false }).1.is_ok());
-    let is_protected =
-        |crowd: &mut Crowd| status(crowd, 0)["folders"][0]["protected"]["have"].as_u64() >= Some(3);
-    assert!((0..240).any(|_| {
-        crowd.run(Span::from_secs(5));
-        is_protected(&mut crowd)
-    }));
+    protect_files(&mut crowd, 40);
     crowd.run(MINUTE.times(10));
     let peers = status(&mut crowd, 0)["peers"].to_string();
     let far = (1..12).find(|number| !peers.contains(&crowd.nodes[*number].node.hex()));
