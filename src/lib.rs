@@ -297,6 +297,7 @@ pub mod node {
     mod scanned;
     mod scrubbing;
     pub mod seeking;
+    pub mod seeking_proof;
     pub mod seen;
     mod share;
     pub mod share_scan;

@@ -70,7 +70,12 @@ impl GroupSet {
     pub fn in_at_least<'a>(count: usize, sets: impl Iterator<Item = &'a Self>) -> Self {
         // Level n has the groups that were in more than n sets so far.
         let mut levels = vec![[0_u8; BITMAP_BYTES]; count];
+        let mut whole = 0;
         for set in sets {
+            whole += usize::from(set.is_all());
+            if whole >= count {
+                return Self::all();
+            }
             for index in 0..BITMAP_BYTES {
                 let mut more = set.byte(index);
                 for level in &mut levels {
@@ -81,6 +86,12 @@ impl GroupSet {
             }
         }
         levels.last().map_or_else(Self::all, Self::from_bits)
+    }
+
+    /// Whether every group of this set is in `other` too.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        (0..BITMAP_BYTES).all(|index| self.byte(index) & !other.byte(index) == 0)
     }
 
     /// In how many of these sets every group is, counted up to `most`.

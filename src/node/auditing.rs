@@ -44,6 +44,8 @@ pub(super) struct Auditing {
     is_for_moving: bool,
     /// Those that are being met.
     proving: Proving,
+    /// Who was sought out only to be asked, and when.
+    pub(super) sought: BTreeMap<NodeId, Time>,
 }
 
 /// What is known of a holder.
@@ -70,6 +72,7 @@ impl Default for Auditing {
             running: None,
             is_for_moving: false,
             proving: Proving::new(PROVE_DUTY),
+            sought: BTreeMap::new(),
         }
     }
 }
@@ -122,6 +125,12 @@ impl Auditing {
     /// Who is no member any more is forgotten.
     pub(super) fn keep_members(&mut self, is_member: impl Fn(&NodeId) -> bool) {
         self.holders.retain(|node, _| is_member(node));
+        self.sought.retain(|node, _| is_member(node));
+    }
+
+    /// When a holder was to be asked next as the last challenge ended.
+    pub(super) fn next_of(&self, node: &NodeId) -> Option<Time> {
+        self.holders.get(node).map(|holder| holder.next)
     }
 
     /// Who is asked next, and when.

@@ -1,5 +1,5 @@
-//! Losses: if this device, or this place, burns: which folder is gone, and which goes back to an older snapshot. Exactly what the
-//! receipts say, never better. Read [`crate::replicate::ledger`] first.
+//! Losses: if this device, or this place, burns: which folder is gone, which goes back to an older snapshot, and of which older
+//! snapshots are gone. Exactly what the receipts say, never better. Read [`crate::replicate::ledger`] first.
 //!
 //! What is said presumes that the recovery phrase, or another device that can read, is left.
 
@@ -10,7 +10,7 @@ use super::core::Core;
 use super::member::SnapshotFact;
 use crate::base::gather;
 use crate::base::ids::NodeId;
-use crate::replicate::ledger::{Fire, Ledger, Protection};
+use crate::replicate::ledger::{Fire, Fires, Ledger, Protection};
 
 impl Core {
     /// How well a snapshot is protected, by receipts.
@@ -30,7 +30,8 @@ impl Core {
         Ledger::new(fact.writer, is_here || fact.draft, receipts, site_of)
     }
 
-    /// For `status`: every fire that would take something, and of each folder the newest snapshot that would be left.
+    /// For `status`: every fire that would take something; of each folder the newest snapshot that would be left, and how many older
+    /// ones than that would be gone.
     pub(super) fn losses(&self) -> Value {
         let mut lost: BTreeMap<Fire<'_>, Vec<Value>> = BTreeMap::new();
         for (_, entry, text) in self.shown_folders() {
@@ -39,25 +40,30 @@ impl Core {
                 facts.retain(|fact| fact.entry.complete);
             }
             facts.reverse();
-            // Newest first; older ones are looked at only as far as something is missing of the newer ones.
-            let newest_left =
-                |fire: Option<&Fire<'_>>| facts.iter().position(|fact| self.ledger_of(fact).survives(fire));
-            let Some(now) = newest_left(None) else { continue };
+            // Newest first, of those that are there before the fire.
+            let with_fires = |fact: &SnapshotFact| {
+                let ledger = self.ledger_of(fact);
+                ledger.is_whole().then(|| ledger.fires())
+            };
+            let here = facts.iter().filter_map(|fact| Some((fact, with_fires(fact)?)));
+            let here: Vec<(&SnapshotFact, Fires<'_>)> = here.collect();
+            let Some((newest, _)) = here.first() else { continue };
             // Who stands nowhere known may stand anywhere.
-            let everywhere = self.member.iter().flat_map(|member| member.sites()).map(Fire::Site);
-            let ledger = self.ledger_of(&facts[now]);
-            let fires: BTreeSet<Fire<'_>> = gather::set(ledger.fires().chain(everywhere));
+            let is_anywhere = here.iter().any(|(_, fires)| fires.every_site);
+            let everywhere = self.member.iter().filter(|_| is_anywhere).flat_map(|member| member.sites());
+            let some = here.iter().flat_map(|(_, fires)| fires.some.iter().cloned());
+            let fires: BTreeSet<Fire<'_>> = gather::set(some.chain(everywhere.map(Fire::Site)));
             for fire in fires {
-                let left = newest_left(Some(&fire));
-                if left == Some(now) {
-                    continue;
-                }
-                let left = left.map(|place| &facts[place]);
+                let left = here.iter().position(|(_, fires)| !fires.has(&fire));
+                let older = here.iter().skip(left.unwrap_or(here.len()));
+                let older_lost = older.filter(|(_, fires)| fires.has(&fire)).count();
+                let left = left.map(|place| here[place].0);
                 lost.entry(fire).or_default().push(json!({
                     "folder": text.name,
-                    "newest": facts[now].id.hex(),
+                    "newest": newest.id.hex(),
                     "left": left.map(|fact| fact.id.hex()),
                     "left_taken": left.map(|fact| fact.entry.taken.to_string()),
+                    "older_lost": older_lost,
                 }));
             }
         }

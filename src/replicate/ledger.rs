@@ -4,11 +4,12 @@
 //! today; the writer counts as a copy of everything while it is a member. A snapshot is as safe as its least safe group. What is
 //! not known never makes it safer: a node whose site is unknown adds no site, and burns with every one.
 
-use crate::base::ids::{Group, NodeId};
+use crate::base::gather;
+use crate::base::ids::NodeId;
 use crate::base::units::Copies;
 use crate::feed::entry::GroupSet;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How well a snapshot is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +46,24 @@ pub struct Copy<'a> {
 pub enum Fire<'a> {
     /// One device.
     Node(NodeId),
-    /// All devices of a place.
+    /// All devices of a place, and those of which nobody knows where they stand.
     Site(&'a str),
 }
 
-impl Fire<'_> {
-    /// Whether the copy may be gone then.
-    fn takes(&self, copy: &Copy<'_>) -> bool {
-        match self {
-            Self::Node(node) => copy.node == *node,
-            Self::Site(site) => copy.site.is_none_or(|other| other == *site),
-        }
+/// The fires that a snapshot does not survive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fires<'a> {
+    /// Those whose device or place alone has some of it.
+    pub some: BTreeSet<Fire<'a>>,
+    /// Every place's, because some of it stands nobody knows where.
+    pub every_site: bool,
+}
+
+impl Fires<'_> {
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn has(&self, fire: &Fire<'_>) -> bool {
+        self.some.contains(fire) || self.every_site && matches!(fire, Fire::Site(_))
     }
 }
 
@@ -90,12 +98,7 @@ impl<'a> Ledger<'a> {
     pub fn protection(&self, wanted: Copies) -> Protection {
         let copies: Vec<&GroupSet> = self.copies.iter().map(|copy| copy.groups.as_ref()).collect();
         let have = GroupSet::least(&copies, usize::from(wanted.get()));
-        let mut known: BTreeMap<&str, GroupSet> = BTreeMap::new();
-        for copy in &self.copies {
-            if let Some(site) = copy.site {
-                known.entry(site).or_default().union(&copy.groups);
-            }
-        }
+        let known = self.known_sites();
         // What is nowhere known is in one place at least.
         let places: Vec<&GroupSet> = known.values().collect();
         let sites = GroupSet::least(&places, usize::from(u8::MAX)).max(have.min(1));
@@ -103,25 +106,44 @@ impl<'a> Ledger<'a> {
         Protection { have: few(have), wanted: wanted.get(), sites: few(sites) }
     }
 
-    /// Whether all of it is still there after the fire (None: before any).
-    #[must_use]
-    pub fn survives(&self, fire: Option<&Fire<'_>>) -> bool {
-        let left: Vec<&Copy<'_>> =
-            self.copies.iter().filter(|copy| fire.is_none_or(|fire| !fire.takes(copy))).collect();
-        left.iter().any(|copy| copy.groups.is_all())
-            || Group::all().all(|group| left.iter().any(|copy| copy.groups.contains(group)))
+    /// What is in each place of which somebody has said that a copy stands there.
+    fn known_sites(&self) -> BTreeMap<&'a str, GroupSet> {
+        let mut known: BTreeMap<&str, GroupSet> = BTreeMap::new();
+        for copy in &self.copies {
+            if let Some(site) = copy.site {
+                known.entry(site).or_default().union(&copy.groups);
+            }
+        }
+        known
     }
 
-    /// Every fire that takes something of it.
-    pub fn fires(&self) -> impl Iterator<Item = Fire<'a>> + '_ {
-        let sites = self.copies.iter().filter_map(|copy| copy.site).map(Fire::Site);
-        self.copies.iter().map(|copy| Fire::Node(copy.node)).chain(sites)
+    /// Whether all of it is somewhere.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        GroupSet::in_at_least(1, self.copies.iter().map(|copy| copy.groups.as_ref())).is_all()
+    }
+
+    /// The fires of which nothing of it may be lost, but something would; exact where all of it [is somewhere](Self::is_whole).
+    #[must_use]
+    pub fn fires(&self) -> Fires<'a> {
+        let twice = GroupSet::in_at_least(2, self.copies.iter().map(|copy| copy.groups.as_ref()));
+        let nodes = self.copies.iter().filter(|copy| !copy.groups.is_within(&twice));
+        let nodes = nodes.map(|copy| Fire::Node(copy.node));
+        let known = self.known_sites();
+        let in_two = GroupSet::in_at_least(2, known.values());
+        let sites = known.iter().filter(|(_, groups)| !groups.is_within(&in_two));
+        let sites = sites.map(|(site, _)| Fire::Site(site));
+        Fires {
+            some: gather::set(nodes.chain(sites)),
+            every_site: !GroupSet::in_at_least(1, known.values()).is_all(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::Group;
 
     fn node(number: u8) -> NodeId {
         NodeId::from_bytes([number; 32])
@@ -175,8 +197,8 @@ mod tests {
         let all = GroupSet::all();
         let ledger = ledger(false, &[(30, &all), (31, &all)]);
         assert_eq!(counts(&ledger), (2, 1));
-        assert!(ledger.survives(None) && ledger.survives(Some(&Fire::Node(node(30)))));
-        assert!(!ledger.survives(Some(&Fire::Site("a"))));
+        assert!(ledger.is_whole() && !ledger.fires().has(&Fire::Node(node(30))));
+        assert!(ledger.fires().has(&Fire::Site("a")));
     }
 
     #[test]
@@ -199,18 +221,18 @@ mod tests {
                 let has = |group| receipts.iter().any(|(number, set)| !gone(*number) && set.contains(group));
                 writer || Group::all().all(has)
             };
-            assert_eq!(ledger.survives(None), survives(&|_| false));
+            assert_eq!(ledger.is_whole(), survives(&|_| false));
+            if !ledger.is_whole() {
+                continue;
+            }
+            let fires = ledger.fires();
             for number in [0, 1, 2, 11, 12, 25] {
                 let fire = Fire::Node(node(number));
-                assert_eq!(
-                    ledger.survives(Some(&fire)),
-                    survives(&|other| other == number),
-                    "{code}: {fire:?}"
-                );
+                assert_eq!(fires.has(&fire), !survives(&|other| other == number), "{code}: {fire:?}");
             }
-            assert_eq!(ledger.survives(Some(&Fire::Site("a"))), survives(&|number| number < 10), "{code}");
-            assert_eq!(ledger.survives(Some(&Fire::Site("b"))), survives(&|number| number >= 10), "{code}");
-            assert!(ledger.survives(Some(&Fire::Site("c"))) == ledger.survives(None));
+            assert_eq!(fires.has(&Fire::Site("a")), !survives(&|number| number < 10), "{code}");
+            assert_eq!(fires.has(&Fire::Site("b")), !survives(&|number| number >= 10), "{code}");
+            assert!(!fires.has(&Fire::Site("c")), "{code}");
         }
     }
 }

@@ -124,6 +124,49 @@ fn what_is_said_of_a_fire_is_what_a_restore_finds() {
 }
 
 #[test]
+fn what_a_fire_takes_of_older_snapshots_only_is_told_too() {
+    let mut cluster = household(56);
+    let write = |cluster: &mut Cluster| {
+        for number in 0..40_u8 {
+            let mut content = vec![0; 60_000];
+            cluster.rng.fill_bytes(&mut content);
+            cluster.nodes[0].files.write(ROOT, &[b'a', b'A' + number], &content);
+        }
+    };
+    write(&mut cluster);
+    let first = back_up(&mut cluster, 1);
+    let line = first.lines.iter().find(|line| line["event"] == "snapshot");
+    let first = text(line.expect("one is made"), "snapshot");
+    // The next one may list what it does not need any more; the one after it, of which there are three copies, does not.
+    for copies in ["copies=1", "copies=3"] {
+        write(&mut cluster);
+        let set = Call::FolderSet { name: "family".into(), changes: vec![copies.into()] };
+        assert_eq!(cluster.ask(0, set, MINUTE).end, Some(Ok(Ending::Complete)));
+        cluster.ask(0, Call::Backup { name: None, wait: true }, MINUTE.times(10));
+        cluster.run_until(MINUTE.times(5), |_| false);
+    }
+    let writer = status(&mut cluster, 0)["node"].clone();
+    let said = status(&mut cluster, 1);
+    let of = |fire: &Value| {
+        let losses = said["losses"].as_array().into_iter().flatten();
+        let mut folders = losses.filter(|loss| &loss["node"] == fire || &loss["site"] == fire);
+        folders.next().map_or(Value::Null, |loss| loss["folders"][0].clone())
+    };
+    for fire in [writer, "home".into()] {
+        let lost = of(&fire);
+        assert!(lost["left"].is_string() && lost["left"] == lost["newest"], "{}", said["losses"]);
+        assert_eq!(lost["older_lost"], 2, "{}", said["losses"]);
+    }
+    assert_eq!(said["losses"].as_array().map(Vec::len), Some(2), "{}", said["losses"]);
+    cluster.crash(0);
+    cluster.run_until(MINUTE, |_| false);
+    assert!(comes_back(&mut cluster, 1));
+    let older = Call::Restore { what: format!("family@{first}"), dry_run: false };
+    let told = cluster.ask(1, older, MINUTE.times(20));
+    assert_ne!(told.end, Some(Ok(Ending::Complete)), "{:?}", told.lines);
+}
+
+#[test]
 fn placement_goes_round_a_node_that_holds_nothing_for_others() {
     let mut cluster = household(53);
     let none = Call::ConfigSet { key: "node.capacity".into(), value: "0".into() };

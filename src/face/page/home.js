@@ -125,6 +125,14 @@ function Folders({ status, nodes, may }) {
     : html`<${Empty} icon="folder" title=${t('home.nofolder')} action=${may('admin') && html`<${Button} kind="primary" icon="plus" href="#/folders?add=1">${t('home.addfolder')}<//>`}>${t('home.nofolder.text')}<//>`}<//>`;
 }
 
+/** What becomes of one folder in a fire. */
+function lossWords(one) {
+  if (!one.left) return t('fire.gone', { folder: one.folder });
+  const older = one.older_lost ? t('fire.versions', { folder: one.folder, n: one.older_lost }) : '';
+  const back = one.left === one.newest ? '' : t('fire.older', { folder: one.folder, when: `${dateTime(one.left_taken)}` });
+  return [back, older].filter(Boolean).join(' ');
+}
+
 /** Of one fire: what of the folders would be gone or older. */
 const lossOf = (status, is) => (status.losses ?? []).filter(is).flatMap((one) => one.folders);
 
@@ -133,7 +141,7 @@ function Fire({ icon, title, lost, known }) {
   const state = !known ? 'unknown' : gone.length ? 'bad' : lost.length ? 'warn' : 'good';
   return html`<li class="item"><span class=${`dot ${state}`}><${Icon} name=${icon} size="19" /></span><div class="grow"><strong>${title}</strong>
     ${!known && html`<p>${t('fire.unknown')}</p>`}${known && !lost.length && html`<p>${t('fire.nothing')}</p>`}
-    ${lost.map((one) => html`<p key=${one.folder}>${one.left ? t('fire.older', { folder: one.folder, when: `${dateTime(one.left_taken)}` }) : t('fire.gone', { folder: one.folder })}</p>`)}</div></li>`;
+    ${lost.map((one) => html`<p key=${one.folder}>${lossWords(one)}</p>`)}</div></li>`;
 }
 
 function Losses({ status, nodes }) {

@@ -14,6 +14,7 @@ use crate::base::limits::{
 use crate::base::units::Span;
 use crate::feed::entry::{Body, GroupSet, Receipt};
 use crate::node::api::{Call, Removal};
+use crate::node::forge::Claim;
 use crate::node::ports::Ending;
 use crate::sim::check::{family_folder, text, weather, MINUTE, ROOT};
 use crate::wire::message::{About, Message, Sighting};
@@ -228,9 +229,9 @@ fn with_a_far_holder(seed: u64) -> (Crowd, usize) {
     (crowd, far.expect("not everybody is linked with everybody"))
 }
 
-#[test]
-fn a_holder_that_is_linked_with_now_and_then_only_is_found_lying() {
-    let (mut crowd, liar) = with_a_far_holder(21);
+/// A far holder says that it has what it has not, and does this each hour; the first node finds it out within three days.
+fn is_found_lying(seed: u64, each_hour: impl Fn(&mut Crowd, usize)) {
+    let (mut crowd, liar) = with_a_far_holder(seed);
     crowd.nodes[liar].running.as_mut().expect("it runs").core.claim_falsely(true);
     let name = crowd.nodes[liar].node.hex();
     let is_marked = |crowd: &mut Crowd| {
@@ -239,10 +240,29 @@ fn a_holder_that_is_linked_with_now_and_then_only_is_found_lying() {
         holders.as_array().is_some_and(|list| list.iter().any(of))
     };
     let is_found = (0..72).any(|_| {
+        each_hour(&mut crowd, liar);
         crowd.run(MINUTE.times(60));
         is_marked(&mut crowd)
     });
     assert!(is_found, "{}", status(&mut crowd, 0)["audit"]);
+}
+
+#[test]
+fn a_holder_that_is_linked_with_now_and_then_only_is_found_lying() {
+    is_found_lying(21, |_, _| {});
+}
+
+#[test]
+fn a_liar_that_is_heard_of_every_hour_and_to_which_nothing_leads_is_found_out() {
+    is_found_lying(23, |crowd, liar| {
+        // It says nothing new but that it is alive: nobody has a reason to look for it.
+        let own = crowd.nodes[liar].node;
+        let running = crowd.nodes[liar].running.as_mut().expect("it runs");
+        let claim = running.core.claims().into_iter().find(|claim| claim.holder == own);
+        let Claim { snapshot, groups, .. } = claim.expect("it holds something");
+        assert!(running.core.forge(Body::Receipt(Receipt { snapshot, groups })));
+        crowd.settle(liar);
+    });
 }
 
 #[test]
