@@ -95,7 +95,8 @@ pub enum Command {
         nuthatch remove attic --now    it was stolen\n  nuthatch remove attic --keep   it may stay after all\n  \
         nuthatch remove 3fa4b2 --yes\n\n\
         One that is connected and holds what others do not have yet is removed when they do: until then it is a member, and\n\
-        `status` says how far that is. With --now, and where it is not connected, it is removed at once.\n\n\
+        `status` says how far that is. With --now, and where it is not connected, it is removed at once (in a vault of more\n\
+        devices than are linked with each other only where it was silent for longer than usual).\n\n\
         A removed node cannot come back under its old identity. What it had, it has; its snapshots stay on the others.\n\n\
         Asks first. Where nobody can be asked (in a script, with --json), nothing is removed without --yes.")]
     Remove(Remove),
