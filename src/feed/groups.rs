@@ -52,6 +52,13 @@ impl GroupSet {
 
     /// Adds every group of `other`.
     pub fn union(&mut self, other: &Self) {
+        if self.is_all() || other.is_empty() {
+            return;
+        }
+        if self.is_empty() || other.is_all() {
+            self.clone_from(other);
+            return;
+        }
         self.combine(|byte, index| byte | other.byte(index));
     }
 
@@ -91,7 +98,13 @@ impl GroupSet {
     /// Whether every group of this set is in `other` too.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
-        (0..BITMAP_BYTES).all(|index| self.byte(index) & !other.byte(index) == 0)
+        other.is_all() || (0..BITMAP_BYTES).all(|index| self.byte(index) & !other.byte(index) == 0)
+    }
+
+    /// Whether any group is in both.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        (0..BITMAP_BYTES).any(|index| self.byte(index) & other.byte(index) != 0)
     }
 
     /// In how many of these sets every group is, counted up to `most`.

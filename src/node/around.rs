@@ -142,8 +142,8 @@ impl Core {
             self.holding.recheck(now);
             self.tell_of_away(&before, &away);
         }
-        let probing = self.probe_doubtful();
         self.seek_proof();
+        let probing = self.probe_doubtful();
         let around = &mut self.hearing.around;
         let next = around.absences.next_overdue().unwrap_or(ABSENCE_LOOK_EVERY).min(ABSENCE_LOOK_EVERY);
         around.due = Some(now + if probing { next.min(ABSENCE_PROBE_EVERY) } else { next });

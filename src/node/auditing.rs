@@ -128,9 +128,9 @@ impl Auditing {
         self.sought.retain(|node, _| is_member(node));
     }
 
-    /// When a holder was to be asked next as the last challenge ended.
-    pub(super) fn next_of(&self, node: &NodeId) -> Option<Time> {
-        self.holders.get(node).map(|holder| holder.next)
+    /// When a holder was to be asked next as the last challenge ended, if one did.
+    pub(super) fn next_of(&self, node: &NodeId) -> Time {
+        self.holders.get(node).map_or(Time::ZERO, |holder| holder.next)
     }
 
     /// Who is asked next, and when.
@@ -179,7 +179,8 @@ impl Core {
         let chance = self.rng.next_u64();
         // One that may be gone soon stays until it has answered.
         let is_far = !self.reach.linking.is_meshed(&holder);
-        let stays = is_far && has_promised && self.reach.linking.need(now, holder, most);
+        let stays =
+            is_far && has_promised && !self.pausing.is_on() && self.reach.linking.need(now, holder, most);
         if !may_begin {
             let pause = if stays { AUDIT_FAR_SOON } else { COMPARE_RETRY };
             if let Some(one) = self.reconciling.auditing.holders.get_mut(&holder) {

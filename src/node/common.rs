@@ -55,6 +55,18 @@ impl Core {
         both
     }
 
+    /// Whether a member has promised anything of what this node has promised or written.
+    pub(super) fn has_promised_with(&self, peer: &NodeId) -> bool {
+        let Some(member) = &self.member else { return false };
+        member.view.snapshots().any(|fact| {
+            let of = |node: &NodeId| member.view.receipts(&fact.id).find(|(by, _)| by == node);
+            of(peer).is_some_and(|(_, theirs)| {
+                let is_own = fact.writer == member.node && !theirs.is_empty();
+                is_own || of(&member.node).is_some_and(|(_, own)| own.meets(theirs))
+            })
+        })
+    }
+
     /// Whether this node and the peer have receipted all that both are to hold: before that there is nothing to compare.
     pub(super) fn is_level(&self, peer: &NodeId) -> bool {
         let Some(member) = &self.member else { return false };

@@ -337,7 +337,7 @@ impl Core {
         let now = self.now.time;
         self.peer_met(node, address);
         let name = self.member.as_ref().map_or_else(|| node.short(), |member| member.name_of(&node));
-        self.note(Level::Info, "peers", format!("connected to {name} at {address}"));
+        self.note_session(&node, format!("connected to {name} at {address}"));
         self.reach.linking.up(now, node);
         self.reach.linking.finding.up(now, &node);
         self.greet(node);
@@ -350,6 +350,15 @@ impl Core {
         self.reconciling.peer_up(now, node, for_long, chance);
         self.entered_up(node);
         self.remember_seen(node, address);
+    }
+
+    /// Notes that somebody has come or gone. Where not everybody can be linked with everybody, who comes and goes in passing is no news.
+    fn note_session(&mut self, node: &NodeId, message: String) {
+        if self.reach.linking.is_meshed(node) {
+            self.note(Level::Info, "peers", message);
+        } else {
+            log::info!("{message}");
+        }
     }
 
     /// Something came of an attempt to reach somebody, or calls for one.
@@ -381,7 +390,7 @@ impl Core {
     pub(super) fn peer_down(&mut self, node: &NodeId, reason: &str) {
         let now = self.now.time;
         let name = self.member.as_ref().map_or_else(|| node.short(), |member| member.name_of(node));
-        self.note(Level::Info, "peers", format!("lost {name}: {reason}"));
+        self.note_session(node, format!("lost {name}: {reason}"));
         self.forget_feeds_of(node);
         self.reach.linking.down(node);
         self.source.peer_down(now, node);

@@ -2,20 +2,21 @@
 //!
 //! Holders that are linked are asked a few times a day, and others whenever something else leads there (`node/auditing.rs`). One to
 //! which nothing leads, because it looks alive and nobody fetches anything, would be believed for ever. So one after the other is
-//! reached, the one first that was not asked for longest.
+//! reached, the one first that was not asked, nor tried, for longest.
 
 use rand_core::RngCore;
 
 use super::auditing::Auditing;
 use super::core::Core;
 use crate::base::ids::NodeId;
-use crate::base::limits::{AUDIT_SEEK_EVERY, AUDIT_SEEK_LOOKS, AUDIT_SEEK_PAUSE};
+use crate::base::limits::{AUDIT_SEEK_AGAIN, AUDIT_SEEK_LOOKS, AUDIT_SEEK_PAUSE};
 use crate::base::units::Time;
 
 impl Auditing {
-    /// When a holder was last sought, or to be asked again after it last was.
-    fn last(&self, node: &NodeId) -> Option<Time> {
-        self.sought.get(node).copied().max(self.next_of(node))
+    /// When it is a holder's turn, as far as that is known: as often as one that is linked, but not soon again when it was not reached.
+    fn turn(&self, node: &NodeId) -> Time {
+        let again = self.sought.get(node).map_or(Time::ZERO, |at| *at + AUDIT_SEEK_AGAIN);
+        again.max(self.next_of(node))
     }
 
     /// Whether somebody was sought lately.
@@ -25,31 +26,35 @@ impl Auditing {
 }
 
 impl Core {
-    /// Reaches the holder that was not asked for longest, of those of which this node has no session; it is asked when it is up.
+    /// Reaches the holder whose turn it has been for longest, of those of which this node has no session; it is asked when it is up.
     pub(super) fn seek_proof(&mut self) {
-        let (now, most) = (self.now.time, self.needed_max());
-        let auditing = &self.reconciling.auditing;
-        if !self.reach.linking.is_choosing() || auditing.has_sought(now) {
+        let now = self.now.time;
+        // Half of the places are for those who are needed for more than that.
+        let most = (self.needed_max() / 2).max(1);
+        let is_alone = self.gossip.peers().next().is_none();
+        if !self.reach.linking.is_choosing() || is_alone || !self.is_disk_idle() {
             return;
         }
         let Some(member) = &self.member else { return };
-        let is_due = |node: &NodeId| auditing.last(node).is_none_or(|at| at + AUDIT_SEEK_EVERY <= now);
+        let auditing = &self.reconciling.auditing;
+        if auditing.has_sought(now) {
+            return;
+        }
         let is_far = |node: &NodeId| !self.gossip.is_connected(node) && !self.reach.linking.is_meshed(node);
-        let holders = member.holders();
-        let away = member.placing.away();
+        let (holders, away) = (member.holders(), member.placing.away());
         let far = holders.iter().filter(|node| **node != member.node && !away.contains(node));
-        let mut far: Vec<(Option<Time>, u64, NodeId)> = far
-            .filter(|node| is_far(node) && is_due(node))
-            .map(|node| (auditing.last(node), self.rng.next_u64(), *node))
-            .collect();
+        let far = far.filter(|node| is_far(node) && auditing.turn(node) <= now);
+        let mut far: Vec<(Time, u64, NodeId)> =
+            far.map(|node| (auditing.turn(node), self.rng.next_u64(), *node)).collect();
         far.sort_unstable();
         for (_, _, node) in far.into_iter().take(AUDIT_SEEK_LOOKS) {
-            if self.promised_to_both(&node).is_some() {
-                if self.reach.linking.need(now, node, most) {
-                    self.reconciling.auditing.sought.insert(node, now);
-                    self.reach.recheck(now);
-                }
+            let is_fellow = self.has_promised_with(&node);
+            if is_fellow && !self.reach.linking.need(now, node, most) {
                 return;
+            }
+            self.reconciling.auditing.sought.insert(node, now);
+            if is_fellow {
+                return self.reach.recheck(now);
             }
         }
     }

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_survives_a_fire_is_what_can_be_put_together_again() {
-        // All ways to give 4 devices in 2 sites one of 5 sets of groups, compared group by group.
+        // All ways to give 4 devices one of 5 sets of groups, compared group by group.
         let sets = [
             GroupSet::default(),
             half(true),
@@ -211,7 +211,8 @@ mod tests {
             GroupSet::all(),
             Group::all().take(2_049).collect(),
         ];
-        let numbers = [1, 2, 11, 12];
+        // Nobody knows where the last one stands: it burns with every site.
+        let numbers = [1, 2, 11, 25];
         for code in 0..625_usize {
             let mine: Vec<&GroupSet> = (0..4_u32).map(|at| &sets[code / 5_usize.pow(at) % 5]).collect();
             let receipts: Vec<(u8, &GroupSet)> = numbers.iter().copied().zip(mine.iter().copied()).collect();
@@ -230,9 +231,13 @@ mod tests {
                 let fire = Fire::Node(node(number));
                 assert_eq!(fires.has(&fire), !survives(&|other| other == number), "{code}: {fire:?}");
             }
-            assert_eq!(fires.has(&Fire::Site("a")), !survives(&|number| number < 10), "{code}");
+            assert_eq!(
+                fires.has(&Fire::Site("a")),
+                !survives(&|number| number < 10 || number > 20),
+                "{code}"
+            );
             assert_eq!(fires.has(&Fire::Site("b")), !survives(&|number| number >= 10), "{code}");
-            assert!(!fires.has(&Fire::Site("c")), "{code}");
+            assert_eq!(fires.has(&Fire::Site("c")), !survives(&|number| number > 20), "{code}");
         }
     }
 }

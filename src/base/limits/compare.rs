@@ -74,9 +74,10 @@ pub const AUDIT_SOON: Span = Span::from_secs(300);
 pub const AUDIT_FAR_SOON: Span = Span::from_secs(30);
 /// Where not everybody is linked with everybody, somebody is sought out to be asked only so often, and each at most ...
 pub const AUDIT_SEEK_PAUSE: Span = Span::from_secs(600);
-/// ... once in so long: in a vault of a thousand devices each is asked by its writers about once a week, by its fellows more often.
-pub const AUDIT_SEEK_EVERY: Span = Span::from_secs(86_400);
-/// ... of so many that come first, one that has promised something.
+/// ... once in so long, whether it was reached or not: of a thousand devices each is asked by its writers about once a week, by
+/// its fellows about once a day.
+pub const AUDIT_SEEK_AGAIN: Span = Span::from_secs(3_600);
+/// ... of so many that come first, one that has promised something which this node has promised or written, too.
 pub const AUDIT_SEEK_LOOKS: usize = 8;
 /// Challenges after a failure before a holder is believed again, and such as lift a mark.
 pub const AUDIT_SAMPLES: u8 = 8;

@@ -78,7 +78,7 @@ const METRICS: &[Metric] = &[
         "gauge",
         (NODE, "losses"),
         Form::Length,
-        "What only one device or one place has, by what could go.",
+        "What only one device or one place has, by what could go; older snapshots count.",
     ),
     row(
         "running_seconds_total",
