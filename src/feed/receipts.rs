@@ -61,8 +61,14 @@ impl View {
 
     /// Takes a Release off the receipts of its feed so far.
     pub(super) fn take_release(&mut self, feed: &FeedId, release: &Release) {
+        if release.groups.is_empty() {
+            return;
+        }
         let (snapshots, mut count) = (&self.snapshots, 0);
         let mut is_left = |snapshot: &SnapshotId, held: &mut GroupSet| {
+            if !held.meets(&release.groups) {
+                return true;
+            }
             held.subtract(&release.groups);
             count += usize::from(held.is_empty() && !snapshots.contains_key(snapshot));
             !held.is_empty()

@@ -3,10 +3,9 @@
 //!
 //! A node is a member if a chain of Admit entries leads from the root key to it and no valid Remove names it. Its rank
 //! is the path of the Admits' places in their feeds, compared like words in a dictionary, ties by node id; of several
-//! chains the one with the lowest rank counts. A Remove is valid if its author ranks before the node that it names (the
-//! root before everyone), and is final: only an Admit by a node that ranks before the remover could outweigh it. It names how far the removed node's feeds count: Admits and Removes beyond are
-//! void, and so is everything in a feed whose named hash is not the one that is here, so that a removed node cannot
-//! write itself a second past.
+//! chains the one with the lowest rank counts, and of what they say of the node the word of the author of lowest rank. A Remove is
+//! valid if its author ranks before the node that it names (the root before everyone), and is final: only an Admit by a node that ranks before
+//! the remover could outweigh it. It names how far the removed node's feeds count: all beyond is void, and all in a feed whose named hash is not the one here.
 //!
 //! Since only nodes of lower rank can void what a node wrote, one pass in the order of rank settles everything
 //! (`Roster::settle`); it is repeated whenever a fact is added, unless that can change nothing but to let one node in
@@ -175,7 +174,7 @@ impl Roster {
     /// Draws all conclusions anew. `hash_at` gives the hash of an entry by feed and sequence: a removed node's entries
     /// count only where the last one that its Remove names is known to be the one named.
     pub(super) fn settle(&mut self, hash_at: &HashAt<'_>) {
-        let mut pass = Pass { waiting: Waiting::new(), removes: BTreeMap::new() };
+        let mut pass = Pass { waiting: Waiting::new(), seniors: BTreeMap::new(), removes: BTreeMap::new() };
         let mut members = BTreeMap::new();
         let mut former = BTreeMap::new();
         let mut channels = BTreeMap::new();
@@ -187,6 +186,7 @@ impl Roster {
             if members.len() + former.len() >= MEMBERS_MAX {
                 break;
             }
+            let (_, _, feed, index) = pass.seniors.remove(&node).unwrap_or((Vec::new(), 0, feed, index));
             let fact = &self.facts[&feed][index];
             let What::Admit(admit) = &fact.what else { continue };
             let admitted = (feed, fact.sequence);
@@ -224,8 +224,13 @@ impl Roster {
             for (index, fact) in facts.iter().enumerate().take_while(|(_, fact)| fact.sequence < limit) {
                 match &fact.what {
                     What::Admit(admit) if rank.len() < ADMIT_CHAIN_MAX => {
-                        let path = [rank, &[fact.sequence]].concat();
-                        pass.waiting.insert((path, author_of(&admit.signing), *feed, index));
+                        let (path, node) = ([rank, &[fact.sequence]].concat(), author_of(&admit.signing));
+                        let said = (rank.to_vec(), fact.sequence, *feed, index);
+                        let senior = pass.seniors.entry(node).or_insert_with(|| said.clone());
+                        if said < *senior {
+                            *senior = said;
+                        }
+                        pass.waiting.insert((path, node, *feed, index));
                     }
                     What::Admit(_) => {}
                     What::Remove(remove) => {
@@ -388,6 +393,8 @@ impl Roster {
 struct Pass {
     /// Admits whose turn comes.
     waiting: Waiting,
+    /// By the node that they let in: of those that wait the one whose author has the lowest rank, and its place there.
+    seniors: BTreeMap<NodeId, (Vec<u64>, u64, FeedId, usize)>,
     /// Removes that count, by the node that they name: what each says of its feeds.
     removes: BTreeMap<NodeId, Vec<Vec<Head>>>,
 }

@@ -2,7 +2,7 @@
 
 use crate::base::ids::{EntryHash, FeedId, NodeId};
 use crate::base::limits::ADMIT_CHAIN_MAX;
-use crate::feed::entry::{decode, Body, FeedError, Note, Role};
+use crate::feed::entry::{decode, Admit, Body, FeedError, Note, Role};
 use crate::feed::roster::Roster;
 use crate::feed::writer::Writer;
 
@@ -63,6 +63,36 @@ fn a_member_with_two_admits_takes_the_lower_rank() {
     assert_eq!(rank(&roster, &c), [1, 0], "[1, 0] is before [2]");
     add(&mut roster, &[&a.admit(&c, Role::Full)]);
     assert_eq!(rank(&roster, &c), [0, 0]);
+}
+
+#[test]
+fn who_was_let_in_before_another_gives_it_no_other_key_or_role() {
+    let (mut root, mut a, mut m, b, mut roster) = writers();
+    let honest = [root.admit(&a, Role::Full), a.admit(&m, Role::Full), a.admit(&b, Role::Full)];
+    add(&mut roster, &[&honest[0], &honest[1], &honest[2]]);
+    let before = roster.member(&b.node()).unwrap().clone();
+    let false_one = m.write(Body::Admit(Admit {
+        signing: b.public(),
+        channel: [9; 32],
+        role: Role::Store,
+        name: "crow".into(),
+    }));
+    add(&mut roster, &[&false_one]);
+    let told = |roster: &Roster| {
+        let member = roster.member(&b.node()).unwrap();
+        (member.channel, member.role, member.name.clone())
+    };
+    assert_eq!(told(&roster), (before.channel, Role::Full, before.name));
+    assert!(roster.by_channel(&[9; 32]).is_none());
+    assert_eq!(roster.admit_chain(&b.node()), [honest[0].clone(), honest[2].clone()]);
+    // Whatever comes first.
+    let mut other = Roster::new(root.public());
+    add(&mut other, &[&false_one, &honest[2], &honest[1], &honest[0]]);
+    assert_eq!(told(&other), told(&roster));
+    let head = m.head();
+    add(&mut roster, &[&root.remove(m.node(), vec![head])]);
+    roster.settle(&|_, _| Some(head.hash));
+    assert_eq!(told(&roster).0, before.channel, "nor after it was removed");
 }
 
 #[test]
@@ -196,12 +226,7 @@ fn a_copied_channel_key_stays_its_owners() {
     let (mut root, a, b, _, mut roster) = writers();
     add(&mut roster, &[&root.admit(&a, Role::Full)]);
     let owner = roster.member(&a.node()).unwrap().clone();
-    let thief = crate::feed::entry::Admit {
-        signing: b.public(),
-        channel: owner.channel,
-        role: Role::Full,
-        name: "b".into(),
-    };
+    let thief = Admit { signing: b.public(), channel: owner.channel, role: Role::Full, name: "b".into() };
     add(&mut roster, &[&root.write(Body::Admit(thief))]);
     assert_eq!(roster.by_channel(&owner.channel), Some(&owner));
     assert_eq!(roster.member(&NodeId::from_bytes([0; 32])), None);
