@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::base::derived::Derived;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
-    CUT_BYTES_MEAN, FETCH_CHUNKS_MAX, FETCH_PROGRESS_BYTES_MIN, FETCH_TIMEOUT, HOLDER_PATIENCE,
+    CUT_BYTES_MEAN, FETCH_CHUNKS_MAX, FETCH_PROGRESS_BYTES_MIN, FETCH_STALL, FETCH_TIMEOUT, HOLDER_PATIENCE,
 };
 use crate::base::units::Time;
 use choose::Choice;
@@ -131,6 +131,15 @@ struct Load {
     heard_bytes: u64,
     /// Chunks that came from it.
     arrived: Counts,
+    /// When the last one came, or something was first asked for.
+    came: Time,
+}
+
+impl Load {
+    /// From when on it counts as silent: it sends nothing, or does for long but none of what was asked.
+    fn silent_from(&self) -> Time {
+        (self.heard + FETCH_TIMEOUT).min(self.came + FETCH_STALL)
+    }
 }
 
 /// Chunks: those that nobody waits for, and those that somebody does.
@@ -270,7 +279,7 @@ impl Fetch {
         let was_asked = want.asked_of(peer);
         let urgent = was_asked.map_or(want.urgent, |asked| asked.urgent);
         if let Some(load) = self.peers.get_mut(peer) {
-            load.heard = now;
+            (load.heard, load.came) = (now, now);
             *load.arrived.of(urgent) += 1;
             if was_asked.is_some() {
                 load.pace.came(now, bytes);
@@ -320,7 +329,7 @@ impl Fetch {
 
     /// Whether nothing has come from a peer for too long.
     fn is_silent(&self, peer: &NodeId, now: Time) -> bool {
-        self.peers.get(peer).is_none_or(|load| load.heard + FETCH_TIMEOUT <= now)
+        self.peers.get(peer).is_none_or(|load| load.silent_from() <= now)
     }
 
     /// The next thing to do; drained to None after each change.
@@ -365,7 +374,7 @@ impl Fetch {
         let mut after = 0;
         if let Some(load) = self.peers.get_mut(&peer) {
             if load.asked.ahead(false) == 0 {
-                load.heard = now;
+                (load.heard, load.came) = (now, now);
                 load.pace.begins(now);
             }
             *load.asked.of(urgent) += 1;

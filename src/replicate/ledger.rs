@@ -233,7 +233,7 @@ mod tests {
             }
             assert_eq!(
                 fires.has(&Fire::Site("a")),
-                !survives(&|number| number < 10 || number > 20),
+                !survives(&|number| !(10..=20).contains(&number)),
                 "{code}"
             );
             assert_eq!(fires.has(&Fire::Site("b")), !survives(&|number| number >= 10), "{code}");

@@ -91,6 +91,8 @@ pub const AUDIT_LOOK_MAX: usize = 256;
 pub const AUDIT_LOOKS_MAX: u8 = 16;
 /// Chunks that others asked for in vain and that wait here to be looked for.
 pub const MISSED_MAX: usize = 32;
+/// Of chunks that others wanted to have from here one is taken up so often.
+pub const MISSED_PAUSE: Span = Span::from_secs(60);
 /// All that a node has promised is looked through so often at most, when something of it was missing.
 pub const LOOK_THROUGH_EVERY: Span = Span::from_secs(3_600);
 /// Challenges of one peer that are answered within [`ANSWERS_WITHIN`].

@@ -25,6 +25,11 @@ pub const FETCH_TRIAL_CHUNKS: usize = 2;
 pub const FETCH_LATE_MIN: Span = Span::from_millis(250);
 /// ... and so many times as long as another peer would need for it; then it is asked of that one too.
 pub const FETCH_LATE_TIMES: u64 = 3;
+/// ... and of a peer whose pace is not known it is thought that it needs this long: a chunk over a line of 100 kbit/s.
+pub const FETCH_LATE_UNKNOWN: Span = Span::from_secs(100);
+/// A peer that was asked for chunks and has sent none of them for this long is not asked any more for what it was asked, whatever else
+/// it sends: 1 MiB in that time is 5 kbit/s.
+pub const FETCH_STALL: Span = Span::from_secs(1_800);
 /// What was measured of a peer's speed counts for so long: a slow one may have become faster.
 pub const FETCH_PACE_TIME: Span = Span::from_secs(30);
 /// A holder that went down may come back for so long before a chunk that only it may have counts as out of reach: it restarts, or
@@ -124,6 +129,10 @@ pub const RETAIN_EVERY: Span = Span::from_secs(86_400);
 pub const KEEP_RETRY: Span = Span::from_secs(30);
 /// ... and where nothing is to be hoped for soon: the disk did not take it, or nobody is connected.
 pub const KEEP_RETRY_RARE: Span = Span::from_secs(600);
+/// A share that could not be had so often in a row comes after all others.
+pub const KEEP_FAILURES_MAX: u8 = 3;
+/// ... and from so often on the pause grows.
+pub const KEEP_FAILURES_SOON: u8 = 20;
 /// A device is called silent after twice its usual pause, but never before this: a day, and some time for who is late.
 pub const SILENCE_FLOOR: Span = Span::from_secs(26 * 3_600);
 /// ... and after this in any case.

@@ -3,7 +3,7 @@
 use super::{Asked, Fetch, Load, Order, Want};
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{
-    FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_LATE_TIMES, FETCH_TIMEOUT,
+    FETCH_CHUNKS_MAX, FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_LATE_TIMES, FETCH_LATE_UNKNOWN,
     FETCH_TRIAL_CHUNKS, HOLDER_PATIENCE,
 };
 use crate::base::units::{Span, Time};
@@ -36,7 +36,7 @@ impl Fetch {
     pub fn deadline(&self) -> Option<Time> {
         let silent = self.peers.follows(|peers| {
             let busy = peers.values().filter(|load| load.asked.ahead(false) > 0);
-            busy.map(|load| load.heard + FETCH_TIMEOUT).min()
+            busy.map(Load::silent_from).min()
         });
         let waits = !(self.urgent.is_empty() && self.queue.is_empty());
         let away = self.away.values().copied().filter(|_| waits);
@@ -125,7 +125,8 @@ impl Fetch {
     }
 
     /// Whom a chunk may be asked of beside the one that it was asked of, and when it counts as late: a few times what that one
-    /// would need. None: nobody waits for it while others are queued, or there is nobody better.
+    /// would need, or is thought to need where its pace is not known. None: nobody waits for it while others are queued, or there is
+    /// nobody else.
     fn rescuer(&self, id: &ChunkId, now: Time) -> Option<(NodeId, Time)> {
         let want = self.wants.get(id)?;
         let [asked] = want.asked.as_slice() else { return None };
@@ -139,7 +140,7 @@ impl Fetch {
         });
         let time = |load: &Load| load.pace.time_for(now, self.bytes_for(ahead(load) + 1));
         let (node, needed) = others
-            .filter_map(|(node, load)| Some((*node, time(load)?)))
+            .map(|(node, load)| (*node, time(load).unwrap_or(FETCH_LATE_UNKNOWN)))
             .min_by_key(|(node, needed)| (*needed, self.order_of(node)))?;
         Some((node, asked.at + FETCH_LATE_MIN + needed.times(FETCH_LATE_TIMES)))
     }

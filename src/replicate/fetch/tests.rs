@@ -1,7 +1,9 @@
 //! Who is asked for what, and what happens when it does not come.
 
 use super::*;
-use crate::base::limits::{FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_PASSED_CHUNKS_MAX};
+use crate::base::limits::{
+    FETCH_CHUNKS_PER_PEER_MAX, FETCH_LATE_MIN, FETCH_PASSED_CHUNKS_MAX, FETCH_PROGRESS_BYTES_MIN,
+};
 use crate::base::units::Span;
 use sha2::Digest;
 
@@ -41,6 +43,37 @@ fn a_chunk_that_one_peer_lacks_is_asked_of_the_next_and_then_fails() {
     fetch.missing(&node(1), &[chunk(9)]);
     assert_eq!(drain(&mut fetch, Time::ZERO), [Order::Failed { id: chunk(9) }]);
     assert!(!fetch.is_wanted(&chunk(9)));
+}
+
+#[test]
+fn who_sends_anything_but_what_was_asked_is_not_waited_for() {
+    let mut fetch = Fetch::default();
+    let at = |secs: u64| Time::ZERO + Span::from_secs(secs);
+    (1..3).for_each(|number| fetch.peer_up(at(0), node(number)));
+    fetch.want(chunk(9), Some(node(1)), true);
+    assert_eq!(drain(&mut fetch, at(0)), [ask(1, 9)]);
+    let (mut second, mut third) = (None, None);
+    for step in 1..200_u64 {
+        let now = at(step * 10);
+        fetch.heard(now, &node(1), step * FETCH_PROGRESS_BYTES_MIN);
+        fetch.heard(now, &node(2), step * FETCH_PROGRESS_BYTES_MIN);
+        if step == 100 {
+            fetch.peer_up(now, node(3));
+        }
+        fetch.handle_timeout(now);
+        for order in drain(&mut fetch, now) {
+            match order {
+                Order::Ask { peer, .. } if peer == node(2) => second = Some(now),
+                Order::Ask { peer, .. } if peer == node(3) => third = Some(now),
+                _ => {}
+            }
+        }
+    }
+    assert!(
+        second.is_some_and(|second| second < at(330)),
+        "another one is asked though nobody knows how fast it is"
+    );
+    assert!(third.is_some_and(|third| third <= at(2_200)), "and then the next: {third:?}");
 }
 
 #[test]
