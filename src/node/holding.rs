@@ -2,7 +2,8 @@
 //!
 //! A receipt is owed for every snapshot of another node whose groups placed here (or stood in for: `node/around.rs`) are not
 //! yet covered by this node's own receipts. What has the fewest copies left comes first. One share is kept at a time, so that memory stays bounded. A share that could not be had is tried
-//! again after [`KEEP_RETRY`] ([`KEEP_RETRY_RARE`] while nobody is connected), or when a peer comes up.
+//! again after [`KEEP_RETRY`] ([`KEEP_RETRY_RARE`] while nobody is connected, or when it could not again and again), when somebody else has
+//! signed for it, or when a peer comes up.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use super::after::AfterAppend;
 use super::core::{Core, Duty};
 use super::keep::{Keep, KeepEnd};
 use crate::base::ids::{ChunkId, NodeId, SnapshotId};
-use crate::base::limits::{KEEP_RETRY, KEEP_RETRY_RARE};
+use crate::base::limits::{KEEP_FAILURES_MAX, KEEP_FAILURES_SOON, KEEP_RETRY, KEEP_RETRY_RARE};
 use crate::base::units::{Span, Time, WallTime};
 use crate::feed::entry::{Body, GroupSet, Receipt};
 use crate::feed::view::SnapshotFact;
@@ -30,6 +31,8 @@ pub struct Holding {
     retry: BTreeMap<SnapshotId, Time>,
     /// Shares that could not be had, whose manifests' pins are saved: another try need not write to the disk.
     pinned: BTreeSet<SnapshotId>,
+    /// How often in a row a share could not be had: what nobody has must not keep this node from what somebody has.
+    failed: BTreeMap<SnapshotId, u8>,
 }
 
 /// The share at work.
@@ -62,6 +65,24 @@ impl Holding {
     pub fn peer_up(&mut self, now: Time) {
         self.retry.clear();
         self.recheck(now);
+    }
+
+    /// A share could not be had once more.
+    fn could_not(&mut self, snapshot: SnapshotId) {
+        let failed = self.failed.entry(snapshot).or_default();
+        *failed = failed.saturating_add(1);
+    }
+
+    /// How long a share that could not be had waits: longer each time it failed again.
+    fn pause(&self, snapshot: &SnapshotId) -> Span {
+        let failed = self.failed.get(snapshot).map_or(0, |count| count.saturating_sub(KEEP_FAILURES_SOON));
+        KEEP_RETRY.times(1 << failed.min(8)).min(KEEP_RETRY_RARE)
+    }
+
+    /// Somebody else has signed for a snapshot: what could not be had may be had now.
+    pub fn has_signed(&mut self, snapshot: &SnapshotId) {
+        self.retry.remove(snapshot);
+        self.failed.remove(snapshot);
     }
 
     /// When to look again.
@@ -101,6 +122,9 @@ impl Core {
         // What was given up in between is pinned anew.
         let is_pinned =
             self.holding.pinned.contains(&snapshot) && self.upkeep.collect.pins().contains_key(&snapshot);
+        if !is_pinned {
+            self.holding.pinned.remove(&snapshot);
+        }
         self.upkeep.collect.pin(snapshot, manifest);
         let duty = self.begin_duty(|duty| {
             let keep = Keep::new(snapshot, manifest, groups, duty);
@@ -123,6 +147,9 @@ impl Core {
     fn owed(&mut self) -> Option<(SnapshotId, NodeId, ChunkId, GroupSet, bool)> {
         let now = self.now.time;
         self.holding.retry.retain(|_, until| *until > now);
+        if let Some(member) = &self.member {
+            self.holding.failed.retain(|snapshot, _| member.view.snapshot(snapshot).is_some());
+        }
         let wanted = self.shared_wanted();
         // A receipt is an entry: none is written before a peer has shown what it knows of this node.
         let member = self.member.as_ref().filter(|member| member.confirmed && !member.stopped)?;
@@ -141,7 +168,8 @@ impl Core {
                 continue;
             }
             let copies = if is_wanted { 0 } else { member.live_copies(fact, &lacking) };
-            let rank = Rank(copies, Reverse(fact.entry.taken));
+            let failed = self.holding.failed.get(&fact.id).is_some_and(|count| *count >= KEEP_FAILURES_MAX);
+            let rank = Rank(failed, copies, Reverse(fact.entry.taken));
             if best.as_ref().is_none_or(|(first, ..)| rank < *first) {
                 best = Some((rank, fact, groups));
             }
@@ -184,6 +212,7 @@ impl Core {
             KeepEnd::Kept => {
                 let held = keep.progress().held;
                 self.holding.pinned.remove(&snapshot);
+                self.holding.failed.remove(&snapshot);
                 self.pushed_is_listed(&snapshot);
                 self.upkeep.moving.receipted(keep.groups());
                 let receipt = Receipt { snapshot, groups: keep.groups().clone() };
@@ -198,9 +227,10 @@ impl Core {
             KeepEnd::Lacking { chunks } => {
                 log::info!("snapshot {}: {chunks} chunks cannot be had now", snapshot.short());
                 self.holding.pinned.insert(snapshot);
+                self.holding.could_not(snapshot);
                 // Alone there is nobody to have them from, and a peer that comes up is asked at once.
                 let is_alone = self.gossip.peers().next().is_none();
-                let pause = if is_alone { KEEP_RETRY_RARE } else { KEEP_RETRY };
+                let pause = if is_alone { KEEP_RETRY_RARE } else { self.holding.pause(&snapshot) };
                 self.holding.retry.insert(snapshot, self.now.time + pause);
             }
             KeepEnd::Disk { reason } => {
@@ -215,6 +245,7 @@ impl Core {
             KeepEnd::Damaged { reason } => {
                 let message = format!("the manifest of snapshot {} is damaged: {reason}", snapshot.short());
                 self.note(Level::Error, "copies", message);
+                self.holding.could_not(snapshot);
                 self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY_RARE);
             }
         }
@@ -253,9 +284,9 @@ impl Core {
     }
 }
 
-/// What is kept first: what has the fewest copies, then the newest.
+/// What is kept first: what did not fail again and again, then what has the fewest copies, then the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank(usize, Reverse<WallTime>);
+struct Rank(bool, usize, Reverse<WallTime>);
 
 /// The writer is told after every so many chunks,
 const PROGRESS_CHUNKS: u64 = 64;

@@ -192,7 +192,8 @@ impl Core {
     pub(super) fn removal_heard(&mut self, entries: &[(Applied, Vec<u8>)]) {
         let any =
             |is_meant: fn(&Body) -> bool| entries.iter().any(|(applied, _)| is_meant(&applied.entry.body));
-        if any(|body| matches!(body, Body::Leave(_))) {
+        // With who is removed its word goes: that of another one may decide again.
+        if any(|body| matches!(body, Body::Leave(_) | Body::Remove(_))) {
             self.upkeep.removing.recheck(self.now.time);
         } else if any(|body| matches!(body, Body::Receipt(_))) {
             // Perhaps the last one that was waited for.

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::check::{add_folder, assert_protected, back_up, fill, found, join, unpack, weather, MINUTE, ROOT};
+use super::check::{
+    add_folder, assert_protected, back_up, fill, found, join, text, unpack, weather, MINUTE, ROOT,
+};
 use super::cluster::Cluster;
 use super::feed_stories::{good, short_folder};
 use super::key_stories::chunks;
-use crate::base::ids::{ChunkId, SnapshotId};
-use crate::base::units::Span;
-use crate::feed::entry::{Body, Role};
+use crate::base::ids::{ChunkId, FolderId, SnapshotId};
+use crate::base::units::{Copies, Span, WallTime};
+use crate::feed::entry::{Body, Counts, Role, SnapshotEntry};
 use crate::node::api::Call;
 use crate::node::ports::{Ending, Input};
 
@@ -157,4 +159,43 @@ fn what_the_writer_itself_wants_gone_waits_for_the_floor_too() {
     cluster.run_until(MINUTE.times(120), |_| false);
     let gone = |cluster: &mut Cluster, number: usize| !before[number - 1].is_subset(&ids(cluster, number));
     assert!((1..3).all(|number| gone(&mut cluster, number)), "then it goes");
+}
+
+#[test]
+fn snapshots_of_which_nobody_has_anything_keep_nobody_from_giving_up_or_from_keeping_others() {
+    let mut cluster = household(7);
+    let passing: Vec<u8> =
+        (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+    cluster.nodes[1].files.write(ROOT, b"passing", &passing);
+    let with_it = cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5));
+    good(&with_it);
+    let line = with_it.lines.iter().find(|line| line["event"] == "snapshot").expect("it is told");
+    let snapshot = text(line, "snapshot");
+    cluster.nodes[1].files.remove(ROOT, b"passing");
+    good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
+    let made_up = |number: u8| {
+        Body::Snapshot(SnapshotEntry {
+            folder: FolderId::from_bytes([number; 16]),
+            manifest: ChunkId::from_bytes([number; 32]),
+            parent: None,
+            copies: Copies::new(3),
+            taken: WallTime::from_micros(i64::MAX),
+            complete: true,
+            counts: Counts::default(),
+            sealed: Vec::new(),
+        })
+    };
+    assert_eq!(sign(&mut cluster, (1..60).map(made_up).collect()), 59);
+    cluster.run_until(MINUTE.times(5), |_| false);
+    let before: Vec<_> = (1..4).map(|number| ids(&mut cluster, number)).collect();
+    cluster.nodes[1].files.write(ROOT, b"five", &[5; 50_000]);
+    good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(10)));
+    good(&cluster.ask(1, Call::Forget { what: format!("family@{snapshot}") }, MINUTE));
+    cluster.run_until(MINUTE.times(60 * 5), |_| false);
+    for (number, before) in (1..4).zip(&before) {
+        let gone = before - &ids(&mut cluster, number);
+        assert!(!gone.is_empty(), "node {number} gives nothing up");
+    }
+    let restored = cluster.ask(3, Call::Restore { what: "family".into(), dry_run: false }, MINUTE.times(5));
+    assert_eq!(restored.end, Some(Ok(Ending::Complete)), "{:?}", restored.lines);
 }

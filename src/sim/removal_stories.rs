@@ -197,3 +197,19 @@ fn what_is_with_a_member_alone_keeps_it_until_a_person_says_otherwise() {
     good(&remove(&mut cluster, "node2", Removal::Now));
     assert!(!is_member(&mut cluster, "node2"));
 }
+
+#[test]
+fn a_removal_goes_on_when_whoever_gave_it_a_second_time_is_gone() {
+    let (mut cluster, _) = household(99, 6, 300);
+    // It waits: one that is to take its part holds still.
+    good(&cluster.ask(3, Call::Pause { span_us: None }, MINUTE));
+    assert!(remove(&mut cluster, "node4", Removal::Drained).lines[0].get("leaving").is_some());
+    let again = Call::Remove { node: "node4".into(), how: Removal::Drained };
+    good(&cluster.ask(1, again, MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    assert!(is_member(&mut cluster, "node4"), "node 3 does not take it over");
+    good(&remove(&mut cluster, "node1", Removal::Now));
+    cluster.run_until(MINUTE, |_| false);
+    good(&cluster.ask(3, Call::Resume, MINUTE));
+    assert!(goes(&mut cluster, "node4"), "{:?}", leaving(&mut cluster, 0));
+}

@@ -1,7 +1,11 @@
 //! The roots of a pass of collection (`node/marking.rs`): every manifest whose chunks stay.
 
+use crate::base::ids::{ChunkId, SnapshotId};
+use crate::node::after::AfterSave;
+use crate::node::collect::Settings;
 use crate::node::core::Core;
 use crate::node::drafts::Draft;
+use crate::node::keep::pin_key;
 use crate::node::marking::Root;
 
 impl Core {
@@ -11,7 +15,7 @@ impl Core {
         let pins = self.upkeep.collect.pins().iter();
         let pinned = pins.map(|(id, pin)| Root {
             manifest: pin.manifest,
-            pinned: true,
+            pinned: self.may_count_on(id),
             whole: !self.may_be_moved(id),
         });
         let drafts = self.folders.drafts.iter().map(Draft::manifest);
@@ -33,5 +37,36 @@ impl Core {
             is_equal
         });
         roots
+    }
+
+    /// Own snapshots that others have copies of, and that came back from them (this disk was put back to an older image), are pinned like
+    /// those that are written now.
+    pub(in crate::node) fn pin_returned(&mut self) {
+        let Some(member) = &self.member else { return };
+        let pins = self.upkeep.collect.pins();
+        let is_elsewhere =
+            |id: &SnapshotId| member.view.receipts(id).any(|(holder, _)| holder != member.node);
+        let own = member.view.snapshots().filter(|fact| fact.writer == member.node);
+        let returned = own.filter(|fact| !pins.contains_key(&fact.id) && is_elsewhere(&fact.id));
+        let returned: Vec<(SnapshotId, ChunkId)> =
+            returned.map(|fact| (fact.id, fact.entry.manifest)).collect();
+        let mut settings = Settings::new();
+        for (id, manifest) in returned {
+            self.upkeep.collect.pin(id, manifest);
+            settings.push((pin_key(&id), Some(manifest.as_bytes().to_vec())));
+        }
+        if !settings.is_empty() {
+            self.save(settings, AfterSave::Nothing);
+        }
+    }
+
+    /// Whether anybody may count on what is pinned here for a snapshot. Of what is still being fetched nobody does: of a list that nobody
+    /// has (its writer burned down before, or never made it) as much stays as is here, and the pass goes on.
+    fn may_count_on(&self, snapshot: &SnapshotId) -> bool {
+        let Some(member) = &self.member else { return true };
+        member.view.snapshot(snapshot).is_none_or(|fact| {
+            let mut receipts = member.view.receipts(snapshot);
+            fact.writer == member.node || receipts.any(|(holder, _)| holder == member.node)
+        })
     }
 }
