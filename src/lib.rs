@@ -275,6 +275,7 @@ pub mod node {
     mod partials;
     mod parts;
     pub mod pausing;
+    mod peer_feeds;
     mod pending;
     pub mod placing;
     pub mod ports;
@@ -297,7 +298,6 @@ pub mod node {
     mod scanned;
     mod scrubbing;
     pub mod seeking;
-    pub mod seeking_proof;
     pub mod seen;
     mod share;
     pub mod share_scan;

@@ -40,6 +40,8 @@ pub mod files;
 #[cfg(test)]
 mod guard_stories;
 #[cfg(test)]
+mod image_stories;
+#[cfg(test)]
 mod key_stories;
 mod medium;
 #[cfg(test)]

@@ -142,6 +142,7 @@ impl Core {
             self.holding.recheck(now);
             self.tell_of_away(&before, &away);
         }
+        self.see_who_stalls();
         self.seek_proof();
         let probing = self.probe_doubtful();
         let around = &mut self.hearing.around;

@@ -5,6 +5,8 @@
 //! no longer count as copies here, people are told, and the mark is lifted when it proves again. Marks survive a restart. The judgement
 //! is `replicate/audit.rs`'s, one challenge is `node/challenge.rs`, others' challenges are met by `node/proving.rs`.
 
+mod seeking;
+
 use std::collections::BTreeMap;
 
 use rand_core::RngCore;
@@ -45,7 +47,7 @@ pub(super) struct Auditing {
     /// Those that are being met.
     proving: Proving,
     /// Who was sought out only to be asked, and when.
-    pub(super) sought: BTreeMap<NodeId, Time>,
+    sought: BTreeMap<NodeId, Time>,
 }
 
 /// What is known of a holder.
@@ -129,7 +131,7 @@ impl Auditing {
     }
 
     /// When a holder was to be asked next as the last challenge ended, if one did.
-    pub(super) fn next_of(&self, node: &NodeId) -> Time {
+    fn next_of(&self, node: &NodeId) -> Time {
         self.holders.get(node).map_or(Time::ZERO, |holder| holder.next)
     }
 

@@ -219,6 +219,6 @@ impl Core {
 impl Gossip {
     /// Whether somebody says that it knows more of this node's own feed than is known here.
     pub(super) fn is_anyone_ahead(&self) -> bool {
-        self.peers.values().any(super::gossip::PeerFeeds::is_ahead)
+        self.peers.values().any(super::peer_feeds::PeerFeeds::is_ahead)
     }
 }

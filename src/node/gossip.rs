@@ -4,11 +4,12 @@
 //! is shown only when it is durable here. Feeds whose authors are not known yet are asked for when the roster has changed.
 //! What is asked of whom stands in `wanting.rs`, what is told to whom in `tell.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::activity::Level;
 use super::after::{AfterAppend, Appended};
 use super::core::{Core, Pending};
+use super::peer_feeds::PeerFeeds;
 use super::status::pending::Progress;
 use super::tell::wire_head;
 use crate::base::ids::{FeedId, NodeId, SnapshotId};
@@ -32,41 +33,6 @@ pub struct Gossip {
     pub(super) tell_due: Option<Time>,
 }
 
-/// What one peer has.
-#[derive(Debug, Default)]
-pub(super) struct PeerFeeds {
-    /// Entries it has of each feed of which it had more than this node when it said so, as far as this node's own were not
-    /// told of since.
-    pub(super) lengths: BTreeMap<FeedId, u64>,
-    /// Feeds that it was asked for and has not answered.
-    pub(super) asked: BTreeSet<FeedId>,
-    /// Feeds of which an answer brought nothing that could be used yet.
-    pub(super) stuck: BTreeSet<FeedId>,
-    /// It has told all its heads.
-    told: bool,
-    /// It says that it knows more of this node's own feed than is known here. Until it shows that, it confirms nothing.
-    ahead: bool,
-    /// It was not told of something, for there was no room.
-    pub(super) behind: bool,
-    /// Reads for it that are on their way from the disk.
-    pub(super) reading: usize,
-    /// What it wants and was not answered yet: from where on.
-    pub(super) unanswered: BTreeMap<FeedId, u64>,
-    /// Its program's version.
-    version: String,
-    /// What it would still store.
-    free_bytes: u64,
-    /// Its share of a snapshot: which, held, total.
-    progress: Option<Progress>,
-}
-
-impl PeerFeeds {
-    /// It says that it knows more of this node's own feed than is known here, and has not shown it.
-    pub(super) const fn is_ahead(&self) -> bool {
-        self.ahead
-    }
-}
-
 impl Gossip {
     /// A peer introduced itself.
     pub fn hello(&mut self, node: &NodeId, version: String, free_bytes: u64) {
@@ -79,7 +45,8 @@ impl Gossip {
     /// Nothing is asked for, and everybody who is connected has told all: what can be known is known.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        !self.peers.is_empty() && self.peers.values().all(|peer| peer.told && peer.asked.is_empty())
+        !self.peers.is_empty()
+            && self.peers.values().all(|peer| peer.stalls || peer.told && peer.asked.is_empty())
     }
 
     /// Whether a peer has told all that it has, and knows no more of this node's own feed than is known here.
@@ -97,18 +64,7 @@ impl Gossip {
     /// have signed two histories one may be longer there for ever.
     #[must_use]
     pub fn lacks_nothing_of(&self, node: &NodeId, view: &View) -> bool {
-        let is_here = |feed: &FeedId, length: u64| {
-            view.head(feed).is_some_and(|head| head.length >= length)
-                || view.forks().any(|fork| fork.feed == *feed)
-        };
-        self.peers.values().all(|peer| {
-            peer.told
-                && peer
-                    .lengths
-                    .iter()
-                    .filter(|(feed, _)| feed.node == *node)
-                    .all(|(feed, length)| is_here(feed, *length))
-        })
+        self.peers.values().all(|peer| peer.told && peer.has_sent_all_of(node, view))
     }
 
     /// How far a peer's share of a snapshot has come, as it says: held, total.
@@ -160,7 +116,7 @@ impl Core {
     pub(super) fn peer_has(&mut self, node: &NodeId, heads: &[FeedHead], more: bool) {
         let Some(member) = &mut self.member else { return };
         let Some(peer) = self.gossip.peers.get_mut(node) else { return };
-        let own = member.own;
+        let (own, now) = (member.own, self.now.time);
         let mut forked = false;
         for head in heads {
             let mine = member.view.head(&head.feed);
@@ -175,6 +131,7 @@ impl Core {
         }
         let settled = !more && !peer.told && !peer.ahead;
         if !more {
+            peer.moved = if peer.told { peer.moved } else { now };
             peer.told = true;
         }
         if forked {
@@ -197,7 +154,9 @@ impl Core {
     pub(super) fn begin_feed_anew(&mut self, why: &str) {
         let random = self.random();
         let Some(member) = &mut self.member else { return };
-        let predecessor = member.view.head(&member.own);
+        // It follows all that is known: a feed that was begun after this disk's image was made counts no longer then.
+        let newest = member.view.newest_feed(&member.node).unwrap_or(member.own);
+        let predecessor = member.view.head(&newest);
         member.own = FeedId { node: member.node, random };
         self.note(Level::Warn, "feeds", format!("{why}; a new feed is begun"));
         let doubt = self.doubt_pins();
@@ -257,8 +216,14 @@ impl Core {
             }
         }
         shown |= !fresh.is_empty();
+        // Of its own entries a node hears from others when its disk was put back to an older image.
+        let is_of_own = feed.node == member.node && !fresh.is_empty();
+        let is_outdated = is_of_own && member.view.newest_feed(&member.node) != Some(member.own);
         let mut confirmed = false;
         if let Some(peer) = self.gossip.peers.get_mut(node) {
+            if !fresh.is_empty() {
+                (peer.moved, peer.stalls) = (self.now.time, false);
+            }
             // Of feeds that nobody asked it for nothing is remembered, or it could name as many as it likes.
             if peer.asked.remove(&feed) && fresh.is_empty() {
                 peer.stuck.insert(feed);
@@ -266,21 +231,32 @@ impl Core {
             if is_own && shown {
                 peer.ahead = false;
                 confirmed = peer.told;
+            } else if feed.node == member.node && shown && peer.ahead {
+                // A later feed of this node came before the rest of the one that it went on with.
+                peer.ahead = !peer.has_sent_all_of(&member.node, &member.view);
+                confirmed = peer.told && !peer.ahead;
             }
         }
         if !fresh.is_empty() {
             self.settling_goes_on();
             self.keep_entries(fresh, Some(*node), Vec::new(), AfterAppend::Nothing);
         }
-        if is_own && shown {
+        if is_own && shown || is_outdated {
             self.begin_feed_anew(
                 "this home is older than what other devices know of it (restored from an image?)",
             );
+        }
+        if is_own && shown || is_of_own {
+            // Its snapshots come page by page, and some after it was confirmed.
             self.confirming.was_behind = true;
             self.healing_opens();
         }
         if confirmed {
             self.head_confirmed();
+        }
+        if is_of_own && self.member.as_ref().is_some_and(|member| member.confirmed) {
+            self.confirming.was_behind = false;
+            self.look_through();
         }
         self.want_after(node, &feed);
         if let Some(error) = refused.filter(FeedError::is_fault) {
@@ -329,6 +305,11 @@ impl Core {
         self.hearing_heard(&entries);
         self.notes_heard(&entries);
         self.removal_heard(&entries);
+        for (applied, _) in &entries {
+            if let Body::Receipt(receipt) = &applied.entry.body {
+                self.holding.has_signed(&receipt.snapshot);
+            }
+        }
         let bytes = entries.into_iter().map(|(_, bytes)| bytes).collect();
         self.ask_store(Pending::Append(Appended { head, from, then }), |op| Request::Append {
             op,

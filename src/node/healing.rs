@@ -31,7 +31,7 @@ use super::reconciling::RECONCILE_DUTY;
 use super::verify::job::VerifyJob;
 use super::verify::Verify;
 use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::{HEAL_FETCHES_MAX, HEAL_MAX, LOOK_THROUGH_EVERY, MISSED_MAX};
+use crate::base::limits::{HEAL_FETCHES_MAX, HEAL_MAX, LOOK_THROUGH_EVERY, MISSED_MAX, MISSED_PAUSE};
 use crate::base::units::Time;
 use crate::store::service::{Op, Reply, StoreError};
 
@@ -55,6 +55,8 @@ pub struct Healing {
     asked: Vec<(Op, ChunkId, Whose)>,
     /// What others asked for in vain, and who did last.
     missed: BTreeMap<ChunkId, NodeId>,
+    /// When one of those was last taken up that somebody wanted to have.
+    named: Option<Time>,
     /// Everything is to be looked through, as soon as that may be.
     looks: bool,
     /// It is being looked through.
@@ -67,6 +69,8 @@ pub struct Healing {
     said: u64,
     /// More was missing than waits here: everything is looked through again, if anything of it can be had.
     has_more: bool,
+    /// Something could not be had from those who were there: everything is looked through again when somebody comes.
+    waits: bool,
     /// Files that are read again.
     reading: Reading,
 }
@@ -78,11 +82,7 @@ impl Healing {
             return None;
         }
         let looks = self.looked_through.map_or(Time::ZERO, |last| last + LOOK_THROUGH_EVERY);
-        if self.looks {
-            Some(looks)
-        } else {
-            self.reading.deadline()
-        }
+        Some(looks).filter(|_| self.looks).into_iter().chain(self.reading.deadline()).min()
     }
 
     /// A chunk is missing here. Whether that is news.
@@ -158,6 +158,15 @@ impl Core {
         }
     }
 
+    /// A peer asked for a chunk that is not here. Most of them this node is not to have: one is looked for now and then.
+    pub(super) fn asked_in_vain(&mut self, peer: NodeId, id: ChunkId) {
+        let (now, named) = (self.now.time, &mut self.upkeep.healing.named);
+        if named.is_none_or(|last| last + MISSED_PAUSE <= now) {
+            *named = Some(now);
+            self.missed(peer, id);
+        }
+    }
+
     /// Looks for one of these. False: there is none.
     pub(super) fn heal_missed(&mut self) -> bool {
         if self.pausing.is_on() {
@@ -183,8 +192,17 @@ impl Core {
         self.healing_settles();
     }
 
+    /// Somebody came who may have what could not be had. (While files are read for it, that comes first.)
+    pub(super) fn healing_peer_up(&mut self) {
+        let healing = &self.upkeep.healing;
+        if healing.waits && !healing.reading.is_any_due() {
+            self.look_through();
+        }
+    }
+
     /// Everything was looked through, and what is missing is on its way; or the disk did not answer.
     pub(super) fn look_ended(&mut self, is_whole: bool) {
+        self.pin_returned();
         let healing = &mut self.upkeep.healing;
         (healing.is_looking, healing.looks) = (false, healing.looks || !is_whole);
         let (all, count) = std::mem::take(&mut healing.found);
@@ -210,10 +228,12 @@ impl Core {
                 healing.looks |= std::mem::take(&mut healing.has_more);
                 self.upkeep.pass_by(self.now.time + LOOK_THROUGH_EVERY);
             }
-            // Comparing with whoever wrote it finds it, when he is there.
-            (Err(_), Whose::Others) => {}
+            (Err(_), Whose::Others) => healing.waits = true,
             (Err(_), Whose::Unknown) => healing.looks = true,
-            (Err(_), Whose::Own) => healing.reading.not_had(id),
+            (Err(_), Whose::Own) => {
+                healing.waits = true;
+                healing.reading.not_had(id);
+            }
         }
         self.healing_goes_on();
     }
@@ -245,17 +265,15 @@ impl Core {
         if healing.is_looking || !healing.asked.is_empty() {
             return;
         }
-        if !healing.looks {
-            return self.files_settle();
-        }
-        if healing.looked_through.is_some_and(|last| last + LOOK_THROUGH_EVERY > now) {
-            return;
+        let is_early = healing.looked_through.is_some_and(|last| last + LOOK_THROUGH_EVERY > now);
+        if !healing.looks || is_early {
+            return self.files_settle(healing.looks || healing.waits);
         }
         let mut snapshots = self.held_snapshots().unwrap_or_default();
         // Their trees are chunks that the manifests list.
         snapshots.iter_mut().for_each(|snapshot| snapshot.tree = None);
         let healing = &mut self.upkeep.healing;
-        (healing.looks, healing.is_looking) = (false, true);
+        (healing.looks, healing.is_looking, healing.waits) = (false, true, false);
         (healing.looked_through, healing.found, healing.has_more) = (Some(now), (0, 0), false);
         let job = VerifyJob { snapshots, all: false };
         self.begin_duty(|duty| Duty::Verify(Box::new(Verify::new(job, duty).fetching()), None));

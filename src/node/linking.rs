@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{json, Value};
 
+use super::activity::Level;
 use super::core::Core;
 use super::finding::Finding;
 use super::member::Membership;
@@ -278,6 +279,15 @@ impl Core {
             }
         }
         self.reach.linking.due = next;
+    }
+
+    /// Notes that somebody has come or gone. Where not everybody can be linked with everybody, who comes and goes in passing is no news.
+    pub(super) fn note_session(&mut self, node: &NodeId, message: String) {
+        if self.reach.linking.is_meshed(node) {
+            self.note(Level::Info, "peers", message);
+        } else {
+            log::info!("{message}");
+        }
     }
 
     /// For `status`.

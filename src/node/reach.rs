@@ -11,7 +11,6 @@ use std::net::SocketAddr;
 
 use rand_core::RngCore;
 
-use super::activity::Level;
 use super::core::Core;
 use super::linking::Linking;
 use super::seen::Seen;
@@ -345,20 +344,12 @@ impl Core {
         self.source.peer_up(now, node);
         self.seeking_up(&node);
         self.holding.peer_up(now);
+        self.healing_peer_up();
         let chance = self.rng.next_u64();
         let for_long = self.reach.linking.is_meshed(&node);
         self.reconciling.peer_up(now, node, for_long, chance);
         self.entered_up(node);
         self.remember_seen(node, address);
-    }
-
-    /// Notes that somebody has come or gone. Where not everybody can be linked with everybody, who comes and goes in passing is no news.
-    fn note_session(&mut self, node: &NodeId, message: String) {
-        if self.reach.linking.is_meshed(node) {
-            self.note(Level::Info, "peers", message);
-        } else {
-            log::info!("{message}");
-        }
     }
 
     /// Something came of an attempt to reach somebody, or calls for one.

@@ -3,7 +3,8 @@
 
 use super::core::{Core, Pending};
 use super::duty::{op_of, Ops, Told};
-use super::gossip::{PeerFeeds, FEEDS_ASKED_MAX};
+use super::gossip::FEEDS_ASKED_MAX;
+use super::peer_feeds::PeerFeeds;
 use super::ports::Output;
 use super::source::SourceOutput;
 use crate::base::ids::{ChunkId, FeedId, NodeId};
@@ -33,7 +34,7 @@ impl Core {
 
     /// A session stands: greet, and tell all heads.
     pub(super) fn greet(&mut self, node: NodeId) {
-        self.gossip.peers.insert(node, PeerFeeds::default());
+        self.gossip.peers.insert(node, PeerFeeds::new(self.now.time));
         self.member_session(&node, true);
         self.push_peer_up(node);
         let hello = self.hello();
@@ -186,6 +187,8 @@ impl Core {
             }
             SourceOutput::Missing { peer, ids } => {
                 self.push_vanished(&peer, &ids);
+                // If it was promised, or is of an own backup, it is looked for.
+                ids.iter().for_each(|id| self.asked_in_vain(peer, *id));
                 self.send(&peer, lane, &Message::Missing { ids });
             }
             SourceOutput::Cancel { peer, ids } => {

@@ -4,8 +4,10 @@
 //! one of them, and of the next one when the answer did not bring all of it, when the session has ended, or when nothing
 //! has come for [`FEED_PATIENCE`]. A feed whose author is not known cannot be checked and is not asked for.
 
+use super::activity::Level;
 use super::core::Core;
 use super::gossip::{Gossip, FEEDS_ASKED_MAX};
+use super::peer_feeds::PeerFeeds;
 use crate::base::ids::{FeedId, NodeId};
 use crate::base::units::{Span, Time};
 use crate::wire::frame::Lane;
@@ -17,6 +19,23 @@ impl Gossip {
     pub fn deadline(&self) -> Option<Time> {
         let asked = self.asking.values().map(|(_, since)| *since).min();
         asked.map(|since| since + FEED_PATIENCE).into_iter().chain(self.tell_due).min()
+    }
+
+    /// Who has owed something for too long, from now on: what it was asked for it is not asked for any more.
+    fn stalling(&mut self, now: Time) -> Vec<NodeId> {
+        let mut stalling = Vec::new();
+        for (node, peer) in &mut self.peers {
+            if peer.has_told() && peer.asked.is_empty() || peer.moved + FEED_STALL > now {
+                continue;
+            }
+            let PeerFeeds { stuck, asked, .. } = peer;
+            stuck.append(asked);
+            peer.moved = now;
+            if !std::mem::replace(&mut peer.stalls, true) {
+                stalling.push(*node);
+            }
+        }
+        stalling
     }
 }
 
@@ -34,6 +53,19 @@ impl Core {
         self.gossip.asking.retain(|_, (_, since)| *since + FEED_PATIENCE > now);
         if self.gossip.asking.len() < before {
             self.want_from_all();
+        }
+    }
+
+    /// Whoever has not told all that it has, or not sent what it said to have and was asked for, and sends nothing new, is waited for no
+    /// longer: else it would keep everybody from ever giving anything up.
+    pub(super) fn see_who_stalls(&mut self) {
+        let now = self.now.time;
+        for node in self.gossip.stalling(now) {
+            let name = self.member.as_ref().map_or_else(|| node.short(), |member| member.name_of(&node));
+            let message = format!(
+                "{name} does not send all the entries that it says it has; nothing waits for them any more"
+            );
+            self.note(Level::Warn, "feeds", message);
         }
     }
 
@@ -82,7 +114,7 @@ impl Core {
         self.want_from(node);
         let have =
             self.member.as_ref().and_then(|member| member.view.head(feed)).map_or(0, |head| head.length);
-        let has_more = |(other, peer): (&NodeId, &super::gossip::PeerFeeds)| {
+        let has_more = |(other, peer): (&NodeId, &PeerFeeds)| {
             let is_more = other != node && peer.lengths.get(feed).is_some_and(|length| *length > have);
             is_more.then_some(*other)
         };
@@ -93,5 +125,28 @@ impl Core {
     }
 }
 
+/// A peer has this long to tell all that it has, or to send anything new of it.
+const FEED_STALL: Span = Span::from_secs(600);
+
 /// A peer that was asked for a feed has this long before another one is asked for it too.
 const FEED_PATIENCE: Span = Span::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_never_tells_all_is_waited_for_so_long_and_no_longer() {
+        let (one, other) = (NodeId::from_bytes([1; 32]), NodeId::from_bytes([2; 32]));
+        let mut gossip = Gossip::default();
+        gossip.peers.insert(one, PeerFeeds::new(Time::ZERO));
+        let later = Time::ZERO + FEED_STALL;
+        gossip.peers.insert(other, PeerFeeds::new(later));
+        assert!(gossip.stalling(Time::ZERO + FEED_PATIENCE).is_empty() && !gossip.is_settled());
+        assert_eq!(gossip.stalling(later), [one]);
+        assert!(!gossip.is_settled(), "the other one came just now");
+        let much_later = later + FEED_STALL;
+        assert_eq!(gossip.stalling(much_later), [other], "what was said once is not said again");
+        assert!(gossip.is_settled());
+    }
+}

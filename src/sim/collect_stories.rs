@@ -354,6 +354,24 @@ fn what_rots_before_it_is_copied_is_read_again_when_the_first_device_asks_for_it
 }
 
 #[test]
+fn what_is_not_on_its_only_disk_any_more_is_read_again_when_others_ask_for_it() {
+    let mut cluster = rotten(15);
+    let all = super::key_stories::chunks(&mut cluster, 0);
+    // As after a segment was lost whole: nothing is damaged, it is only not there.
+    let large = all.into_iter().filter(|(_, bytes)| bytes.len() > 20_000).map(|(id, _)| id);
+    let large: Vec<ChunkId> = large.collect();
+    assert!(!large.is_empty());
+    cluster.stop(0);
+    cluster.lose_chunks(0, &large);
+    cluster.start(0);
+    join(&mut cluster, 1, Role::Full);
+    join(&mut cluster, 2, Role::Store);
+    hours(&mut cluster, 2);
+    assert_protected(&back_up(&mut cluster).lines);
+    assert_restorable(&mut cluster, 1, "family");
+}
+
+#[test]
 fn what_was_not_healed_when_the_power_went_is_read_again_after_it_came_back() {
     let mut cluster = rotten(12);
     // Somebody reads it, it is set aside, and before the file was read again the power goes.

@@ -55,6 +55,11 @@ impl Reading {
         Some(reads).filter(|_| !self.unhad.is_empty()).into_iter().chain(self.closes).min()
     }
 
+    /// Whether files are being read again, or are to be.
+    pub(super) fn is_any_due(&self) -> bool {
+        !self.unread.is_empty() || !self.unhad.is_empty()
+    }
+
     /// A chunk was here until now: if files were read for it in vain once, then not for what it is now. Whether they were.
     pub(super) fn was_here(&mut self, id: &ChunkId) -> bool {
         self.in_vain.remove(id)
@@ -126,8 +131,8 @@ impl Core {
     }
 
     /// Nothing is on its way: files are read again if there is a reason to and it may be; or all is well, a moment after the last chunk
-    /// came, for it is to be on the disk.
-    pub(super) fn files_settle(&mut self) {
+    /// came, for it is to be on the disk. (`is_unsure`: something is still to be looked for.)
+    pub(super) fn files_settle(&mut self, is_unsure: bool) {
         let now = self.now.time;
         let reading = &mut self.upkeep.healing.reading;
         if !reading.unread.is_empty() {
@@ -136,7 +141,9 @@ impl Core {
         if !reading.unhad.is_empty() {
             return self.read_files_again();
         }
-        if reading.is_open && *reading.closes.get_or_insert(now + HEAL_PAUSE) <= now {
+        if is_unsure {
+            reading.closes = None;
+        } else if reading.is_open && *reading.closes.get_or_insert(now + HEAL_PAUSE) <= now {
             (reading.is_open, reading.closes, reading.begun) = (false, None, 0);
             self.healing_saves();
         }

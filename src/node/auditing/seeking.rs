@@ -6,11 +6,11 @@
 
 use rand_core::RngCore;
 
-use super::auditing::Auditing;
-use super::core::Core;
+use super::Auditing;
 use crate::base::ids::NodeId;
 use crate::base::limits::{AUDIT_SEEK_AGAIN, AUDIT_SEEK_LOOKS, AUDIT_SEEK_PAUSE};
 use crate::base::units::Time;
+use crate::node::core::Core;
 
 impl Auditing {
     /// When it is a holder's turn, as far as that is known: as often as one that is linked, but not soon again when it was not reached.
@@ -27,7 +27,7 @@ impl Auditing {
 
 impl Core {
     /// Reaches the holder whose turn it has been for longest, of those of which this node has no session; it is asked when it is up.
-    pub(super) fn seek_proof(&mut self) {
+    pub(in crate::node) fn seek_proof(&mut self) {
         let now = self.now.time;
         // Half of the places are for those who are needed for more than that.
         let most = (self.needed_max() / 2).max(1);

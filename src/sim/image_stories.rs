@@ -1,0 +1,128 @@
+//! Stories of disks that are put back to older images, again and again, and of what their devices had written since.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::check::{add_folder, assert_protected, back_up, fill, found, join, weather, MINUTE, ROOT};
+use super::cluster::Cluster;
+use super::collect_stories::hours;
+use super::disk::SimDisk;
+use super::key_stories::chunks;
+use crate::base::ids::ChunkId;
+use crate::feed::entry::{Body, Role};
+use crate::node::api::Call;
+use crate::node::ports::Ending;
+use crate::node::room::Capacity;
+
+/// Three full nodes, the first with a folder that is protected.
+fn household(seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(seed, 1, weather(0));
+    cluster.add_node();
+    cluster.add_node();
+    found(&mut cluster);
+    (1..3).for_each(|number| join(&mut cluster, number, Role::Full));
+    fill(&mut cluster, 3);
+    add_folder(&mut cluster);
+    assert_protected(&back_up(&mut cluster).lines);
+    cluster
+}
+
+/// A node's disk is put back.
+fn put_back(cluster: &mut Cluster, number: usize, old: SimDisk) {
+    cluster.crash(number);
+    cluster.nodes[number].disk = Arc::new(old);
+    cluster.start(number);
+    cluster.run_until(MINUTE.times(5), |_| false);
+}
+
+/// All entries that a node knows.
+fn entries(cluster: &Cluster, number: usize) -> u64 {
+    let core = &cluster.nodes[number].running.as_ref().expect("it runs").core;
+    let length = |body: &Body| match body {
+        Body::Checkpoint(checkpoint) => checkpoint.until.length,
+        _ => 0,
+    };
+    core.retire_everything(0).iter().map(length).sum()
+}
+
+#[test]
+fn the_same_image_may_be_put_back_twice() {
+    for seed in 61..66 {
+        let mut cluster = household(seed);
+        let first = cluster.nodes[1].disk.image(&mut cluster.rng);
+        let second = first.image(&mut cluster.rng);
+        for (round, image) in [first, second].into_iter().enumerate() {
+            let content = vec![u8::try_from(round).expect("a few"); 40_000];
+            cluster.nodes[0].files.write(ROOT, b"fresh", &content);
+            assert_protected(&back_up(&mut cluster).lines);
+            put_back(&mut cluster, 1, image);
+            cluster.nodes[0].files.write(ROOT, b"fresh", &[&content[..], b"and more"].concat());
+            assert_protected(&back_up(&mut cluster).lines);
+        }
+        let before = entries(&cluster, 2);
+        hours(&mut cluster, 1);
+        let more = entries(&cluster, 2) - before;
+        assert!(more < 20, "seed {seed}: {more} entries in a quiet hour");
+    }
+}
+
+#[test]
+fn a_writer_whose_disk_became_older_has_all_its_backups_again_however_many_there_were() {
+    let mut cluster = household(67);
+    cluster.crash(0);
+    cluster.capacity = Capacity::Bytes(0);
+    cluster.start(0);
+    cluster.run_until(MINUTE, |_| false);
+    let old = cluster.nodes[0].disk.image(&mut cluster.rng);
+    // More entries than come with one answer; each of these backups has something that no other one has.
+    for number in 0..120_u8 {
+        let mut content = vec![number; 3_000];
+        rand_core::RngCore::fill_bytes(&mut cluster.rng, &mut content);
+        cluster.nodes[0].files.write(ROOT, b"diary", &content);
+        let answer = cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE);
+        assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    }
+    cluster.run_until(MINUTE.times(5), |_| false);
+    put_back(&mut cluster, 0, old);
+    hours(&mut cluster, 2);
+    let ids = |cluster: &mut Cluster, number: usize| -> BTreeSet<ChunkId> {
+        chunks(cluster, number).into_iter().map(|(id, _)| id).collect()
+    };
+    let missing = &ids(&mut cluster, 1) - &ids(&mut cluster, 0);
+    assert!(missing.is_empty(), "{} chunks of its backups are not on the writer's disk", missing.len());
+    let core = &cluster.nodes[0].running.as_ref().expect("it runs").core;
+    let pinned: BTreeSet<_> = core.pinned().into_iter().collect();
+    let own: Vec<_> = core.claims().iter().map(|claim| claim.snapshot).collect();
+    assert!(own.iter().all(|snapshot| pinned.contains(snapshot)), "all of them are pinned there");
+}
+
+#[test]
+fn what_could_not_be_healed_while_its_only_other_holder_was_off_is_healed_when_it_comes() {
+    let mut cluster = household(68);
+    cluster.crash(0);
+    cluster.capacity = Capacity::Bytes(0);
+    cluster.start(0);
+    cluster.crash(2);
+    for number in 0..60_u8 {
+        let mut content = vec![0; 60_000];
+        rand_core::RngCore::fill_bytes(&mut cluster.rng, &mut content);
+        cluster.nodes[0].files.write(ROOT, &[b'a', b'A' + number], &content);
+    }
+    let answer = cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE);
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    cluster.run_until(MINUTE.times(2), |_| false);
+    // One of many is lost on the holder's disk, and that is found out while nobody else is there.
+    let all = chunks(&mut cluster, 1);
+    let (lost, _) = all.iter().max_by_key(|(_, bytes)| bytes.len()).expect("it holds some");
+    cluster.crash(0);
+    cluster.stop(1);
+    cluster.lose_chunks(1, &[*lost]);
+    cluster.start(1);
+    cluster.run_until(MINUTE, |_| false);
+    let verified = cluster.ask(1, Call::Verify { all: true }, MINUTE.times(5));
+    assert_eq!(verified.end.map(|end| end.is_err()), Some(true), "it lacks something");
+    hours(&mut cluster, 2);
+    cluster.start(0);
+    hours(&mut cluster, 2);
+    assert!(chunks(&mut cluster, 1).iter().any(|(id, _)| id == lost), "it has come back");
+}
