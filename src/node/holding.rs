@@ -27,12 +27,19 @@ pub struct Holding {
     due: Option<Time>,
     /// The share that is being kept.
     running: Option<Running>,
-    /// Shares that could not be had: not before then.
-    retry: BTreeMap<SnapshotId, Time>,
+    /// Shares that could not be had.
+    tried: BTreeMap<SnapshotId, Tried>,
     /// Shares that could not be had, whose manifests' pins are saved: another try need not write to the disk.
     pinned: BTreeSet<SnapshotId>,
-    /// How often in a row a share could not be had: what nobody has must not keep this node from what somebody has.
-    failed: BTreeMap<SnapshotId, u8>,
+}
+
+/// A share that could not be had.
+#[derive(Debug, Default)]
+struct Tried {
+    /// It is not tried before then.
+    until: Time,
+    /// How often in a row: what nobody has must not keep this node from what somebody has.
+    failed: u8,
 }
 
 /// The share at work.
@@ -63,26 +70,25 @@ impl Holding {
 
     /// A peer came up: what could not be had may be had now.
     pub fn peer_up(&mut self, now: Time) {
-        self.retry.clear();
+        self.tried.values_mut().for_each(|tried| tried.until = Time::ZERO);
         self.recheck(now);
     }
 
-    /// A share could not be had once more.
-    fn could_not(&mut self, snapshot: SnapshotId) {
-        let failed = self.failed.entry(snapshot).or_default();
-        *failed = failed.saturating_add(1);
+    /// A share was not had: it is not tried before then.
+    fn wait(&mut self, snapshot: SnapshotId, until: Time) {
+        self.tried.entry(snapshot).or_default().until = until;
     }
 
-    /// How long a share that could not be had waits: longer each time it failed again.
-    fn pause(&self, snapshot: &SnapshotId) -> Span {
-        let failed = self.failed.get(snapshot).map_or(0, |count| count.saturating_sub(KEEP_FAILURES_SOON));
-        KEEP_RETRY.times(1 << failed.min(8)).min(KEEP_RETRY_RARE)
+    /// A share could not be had once more. How long it waits: longer when it failed again and again.
+    fn could_not(&mut self, snapshot: SnapshotId) -> Span {
+        let tried = self.tried.entry(snapshot).or_default();
+        tried.failed = tried.failed.saturating_add(1);
+        KEEP_RETRY.times(1 << tried.failed.saturating_sub(KEEP_FAILURES_SOON).min(8)).min(KEEP_RETRY_RARE)
     }
 
     /// Somebody else has signed for a snapshot: what could not be had may be had now.
     pub fn has_signed(&mut self, snapshot: &SnapshotId) {
-        self.retry.remove(snapshot);
-        self.failed.remove(snapshot);
+        self.tried.remove(snapshot);
     }
 
     /// When to look again.
@@ -111,7 +117,8 @@ impl Core {
         }
         self.holding.due = None;
         let Some((snapshot, writer, manifest, groups, awaited)) = self.owed() else {
-            self.holding.due = self.holding.retry.values().min().copied();
+            let waits = self.holding.tried.values().map(|tried| tried.until);
+            self.holding.due = waits.filter(|until| *until > self.now.time).min();
             return;
         };
         if !self.has_room() {
@@ -146,16 +153,17 @@ impl Core {
     /// a backup, until the first has signed.
     fn owed(&mut self) -> Option<(SnapshotId, NodeId, ChunkId, GroupSet, bool)> {
         let now = self.now.time;
-        self.holding.retry.retain(|_, until| *until > now);
+        let tried = &mut self.holding.tried;
         if let Some(member) = &self.member {
-            self.holding.failed.retain(|snapshot, _| member.view.snapshot(snapshot).is_some());
+            tried.retain(|snapshot, _| member.view.snapshot(snapshot).is_some());
         }
         let wanted = self.shared_wanted();
         // A receipt is an entry: none is written before a peer has shown what it knows of this node.
         let member = self.member.as_ref().filter(|member| member.confirmed && !member.stopped)?;
         let mut best: Option<(Rank, &SnapshotFact, GroupSet)> = None;
         for fact in member.view.snapshots() {
-            if fact.writer == member.node || self.holding.retry.contains_key(&fact.id) {
+            let tried = self.holding.tried.get(&fact.id);
+            if fact.writer == member.node || tried.is_some_and(|tried| tried.until > now) {
                 continue;
             }
             // What a shared folder here is waiting for is kept whole.
@@ -168,8 +176,8 @@ impl Core {
                 continue;
             }
             let copies = if is_wanted { 0 } else { member.live_copies(fact, &lacking) };
-            let failed = self.holding.failed.get(&fact.id).is_some_and(|count| *count >= KEEP_FAILURES_MAX);
-            let rank = Rank(failed, copies, Reverse(fact.entry.taken));
+            let has_failed = tried.is_some_and(|tried| tried.failed >= KEEP_FAILURES_MAX);
+            let rank = Rank(has_failed, copies, Reverse(fact.entry.taken));
             if best.as_ref().is_none_or(|(first, ..)| rank < *first) {
                 best = Some((rank, fact, groups));
             }
@@ -212,7 +220,7 @@ impl Core {
             KeepEnd::Kept => {
                 let held = keep.progress().held;
                 self.holding.pinned.remove(&snapshot);
-                self.holding.failed.remove(&snapshot);
+                self.holding.tried.remove(&snapshot);
                 self.pushed_is_listed(&snapshot);
                 self.upkeep.moving.receipted(keep.groups());
                 let receipt = Receipt { snapshot, groups: keep.groups().clone() };
@@ -221,17 +229,17 @@ impl Core {
                     self.note(Level::Info, "copies", message);
                     self.share_kept(&snapshot);
                 } else {
-                    self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY);
+                    self.holding.wait(snapshot, self.now.time + KEEP_RETRY);
                 }
             }
             KeepEnd::Lacking { chunks } => {
                 log::info!("snapshot {}: {chunks} chunks cannot be had now", snapshot.short());
                 self.holding.pinned.insert(snapshot);
-                self.holding.could_not(snapshot);
+                let again = self.holding.could_not(snapshot);
                 // Alone there is nobody to have them from, and a peer that comes up is asked at once.
                 let is_alone = self.gossip.peers().next().is_none();
-                let pause = if is_alone { KEEP_RETRY_RARE } else { self.holding.pause(&snapshot) };
-                self.holding.retry.insert(snapshot, self.now.time + pause);
+                let pause = if is_alone { KEEP_RETRY_RARE } else { again };
+                self.holding.wait(snapshot, self.now.time + pause);
             }
             KeepEnd::Disk { reason } => {
                 self.note(
@@ -240,13 +248,13 @@ impl Core {
                     format!("snapshot {} is not kept: {reason}", snapshot.short()),
                 );
                 let until = self.room_ended(keep.progress().fetched_bytes);
-                self.holding.retry.insert(snapshot, until);
+                self.holding.wait(snapshot, until);
             }
             KeepEnd::Damaged { reason } => {
                 let message = format!("the manifest of snapshot {} is damaged: {reason}", snapshot.short());
                 self.note(Level::Error, "copies", message);
                 self.holding.could_not(snapshot);
-                self.holding.retry.insert(snapshot, self.now.time + KEEP_RETRY_RARE);
+                self.holding.wait(snapshot, self.now.time + KEEP_RETRY_RARE);
             }
         }
         self.holding.recheck(self.now.time);

@@ -46,8 +46,9 @@ impl Core {
         let far = far.filter(|node| is_far(node) && auditing.turn(node) <= now);
         let mut far: Vec<(Time, u64, NodeId)> =
             far.map(|node| (auditing.turn(node), self.rng.next_u64(), *node)).collect();
-        far.sort_unstable();
-        for (_, _, node) in far.into_iter().take(AUDIT_SEEK_LOOKS) {
+        for _ in 0..AUDIT_SEEK_LOOKS {
+            let first = (0..far.len()).min_by_key(|place| &far[*place]);
+            let Some((_, _, node)) = first.map(|place| far.swap_remove(place)) else { return };
             let is_fellow = self.has_promised_with(&node);
             if is_fellow && !self.reach.linking.need(now, node, most) {
                 return;
