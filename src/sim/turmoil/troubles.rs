@@ -173,8 +173,13 @@ impl Turmoil {
             return;
         }
         let Some((victim, image)) = self.image.take() else { return };
-        if self.health[victim] != Health::Sound {
+        // The same image may be put back again and again, also before all is well after the last time.
+        let may_again = self.is_long && self.health[victim] == Health::Doubtful;
+        if self.health[victim] != Health::Sound && !may_again {
             return;
+        }
+        if self.is_long && self.cluster.draw(2) == 0 {
+            self.image = Some((victim, image.image(&mut self.cluster.rng)));
         }
         self.note(format!("node {victim} is put back onto its image"));
         self.cluster.crash(victim);
