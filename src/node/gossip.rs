@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::activity::Level;
 use super::after::{AfterAppend, Appended};
 use super::core::{Core, Pending};
+use super::member::Membership;
 use super::peer_feeds::PeerFeeds;
 use super::status::pending::Progress;
 use super::tell::wire_head;
@@ -176,6 +177,14 @@ impl Core {
     /// A peer has shown what it knows of this node: from now on snapshots may be published.
     pub(super) fn head_confirmed(&mut self) {
         self.confirming.others = None;
+        let is_newest = |member: &Membership| {
+            member.view.newest_feed(&member.node).is_none_or(|newest| newest == member.own)
+        };
+        if !self.member.as_ref().is_none_or(is_newest) {
+            self.begin_feed_anew(OUTDATED);
+            self.confirming.was_behind = true;
+            self.healing_opens();
+        }
         let Some(member) = &mut self.member else { return };
         if !member.confirmed {
             member.confirmed = true;
@@ -221,18 +230,14 @@ impl Core {
         let is_outdated = is_of_own && member.view.newest_feed(&member.node) != Some(member.own);
         let mut confirmed = false;
         if let Some(peer) = self.gossip.peers.get_mut(node) {
-            if !fresh.is_empty() {
+            if !fresh.is_empty() && peer.asked.contains(&feed) {
                 (peer.moved, peer.stalls) = (self.now.time, false);
             }
             // Of feeds that nobody asked it for nothing is remembered, or it could name as many as it likes.
             if peer.asked.remove(&feed) && fresh.is_empty() {
                 peer.stuck.insert(feed);
             }
-            if is_own && shown {
-                peer.ahead = false;
-                confirmed = peer.told;
-            } else if feed.node == member.node && shown && peer.ahead {
-                // A later feed of this node came before the rest of the one that it went on with.
+            if feed.node == member.node && shown && peer.ahead {
                 peer.ahead = !peer.has_sent_all_of(&member.node, &member.view);
                 confirmed = peer.told && !peer.ahead;
             }
@@ -241,10 +246,10 @@ impl Core {
             self.settling_goes_on();
             self.keep_entries(fresh, Some(*node), Vec::new(), AfterAppend::Nothing);
         }
-        if is_own && shown || is_outdated {
-            self.begin_feed_anew(
-                "this home is older than what other devices know of it (restored from an image?)",
-            );
+        let is_confirmed = self.member.as_ref().is_some_and(|member| member.confirmed);
+        // Of several that come one after the other the last one is followed, when all are here.
+        if is_own && shown || is_outdated && is_confirmed {
+            self.begin_feed_anew(OUTDATED);
         }
         if is_own && shown || is_of_own {
             // Its snapshots come page by page, and some after it was confirmed.
@@ -254,7 +259,7 @@ impl Core {
         if confirmed {
             self.head_confirmed();
         }
-        if is_of_own && self.member.as_ref().is_some_and(|member| member.confirmed) {
+        if is_of_own && is_confirmed {
             self.confirming.was_behind = false;
             self.look_through();
         }
@@ -372,6 +377,9 @@ impl Core {
         self.show_replication(&snapshot);
     }
 }
+
+/// Why a feed is begun anew when others know more of this node than its disk does.
+const OUTDATED: &str = "this home is older than what other devices know of it (restored from an image?)";
 
 /// Feeds asked of one peer at once.
 pub(super) const FEEDS_ASKED_MAX: usize = 8;

@@ -31,7 +31,10 @@ use super::reconciling::RECONCILE_DUTY;
 use super::verify::job::VerifyJob;
 use super::verify::Verify;
 use crate::base::ids::{ChunkId, Group, NodeId};
-use crate::base::limits::{HEAL_FETCHES_MAX, HEAL_MAX, LOOK_THROUGH_EVERY, MISSED_MAX, MISSED_PAUSE};
+use crate::base::limits::{
+    HEAL_FETCHES_MAX, HEAL_MAX, LOOKS_AGAIN_MAX, LOOK_AGAIN_EVERY, LOOK_THROUGH_EVERY, MISSED_MAX,
+    MISSED_PAUSE,
+};
 use crate::base::units::Time;
 use crate::store::service::{Op, Reply, StoreError};
 
@@ -63,6 +66,8 @@ pub struct Healing {
     is_looking: bool,
     /// When everything was looked through last.
     looked_through: Option<Time>,
+    /// How often in a row that is to be done again, for own snapshots that came back.
+    again: u8,
     /// What was found missing by that: all of it, and what was news.
     found: (u64, u64),
     /// What was said of the last one.
@@ -160,9 +165,10 @@ impl Core {
 
     /// A peer asked for a chunk that is not here. Most of them this node is not to have: one is looked for now and then.
     pub(super) fn asked_in_vain(&mut self, peer: NodeId, id: ChunkId) {
-        let (now, named) = (self.now.time, &mut self.upkeep.healing.named);
-        if named.is_none_or(|last| last + MISSED_PAUSE <= now) {
-            *named = Some(now);
+        let (now, healing) = (self.now.time, &mut self.upkeep.healing);
+        let is_lost = healing.reading.is_in_vain(&id);
+        if !is_lost && healing.named.is_none_or(|last| last + MISSED_PAUSE <= now) {
+            healing.named = Some(now);
             self.missed(peer, id);
         }
     }
@@ -192,20 +198,32 @@ impl Core {
         self.healing_settles();
     }
 
-    /// Somebody came who may have what could not be had. (While files are read for it, that comes first.)
+    /// Somebody came who may have what could not be had: a few times a day, for it may be missing for ever.
     pub(super) fn healing_peer_up(&mut self) {
-        let healing = &self.upkeep.healing;
-        if healing.waits && !healing.reading.is_any_due() {
+        let (now, healing) = (self.now.time, &self.upkeep.healing);
+        if healing.waits && healing.looked_through.is_none_or(|last| last + LOOK_AGAIN_EVERY <= now) {
             self.look_through();
         }
     }
 
     /// Everything was looked through, and what is missing is on its way; or the disk did not answer.
     pub(super) fn look_ended(&mut self, is_whole: bool) {
-        self.pin_returned();
         let healing = &mut self.upkeep.healing;
         (healing.is_looking, healing.looks) = (false, healing.looks || !is_whole);
         let (all, count) = std::mem::take(&mut healing.found);
+        let returned = self.returned();
+        if !returned.is_empty() {
+            let healing = &mut self.upkeep.healing;
+            let may_again = healing.again < LOOKS_AGAIN_MAX;
+            if is_whole && all == 0 {
+                healing.again = 0;
+                self.pin_returned(returned);
+            } else if may_again {
+                // They are pinned when nothing is missing any more.
+                (healing.again, healing.looks) = (healing.again + 1, true);
+            }
+        }
+        let healing = &mut self.upkeep.healing;
         healing.reading.lacks(all);
         if count > 0 && std::mem::replace(&mut healing.said, count) != count {
             let message = format!(

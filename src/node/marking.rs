@@ -234,9 +234,11 @@ impl Pass {
     pub fn told(&mut self, told: Told) {
         match (std::mem::replace(&mut self.state, State::Over), told) {
             (State::Reading(op, node), Told::Store(Reply::Get { op: of, result, .. })) if of == op => {
-                match result.ok().flatten() {
-                    Some(bytes) => self.node_came(node, bytes),
-                    None => self.state = State::Marking,
+                match result {
+                    Ok(Some(bytes)) => self.node_came(node, bytes),
+                    Ok(None) => self.state = State::Marking,
+                    // It is healed, or set aside, before the next pass.
+                    Err(error) => self.end(format!("the list of chunks {}: {error}", node.id.short())),
                 }
             }
             (State::Reading(op, node), Told::Chunk { op: of, result, .. }) if of == op => match result {

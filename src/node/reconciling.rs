@@ -312,7 +312,12 @@ impl Core {
             turn.ended(now, wall, &report, chance);
         }
         let name = self.member.as_ref().map_or_else(|| peer.short(), |member| member.name_of(peer));
-        if report.lacking > 0 {
+        // What was asked for by name may be what is lost for good, and is said when everything is looked through.
+        let is_news = report.missed.is_none() || report.healed > 0;
+        if report.lacking > 0 && !is_news {
+            self.look_through();
+        }
+        if report.lacking > 0 && is_news {
             let message = format!(
                 "{} chunks that this device keeps for the vault were not on its disk; {} were fetched again ({name} has them)",
                 report.lacking, report.healed

@@ -193,8 +193,10 @@ impl Core {
         let any =
             |is_meant: fn(&Body) -> bool| entries.iter().any(|(applied, _)| is_meant(&applied.entry.body));
         // With who is removed its word goes: that of another one may decide again.
-        if any(|body| matches!(body, Body::Leave(_) | Body::Remove(_))) {
+        if any(|body| matches!(body, Body::Leave(_))) {
             self.upkeep.removing.recheck(self.now.time);
+        } else if any(|body| matches!(body, Body::Remove(_))) {
+            self.upkeep.removing.recheck(self.now.time + LEAVING_LOOK_PAUSE);
         } else if any(|body| matches!(body, Body::Receipt(_))) {
             // Perhaps the last one that was waited for.
             let soon = self.now.time + LEAVING_LOOK_PAUSE;

@@ -289,7 +289,6 @@ impl Core {
             None => return false,
             Some(PassOutput::Ask(ask)) => self.ask(ask),
             Some(PassOutput::Roots) => {
-                self.pin_returned();
                 let end = self.may_collect().map(|()| self.roots());
                 let moved = self.moved_groups();
                 match (end, self.duties.get_mut(&number)) {

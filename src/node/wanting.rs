@@ -92,6 +92,8 @@ impl Core {
             if self.send(node, Lane::Control, &Message::FeedWant { feed, from }) {
                 self.gossip.asking.insert(feed, (*node, now));
                 if let Some(peer) = self.gossip.peers.get_mut(node) {
+                    // Whoever owes nothing has owed nothing for too long.
+                    peer.moved = if peer.asked.is_empty() && peer.told { now } else { peer.moved };
                     peer.asked.insert(feed);
                 }
             }

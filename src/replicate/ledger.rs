@@ -123,7 +123,7 @@ impl<'a> Ledger<'a> {
         GroupSet::in_at_least(1, self.copies.iter().map(|copy| copy.groups.as_ref())).is_all()
     }
 
-    /// The fires of which nothing of it may be lost, but something would; exact where all of it [is somewhere](Self::is_whole).
+    /// The fires that take something of it, where all of it [is somewhere](Self::is_whole).
     #[must_use]
     pub fn fires(&self) -> Fires<'a> {
         let twice = GroupSet::in_at_least(2, self.copies.iter().map(|copy| copy.groups.as_ref()));

@@ -84,7 +84,7 @@ fn a_writer_whose_disk_became_older_has_all_its_backups_again_however_many_there
     }
     cluster.run_until(MINUTE.times(5), |_| false);
     put_back(&mut cluster, 0, old);
-    hours(&mut cluster, 2);
+    hours(&mut cluster, 4);
     let ids = |cluster: &mut Cluster, number: usize| -> BTreeSet<ChunkId> {
         chunks(cluster, number).into_iter().map(|(id, _)| id).collect()
     };

@@ -95,6 +95,10 @@ pub const MISSED_MAX: usize = 32;
 pub const MISSED_PAUSE: Span = Span::from_secs(60);
 /// All that a node has promised is looked through so often at most, when something of it was missing.
 pub const LOOK_THROUGH_EVERY: Span = Span::from_secs(3_600);
+/// ... and so often when somebody came who may have what could not be had.
+pub const LOOK_AGAIN_EVERY: Span = Span::from_secs(6 * 3_600);
+/// ... and so often in a row, where own snapshots came back and not all of them is here yet.
+pub const LOOKS_AGAIN_MAX: u8 = 24;
 /// Challenges of one peer that are answered within [`ANSWERS_WITHIN`].
 pub const PROOFS_PER_PEER_MAX: u32 = 32;
 /// Challenges of one peer that wait here for the disk: it makes one at a time, and may have begun anew.

@@ -55,11 +55,6 @@ impl Reading {
         Some(reads).filter(|_| !self.unhad.is_empty()).into_iter().chain(self.closes).min()
     }
 
-    /// Whether files are being read again, or are to be.
-    pub(super) fn is_any_due(&self) -> bool {
-        !self.unread.is_empty() || !self.unhad.is_empty()
-    }
-
     /// A chunk was here until now: if files were read for it in vain once, then not for what it is now. Whether they were.
     pub(super) fn was_here(&mut self, id: &ChunkId) -> bool {
         self.in_vain.remove(id)

@@ -39,25 +39,26 @@ impl Core {
         roots
     }
 
-    /// Own snapshots that others have copies of, and that came back from them (this disk was put back to an older image), are pinned like
-    /// those that are written now.
-    pub(in crate::node) fn pin_returned(&mut self) {
-        let Some(member) = &self.member else { return };
+    /// Own snapshots that others have copies of, and that came back from them (this disk was put back to an older image): which, and
+    /// their manifests.
+    pub(in crate::node) fn returned(&self) -> Vec<(SnapshotId, ChunkId)> {
+        let Some(member) = &self.member else { return Vec::new() };
         let pins = self.upkeep.collect.pins();
         let is_elsewhere =
             |id: &SnapshotId| member.view.receipts(id).any(|(holder, _)| holder != member.node);
         let own = member.view.snapshots().filter(|fact| fact.writer == member.node);
         let returned = own.filter(|fact| !pins.contains_key(&fact.id) && is_elsewhere(&fact.id));
-        let returned: Vec<(SnapshotId, ChunkId)> =
-            returned.map(|fact| (fact.id, fact.entry.manifest)).collect();
+        returned.map(|fact| (fact.id, fact.entry.manifest)).collect()
+    }
+
+    /// They are pinned like those that are written now. Everything was looked through, and all of them is here: what is pinned counts as held.
+    pub(in crate::node) fn pin_returned(&mut self, returned: Vec<(SnapshotId, ChunkId)>) {
         let mut settings = Settings::new();
         for (id, manifest) in returned {
             self.upkeep.collect.pin(id, manifest);
             settings.push((pin_key(&id), Some(manifest.as_bytes().to_vec())));
         }
-        if !settings.is_empty() {
-            self.save(settings, AfterSave::Nothing);
-        }
+        self.save(settings, AfterSave::Nothing);
     }
 
     /// Whether anybody may count on what is pinned here for a snapshot. Of what is still being fetched nobody does: of a list that nobody

@@ -88,6 +88,8 @@ mod tests {
         20_000_372, 20_003_108,
         // A disk from an older image was confirmed by one that had been off, a moment before another one told of what it lacked.
         20_001_141,
+        // (Of the oracle: a holder whose disk had lost its power was marked, and not waited for by a removal.)
+        71_049_293,
         // The power went in the moment in which the database became longer, and it was not opened again (store/soundness.rs).
         1_000_629,
     ];
