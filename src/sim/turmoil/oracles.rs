@@ -74,9 +74,7 @@ impl Turmoil {
     /// How many nodes have a chunk, or would if nothing had been done to them.
     pub(super) fn may_have(&self, id: ChunkId, on_disk: &[BTreeSet<ChunkId>]) -> usize {
         let may_have = |number: &usize| {
-            // What a disk without power says of itself means nothing.
-            let is_on = self.cluster.is_running(*number) && !self.cluster.nodes[*number].disk.is_off();
-            let is_sound = self.health[*number] == Health::Sound && is_on;
+            let is_sound = self.health[*number] == Health::Sound && self.cluster.is_running(*number);
             let is_excused = !is_sound && self.health[*number] != Health::Gone;
             is_excused || on_disk[*number].contains(&id)
         };

@@ -67,7 +67,7 @@ mod tests {
     // NUTHATCH_TURMOIL_NODES=39 NUTHATCH_TURMOIL_SESSIONS=8 NUTHATCH_TURMOIL_STEPS=3 NUTHATCH_TURMOIL_SEED=7000077 cargo test turmoil
 
     /// What a seed plays changes with the program, so that what they found is told in stories as well.
-    const FOUND: [u64; 17] = [
+    const FOUND: [u64; 16] = [
         // The owner's disk became older than its newest snapshot, of which nobody else had fetched anything: files that had not changed since
         // were in every later one, and their chunks on no disk.
         70_008_903,
@@ -88,8 +88,6 @@ mod tests {
         20_000_372, 20_003_108,
         // A disk from an older image was confirmed by one that had been off, a moment before another one told of what it lacked.
         20_001_141,
-        // (Of the oracle: a holder whose disk had lost its power was marked, and not waited for by a removal.)
-        71_049_293,
         // The power went in the moment in which the database became longer, and it was not opened again (store/soundness.rs).
         1_000_629,
     ];
