@@ -237,7 +237,6 @@ impl Pass {
                 match result {
                     Ok(Some(bytes)) => self.node_came(node, bytes),
                     Ok(None) => self.state = State::Marking,
-                    // It is healed, or set aside, before the next pass.
                     Err(error) => self.end(format!("the list of chunks {}: {error}", node.id.short())),
                 }
             }

@@ -313,18 +313,16 @@ impl Core {
         }
         let name = self.member.as_ref().map_or_else(|| peer.short(), |member| member.name_of(peer));
         // What was asked for by name may be what is lost for good, and is said when everything is looked through.
-        let is_news = report.missed.is_none() || report.healed > 0;
-        if report.lacking > 0 && !is_news {
+        if report.lacking > 0 {
             self.look_through();
         }
-        if report.lacking > 0 && is_news {
+        if report.lacking > 0 && (report.missed.is_none() || report.healed > 0) {
             let message = format!(
                 "{} chunks that this device keeps for the vault were not on its disk; {} were fetched again ({name} has them)",
                 report.lacking, report.healed
             );
             let event = Event::new(Kind::Damaged, Level::Error, "copies", message);
             self.raise(event.about(report.lacking.to_string()));
-            self.look_through();
         }
         if report.ended == Some(Ended::Nonsense) {
             let message =
