@@ -55,11 +55,6 @@ impl PeerFeeds {
         lengths.all(|(feed, length)| is_here(feed, *length))
     }
 
-    /// It has told all its heads.
-    pub(super) const fn has_told(&self) -> bool {
-        self.told
-    }
-
     /// It says that it knows more of this node's own feed than is known here, and has not shown it.
     pub(super) const fn is_ahead(&self) -> bool {
         self.ahead

@@ -25,7 +25,7 @@ impl Gossip {
     fn stalling(&mut self, now: Time) -> Vec<NodeId> {
         let mut stalling = Vec::new();
         for (node, peer) in &mut self.peers {
-            if peer.has_told() && peer.asked.is_empty() || peer.moved + FEED_STALL > now {
+            if peer.told && peer.asked.is_empty() || peer.moved + FEED_STALL > now {
                 continue;
             }
             let PeerFeeds { stuck, asked, .. } = peer;

@@ -35,6 +35,13 @@ fn put_back(cluster: &mut Cluster, number: usize, old: SimDisk) {
     cluster.run_until(MINUTE.times(5), |_| false);
 }
 
+/// The first node holds nothing for others from now on.
+fn offer_nothing(cluster: &mut Cluster) {
+    cluster.crash(0);
+    cluster.capacity = Capacity::Bytes(0);
+    cluster.start(0);
+}
+
 /// All entries that a node knows.
 fn entries(cluster: &Cluster, number: usize) -> u64 {
     let core = &cluster.nodes[number].running.as_ref().expect("it runs").core;
@@ -69,9 +76,7 @@ fn the_same_image_may_be_put_back_twice() {
 #[test]
 fn a_writer_whose_disk_became_older_has_all_its_backups_again_however_many_there_were() {
     let mut cluster = household(67);
-    cluster.crash(0);
-    cluster.capacity = Capacity::Bytes(0);
-    cluster.start(0);
+    offer_nothing(&mut cluster);
     cluster.run_until(MINUTE, |_| false);
     let old = cluster.nodes[0].disk.image(&mut cluster.rng);
     // More entries than come with one answer; each of these backups has something that no other one has.
@@ -99,9 +104,7 @@ fn a_writer_whose_disk_became_older_has_all_its_backups_again_however_many_there
 #[test]
 fn what_could_not_be_healed_while_its_only_other_holder_was_off_is_healed_when_it_comes() {
     let mut cluster = household(68);
-    cluster.crash(0);
-    cluster.capacity = Capacity::Bytes(0);
-    cluster.start(0);
+    offer_nothing(&mut cluster);
     cluster.crash(2);
     for number in 0..60_u8 {
         let mut content = vec![0; 60_000];
