@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::letting_go::is_cut_off;
 use super::{Health, Turmoil};
-use crate::base::ids::ChunkId;
+use crate::base::ids::{ChunkId, NodeId};
 use crate::node::api::{Call, Removal};
 use crate::node::ports::Ending;
-use crate::sim::check::MINUTE;
+use crate::sim::check::{text, MINUTE};
 
 impl Turmoil {
     /// A member is to leave, but neither the owner's nor the other one that can always read, and not if too few would be left.
@@ -76,6 +76,12 @@ impl Turmoil {
     fn check_nothing_is_missing(&mut self, gone: usize) {
         let on_disk: Vec<BTreeSet<ChunkId>> =
             (0..self.health.len()).map(|number| self.chunks(number)).collect();
+        // Of whom proof was asked in vain (its disk may have been without power since) the owner waits for nothing.
+        let holders = self.status(self.owner)["audit"]["holders"].take();
+        let doubted = holders.as_array().into_iter().flatten().filter(|holder| holder["believed"] == false);
+        let doubted: BTreeSet<String> = doubted.map(|holder| text(holder, "node")).collect();
+        let is_doubted = |(id, number): (&NodeId, &usize)| doubted.contains(&id.hex()).then_some(*number);
+        let doubted: BTreeSet<usize> = self.ids.iter().filter_map(is_doubted).collect();
         let standing = self.kept.iter().filter(|kept| kept.forgotten.is_none() && !kept.returned);
         let standing: Vec<(String, ChunkId)> =
             standing.filter_map(|kept| Some((kept.id.clone(), kept.manifest?))).collect();
@@ -87,7 +93,7 @@ impl Turmoil {
                         self.health[**number] == Health::Sound && self.cluster.is_running(**number);
                     is_asked && !on_disk[**number].contains(chunk)
                 };
-                let late = self.long_away.iter().filter(is_late).count();
+                let late = self.long_away.union(&doubted).filter(is_late).count();
                 let have = self.may_have(*chunk, &on_disk) + late;
                 if have < usize::from(self.copies) {
                     self.fail(&format!(

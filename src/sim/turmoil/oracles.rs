@@ -233,7 +233,7 @@ impl Turmoil {
     }
 
     /// Who is who.
-    fn learn_ids(&mut self) {
+    pub(super) fn learn_ids(&mut self) {
         for number in self.running() {
             let id: Option<NodeId> = self.core(number).own_id();
             self.ids.extend(id.map(|id| (id, number)));

@@ -291,39 +291,6 @@ impl Turmoil {
         self.health[victim] = Health::Burnt;
     }
 
-    /// The owner's node is gone for good, but not the disk with the files: a new node comes back from the words and goes on with them.
-    fn burn_the_owner(&mut self) {
-        if self.hurt() + 1 >= usize::from(self.copies) || self.health[self.owner] != Health::Sound {
-            return;
-        }
-        let before = self.owner;
-        self.note(format!("node {before}, the owner's, burns"));
-        self.cluster.crash(before);
-        self.health[before] = Health::Burnt;
-        self.running = None;
-        self.calm_down();
-        let number = self.cluster.add_node();
-        self.health.push(Health::Sound);
-        let peer = Some(self.cluster.nodes[1].address);
-        for attempt in 0..5 {
-            let (phrase, replace) = (self.words.clone(), Some(format!("node{before}")));
-            let call = Call::Recover { phrase, peer, replace, name: None, site: None };
-            let answer = self.cluster.ask(number, call, MINUTE.times(20));
-            if answer.end == Some(Ok(Ending::Complete)) {
-                break;
-            }
-            if attempt == 4 {
-                self.fail(&format!("the owner does not come back from the words: {:?}", answer.end));
-            }
-            self.cluster.run_until(MINUTE, |_| false);
-        }
-        self.cluster.nodes[number].files = std::mem::take(&mut self.cluster.nodes[before].files);
-        self.owner = number;
-        self.note(format!("node {number} goes on with its folder"));
-        self.edit();
-        self.begin_backup();
-    }
-
     /// The network is whole, disks have room, and everybody is there.
     pub(super) fn calm_down(&mut self) {
         self.cluster.cut(&[]);

@@ -1,0 +1,59 @@
+//! The owner's node is lost, and the household goes on with its folder as a person would.
+
+use super::{Health, Turmoil};
+use crate::node::api::{Call, FolderAdd, Removal};
+use crate::node::ports::Ending;
+use crate::sim::check::{text, MINUTE};
+
+impl Turmoil {
+    /// The owner's node is gone for good, but not the disk with the files: a new node comes back from the words and goes on with them.
+    pub(super) fn burn_the_owner(&mut self) {
+        if self.hurt() + 1 >= usize::from(self.copies) || self.health[self.owner] != Health::Sound {
+            return;
+        }
+        let before = self.owner;
+        self.note(format!("node {before}, the owner's, burns"));
+        self.cluster.crash(before);
+        self.health[before] = Health::Burnt;
+        self.running = None;
+        self.calm_down();
+        let number = self.cluster.add_node();
+        self.health.push(Health::Sound);
+        let peer = Some(self.cluster.nodes[1].address);
+        let mut adopted = false;
+        for attempt in 0..5 {
+            let (phrase, replace) = (self.words.clone(), Some(format!("node{before}")));
+            let call = Call::Recover { phrase, peer, replace, name: None, site: None };
+            let answer = self.cluster.ask(number, call, MINUTE.times(20));
+            if answer.end == Some(Ok(Ending::Complete)) {
+                adopted = answer.lines.iter().any(|line| line["adopted"] == serde_json::json!(["family"]));
+                break;
+            }
+            if attempt == 4 {
+                self.fail(&format!("the owner does not come back from the words: {:?}", answer.end));
+            }
+            self.cluster.run_until(MINUTE, |_| false);
+        }
+        self.cluster.nodes[number].files = std::mem::take(&mut self.cluster.nodes[before].files);
+        self.owner = number;
+        self.note(format!("node {number} goes on with its folder"));
+        if !adopted {
+            self.attach();
+        }
+        self.edit();
+        self.begin_backup();
+    }
+
+    /// The lost node had taken the folder over itself, and was lost before anybody had heard of that: in the others' eyes it is
+    /// still that of the one before, so that what `folder attach` hints at has to be done.
+    fn attach(&mut self) {
+        let writer = text(&self.status(self.owner)["folders"][0], "writer");
+        self.learn_ids();
+        let number = self.ids.iter().find(|(id, _)| id.hex() == writer).map(|(_, number)| *number);
+        let Some(number) = number.filter(|number| self.health[*number] == Health::Burnt) else { return };
+        let removed = self.order(Call::Remove { node: format!("node{number}"), how: Removal::Now });
+        let add = FolderAdd { kind: "attach".into(), copies: None, keep: None, ..self.folder() };
+        let attached = self.order(Call::FolderAdd(add));
+        self.note(format!("node {number} is removed: {removed:?}; its folder is attached: {attached:?}"));
+    }
+}
