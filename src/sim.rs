@@ -38,6 +38,8 @@ mod file_answers;
 mod file_puts;
 pub mod files;
 #[cfg(test)]
+mod flood_stories;
+#[cfg(test)]
 mod guard_stories;
 #[cfg(test)]
 mod image_stories;

@@ -266,6 +266,26 @@ fn a_liar_that_is_heard_of_every_hour_and_to_which_nothing_leads_is_found_out() 
 }
 
 #[test]
+fn who_looks_after_a_folder_is_called_silent_by_nobody_though_few_are_linked_with_it() {
+    let mut crowd = crowd(25, 18, SESSIONS_MIN);
+    protect_files(&mut crowd, 3);
+    let alarmed = |crowd: &mut Crowd| -> Vec<usize> {
+        let is_alarmed = |number: &usize| {
+            let silence = status(crowd, *number)["silence"].take();
+            silence.as_array().is_some_and(|list| list.iter().any(|folder| folder["too_long"] == true))
+        };
+        (1..18).filter(is_alarmed).collect()
+    };
+    for hour in 0..28 {
+        crowd.run(MINUTE.times(60));
+        assert_eq!(alarmed(&mut crowd), [0; 0], "after {hour} hours");
+    }
+    crowd.crash(0);
+    crowd.run(MINUTE.times(60 * 28));
+    assert_eq!(alarmed(&mut crowd).len(), 17, "all say so when it is off");
+}
+
+#[test]
 fn who_is_removed_by_one_that_has_no_session_with_it_goes_when_others_have_what_it_holds() {
     let (mut crowd, far) = with_a_far_holder(22);
     let node = crowd.nodes[far].node.hex();

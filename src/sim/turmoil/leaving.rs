@@ -80,6 +80,7 @@ impl Turmoil {
         let holders = self.status(self.owner)["audit"]["holders"].take();
         let doubted = holders.as_array().into_iter().flatten().filter(|holder| holder["believed"] == false);
         let doubted: BTreeSet<String> = doubted.map(|holder| text(holder, "node")).collect();
+        self.learn_ids();
         let is_doubted = |(id, number): (&NodeId, &usize)| doubted.contains(&id.hex()).then_some(*number);
         let doubted: BTreeSet<usize> = self.ids.iter().filter_map(is_doubted).collect();
         let standing = self.kept.iter().filter(|kept| kept.forgotten.is_none() && !kept.returned);

@@ -51,9 +51,16 @@ impl Turmoil {
         self.learn_ids();
         let number = self.ids.iter().find(|(id, _)| id.hex() == writer).map(|(_, number)| *number);
         let Some(number) = number.filter(|number| self.health[*number] == Health::Burnt) else { return };
-        let removed = self.order(Call::Remove { node: format!("node{number}"), how: Removal::Now });
-        let add = FolderAdd { kind: "attach".into(), copies: None, keep: None, ..self.folder() };
-        let attached = self.order(Call::FolderAdd(add));
-        self.note(format!("node {number} is removed: {removed:?}; its folder is attached: {attached:?}"));
+        let mut ends = (None, None);
+        for _ in 0..5 {
+            let removed = self.order(Call::Remove { node: format!("node{number}"), how: Removal::Now });
+            let add = FolderAdd { kind: "attach".into(), copies: None, keep: None, ..self.folder() };
+            ends = (removed, self.order(Call::FolderAdd(add)));
+            if ends.1 == Some(Ok(Ending::Complete)) {
+                return self.note(format!("node {number} was removed, and its folder is attached"));
+            }
+            self.cluster.run_until(MINUTE, |_| false);
+        }
+        self.fail(&format!("what {number} had cannot be taken over: {ends:?}"));
     }
 }
