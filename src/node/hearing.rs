@@ -4,7 +4,7 @@
 //! passed on, so that a device that meets only one of them is known to all. Nothing is written for it: the books
 //! (`node/silence.rs`) are saved with other writes. Nobody is asked to be silent about itself: a node watches the others only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{json, Value};
 
@@ -14,7 +14,7 @@ use super::collect::Settings;
 use super::core::Core;
 use super::events::{Event, Kind};
 use super::outcome::{BackupError, Outcome};
-use super::silence::Silence;
+use super::silence::{Place, Silence};
 use super::status::attention::{Attention, Severity};
 use crate::base::gather;
 use crate::base::ids::{FolderId, NodeId};
@@ -22,7 +22,7 @@ use crate::base::limits::{
     ABSENCE_SHORT, FOLDERS_MAX, MARKS_PASSED_MEMBERS_MAX, SILENCE_LABELS_MAX, SILENCE_LOOK_EVERY,
 };
 use crate::base::units::{Span, Time, WallTime};
-use crate::feed::entry::Body;
+use crate::feed::entry::{Body, FolderKind};
 use crate::feed::mark::{is_signed, sign_mark, Mark};
 use crate::feed::view::Applied;
 use crate::wire::frame::Lane;
@@ -33,8 +33,8 @@ use crate::wire::message::{Checked, Message};
 pub struct Hearing {
     /// The books.
     silence: Silence,
-    /// The newest mark of each folder, and when it was made as far as is known: for who comes later.
-    marks: BTreeMap<FolderId, (Checked, Time)>,
+    /// The newest mark of each folder and device, and when it came (it says how old it was then): for who comes later.
+    marks: BTreeMap<Place, (Checked, Time)>,
     /// When to look whether somebody has grown silent.
     due: Option<Time>,
     /// Which members are heard at all.
@@ -92,7 +92,7 @@ impl Core {
         let signature = sign_mark(&mark, &member.keys.vault(), member.secret.signing_key());
         let Mark { writer, number, .. } = mark;
         let checked = Checked { writer, folder, number, every_us, age_us: 0, signature };
-        self.hearing.marks.insert(folder, (checked.clone(), self.now.time));
+        self.hearing.marks.insert((folder, writer), (checked.clone(), self.now.time));
         self.pass_mark(&checked, None);
     }
 
@@ -104,7 +104,10 @@ impl Core {
             .marks
             .values()
             .filter(|(checked, _)| checked.writer != *node)
-            .map(|(checked, at)| Checked { age_us: now.since(*at).as_micros(), ..checked.clone() })
+            .map(|(checked, at)| Checked {
+                age_us: checked.age_us.saturating_add(now.since(*at).as_micros()),
+                ..checked.clone()
+            })
             .collect();
         for checked in known {
             self.send(node, Lane::Control, &Message::Checked(checked));
@@ -124,14 +127,14 @@ impl Core {
             return log::debug!("a mark from {} was not taken", from.short());
         }
         let (direct, every, age) = (*from == writer, Span::from_micros(every_us), Span::from_micros(age_us));
-        let place = (&folder, &writer);
-        if !self.hearing.silence.heard_mark(running, place, number, every, age, direct) {
+        let place = (folder, writer);
+        if !self.hearing.silence.heard_mark(running, &place, number, every, age, direct) {
             return;
         }
         if age < ABSENCE_SHORT {
             self.member_heard(&writer);
         }
-        self.hearing.marks.insert(folder, (checked.clone(), now - age));
+        self.hearing.marks.insert(place, (checked.clone(), now));
         self.hearing.due = Some(now);
         if direct {
             self.pass_mark(&checked, Some(from));
@@ -155,7 +158,7 @@ impl Core {
         if let Some((applied, _)) = entries.first() {
             self.member_heard(&applied.feed.node);
         }
-        let snapshots: Vec<(FolderId, NodeId)> = entries
+        let snapshots: Vec<Place> = entries
             .iter()
             .filter_map(|(applied, _)| match &applied.entry.body {
                 Body::Snapshot(snapshot) => Some((snapshot.folder, applied.feed.node)),
@@ -170,8 +173,8 @@ impl Core {
         }
         let running = self.upkeep.collect.running(self.now.time);
         self.watch_folders();
-        for (folder, writer) in snapshots {
-            self.hearing.silence.heard_snapshot(running, &folder, &writer);
+        for place in snapshots {
+            self.hearing.silence.heard_snapshot(running, &place);
         }
         self.hearing.due = Some(self.now.time);
     }
@@ -189,7 +192,7 @@ impl Core {
         let next = pauses.map(|silent| silent.limit - silent.silent_for).min();
         self.hearing.due = Some(now + next.unwrap_or(SILENCE_LOOK_EVERY).min(SILENCE_LOOK_EVERY));
         for silent in &all {
-            if self.hearing.silence.tell(&silent.folder, silent.is_alarming()) {
+            if self.hearing.silence.tell(&(silent.folder, silent.writer), silent.is_alarming()) {
                 let message = self.silence_sentence(silent);
                 let (kind, level) = match silent.is_alarming() {
                     true => (Kind::NodeSilent, Level::Warn),
@@ -207,9 +210,12 @@ impl Core {
     fn silences(&self) -> Vec<Silent> {
         let running = self.upkeep.collect.running(self.now.time);
         let Some(member) = &self.member else { return Vec::new() };
-        let silence = |(folder, watched): (&FolderId, &super::silence::Watched)| {
-            let all: Vec<WallTime> =
-                member.view.all_snapshots_of(folder).map(|fact| fact.entry.taken).collect();
+        let silence = |((folder, writer), watched): (&Place, &super::silence::Watched)| {
+            let is_shared =
+                member.view.folder(folder).is_some_and(|fact| fact.entry.kind == FolderKind::Shared);
+            let of_all = member.view.all_snapshots_of(folder);
+            let theirs = of_all.filter(|fact| !is_shared || fact.writer == *writer);
+            let all: Vec<WallTime> = theirs.map(|fact| fact.entry.taken).collect();
             let labels = &all[all.len().saturating_sub(SILENCE_LABELS_MAX)..];
             Silent {
                 folder: *folder,
@@ -231,13 +237,11 @@ impl Core {
             let is_member = member.view.roster().member(&fact.writer).is_some();
             is_member && fact.writer != member.node && !fact.entry.removed
         });
-        let folders: BTreeMap<FolderId, NodeId> =
-            gather::map(theirs.take(FOLDERS_MAX).map(|fact| (fact.entry.folder, fact.writer)));
-        self.hearing.silence.watch(running, &folders);
+        let places: BTreeSet<Place> =
+            gather::set(theirs.take(FOLDERS_MAX).map(|fact| (fact.entry.folder, fact.writer)));
+        self.hearing.silence.watch(running, &places);
         let own = member.node;
-        self.hearing
-            .marks
-            .retain(|folder, (checked, _)| checked.writer == own || folders.contains_key(folder));
+        self.hearing.marks.retain(|place, _| place.1 == own || places.contains(place));
     }
 
     /// Adds what was heard to what is written anyway.

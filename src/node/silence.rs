@@ -7,7 +7,7 @@
 //! heard: the longest but one of the last thirty days, so that one journey teaches nothing and a laptop that is on at
 //! weekends only is known as such after the second week. Twice that, and never less than [`SILENCE_FLOOR`], is too long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +22,14 @@ use crate::base::units::{Span, WallTime};
 /// What is known of the folders of others.
 #[derive(Debug, Default)]
 pub struct Silence {
-    /// By folder.
-    watched: BTreeMap<FolderId, Watched>,
+    /// By folder and device, for several may have a shared one.
+    watched: BTreeMap<Place, Watched>,
     /// Settings of folders that are watched no more.
-    gone: Vec<FolderId>,
+    gone: Vec<String>,
 }
+
+/// A folder, and a device that looks after it.
+pub type Place = (FolderId, NodeId);
 
 /// One folder of another device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,28 +138,33 @@ impl Silence {
     pub fn load(settings: &BTreeMap<String, Vec<u8>>) -> Self {
         let mut silence = Self::default();
         for (key, bytes) in settings {
-            let folder = key.strip_prefix(HEARD_PREFIX).and_then(|id| id.parse().ok());
-            if let (Some(folder), Ok((watched, []))) = (folder, postcard::take_from_bytes(bytes)) {
-                silence.watched.insert(folder, watched);
+            let Some(name) = key.strip_prefix(HEARD_PREFIX) else { continue };
+            let folder = name.split(':').next().and_then(|id| id.parse().ok());
+            if let (Some(folder), Ok((watched, []))) = (folder, postcard::take_from_bytes::<Watched>(bytes)) {
+                let place = (folder, watched.writer);
+                if *key != key_of(&place) {
+                    // Before, one device was watched of each folder.
+                    silence.gone.push(key.clone());
+                }
+                silence.watched.insert(place, watched);
             }
         }
         silence
     }
 
     /// Watches exactly these folders from now on.
-    pub fn watch(&mut self, running: Span, folders: &BTreeMap<FolderId, NodeId>) {
-        let gone = self.watched.iter().filter(|(id, of)| folders.get(id) != Some(&of.writer));
-        let gone: Vec<FolderId> = gone.map(|(id, _)| *id).collect();
-        gone.iter().for_each(|id| drop(self.watched.remove(id)));
-        self.gone.extend(gone);
-        for (folder, writer) in folders {
-            self.watched.entry(*folder).or_insert_with(|| Watched::new(*writer, running));
+    pub fn watch(&mut self, running: Span, places: &BTreeSet<Place>) {
+        let gone: Vec<Place> = self.watched.keys().filter(|place| !places.contains(place)).copied().collect();
+        gone.iter().for_each(|place| drop(self.watched.remove(place)));
+        self.gone.extend(gone.iter().map(key_of));
+        for place in places {
+            self.watched.entry(*place).or_insert_with(|| Watched::new(place.1, running));
         }
     }
 
     /// A snapshot of a folder came.
-    pub fn heard_snapshot(&mut self, running: Span, folder: &FolderId, writer: &NodeId) {
-        if let Some(watched) = self.of(folder, writer) {
+    pub fn heard_snapshot(&mut self, running: Span, place: &Place) {
+        if let Some(watched) = self.watched.get_mut(place) {
             watched.hear(running, Span::default());
         }
     }
@@ -166,13 +174,13 @@ impl Silence {
     pub fn heard_mark(
         &mut self,
         running: Span,
-        place: (&FolderId, &NodeId),
+        place: &Place,
         number: u64,
         every: Span,
         age: Span,
         direct: bool,
     ) -> bool {
-        let Some(watched) = self.of(place.0, place.1) else { return false };
+        let Some(watched) = self.watched.get_mut(place) else { return false };
         if number == watched.number || (!direct && number < watched.number) {
             return false;
         }
@@ -182,30 +190,24 @@ impl Silence {
         true
     }
 
-    /// The folder of that device.
-    fn of(&mut self, folder: &FolderId, writer: &NodeId) -> Option<&mut Watched> {
-        self.watched.get_mut(folder).filter(|watched| watched.writer == *writer)
-    }
-
     /// Every watched folder.
-    pub fn iter(&self) -> impl Iterator<Item = (&FolderId, &Watched)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Place, &Watched)> {
         self.watched.iter()
     }
 
     /// Remembers whether a folder's silence was told. True if that has changed.
-    pub fn tell(&mut self, folder: &FolderId, is_silent: bool) -> bool {
-        let watched = self.watched.get_mut(folder);
+    pub fn tell(&mut self, place: &Place, is_silent: bool) -> bool {
+        let watched = self.watched.get_mut(place);
         watched.is_some_and(|watched| core::mem::replace(&mut watched.is_told, is_silent) != is_silent)
     }
 
     /// Adds what is not saved yet to what is written anyway; for each folder now and then only.
     pub fn ride_along(&mut self, running: Span, settings: &mut Settings) {
-        let key = |folder: &FolderId| format!("{HEARD_PREFIX}{folder}");
-        settings.extend(self.gone.drain(..).map(|folder| (key(&folder), None)));
-        for (folder, watched) in self.watched.iter_mut().filter(|(_, watched)| watched.unsaved) {
+        settings.extend(self.gone.drain(..).map(|key| (key, None)));
+        for (place, watched) in self.watched.iter_mut().filter(|(_, watched)| watched.unsaved) {
             if running - Span::from_micros(watched.saved_us) >= SILENCE_SAVE_EVERY || watched.saved_us == 0 {
                 (watched.unsaved, watched.saved_us) = (false, running.as_micros().max(1));
-                settings.push((key(folder), postcard::to_stdvec(watched).ok()));
+                settings.push((key_of(place), postcard::to_stdvec(watched).ok()));
             }
         }
     }
@@ -215,6 +217,11 @@ impl Silence {
 fn second(mut pauses: Vec<u64>) -> u64 {
     pauses.sort_unstable();
     pauses.iter().rev().nth(1).copied().unwrap_or(0)
+}
+
+/// The setting that keeps what was heard of one.
+fn key_of((folder, writer): &Place) -> String {
+    format!("{HEARD_PREFIX}{folder}:{}", writer.hex())
 }
 
 /// Begins the settings that keep what was heard.
@@ -227,20 +234,21 @@ mod tests {
     const HOUR: Span = Span::from_secs(3_600);
     const FOLDER: FolderId = FolderId::from_bytes([1; 16]);
     const WRITER: NodeId = NodeId::from_bytes([2; 32]);
+    const PLACE: Place = (FOLDER, WRITER);
 
     fn watching() -> Silence {
         let mut silence = Silence::default();
-        silence.watch(HOUR, &BTreeMap::from([(FOLDER, WRITER)]));
+        silence.watch(HOUR, &BTreeSet::from([PLACE]));
         silence
     }
 
     /// A mark of an hourly device comes at this hour.
     fn mark(silence: &mut Silence, hour: u64) -> bool {
-        silence.heard_mark(HOUR.times(hour), (&FOLDER, &WRITER), hour, HOUR, Span::default(), true)
+        silence.heard_mark(HOUR.times(hour), &PLACE, hour, HOUR, Span::default(), true)
     }
 
     fn limit(silence: &Silence, hour: u64) -> u64 {
-        silence.watched[&FOLDER].limit(HOUR.times(hour), &[]).as_micros() / HOUR.as_micros()
+        silence.watched[&PLACE].limit(HOUR.times(hour), &[]).as_micros() / HOUR.as_micros()
     }
 
     #[test]
@@ -250,7 +258,7 @@ mod tests {
         assert_eq!(limit(&silence, 20), 26);
         assert!(mark(&mut silence, 60));
         assert_eq!(limit(&silence, 60), 26, "one journey");
-        assert_eq!(silence.watched[&FOLDER].silent_for(HOUR.times(63)), HOUR.times(3));
+        assert_eq!(silence.watched[&PLACE].silent_for(HOUR.times(63)), HOUR.times(3));
     }
 
     #[test]
@@ -272,17 +280,17 @@ mod tests {
     fn what_others_pass_on_counts_only_if_it_is_newer() {
         let mut silence = watching();
         let pass = |silence: &mut Silence, number, age: u64| {
-            silence.heard_mark(HOUR.times(30), (&FOLDER, &WRITER), number, HOUR, HOUR.times(age), false)
+            silence.heard_mark(HOUR.times(30), &PLACE, number, HOUR, HOUR.times(age), false)
         };
         assert!(mark(&mut silence, 20));
         assert!(!pass(&mut silence, 20, 0) && !pass(&mut silence, 19, 0));
-        assert_eq!(silence.watched[&FOLDER].silent_for(HOUR.times(30)), HOUR.times(10));
+        assert_eq!(silence.watched[&PLACE].silent_for(HOUR.times(30)), HOUR.times(10));
         assert!(pass(&mut silence, 25, 4));
-        assert_eq!(silence.watched[&FOLDER].silent_for(HOUR.times(30)), HOUR.times(4));
+        assert_eq!(silence.watched[&PLACE].silent_for(HOUR.times(30)), HOUR.times(4));
         // The device itself may begin anew, for its disk may be old.
-        assert!(silence.heard_mark(HOUR.times(31), (&FOLDER, &WRITER), 3, HOUR, Span::default(), true));
+        assert!(silence.heard_mark(HOUR.times(31), &PLACE, 3, HOUR, Span::default(), true));
         let stranger = NodeId::from_bytes([9; 32]);
-        assert!(!silence.heard_mark(HOUR.times(32), (&FOLDER, &stranger), 99, HOUR, Span::default(), true));
+        assert!(!silence.heard_mark(HOUR.times(32), &(FOLDER, stranger), 99, HOUR, Span::default(), true));
     }
 
     #[test]
@@ -290,7 +298,7 @@ mod tests {
         let silence = watching();
         let label = |hour: i64| WallTime::from_micros(1_800_000_000_000_000 + hour * 3_600_000_000);
         let labels = [0, 48, 96, 96 + 87_660, 97 + 87_660, 145].map(label);
-        let watched = &silence.watched[&FOLDER];
+        let watched = &silence.watched[&PLACE];
         assert_eq!(watched.usual(HOUR.times(3), &labels), HOUR.times(48));
         assert_eq!(watched.usual(HOUR.times(24 * 20), &labels), Span::default());
         assert!(!watched.heard && watched.silent_for(HOUR.times(28)) == HOUR.times(27));
@@ -305,11 +313,11 @@ mod tests {
         let saved: BTreeMap<String, Vec<u8>> =
             settings.drain(..).map(|(key, value)| (key, value.unwrap())).collect();
         let again = Silence::load(&saved);
-        assert_eq!(again.watched[&FOLDER].last_us, HOUR.times(39).as_micros());
+        assert_eq!(again.watched[&PLACE].last_us, HOUR.times(39).as_micros());
         assert_eq!(limit(&again, 40), limit(&silence, 40));
         silence.ride_along(HOUR.times(40), &mut settings);
         assert!(settings.is_empty(), "nothing is new");
-        silence.watch(HOUR.times(41), &BTreeMap::new());
+        silence.watch(HOUR.times(41), &BTreeSet::new());
         silence.ride_along(HOUR.times(41), &mut settings);
         assert_eq!(settings.len(), 1, "what is watched no more is forgotten");
     }
@@ -319,9 +327,8 @@ mod tests {
         let mut silence = watching();
         for number in 1..5_000 {
             let running = HOUR + Span::from_secs(60 * number);
-            let place = (&FOLDER, &WRITER);
-            silence.heard_mark(running, place, number, Span::from_secs(60), Span::default(), true);
+            silence.heard_mark(running, &PLACE, number, Span::from_secs(60), Span::default(), true);
         }
-        assert_eq!(silence.watched[&FOLDER].pauses.len(), SILENCE_PAUSES_MAX);
+        assert_eq!(silence.watched[&PLACE].pauses.len(), SILENCE_PAUSES_MAX);
     }
 }

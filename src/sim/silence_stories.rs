@@ -201,3 +201,47 @@ fn two_devices_that_take_a_folder_over_at_once_both_say_so_until_one_gives_it_up
         assert!(!attention.contains("as well"), "{attention}");
     }
 }
+
+/// Three full nodes that share a folder.
+fn sharing(seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(seed, 3, weather(0));
+    found(&mut cluster);
+    (1..3).for_each(|number| join(&mut cluster, number, Role::Full));
+    fill(&mut cluster, 3);
+    let Call::FolderAdd(add) = family_folder() else { panic!("a folder is added") };
+    good(&cluster.ask(0, Call::FolderAdd(FolderAdd { kind: "shared".into(), ..add }), MINUTE));
+    cluster.run_until(MINUTE.times(3), |_| false);
+    for number in 1..3 {
+        cluster.nodes[number].files.make_root(ROOT);
+        good(&cluster.ask(number, attaching(), MINUTE));
+    }
+    hours(&mut cluster, 3, false);
+    cluster
+}
+
+#[test]
+fn of_a_shared_folder_each_device_is_watched_by_all_others() {
+    for lost in 0..3 {
+        let mut cluster = sharing(66);
+        let watched = |cluster: &mut Cluster, number: usize, word: &str| -> Vec<bool> {
+            let told = status(cluster, number)["silence"].take();
+            told.as_array().expect("a list").iter().map(|folder| folder[word] == true).collect()
+        };
+        for number in 0..3 {
+            assert_eq!(
+                watched(&mut cluster, number, "heard"),
+                [true, true],
+                "node {number} hears both others"
+            );
+        }
+        // Its disk is gone, though it is connected.
+        cluster.nodes[lost].files.remove_root(ROOT);
+        hours(&mut cluster, 28, false);
+        for number in (0..3).filter(|number| *number != lost) {
+            let alarms = watched(&mut cluster, number, "too_long");
+            assert_eq!(alarms.iter().filter(|alarm| **alarm).count(), 1, "node {number}, {lost} is lost");
+            let attention = status(&mut cluster, number)["attention"].to_string();
+            assert!(attention.contains(&format!("by node{lost} ")), "{attention}");
+        }
+    }
+}
