@@ -28,7 +28,7 @@ use super::tcp::TcpError;
 use super::threads::{start_files, start_store, ThreadError, Word};
 use super::udp::{UdpError, UdpPort};
 use super::watch::{self, Changes, Watches};
-use crate::base::limits::WEB_PORT;
+use crate::base::limits::{FEED_ENTRIES_OWN_MAX, WEB_PORT};
 use crate::node::api::ApiError;
 use crate::node::config::{Config, ConfigError};
 use crate::node::core::{Core, Setup};
@@ -188,7 +188,15 @@ pub fn setup(home: &Path) -> Result<Setup, RunError> {
         Err(error) => return Err(RunError::Home(HomeError::Io { verb: "read", path, error })),
     };
     let config = Config::parse(&config_text).map_err(RunError::Config)?;
-    Ok(Setup { config, config_text, host_name: os::hostname(), discovery: false, certificate: None })
+    Ok(Setup {
+        config,
+        config_text,
+        host_name: os::hostname(),
+        discovery: false,
+        certificate: None,
+        feed_entries: FEED_ENTRIES_OWN_MAX,
+        lost: None,
+    })
 }
 
 /// Runs a node until SIGINT or SIGTERM, or until it wants to be started anew.
@@ -222,6 +230,7 @@ pub fn run_until(options: RunOptions, stop: impl Future<Output = ()> + 'static) 
     os::notify_status(false, "Opening the store; after a crash or on a new disk this may take a while.");
     let (store, report) = start_store(lock.home(), clock, told.clone()).map_err(RunError::Thread)?;
     told::say_opened(&report);
+    setup.lost = told::lost(&report);
     let (watches, changes) = start_watches(&told);
     let files = start_files(lock.home(), watches, told.clone()).map_err(RunError::Thread)?;
     let (calls, heard) = Calls::new();

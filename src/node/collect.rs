@@ -244,7 +244,7 @@ impl Collect {
             return Err("many snapshots were retired at once; a person is asked first");
         }
         if self.running.now(now) < self.not_before {
-            return Err("this disk was restored from an older state; nothing is given up for a while");
+            return Err("this device has begun a new feed, for its disk was restored from an older state or the feed was full; nothing is given up for a while");
         }
         Ok(())
     }

@@ -127,6 +127,7 @@ impl Core {
             | Call::MakeDirectory { what }
             | Call::Move { to: what, .. } => self.find_editable(what).is_ok(),
             Call::Invite { .. } => true,
+            Call::Confirm { what } => self.own_folders().iter().any(|(_, text)| text.name == *what),
             Call::Say { text } => self.would_say(text),
             _ => false,
         };

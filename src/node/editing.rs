@@ -223,6 +223,10 @@ impl Core {
         if !self.may_number() {
             return self.edits_fail(folder, &self.unconfirmed());
         }
+        // The key that is here is known to a device that was removed.
+        if !self.keyring.may_seal() {
+            return self.edits_fail(folder, &super::keyring::waiting());
+        }
         let heads = self.shared_heads(&folder);
         if heads.is_empty() {
             let hint = "try again when the device that made it has backed it up once";

@@ -167,14 +167,17 @@ impl Core {
         if !self.append_folder(entry.folder, entry.kind, wish.copies, &wish.text, false, then) {
             return self.end_call(call, Err(self.refusal()));
         }
-        self.folder_was_set(entry.folder, &before, &wish.text);
+        let is_placed = changes.iter().any(|change| change.starts_with("directory="));
+        self.folder_was_set(entry.folder, &before, &wish.text, is_placed);
     }
 
-    /// What follows from a change: the next scan goes by it, and begins soon.
-    fn folder_was_set(&mut self, folder: FolderId, before: &FolderText, after: &FolderText) {
+    /// What follows from a change: the next scan goes by it, and begins soon. `is_placed`: a directory was named.
+    fn folder_was_set(&mut self, folder: FolderId, before: &FolderText, after: &FolderText, is_placed: bool) {
         let now = self.now.time;
-        if before.directory != after.directory {
-            // It has moved, and says so: what is found there now is not compared with where it was.
+        if is_placed {
+            // It has moved, and says so, perhaps onto another disk in the same place: what is found there now is not compared with where it
+            // was, and a scan that runs would remember that.
+            self.cut_scan_off(folder);
             self.local(folder).binding.marker = None;
             let settings = self.binding_settings(folder);
             self.save(settings, super::after::AfterSave::Nothing);

@@ -4,6 +4,8 @@
 //! is shown only when it is durable here. Feeds whose authors are not known yet are asked for when the roster has changed.
 //! What is asked of whom stands in `wanting.rs`, what is told to whom in `tell.rs`.
 
+mod new_feed;
+
 use std::collections::BTreeMap;
 
 use super::activity::Level;
@@ -16,7 +18,7 @@ use super::tell::wire_head;
 use crate::base::ids::{FeedId, NodeId, SnapshotId};
 use crate::base::limits::FEEDS_MAX;
 use crate::base::units::Time;
-use crate::feed::entry::{decode, Begin, Body, FeedError, Head};
+use crate::feed::entry::{decode, Body, FeedError, Head};
 use crate::feed::view::{Applied, View};
 use crate::store::service::{Request, StoreError};
 use crate::wire::message::FeedHead;
@@ -62,10 +64,10 @@ impl Gossip {
     }
 
     /// Whether all that the connected peers say they have of a node's feeds is here. Of a feed whose writer is proven to
-    /// have signed two histories one may be longer there for ever.
+    /// have signed two histories one may be longer there for ever; who says so and sends nothing for long is not waited for.
     #[must_use]
     pub fn lacks_nothing_of(&self, node: &NodeId, view: &View) -> bool {
-        self.peers.values().all(|peer| peer.told && peer.has_sent_all_of(node, view))
+        self.peers.values().all(|peer| peer.stalls || peer.told && peer.has_sent_all_of(node, view))
     }
 
     /// How far a peer's share of a snapshot has come, as it says: held, total.
@@ -147,31 +149,6 @@ impl Core {
             self.head_shown();
         }
         self.want_from(node);
-    }
-
-    /// Begins a new feed, so that no two entries ever carry one number: a peer has shown own entries that the disk did not
-    /// have (this home was restored from an older state), or nobody is left who could. What a peer merely says of the own
-    /// feed is no reason, for a new feed voids this node's receipts.
-    pub(super) fn begin_feed_anew(&mut self, why: &str) {
-        let random = self.random();
-        let Some(member) = &mut self.member else { return };
-        // It follows all that is known: a feed that was begun after this disk's image was made counts no longer then.
-        let newest = member.view.newest_feed(&member.node).unwrap_or(member.own);
-        let predecessor = member.view.head(&newest);
-        member.own = FeedId { node: member.node, random };
-        self.note(Level::Warn, "feeds", format!("{why}; a new feed is begun"));
-        let doubt = self.doubt_pins();
-        let settings = vec![(super::boot::setting::FEED.to_owned(), Some(random.to_vec())), doubt];
-        self.append(Body::Begin(Begin { predecessor }), settings, AfterAppend::Nothing);
-        self.holding.recheck(self.now.time);
-    }
-
-    /// Nobody is left who could tell whether this disk is up to date, says the owner. Of a new feed nobody knows more.
-    pub(super) fn begin_feed_alone(&mut self) {
-        self.begin_feed_anew("no other device is left that could tell whether this disk is up to date");
-        if let Some(member) = &mut self.member {
-            member.confirmed = true;
-        }
     }
 
     /// A peer has shown what it knows of this node: from now on snapshots may be published.
@@ -269,23 +246,33 @@ impl Core {
         }
     }
 
-    /// Signs an entry of the own feed and makes it durable; then `then` happens. None (and a note) when it is refused.
+    /// Signs an entry of the own feed and makes it durable; then `then` happens. None (and a note) when it is refused: so also while it is not
+    /// known whether this disk is up to date, for it would be a second history, whoever wants it written.
     pub(super) fn append(
         &mut self,
         body: Body,
         mut settings: Vec<(String, Option<Vec<u8>>)>,
         then: AfterAppend,
     ) -> Option<Applied> {
+        if !matches!(body, Body::Begin(_)) && !self.may_append() {
+            log::warn!("an entry of this node waits until another device has shown what it knows of it");
+            return None;
+        }
         let wall = self.now.wall;
         let member = self.member.as_mut()?;
         match member.append(wall, body) {
             Ok((applied, bytes)) => {
                 self.with_books(&applied, &mut settings);
                 self.keep_entries(vec![(applied.clone(), bytes)], None, settings, then);
+                // Not before: what is sealed in an entry is bound to the place for which it was made.
+                self.begin_feed_if_full();
                 Some(applied)
             }
             Err(error) => {
                 self.note(Level::Error, "feeds", format!("an entry of this node was refused: {error}"));
+                if matches!(error, FeedError::Full(_)) {
+                    self.begin_feed_if_full();
+                }
                 None
             }
         }

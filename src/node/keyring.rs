@@ -10,6 +10,8 @@
 //! While it waits nothing is sealed: no scan begins, and drafts stay drafts. Which epoch is clean is `feed/epochs.rs`'s to
 //! say, how a key is wrapped `seal/wrap.rs`'s. A store node has no keys and does none of this.
 
+mod scans;
+
 use serde_json::{json, Value};
 
 use super::activity::Level;
@@ -224,8 +226,10 @@ impl Core {
             return false;
         }
         let writer = member.node;
-        let full = |_: &NodeId| true;
-        if member.stopped || !self.may_append() || !self.falls_to_this_node(full) {
+        // One that has begun as many as it may is not waited for.
+        let may_begin = |node: &NodeId| member.view.may_begin_epoch(node);
+        let is_able = !member.stopped && self.may_append() && may_begin(&writer);
+        if !is_able || !self.falls_to_this_node(may_begin) {
             return true;
         }
         let Some(entry) = self.begin_epoch(&writer, None) else { return true };
@@ -265,27 +269,6 @@ impl Core {
             self.append(Body::Key(entry), Vec::new(), AfterAppend::Nothing);
         }
         self.member.as_ref().is_some_and(|member| !self::owed(member, &member.view.epochs()).is_empty())
-    }
-
-    /// Nothing may be sealed for a while: scans that run are given up, and who waits for them is told.
-    fn stop_scans(&mut self, why: &ApiError) {
-        let running = self.folders.local.iter_mut().filter_map(|(folder, local)| {
-            local.progress = None;
-            local.running.take().map(|number| (*folder, number))
-        });
-        for (folder, number) in running.collect::<Vec<_>>() {
-            self.drop_duty(Some(number));
-            self.backup_failed(folder, why.clone());
-        }
-    }
-
-    /// What could not be sealed may be now.
-    fn scan_all_now(&mut self) {
-        let now = self.now.time;
-        for local in self.folders.local.values_mut().filter(|local| local.running.is_none()) {
-            local.next_scan = Some(now);
-        }
-        self.publish_drafts();
     }
 
     /// Of the full nodes that can do something and are connected, the one that was a member first does it.

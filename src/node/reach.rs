@@ -150,12 +150,15 @@ impl Reach {
         }
     }
 
-    /// There is no more room: of the addresses at which nobody was ever met, the one that was tried in vain for longest goes. What is
-    /// configured or announced comes again.
+    /// There is no more room: of the addresses at which nobody was ever met, the one that was tried in vain for longest goes; if there are none,
+    /// the one for which there was no reason for longest (whoever was there may have another one every day). What is configured,
+    /// announced or described comes again.
     fn give_up_hopeless(&mut self) {
         let strange = self.candidates.iter().filter(|(_, one)| one.node.is_none());
         let hopeless = strange.max_by_key(|(_, one)| (one.pause, one.due)).map(|(address, _)| *address);
-        hopeless.map(|address| self.candidates.remove(&address));
+        let stale = self.candidates.iter().min_by_key(|(_, one)| one.eager_until);
+        let stale = stale.map(|(address, _)| *address);
+        hopeless.or(stale).map(|address| self.candidates.remove(&address));
     }
 
     /// An address that an announcer of this name has: it is there, so it is tried now. A name that is new is a node that
@@ -316,15 +319,15 @@ impl Core {
             }
             found.extend(self.reach.seen.at(&other).map(|address| (*address, Some(other))));
         }
-        if self.reach.linking.is_choosing() {
-            // Whom it was linked with before is not tried any more. What was configured or announced would come again.
-            let (linking, configured) = (&self.reach.linking, &self.setup.config.peers);
-            self.reach.candidates.retain(|address, one| {
-                one.node.is_none_or(|node| linking.wants(&node))
-                    || one.announcer.is_some()
-                    || configured.contains(address)
-            });
-        }
+        // Whom it was linked with before is not tried any more, nor who is no member. What was configured or announced would come again.
+        let (linking, configured) = (&self.reach.linking, &self.setup.config.peers);
+        let is_choosing = linking.is_choosing();
+        let is_wanted = |node: NodeId| {
+            member.view.roster().member(&node).is_some() && (!is_choosing || linking.wants(&node))
+        };
+        self.reach.candidates.retain(|address, one| {
+            one.node.is_none_or(is_wanted) || one.announcer.is_some() || configured.contains(address)
+        });
         found.extend(self.setup.config.peers.iter().map(|address| (*address, None)));
         for (address, node) in found {
             self.reach.add(self.now.time, address, node);
@@ -415,6 +418,25 @@ mod tests {
         }
         assert_eq!(reach.heard.len(), SIGHTINGS_MAX);
         assert!(!reach.heard.contains_key("a"));
+    }
+
+    #[test]
+    fn where_members_had_all_the_addresses_that_may_be_kept_a_new_one_takes_the_place_of_the_oldest() {
+        let mut reach = Reach::default();
+        let at = |number: usize| SocketAddr::from(([10, 0, 0, 1], u16::try_from(number + 1).unwrap()));
+        let day = |number: usize| Time::ZERO + Span::from_secs(86_400).times(u64::try_from(number).unwrap());
+        let node = NodeId::from_bytes([1; 32]);
+        for number in 0..REACH_ADDRESSES_MAX {
+            reach.met(day(number), at(number), node);
+        }
+        // Where it was first it is again.
+        reach.met(day(REACH_ADDRESSES_MAX), at(0), node);
+        reach.add(day(REACH_ADDRESSES_MAX), at(REACH_ADDRESSES_MAX), None);
+        assert_eq!(reach.candidates.len(), REACH_ADDRESSES_MAX);
+        assert!(
+            reach.candidates.contains_key(&at(REACH_ADDRESSES_MAX)) && reach.candidates.contains_key(&at(0))
+        );
+        assert!(!reach.candidates.contains_key(&at(1)), "nobody was there for longest");
     }
 
     #[test]

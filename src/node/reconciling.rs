@@ -212,7 +212,7 @@ impl Core {
             Some(ReconcileOutput::Roots) => {
                 let roots: Vec<ChunkId> = match running.missed() {
                     Some(id) => self.promised_with(id),
-                    None => self.upkeep.collect.pins().values().map(|pin| pin.manifest).collect(),
+                    None => self.pins_that_count(),
                 };
                 if let Some(running) = &mut self.reconciling.running {
                     running.pinned(roots);

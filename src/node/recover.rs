@@ -172,6 +172,8 @@ impl Core {
             json!({"event": "recovered", "vault": vault, "node": node, "role": "full", "adopted": adopted});
         let until = self.now.time + ENTER_TIME_MAX;
         self.entering.way = Some(Way { call, kind: WayKind::Recovered(value), until });
+        // What was adopted is backed up from now on.
+        self.folders_begin();
         self.describe_self();
         if self.pending.is_empty() {
             self.way_told();

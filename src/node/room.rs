@@ -124,7 +124,10 @@ impl Core {
             Ok(budget) => {
                 self.upkeep.room.budget = budget;
                 self.now_used(self.setup.config.capacity.used_percent(&stats));
-                self.now_full(None);
+                // What others were told is taken back by what they are offered, in its own time (`node/offer.rs`).
+                if !self.is_said_to_be_full() {
+                    self.now_full(None);
+                }
                 true
             }
             Err(reason) => {
@@ -166,6 +169,12 @@ impl Core {
             self.raise(event.about(format!("{used}%")));
         }
         self.upkeep.room.nearly = used.is_some();
+    }
+
+    /// Whether others were told that this node is full.
+    fn is_said_to_be_full(&self) -> bool {
+        let said = self.member.as_ref().and_then(|member| member.view.describe(&member.node));
+        said.is_some_and(|said| said.is_full)
     }
 
     /// Says when the node becomes full, or is no more.

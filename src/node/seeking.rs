@@ -55,6 +55,13 @@ struct Seek {
     asked: bool,
 }
 
+impl Seek {
+    /// Whether somebody was asked, and has answered or is to answer.
+    fn has_asked(&self, node: &NodeId) -> bool {
+        self.tried.contains(node) || self.lacking.contains(node)
+    }
+}
+
 impl Seeking {
     /// When something is given up.
     #[must_use]
@@ -73,11 +80,16 @@ impl Core {
     /// Members that hold a group, as far as receipts tell, those with most of them first; then the writers. The newest
     /// snapshots are looked at.
     pub(super) fn holders_of(&self, group: Group) -> Vec<NodeId> {
+        self.holders_in(group, SEEK_SNAPSHOTS_MAX)
+    }
+
+    /// The same, where so many of the newest snapshots are looked at.
+    fn holders_in(&self, group: Group, most: usize) -> Vec<NodeId> {
         let Some(member) = &self.member else { return Vec::new() };
         let mut newest: Vec<_> =
             member.view.snapshots().map(|fact| (fact.entry.taken, fact.id, fact.writer)).collect();
         newest.sort_unstable_by(|one, other| other.cmp(one));
-        newest.truncate(SEEK_SNAPSHOTS_MAX);
+        newest.truncate(most);
         let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
         for (_, id, writer) in &newest {
             for (node, held) in member.view.receipts(id) {
@@ -110,6 +122,11 @@ impl Core {
         }
         let preferred = self.source.preferred();
         let mut holders = self.holders_of(Group::of(&id));
+        let known = self.reach.linking.finding.seeking.seeks.get(&id);
+        if holders.iter().all(|node| known.is_some_and(|seek| seek.has_asked(node))) {
+            // It may be of an older one, of which others hold this group.
+            holders = self.holders_in(Group::of(&id), usize::MAX);
+        }
         let seek = self.reach.linking.finding.seeking.seeks.entry(id).or_insert_with(|| Seek {
             since: now,
             until: now + SEEK_TIME_MAX,
@@ -124,7 +141,7 @@ impl Core {
         let gossip = &self.gossip;
         // Whose session has ended, for want of room perhaps, has not said that it lacks the chunk.
         seek.tried.retain(|node| gossip.is_connected(node));
-        holders.retain(|node| !seek.tried.contains(node) && !seek.lacking.contains(node));
+        holders.retain(|node| !seek.has_asked(node));
         let (here, mut away): (Vec<NodeId>, Vec<NodeId>) =
             holders.into_iter().partition(|node| gossip.is_connected(node));
         seek.retry = None;
@@ -238,7 +255,7 @@ impl Core {
     /// for a session now. Others are reached in their place, as long as there are any.
     fn give_up_or_wait(&mut self, id: ChunkId) {
         let now = self.now.time;
-        let holders = self.holders_of(Group::of(&id));
+        let holders = self.holders_in(Group::of(&id), usize::MAX);
         let linking = &mut self.reach.linking;
         let Some(seek) = linking.finding.seeking.seeks.get_mut(&id) else { return };
         seek.until = now + SEEK_TIME_MAX;

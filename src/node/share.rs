@@ -296,9 +296,11 @@ impl Core {
     ) -> Option<MergeJob> {
         let member = self.member.as_ref()?;
         let super::member::Keys::Full(keys) = &member.keys else { return None };
-        // The name that a device was let in with: all know the same, and it does not change.
+        // The name that a device was let in with: all know the same, and it does not change, nor when it is removed.
         let name = |node: &NodeId| {
-            let named = member.view.roster().member(node).map(|member| member.name.clone());
+            let roster = member.view.roster();
+            let known = roster.member(node).or_else(|| roster.former().find(|former| former.node == *node));
+            let named = known.map(|member| member.name.clone());
             named.filter(|name| !name.is_empty()).unwrap_or_else(|| node.short())
         };
         let of_folder = member.view.snapshots().filter(|fact| fact.entry.folder == *folder);

@@ -19,6 +19,7 @@ use super::outcome::{BackupError, Outcome, Progress};
 use crate::base::ids::FolderId;
 use crate::base::limits::{RUNNING_SAVE_EVERY, TRASH_FLOOR, UNFINISHED_BYTES_MIN};
 use crate::base::units::Span;
+use crate::store::service::StoreError;
 
 /// Folders whose backup has stored what no snapshot lists, and the running time when that was noted last.
 #[derive(Debug, Default)]
@@ -84,7 +85,8 @@ impl Core {
 
     /// A scan has ended: nothing waits for what it stored if it found nothing new, or if the disk has no room for it.
     pub(super) fn backup_ended(&mut self, folder: &FolderId, result: &Result<Outcome, BackupError>) {
-        if matches!(result, Ok(Outcome::Unchanged { .. }) | Err(BackupError::Store(_))) {
+        if matches!(result, Ok(Outcome::Unchanged { .. }) | Err(BackupError::Store(StoreError::Full { .. })))
+        {
             self.backup_forsaken(folder);
         }
     }

@@ -136,6 +136,16 @@ impl Core {
         self.scrubbing_begins(settings);
         self.drilling_begins(settings);
         self.reconciling.auditing.load(settings);
+        self.store_has_lost();
+    }
+
+    /// What the store had and was gone when it was opened is looked for: of a node that holds nothing for others nobody else asks.
+    fn store_has_lost(&mut self) {
+        if let Some(lost) = self.setup.lost.take().filter(|_| self.member.is_some()) {
+            self.note(Level::Error, "store", lost);
+            self.healing_opens();
+            self.look_through();
+        }
     }
 
     /// What is written together with an own entry: the running time, and the pin of a new snapshot.

@@ -75,7 +75,10 @@ impl Core {
         let Some(member) = &self.member else { return };
         let Some(peer) = self.gossip.peers.get_mut(node) else { return };
         let mut wanted = Vec::new();
-        for (feed, length) in &peer.lengths {
+        // What it knows of this node comes first: until that is here nothing may be written.
+        let is_own = |(feed, _): &(&FeedId, &u64)| feed.node == member.node;
+        let (own, others): (Vec<_>, Vec<_>) = peer.lengths.iter().partition(is_own);
+        for (feed, length) in own.into_iter().chain(others) {
             if peer.asked.len() + wanted.len() >= FEEDS_ASKED_MAX {
                 break;
             }

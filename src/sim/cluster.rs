@@ -16,7 +16,7 @@ use super::disk::SimDisk;
 use super::files::FakeFiles;
 use super::net::{Net, Weather};
 use crate::base::limits::{
-    DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX, PARTIAL_BYTES, RETIRED_MIN, SEGMENT_BYTES_MAX,
+    DATAGRAM_BYTES_MAX, FEED_ENTRIES_OWN_MAX, GROUP_DELAY_MAX, PARTIAL_BYTES, RETIRED_MIN, SEGMENT_BYTES_MAX,
 };
 use crate::base::units::{Moment, Span, Time, WallTime};
 use crate::node::api::{ApiError, Call, Piece};
@@ -60,6 +60,8 @@ pub struct Cluster {
     pub source_bytes_per_second: Option<u64>,
     /// Length of their segments.
     pub segment_bytes: u64,
+    /// Entries of a feed after which they begin another one.
+    pub feed_entries: u64,
     /// How many sessions nodes that are started from now on may have; None: as many as by default.
     pub sessions: Option<usize>,
     /// Draws the numbers of calls.
@@ -171,6 +173,7 @@ impl Cluster {
             partial_bytes: PARTIAL_BYTES,
             source_bytes_per_second: None,
             segment_bytes: SEGMENT_BYTES_MAX,
+            feed_entries: FEED_ENTRIES_OWN_MAX,
             sessions: None,
             call_count: 0,
             due: BTreeSet::new(),
@@ -239,7 +242,7 @@ impl Cluster {
         let disk: Arc<dyn Disk> = Arc::clone(&node.disk) as Arc<dyn Disk>;
         let segment_bytes_max = self.segment_bytes;
         let options = StoreOptions { reserve_bytes: 0, segment_bytes_max, ..StoreOptions::default() };
-        let (service, _) = Service::open(disk, options).expect("the store opens after any crash");
+        let (service, report) = Service::open(disk, options).expect("the store opens after any crash");
         let mut config = Config::parse("").expect("an empty configuration is the default");
         (config.retired, config.capacity, config.push) = (self.retired, self.capacity, self.push);
         (config.partial_bytes, config.watch) = (self.partial_bytes, self.watch);
@@ -247,8 +250,10 @@ impl Cluster {
         config.site = node.site.clone().unwrap_or(config.site);
         config.sessions = self.sessions.unwrap_or(config.sessions);
         let host_name = format!("node{number}");
-        let setup =
-            Setup { config, config_text: String::new(), host_name, discovery: false, certificate: None };
+        let lost = (report.segments_lost > 0).then(|| format!("{report:?}"));
+        let (config_text, discovery, certificate) = (String::new(), false, None);
+        let feed_entries = self.feed_entries;
+        let setup = Setup { config, config_text, host_name, discovery, certificate, feed_entries, lost };
         let core = Core::new(seed, setup);
         let source = SourceDisk::default();
         let replies = VecDeque::new();

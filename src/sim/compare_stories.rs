@@ -9,6 +9,8 @@ use crate::base::limits::{ANSWERS_PER_PEER_MAX, COMPARE_EVERY};
 use crate::base::ranges::IdRange;
 use crate::feed::entry::Role;
 use crate::node::api::Call;
+use crate::node::ports::Ending;
+use crate::node::room::Capacity;
 use crate::seal::sealed::chunk_id;
 use crate::store::disk::Disk;
 use crate::wire::message::range::{Part, Says, Standing};
@@ -41,6 +43,12 @@ fn compared(cluster: &mut Cluster, number: usize, what: &str) -> u64 {
 fn stranger() -> (ChunkId, Vec<u8>) {
     let bytes = b"a chunk that nobody lists".to_vec();
     (chunk_id(&bytes), bytes)
+}
+
+/// What the log of a node says.
+fn log_of(cluster: &mut Cluster, number: usize) -> String {
+    let lines = cluster.ask(number, Call::Log { follow: false, after: None }, MINUTE).lines;
+    lines.iter().filter_map(|line| line["message"].as_str()).collect::<Vec<_>>().join("\n")
 }
 
 /// The id of a node.
@@ -83,13 +91,49 @@ fn what_was_in_a_segment_that_somebody_removed_comes_back() {
     assert_eq!(segments.len(), 2, "what was put last is in a segment of its own");
     disk.remove(&segments[0].0).unwrap();
     cluster.start(1);
-    cluster.run_until(MINUTE.times(40), |_| false);
-    let healed = compared(&mut cluster, 1, "healed_chunks");
-    assert!(healed > 10, "{healed} chunks are healed");
+    cluster.run_until(MINUTE.times(10), |_| false);
+    let said = log_of(&mut cluster, 1);
+    assert!(said.contains("segments_lost: 1") && said.contains("are not on its disk"), "{said}");
     cluster.stop(1);
     // What nobody lists may be collected by now.
     let listed = |ids: Vec<ChunkId>| ids.into_iter().filter(|one| *one != id).collect::<Vec<_>>();
     assert_eq!(listed(cluster.chunks_of(1)), listed(before));
+}
+
+#[test]
+fn what_a_writer_that_holds_nothing_for_others_has_lost_before_anybody_had_it_is_read_again() {
+    let mut cluster = Cluster::new(8, 2, weather(0));
+    cluster.segment_bytes = 64 * 1024;
+    (0..2).for_each(|number| cluster.stop(number));
+    (0..2).for_each(|number| cluster.start(number));
+    found(&mut cluster);
+    join(&mut cluster, 1, Role::Store);
+    fill(&mut cluster, 60);
+    add_folder(&mut cluster);
+    cluster.crash(0);
+    cluster.capacity = Capacity::Bytes(0);
+    cluster.start(0);
+    cluster.crash(1);
+    let answer = cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE);
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    cluster.stop(0);
+    let before = cluster.chunks_of(0);
+    let disk = std::sync::Arc::clone(&cluster.nodes[0].disk);
+    let mut segments = disk.files();
+    segments.retain(|(name, _)| name.starts_with("segments/"));
+    disk.remove(&segments[0].0).unwrap();
+    cluster.start(0);
+    cluster.run_until(MINUTE.times(10), |_| false);
+    let said = log_of(&mut cluster, 0);
+    assert!(said.contains("segments_lost: 1") && said.contains("are read again"), "{said}");
+    cluster.stop(0);
+    let has = cluster.chunks_of(0);
+    assert!(before.iter().all(|id| has.contains(id)), "before anybody has asked for it");
+    cluster.start(0);
+    cluster.capacity = Capacity::All;
+    cluster.start(1);
+    cluster.run_until(MINUTE.times(10), |_| false);
+    assert_eq!(status(&mut cluster, 0)["folders"][0]["protected"]["have"], 2);
 }
 
 #[test]

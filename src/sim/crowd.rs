@@ -16,7 +16,7 @@ use super::disk::SimDisk;
 use super::files::FakeFiles;
 use super::net::Net;
 use crate::base::ids::NodeId;
-use crate::base::limits::{DATAGRAM_BYTES_MAX, GROUP_DELAY_MAX};
+use crate::base::limits::{DATAGRAM_BYTES_MAX, FEED_ENTRIES_OWN_MAX, GROUP_DELAY_MAX};
 use crate::base::units::{Moment, Span, Time, WallTime};
 use crate::node::api::{ApiError, Call, Piece};
 use crate::node::config::Config;
@@ -114,6 +114,8 @@ impl Crowd {
             host_name: format!("node{number}"),
             discovery: false,
             certificate: None,
+            feed_entries: FEED_ENTRIES_OWN_MAX,
+            lost: None,
         };
         let core = Core::new(seed, setup);
         let (replies, found, taken) = (VecDeque::new(), VecDeque::new(), VecDeque::new());

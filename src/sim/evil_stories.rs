@@ -161,6 +161,20 @@ fn what_the_writer_itself_wants_gone_waits_for_the_floor_too() {
     assert!((1..3).all(|number| gone(&mut cluster, number)), "then it goes");
 }
 
+/// A snapshot of which there is nothing.
+fn made_up(number: u8) -> Body {
+    Body::Snapshot(SnapshotEntry {
+        folder: FolderId::from_bytes([number; 16]),
+        manifest: ChunkId::from_bytes([number; 32]),
+        parent: None,
+        copies: Copies::new(3),
+        taken: WallTime::from_micros(i64::MAX),
+        complete: true,
+        counts: Counts::default(),
+        sealed: Vec::new(),
+    })
+}
+
 #[test]
 fn snapshots_of_which_nobody_has_anything_keep_nobody_from_giving_up_or_from_keeping_others() {
     let mut cluster = household(7);
@@ -173,18 +187,6 @@ fn snapshots_of_which_nobody_has_anything_keep_nobody_from_giving_up_or_from_kee
     let snapshot = text(line, "snapshot");
     cluster.nodes[1].files.remove(ROOT, b"passing");
     good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
-    let made_up = |number: u8| {
-        Body::Snapshot(SnapshotEntry {
-            folder: FolderId::from_bytes([number; 16]),
-            manifest: ChunkId::from_bytes([number; 32]),
-            parent: None,
-            copies: Copies::new(3),
-            taken: WallTime::from_micros(i64::MAX),
-            complete: true,
-            counts: Counts::default(),
-            sealed: Vec::new(),
-        })
-    };
     assert_eq!(sign(&mut cluster, (1..60).map(made_up).collect()), 59);
     cluster.run_until(MINUTE.times(5), |_| false);
     let before: Vec<_> = (1..4).map(|number| ids(&mut cluster, number)).collect();
@@ -198,4 +200,35 @@ fn snapshots_of_which_nobody_has_anything_keep_nobody_from_giving_up_or_from_kee
     }
     let restored = cluster.ask(3, Call::Restore { what: "family".into(), dry_run: false }, MINUTE.times(5));
     assert_eq!(restored.end, Some(Ok(Ending::Complete)), "{:?}", restored.lines);
+}
+
+/// One of them begins to fetch a snapshot, whose writer is stolen, and removed by those who never heard of it.
+#[test]
+fn a_snapshot_that_became_void_while_it_was_fetched_keeps_nobody_from_giving_up() {
+    let mut cluster = household(8);
+    cluster.cut(&[2, 3]);
+    cluster.run_until(MINUTE.times(3), |_| false);
+    let core = &mut cluster.nodes[3].running.as_mut().expect("it runs").core;
+    assert!(core.forge(made_up(9)));
+    cluster.give(3, Input::Tick);
+    cluster.run_until(MINUTE.times(3), |_| false);
+    let void = pinned(&cluster, 2).len() - pinned(&cluster, 0).len();
+    assert_eq!(void, 1, "it is being fetched");
+    cluster.crash(3);
+    let remove = Call::Remove { node: "node3".into(), how: crate::node::api::Removal::Now };
+    good(&cluster.ask(0, remove, MINUTE));
+    cluster.cut(&[]);
+    cluster.run_until(MINUTE.times(5), |_| false);
+    cluster.nodes[1].files.write(ROOT, b"passing", &[7; 200_000]);
+    let with_it = cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5));
+    good(&with_it);
+    let line = with_it.lines.iter().find(|line| line["event"] == "snapshot").expect("it is told");
+    let snapshot = text(line, "snapshot");
+    cluster.nodes[1].files.remove(ROOT, b"passing");
+    good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
+    cluster.run_until(MINUTE.times(5), |_| false);
+    let before = ids(&mut cluster, 2);
+    good(&cluster.ask(1, Call::Forget { what: format!("family@{snapshot}") }, MINUTE));
+    cluster.run_until(MINUTE.times(60 * 5), |_| false);
+    assert!(!before.is_subset(&ids(&mut cluster, 2)), "the other gives nothing up");
 }

@@ -118,6 +118,28 @@ fn a_lost_node_is_replaced_when_all_that_is_known_of_it_has_arrived_however_long
     assert_eq!(adopted(&answer), 40, "no folder was cut off");
 }
 
+#[test]
+fn who_comes_back_in_place_of_a_lost_node_backs_its_folders_up_from_then_on() {
+    let mut cluster = Cluster::new(77, 2, weather(0));
+    let phrase = found(&mut cluster);
+    join(&mut cluster, 1, Role::Store);
+    cluster.nodes[0].files.make_root(ROOT);
+    cluster.nodes[0].files.write(ROOT, b"one", b"first");
+    good(&cluster.ask(0, short_folder("family"), MINUTE));
+    good(&cluster.ask(0, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
+    cluster.crash(0);
+    let number = cluster.add_node();
+    cluster.nodes[number].files = std::mem::take(&mut cluster.nodes[0].files);
+    let answer = replace(&mut cluster, number, &phrase);
+    good(&answer);
+    assert_eq!(adopted(&answer), 1);
+    cluster.nodes[number].files.write(ROOT, b"two", b"second");
+    cluster.run_until(MINUTE.times(90), |_| false);
+    let listed = cluster.ask(1, Call::Status, MINUTE).lines.remove(0);
+    let listed = (listed, cluster.ask(number, Call::Snapshots { name: None }, MINUTE).lines);
+    assert_eq!(listed.1.len(), 2, "nobody had to ask for it: {listed:?}");
+}
+
 /// In the turmoil seed 17 found this: the removal of the first node was read before that node's own feed, and the session with whoever told
 /// it, whom the first node had let in, was ended then.
 #[test]

@@ -355,3 +355,62 @@ fn an_answer_counts_for_what_was_asked_and_for_a_day() {
     assert_eq!(asked(&mut cluster), None);
     assert_eq!(restored(&mut cluster, "family").len(), 10);
 }
+
+#[test]
+fn what_is_lost_after_the_question_is_judged_with_what_was_lost_before_it() {
+    let (mut cluster, expected) = household(12, "shared");
+    let backup = Call::Backup { name: Some("family".into()), wait: false };
+    let lose = |cluster: &mut Cluster, from: usize, count: usize| {
+        for path in expected.keys().skip(from).take(count) {
+            cluster.nodes[0].files.remove(ROOT, path);
+        }
+    };
+    lose(&mut cluster, 0, 45);
+    good(&cluster.ask(0, backup.clone(), MINUTE));
+    assert_eq!(asked(&mut cluster), None, "less than half of it");
+    lose(&mut cluster, 45, 10);
+    assert!(matches!(cluster.ask(0, backup, MINUTE).end, Some(Err(_))));
+    assert_eq!(asked(&mut cluster).as_deref(), Some("vanished"), "more than half in one day");
+    // More than a tenth more goes before somebody answers, which is little of what is left.
+    lose(&mut cluster, 55, 10);
+    good(&cluster.ask(0, Call::Confirm { what: "family".into() }, MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(asked(&mut cluster).as_deref(), Some("vanished"), "that is another question");
+    good(&cluster.ask(0, Call::Confirm { what: "family".into() }, MINUTE));
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(asked(&mut cluster), None);
+}
+
+#[test]
+fn an_answer_on_a_disk_that_is_older_than_others_know_waits_until_they_have_said_so() {
+    let (mut cluster, expected) = household(13, "backup");
+    for path in expected.keys().take(80) {
+        cluster.nodes[0].files.remove(ROOT, path);
+    }
+    for number in 0..4 {
+        cluster.nodes[0].files.write(ROOT, b"diary", format!("day {number}").as_bytes());
+        back_up(&mut cluster);
+    }
+    assert!(asked(&mut cluster).is_some());
+    let image = std::sync::Arc::new(cluster.nodes[0].disk.image(&mut cluster.rng));
+    for number in 4..7 {
+        cluster.nodes[0].files.write(ROOT, b"diary", format!("day {number}").as_bytes());
+        back_up(&mut cluster);
+    }
+    cluster.crash(0);
+    cluster.crash(1);
+    cluster.nodes[0].disk = image;
+    cluster.start(0);
+    let confirm = Call::Confirm { what: "family".into() };
+    let end = cluster.ask(0, confirm.clone(), MINUTE.times(10)).end;
+    assert!(matches!(&end, Some(Err(error)) if error.code == "unconfirmed"), "{end:?}");
+    cluster.start(1);
+    cluster.run_until(MINUTE.times(5), |_| false);
+    good(&cluster.ask(0, confirm, MINUTE));
+    assert!(!status(&mut cluster)["attention"].to_string().contains("histories"));
+    cluster.nodes[0].files.write(ROOT, b"diary", b"the end");
+    back_up(&mut cluster);
+    let told = cluster.ask(1, Call::Status, MINUTE).lines.remove(0)["attention"].to_string();
+    assert!(!told.contains("histories"), "{told}");
+    assert_eq!(restored(&mut cluster, "family")[&b"diary"[..]], b"the end");
+}

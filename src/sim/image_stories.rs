@@ -129,3 +129,43 @@ fn what_could_not_be_healed_while_its_only_other_holder_was_off_is_healed_when_i
     hours(&mut cluster, 2);
     assert!(chunks(&mut cluster, 1).iter().any(|(id, _)| id == lost), "it has come back");
 }
+
+#[test]
+fn a_feed_that_is_full_is_followed_by_another_one_and_backups_go_on() {
+    let mut cluster = household(70);
+    cluster.feed_entries = 40;
+    for number in 0..3 {
+        cluster.stop(number);
+        cluster.start(number);
+    }
+    for number in 0..50 {
+        for author in 0..2 {
+            let said = cluster.ask(author, Call::Say { text: format!("note {number}") }, MINUTE);
+            assert_eq!(said.end, Some(Ok(Ending::Complete)), "{:?}", said.lines);
+        }
+    }
+    cluster.nodes[0].files.write(ROOT, b"diary", b"in another feed");
+    assert_protected(&back_up(&mut cluster).lines);
+    let lengths = |cluster: &Cluster| -> Vec<u64> {
+        let core = &cluster.nodes[2].running.as_ref().expect("it runs").core;
+        let length = |body: &Body| match body {
+            Body::Checkpoint(checkpoint) => checkpoint.until.length,
+            _ => 0,
+        };
+        core.retire_everything(0).iter().map(length).collect()
+    };
+    let before = lengths(&cluster);
+    assert!(before.len() > 4 && before.iter().all(|length| *length <= 40), "{before:?}");
+    // Nobody signs again and again for the same.
+    hours(&mut cluster, 1);
+    let after = lengths(&cluster);
+    assert!(after.iter().sum::<u64>() < before.iter().sum::<u64>() + 20, "{before:?}, {after:?}");
+    for number in 0..3 {
+        cluster.crash(number);
+        cluster.start(number);
+    }
+    cluster.nodes[0].files.write(ROOT, b"diary", b"the end");
+    assert_protected(&back_up(&mut cluster).lines);
+    let listed = cluster.ask(1, Call::Snapshots { name: None }, MINUTE).lines;
+    assert!(listed.len() == 3, "{} snapshots", listed.len());
+}

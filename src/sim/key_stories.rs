@@ -8,7 +8,7 @@ use super::cluster::Cluster;
 use super::feed_stories::{good, nodes, refused, short_folder};
 use crate::base::ids::ChunkId;
 use crate::feed::entry::Role;
-use crate::node::api::{Call, Removal};
+use crate::node::api::{Call, FolderAdd, Removal};
 use crate::node::ports::Ending;
 use crate::seal::keys::FullKeys;
 use crate::seal::sealed::{ChunkKind, OpenError, Sealer};
@@ -313,6 +313,12 @@ fn a_disk_restored_from_an_image_learns_the_key_that_it_missed_and_seals_with_it
 #[test]
 fn who_knows_of_a_removal_and_not_of_the_key_waits_for_it_and_seals_nothing_meanwhile() {
     let (mut cluster, _) = vault(50, &[Role::Full, Role::Full, Role::Store]);
+    // A shared folder that the newcomer has no directory of.
+    cluster.nodes[0].files.make_root(ROOT);
+    cluster.nodes[0].files.write(ROOT, b"common", &[3; 20_000]);
+    let Call::FolderAdd(add) = short_folder("common") else { panic!("a folder is added") };
+    good(&cluster.ask(0, Call::FolderAdd(FolderAdd { kind: "shared".into(), ..add }), MINUTE));
+    cluster.run_until(MINUTE.times(3), |_| false);
     // The second admits another full node while the first, which does not hear of it, removes the third.
     cluster.cut(&[0, 3]);
     cluster.run_until(MINUTE.times(5), |_| false);
@@ -341,6 +347,9 @@ fn who_knows_of_a_removal_and_not_of_the_key_waits_for_it_and_seals_nothing_mean
     assert_eq!(refused(&cluster.ask(number, call, MINUTE)), "key_waits");
     assert_eq!(chunks(&mut cluster, number).len(), before, "nothing was sealed");
     assert_eq!(refused(&cluster.ask(number, short_folder("another"), MINUTE)), "key_waits");
+    let make = Call::MakeDirectory { what: "common:new".into() };
+    assert_eq!(refused(&cluster.ask(number, make, MINUTE)), "key_waits");
+    assert_eq!(chunks(&mut cluster, number).len(), before, "nor for an edit");
     let status = cluster.ask(number, Call::Status, MINUTE).lines.remove(0);
     assert!(status["attention"].to_string().contains("has not been given"), "{}", status["attention"]);
     // The second was given it, and passes it on.

@@ -8,7 +8,10 @@ use crate::feed::entry::FeedError;
 impl View {
     /// Whether one more feed of a node is followed. However many others begin, the first few of each are, and the root's, who may have
     /// to remove them. Of a node that begins more than it may, those are that come first: here others than elsewhere, perhaps.
-    pub(super) fn room_for_feed_of(&self, node: &NodeId) -> Result<(), FeedError> {
+    ///
+    /// # Errors
+    /// [`FeedError::Full`].
+    pub fn room_for_feed_of(&self, node: &NodeId) -> Result<(), FeedError> {
         let count = self.feeds_of(node).count();
         if *node == self.roster.root() || count < FEEDS_SURE {
             Ok(())

@@ -234,7 +234,10 @@ impl Core {
                     charts.stored_own = charts.stored_own.saturating_add(u64::from(*bytes));
                 }
             }
-            Err(error) => self.put_failed(&error.to_string()),
+            Err(error) => {
+                self.put_failed(&error.to_string());
+                self.heal_again_if_healing();
+            }
         }
         self.push_synced(reply);
     }

@@ -15,4 +15,8 @@ pub struct Setup {
     pub discovery: bool,
     /// The fingerprint of the web page's certificate, if it has one.
     pub certificate: Option<String>,
+    /// Entries of one feed after which this node begins another one.
+    pub feed_entries: u64,
+    /// What the store has lost since it was closed, in words.
+    pub lost: Option<String>,
 }

@@ -101,6 +101,11 @@ impl Guards {
         self.all.get(folder).is_some_and(|guard| guard.asked.is_some())
     }
 
+    /// A scan has no end: what it had counted is counted again by the next one.
+    pub(in crate::node) fn forget_scan(&mut self, folder: &FolderId) {
+        self.partial.remove(folder);
+    }
+
     /// What a scan of a folder is told.
     pub(in crate::node) fn of_scan(&self, folder: &FolderId, now: WallTime) -> Guarded {
         let Some(guard) = self.all.get(folder) else { return Guarded::default() };
@@ -163,11 +168,11 @@ impl Core {
                     self.guard_ends(folder, "goes on as it was confirmed");
                     return result;
                 }
-                // It is another question.
-                self.guard_ends(folder, "is not as it was when that was confirmed, or that is too long ago");
+                let why = "is not as it was when that was confirmed, or that is too long ago";
+                self.guard_begins_anew(folder, why);
             }
             Some(asked) if asked.loss.what == What::Emptied => {
-                self.guard_ends(folder, "is not empty any more");
+                self.guard_begins_anew(folder, "is not empty any more");
             }
             Some(_) if !is_shared => {
                 if guard.is_back(&tally) {
@@ -281,6 +286,14 @@ impl Core {
             self.raise(Event::new(Kind::Guard, Level::Info, "guard", message).of_folder(name));
             self.save_guard(folder);
         }
+    }
+
+    /// It may be another question: what was lost in the last day counts.
+    fn guard_begins_anew(&mut self, folder: FolderId, why: &str) {
+        let guard = self.folders.guards.all.entry(folder).or_default();
+        let window = std::mem::take(&mut guard.window);
+        self.guard_ends(folder, why);
+        self.folders.guards.all.insert(folder, Guard { window, ..Guard::default() });
     }
 
     /// `confirm NAME`: what is asked about a folder was meant. False when nothing is.

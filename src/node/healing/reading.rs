@@ -125,6 +125,13 @@ impl Core {
         }
     }
 
+    /// The disk did not take a chunk: it may be one that had come to be healed, and was taken for here.
+    pub(in crate::node) fn heal_again_if_healing(&mut self) {
+        if self.upkeep.healing.reading.is_open {
+            self.look_through();
+        }
+    }
+
     /// Nothing is on its way: files are read again if there is a reason to and it may be; or all is well, a moment after the last chunk
     /// came, for it is to be on the disk. (`is_unsure`: something is still to be looked for.)
     pub(super) fn files_settle(&mut self, is_unsure: bool) {
@@ -187,6 +194,11 @@ impl Core {
             }
             false => (false, BTreeSet::new()),
         }
+    }
+
+    /// Whether a folder is to be read again, and was not yet.
+    pub(in crate::node) fn is_still_unread(&self, folder: &FolderId) -> bool {
+        self.upkeep.healing.reading.unread.contains(folder)
     }
 
     /// A scan of a folder is over.

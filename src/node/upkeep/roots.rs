@@ -61,11 +61,18 @@ impl Core {
         self.save(settings, AfterSave::Nothing);
     }
 
-    /// Whether anybody may count on what is pinned here for a snapshot. Of what is still being fetched nobody does: of a list that nobody
-    /// has (its writer burned down before, or never made it) as much stays as is here, and the pass goes on.
+    /// The manifests of what is pinned here and counted on: of what is still being fetched nothing can be missing.
+    pub(in crate::node) fn pins_that_count(&self) -> Vec<ChunkId> {
+        let pins = self.upkeep.collect.pins().iter().filter(|(id, _)| self.may_count_on(id));
+        pins.map(|(_, pin)| pin.manifest).collect()
+    }
+
+    /// Whether anybody may count on what is pinned here for a snapshot. Of what is still being fetched nobody does, nor of what is void (its
+    /// writer was removed by somebody who had not heard of it): of a list that nobody has (its writer burned down before, or never made
+    /// it) as much stays as is here, and the pass goes on.
     fn may_count_on(&self, snapshot: &SnapshotId) -> bool {
         let Some(member) = &self.member else { return true };
-        member.view.snapshot(snapshot).is_none_or(|fact| {
+        member.view.snapshot(snapshot).is_some_and(|fact| {
             let mut receipts = member.view.receipts(snapshot);
             fact.writer == member.node || receipts.any(|(holder, _)| holder == member.node)
         })
