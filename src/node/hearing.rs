@@ -4,7 +4,7 @@
 //! passed on, so that a device that meets only one of them is known to all. Nothing is written for it: the books
 //! (`node/silence.rs`) are saved with other writes. Nobody is asked to be silent about itself: a node watches the others only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{json, Value};
 
@@ -16,7 +16,6 @@ use super::events::{Event, Kind};
 use super::outcome::{BackupError, Outcome};
 use super::silence::{Place, Silence};
 use super::status::attention::{Attention, Severity};
-use crate::base::gather;
 use crate::base::ids::{FolderId, NodeId};
 use crate::base::limits::{
     ABSENCE_SHORT, FOLDERS_MAX, MARKS_PASSED_MEMBERS_MAX, SILENCE_LABELS_MAX, SILENCE_LOOK_EVERY,
@@ -237,11 +236,10 @@ impl Core {
             let is_member = member.view.roster().member(&fact.writer).is_some();
             is_member && fact.writer != member.node && !fact.entry.removed
         });
-        let places: BTreeSet<Place> =
-            gather::set(theirs.take(FOLDERS_MAX).map(|fact| (fact.entry.folder, fact.writer)));
-        self.hearing.silence.watch(running, &places);
-        let own = member.node;
-        self.hearing.marks.retain(|place, _| place.1 == own || places.contains(place));
+        let places = theirs.take(FOLDERS_MAX).map(|fact| (fact.entry.folder, fact.writer));
+        let Hearing { silence, marks, .. } = &mut self.hearing;
+        silence.watch(running, places);
+        marks.retain(|place, _| place.1 == member.node || silence.watches(place));
     }
 
     /// Adds what was heard to what is written anyway.

@@ -7,7 +7,7 @@
 //! heard: the longest but one of the last thirty days, so that one journey teaches nothing and a laptop that is on at
 //! weekends only is known as such after the second week. Twice that, and never less than [`SILENCE_FLOOR`], is too long.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,9 @@ pub struct Watched {
     /// It has been told that it is silent.
     #[serde(skip)]
     is_told: bool,
+    /// It is among those that are watched.
+    #[serde(skip)]
+    stays: bool,
     /// What was saved of it is old; when it was saved.
     #[serde(skip)]
     unsaved: bool,
@@ -72,6 +75,7 @@ impl Watched {
             number: 0,
             pauses: Vec::new(),
             is_told: false,
+            stays: true,
             unsaved: true,
             saved_us: 0,
         }
@@ -153,13 +157,23 @@ impl Silence {
     }
 
     /// Watches exactly these folders from now on.
-    pub fn watch(&mut self, running: Span, places: &BTreeSet<Place>) {
-        let gone: Vec<Place> = self.watched.keys().filter(|place| !places.contains(place)).copied().collect();
-        gone.iter().for_each(|place| drop(self.watched.remove(place)));
-        self.gone.extend(gone.iter().map(key_of));
+    pub fn watch(&mut self, running: Span, places: impl Iterator<Item = Place>) {
+        self.watched.values_mut().for_each(|watched| watched.stays = false);
         for place in places {
-            self.watched.entry(*place).or_insert_with(|| Watched::new(place.1, running));
+            self.watched.entry(place).or_insert_with(|| Watched::new(place.1, running)).stays = true;
         }
+        let gone = &mut self.gone;
+        self.watched.retain(|place, watched| {
+            if !watched.stays {
+                gone.push(key_of(place));
+            }
+            watched.stays
+        });
+    }
+
+    /// Whether a folder is watched.
+    pub fn watches(&self, place: &Place) -> bool {
+        self.watched.contains_key(place)
     }
 
     /// A snapshot of a folder came.
@@ -238,7 +252,7 @@ mod tests {
 
     fn watching() -> Silence {
         let mut silence = Silence::default();
-        silence.watch(HOUR, &BTreeSet::from([PLACE]));
+        silence.watch(HOUR, [PLACE].into_iter());
         silence
     }
 
@@ -317,7 +331,7 @@ mod tests {
         assert_eq!(limit(&again, 40), limit(&silence, 40));
         silence.ride_along(HOUR.times(40), &mut settings);
         assert!(settings.is_empty(), "nothing is new");
-        silence.watch(HOUR.times(41), &BTreeSet::new());
+        silence.watch(HOUR.times(41), std::iter::empty());
         silence.ride_along(HOUR.times(41), &mut settings);
         assert_eq!(settings.len(), 1, "what is watched no more is forgotten");
     }

@@ -76,9 +76,9 @@ impl Core {
         let Some(peer) = self.gossip.peers.get_mut(node) else { return };
         let mut wanted = Vec::new();
         // What it knows of this node comes first: until that is here nothing may be written.
-        let is_own = |(feed, _): &(&FeedId, &u64)| feed.node == member.node;
-        let (own, others): (Vec<_>, Vec<_>) = peer.lengths.iter().partition(is_own);
-        for (feed, length) in own.into_iter().chain(others) {
+        let of =
+            |is_own: bool| peer.lengths.iter().filter(move |(feed, _)| (feed.node == member.node) == is_own);
+        for (feed, length) in of(true).chain(of(false)) {
             if peer.asked.len() + wanted.len() >= FEEDS_ASKED_MAX {
                 break;
             }
