@@ -1,7 +1,7 @@
 //! The owner's node is lost, and the household goes on with its folder as a person would.
 
 use super::{Health, Turmoil};
-use crate::node::api::{Call, FolderAdd, Removal};
+use crate::node::api::Call;
 use crate::node::ports::Ending;
 use crate::sim::check::{text, MINUTE};
 
@@ -38,29 +38,29 @@ impl Turmoil {
         self.owner = number;
         self.note(format!("node {number} goes on with its folder"));
         if !adopted {
-            self.attach();
+            self.replace_the_one_before();
         }
         self.edit();
         self.begin_backup();
     }
 
     /// The lost node had taken the folder over itself, and was lost before anybody had heard of that: in the others' eyes it is
-    /// still that of the one before, so that what `folder attach` hints at has to be done.
-    fn attach(&mut self) {
+    /// still that of the one before, whose place is taken as well.
+    fn replace_the_one_before(&mut self) {
         let writer = text(&self.status(self.owner)["folders"][0], "writer");
         self.learn_ids();
         let number = self.ids.iter().find(|(id, _)| id.hex() == writer).map(|(_, number)| *number);
         let Some(number) = number.filter(|number| self.health[*number] == Health::Burnt) else { return };
-        let mut ends = (None, None);
+        let (phrase, replace) = (self.words.clone(), Some(format!("node{number}")));
+        let call = Call::Recover { phrase, peer: None, replace, name: None, site: None };
+        let mut end = None;
         for _ in 0..5 {
-            let removed = self.order(Call::Remove { node: format!("node{number}"), how: Removal::Now });
-            let add = FolderAdd { kind: "attach".into(), copies: None, keep: None, ..self.folder() };
-            ends = (removed, self.order(Call::FolderAdd(add)));
-            if ends.1 == Some(Ok(Ending::Complete)) {
-                return self.note(format!("node {number} was removed, and its folder is attached"));
+            end = self.order(call.clone());
+            if end == Some(Ok(Ending::Complete)) {
+                return self.note(format!("node {number} is replaced as well, whose folder it was still"));
             }
             self.cluster.run_until(MINUTE, |_| false);
         }
-        self.fail(&format!("what {number} had cannot be taken over: {ends:?}"));
+        self.fail(&format!("the place of node {number} cannot be taken: {end:?}"));
     }
 }
