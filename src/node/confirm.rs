@@ -63,6 +63,15 @@ impl Core {
         })
     }
 
+    /// Whether this node may say of itself what has changed. Who was alone when its disk was as it is now asks nobody how long ago that
+    /// was: whoever was let in since has a moment to come and say so.
+    pub(super) fn may_describe(&self) -> bool {
+        let Some(member) = &self.member else { return false };
+        let is_first = member.view.describe(&member.node).is_none();
+        let is_over = self.confirming.grace.is_none_or(|grace| grace <= self.now.time);
+        self.may_append() && (member.confirmed || is_first || is_over)
+    }
+
     /// What a node must be for a call.
     pub(super) fn check_allowed(&self, call: &Call) -> Result<(), ApiError> {
         let anybody = matches!(

@@ -345,7 +345,7 @@ impl Core {
 
     /// Writes a Describe entry if what it would say has changed; only when the own head is confirmed, or alone.
     pub(super) fn describe_self(&mut self) {
-        if self.listening.addresses.is_empty() || !self.may_append() {
+        if self.listening.addresses.is_empty() || !self.may_describe() {
             return;
         }
         let Some((capacity_bytes, is_full)) = self.offered() else { return };

@@ -9,9 +9,10 @@ use super::collect_stories::hours;
 use super::disk::SimDisk;
 use super::key_stories::chunks;
 use crate::base::ids::ChunkId;
+use crate::base::units::Span;
 use crate::feed::entry::{Body, Role};
 use crate::node::api::Call;
-use crate::node::ports::Ending;
+use crate::node::ports::{Ending, Input, Listening};
 use crate::node::room::Capacity;
 
 /// Three full nodes, the first with a folder that is protected.
@@ -168,4 +169,39 @@ fn a_feed_that_is_full_is_followed_by_another_one_and_backups_go_on() {
     assert_protected(&back_up(&mut cluster).lines);
     let listed = cluster.ask(1, Call::Snapshots { name: None }, MINUTE).lines;
     assert!(listed.len() == 3, "{} snapshots", listed.len());
+}
+
+#[test]
+fn an_image_from_when_a_node_was_alone_forks_nothing_though_it_has_something_to_say_of_itself() {
+    let mut cluster = Cluster::new(71, 1, weather(0));
+    found(&mut cluster);
+    cluster.run_until(MINUTE, |_| false);
+    let image = Arc::new(cluster.nodes[0].disk.image(&mut cluster.rng));
+    (1..3).for_each(|_| _ = cluster.add_node());
+    (1..3).for_each(|number| join(&mut cluster, number, Role::Full));
+    fill(&mut cluster, 3);
+    add_folder(&mut cluster);
+    assert_protected(&back_up(&mut cluster).lines);
+    cluster.crash(0);
+    cluster.nodes[0].disk = image;
+    // Its network takes a few seconds longer than itself, and gives it another address besides.
+    cluster.cut(&[0]);
+    cluster.start(0);
+    cluster.run_until(Span::from_secs(3), |_| false);
+    let addresses = vec![cluster.nodes[0].address, std::net::SocketAddr::from(([10, 0, 9, 9], 7117))];
+    cluster.give(0, Input::Listening(Listening { addresses, ..Listening::default() }));
+    cluster.run_until(Span::from_secs(2), |_| false);
+    cluster.cut(&[]);
+    cluster.run_until(MINUTE.times(10), |_| false);
+    for number in 0..3 {
+        let status = cluster.ask(number, Call::Status, MINUTE).lines.remove(0);
+        assert!(
+            !status["attention"].to_string().contains("histories"),
+            "node {number}: {}",
+            status["attention"]
+        );
+        assert_eq!((&status["members"], &status["folders"][0]["name"]), (&3.into(), &"family".into()));
+    }
+    cluster.nodes[0].files.write(ROOT, b"more", &[7; 20_000]);
+    assert_protected(&back_up(&mut cluster).lines);
 }
