@@ -29,6 +29,7 @@ use crate::base::units::{Moment, Time, WallTime};
 use crate::feed::entry::{FolderEntry, FolderText};
 
 mod removing;
+mod scans;
 
 /// What this node remembers of its folders.
 #[derive(Default)]

@@ -10,8 +10,6 @@
 //! While it waits nothing is sealed: no scan begins, and drafts stay drafts. Which epoch is clean is `feed/epochs.rs`'s to
 //! say, how a key is wrapped `seal/wrap.rs`'s. A store node has no keys and does none of this.
 
-mod scans;
-
 use serde_json::{json, Value};
 
 use super::activity::Level;

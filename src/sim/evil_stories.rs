@@ -161,6 +161,17 @@ fn what_the_writer_itself_wants_gone_waits_for_the_floor_too() {
     assert!((1..3).all(|number| gone(&mut cluster, number)), "then it goes");
 }
 
+/// A file of the second's folder is in one backup and not in the next: the snapshot that has it.
+fn come_and_go(cluster: &mut Cluster, content: &[u8]) -> String {
+    cluster.nodes[1].files.write(ROOT, b"passing", content);
+    let with_it = cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5));
+    good(&with_it);
+    let line = with_it.lines.iter().find(|line| line["event"] == "snapshot").expect("it is told");
+    cluster.nodes[1].files.remove(ROOT, b"passing");
+    good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
+    text(line, "snapshot")
+}
+
 /// A snapshot of which there is nothing.
 fn made_up(number: u8) -> Body {
     Body::Snapshot(SnapshotEntry {
@@ -180,13 +191,7 @@ fn snapshots_of_which_nobody_has_anything_keep_nobody_from_giving_up_or_from_kee
     let mut cluster = household(7);
     let passing: Vec<u8> =
         (0..300_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
-    cluster.nodes[1].files.write(ROOT, b"passing", &passing);
-    let with_it = cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5));
-    good(&with_it);
-    let line = with_it.lines.iter().find(|line| line["event"] == "snapshot").expect("it is told");
-    let snapshot = text(line, "snapshot");
-    cluster.nodes[1].files.remove(ROOT, b"passing");
-    good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
+    let snapshot = come_and_go(&mut cluster, &passing);
     assert_eq!(sign(&mut cluster, (1..60).map(made_up).collect()), 59);
     cluster.run_until(MINUTE.times(5), |_| false);
     let before: Vec<_> = (1..4).map(|number| ids(&mut cluster, number)).collect();
@@ -219,13 +224,7 @@ fn a_snapshot_that_became_void_while_it_was_fetched_keeps_nobody_from_giving_up(
     good(&cluster.ask(0, remove, MINUTE));
     cluster.cut(&[]);
     cluster.run_until(MINUTE.times(5), |_| false);
-    cluster.nodes[1].files.write(ROOT, b"passing", &[7; 200_000]);
-    let with_it = cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5));
-    good(&with_it);
-    let line = with_it.lines.iter().find(|line| line["event"] == "snapshot").expect("it is told");
-    let snapshot = text(line, "snapshot");
-    cluster.nodes[1].files.remove(ROOT, b"passing");
-    good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
+    let snapshot = come_and_go(&mut cluster, &[7; 200_000]);
     cluster.run_until(MINUTE.times(5), |_| false);
     let before = ids(&mut cluster, 2);
     good(&cluster.ask(1, Call::Forget { what: format!("family@{snapshot}") }, MINUTE));

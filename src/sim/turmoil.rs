@@ -201,14 +201,7 @@ impl Turmoil {
         }
         self.cluster.nodes[0].files.make_root(ROOT);
         (0..3 + self.cluster.draw(6)).for_each(|_| self.edit());
-        let answer = self.cluster.ask(0, Call::FolderAdd(self.folder()), MINUTE);
-        assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
-        self.protect();
-    }
-
-    /// The folder, as it is added.
-    fn folder(&self) -> FolderAdd {
-        FolderAdd {
+        let add = FolderAdd {
             name: "family".into(),
             directory: ROOT.to_vec(),
             kind: "backup".into(),
@@ -218,7 +211,10 @@ impl Turmoil {
             one_file_system: false,
             max_size: None,
             mode: crate::feed::entry::Mode::Both,
-        }
+        };
+        let answer = self.cluster.ask(0, Call::FolderAdd(add), MINUTE);
+        assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+        self.protect();
     }
 
     /// The owner writes a file anew, or another one, or deletes one.

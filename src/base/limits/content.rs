@@ -104,7 +104,6 @@ pub const FEEDS_SURE: usize = 4;
 pub const FEEDS_PER_NODE_MAX: usize = 2 * REMOVE_HEADS_MAX;
 /// Entries of one feed that a view follows; ten a day are 270 years of them, and a node may begin a new feed.
 pub const FEED_ENTRIES_MAX: usize = 1_000_000;
-
 /// Entries of its own feed after which a node begins another one, for nothing may follow in one that is full.
 pub const FEED_ENTRIES_OWN_MAX: u64 = 990_000;
 /// Receipts of one node for snapshots that no entry here has written: of so many a person is told. They cost 2 to 11 MB.

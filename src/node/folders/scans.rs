@@ -6,7 +6,7 @@ use crate::node::core::Core;
 
 impl Core {
     /// Nothing may be sealed for a while: scans that run are given up, and who waits for them is told.
-    pub(super) fn stop_scans(&mut self, why: &ApiError) {
+    pub(in crate::node) fn stop_scans(&mut self, why: &ApiError) {
         let running = self.folders.local.iter().filter(|(_, local)| local.running.is_some());
         for folder in running.map(|(folder, _)| *folder).collect::<Vec<_>>() {
             self.cut_scan_off(folder);
@@ -28,7 +28,7 @@ impl Core {
     }
 
     /// What could not be sealed may be now.
-    pub(super) fn scan_all_now(&mut self) {
+    pub(in crate::node) fn scan_all_now(&mut self) {
         let now = self.now.time;
         for (entry, _) in self.own_folders() {
             let local = self.local(entry.folder);
