@@ -127,6 +127,8 @@ pub(super) struct Running {
     source: SourceDisk,
     /// When the unsynced group is flushed.
     flush_due: Option<Time>,
+    /// How long it keeps what was retired: what it was started with, which may be less than a configuration can say.
+    retired: Span,
     /// What the core said of its deadline, since it was given something last; None: it was not asked since then.
     core_due: Option<Option<Time>>,
 }
@@ -252,12 +254,14 @@ impl Cluster {
         let host_name = format!("node{number}");
         let lost = (report.segments_lost > 0).then(|| format!("{report:?}"));
         let (config_text, discovery, certificate) = (String::new(), false, None);
+        let retired = config.retired;
         let feed_entries = self.feed_entries;
         let setup = Setup { config, config_text, host_name, discovery, certificate, feed_entries, lost };
         let core = Core::new(seed, setup);
         let source = SourceDisk::default();
         let replies = VecDeque::new();
-        node.running = Some(Running { core, service, replies, source, flush_due: None, core_due: None });
+        node.running =
+            Some(Running { core, service, replies, source, flush_due: None, retired, core_due: None });
         let listening = Input::Listening(Listening { addresses: vec![node.address], ..Listening::default() });
         self.give(number, listening);
     }
@@ -495,7 +499,8 @@ impl Cluster {
                 running.later(now + latency, Arriving::Errand(end));
             }
             Output::Restart => node.afresh = true,
-            Output::Watch(_) | Output::SaveConfig(_) => {}
+            Output::SaveConfig(_) => running.core.keep_retired_for(running.retired),
+            Output::Watch(_) => {}
         }
     }
 
