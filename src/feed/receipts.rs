@@ -27,6 +27,12 @@ impl View {
         range.map(|((_, feed), groups)| (feed, groups))
     }
 
+    /// Whether any member has said in any of its feeds that it holds some of it, and has not taken that back in the same feed: whoever
+    /// begins a new feed holds what it held, as far as it is still there.
+    pub(super) fn has_receipted(&self, snapshot: &SnapshotId) -> bool {
+        self.receipts_of(snapshot).any(|(feed, _)| self.roster().member(&feed.node).is_some())
+    }
+
     /// How many receipts of a node are for snapshots that nobody is known to have written.
     #[must_use]
     pub fn unwritten_of(&self, node: &NodeId) -> usize {

@@ -256,12 +256,12 @@ impl View {
         self.order.range(from..=to).map(|(_, _, id)| id)
     }
 
-    /// The snapshot with this id, retired or not, if it counts: written by a full node within its time as a member, or receipted.
+    /// The snapshot with this id, retired or not, if it counts: written by a full node within its time as a member, or receipted by a member.
     #[must_use]
     pub fn snapshot(&self, id: &SnapshotId) -> Option<&SnapshotFact> {
         let fact = self.snapshots.get(id)?;
         let is_full = self.roster.role_of(&fact.writer) == Some(Role::Full);
-        let stays = self.roster.is_within(&fact.feed, fact.sequence) || self.receipts(id).next().is_some();
+        let stays = self.roster.is_within(&fact.feed, fact.sequence) || self.has_receipted(id);
         (is_full && stays).then_some(fact)
     }
 

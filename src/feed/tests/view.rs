@@ -311,6 +311,13 @@ fn of_a_removed_node_only_the_past_counts_and_what_others_hold() {
     assert_eq!(view.folder(&FolderId::from_bytes([1; 16])).unwrap().entry.copies, Copies::new(2));
     assert!(!apply(&mut view, &full.write(snapshot(1, 4))).counts);
     assert_eq!(view.heads().len(), 3, "its feed is still passed on, so that all see the same");
+    // Its only holder begins a new feed, as after an old image: it lists the snapshot, and is to say anew what it has of it.
+    apply(&mut view, &one.begin(7));
+    assert_eq!(holders(&view, &held), []);
+    assert_eq!(listed(&view), [before, held]);
+    let heads = view.heads_of(&one.node());
+    apply(&mut view, &root.remove(one.node(), heads));
+    assert_eq!(listed(&view), [before], "nobody is left who has said that it has it");
 }
 
 #[test]
