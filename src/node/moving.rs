@@ -13,8 +13,7 @@
 //! `node/auditing.rs` has the holders prove what they confirm, `node/marking.rs` drops.
 //!
 //! **Nothing of this is saved** but the Release, which is an entry of the feed. A crash or a restart forgets the round, and
-//! what was released and is still here is asked for anew, whatever feed it was released in: all that the newest feed does not
-//! receipt is nobody's to count on (a new feed, as after an old image was put back, begins without receipts).
+//! what was released and is still here is asked for anew, whatever feed it was released in: on what the newest does not receipt nobody counts.
 //!
 //! **What a pass may drop** is chunks in groups that the round confirmed and that are still nobody's part here, and of those
 //! only what no other manifest lists: of snapshots that were not asked for (retired ones, which may be taken back for as long as they are in the
@@ -162,7 +161,11 @@ impl Core {
         match &mut self.upkeep.moving.step {
             Step::Asking(questions) if questions.until <= now => self.questions_end(),
             Step::Asking(questions) => self.upkeep.moving.due = Some(questions.until),
-            Step::Leaving(questions) if questions.until <= now => self.upkeep.moving.rest(now),
+            Step::Leaving(questions) if questions.until <= now => {
+                self.upkeep.moving.rest(now);
+                // A pass that rests in the midst of a slice drops nothing any more of what nobody confirms now.
+                self.upkeep.collect.disturb();
+            }
             Step::Leaving(questions) => {
                 let gossip = &self.gossip;
                 let gone = questions.round.unproven().filter(|peer| !gossip.is_connected(peer));
