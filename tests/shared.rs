@@ -2,7 +2,7 @@
 
 mod household;
 
-use household::{wait_for, write_noise, Node};
+use household::{lines, wait_for, write_noise, Node};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -93,7 +93,10 @@ fn files_are_put_and_got_on_a_device_without_a_directory() {
     std::fs::write(here.join("list"), "milk").expect("a file can be written");
     first.ok(&["folder", "add", "family", plain(&here), "--kind", "shared"]);
     first.ok(&["backup"]);
-    wait_for("the other device knows the snapshot", || !second.json(&["snapshots", "family"]).is_empty());
+    wait_for("the other device knows the folder and its snapshot", || {
+        let told = second.run(&["snapshots", "family", "--json"]);
+        told.status.success() && !lines(&String::from_utf8_lossy(&told.stdout)).is_empty()
+    });
     write_noise(&second.dir.path().join("large"), 3_000_000, 7);
     let large = second.dir.path().join("large");
     second.ok(&["put", plain(&large), "family:new/"]);
