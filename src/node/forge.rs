@@ -1,7 +1,7 @@
 //! For tests: a member that signs whatever it likes, with its own valid key.
 
 use super::after::AfterAppend;
-use super::core::Core;
+use super::core::{Core, Duty};
 use crate::base::ids::{ChunkId, FeedId, NodeId, SnapshotId};
 use crate::base::limits::ERASED_PER_ENTRY_MAX;
 use crate::base::units::{Span, WallTime};
@@ -69,6 +69,13 @@ impl Core {
     /// From now on it keeps what was retired for so long, be it less than any configuration may say.
     pub fn keep_retired_for(&mut self, floor: Span) {
         self.setup.config.retired = floor;
+    }
+
+    /// Whether a pass of collection is at work, while a round of moving has confirmed something.
+    #[must_use]
+    pub fn is_dropping_moved(&self) -> bool {
+        let is_collecting = self.duties.values().any(|duty| matches!(duty, Duty::Collect(_)));
+        is_collecting && self.moving_status()["step"] == "leaving"
     }
 
     /// Why nothing is given up here at present.

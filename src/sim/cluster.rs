@@ -100,6 +100,8 @@ pub struct SimNode {
     pub errands: Errands,
     /// Answers to calls.
     answers: BTreeMap<CallId, Answer>,
+    /// Whoever called it takes nothing more of an answer.
+    pub stalled: bool,
     /// In [`Cluster::due`] for then.
     due: Option<Time>,
     /// It wants to start anew.
@@ -213,6 +215,7 @@ impl Cluster {
             running: None,
             errands: Errands::default(),
             answers: BTreeMap::new(),
+            stalled: false,
             due: None,
             afresh: false,
         });
@@ -478,7 +481,9 @@ impl Cluster {
                         Piece::Bytes(bytes) => answer.bytes.extend_from_slice(&bytes),
                     }
                 }
-                running.later(now + latency, Arriving::Taken(id));
+                if !node.stalled {
+                    running.later(now + latency, Arriving::Taken(id));
+                }
             }
             Output::Done { id, result } => {
                 if let Some(answer) = node.answers.get_mut(&id) {

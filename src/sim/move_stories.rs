@@ -17,7 +17,7 @@ use crate::base::ids::ChunkId;
 use crate::base::units::Span;
 use crate::feed::entry::Role;
 use crate::node::api::Call;
-use crate::node::ports::Ending;
+use crate::node::ports::{Ending, Input};
 use crate::node::room::Capacity;
 use crate::store::service::{Reply, Request};
 
@@ -227,6 +227,29 @@ fn nothing_is_left_to_a_holder_that_confirms_and_cannot_prove() {
     for id in before.difference(&after) {
         assert!(counts[id] >= 2, "{id:?} was left to a liar");
     }
+}
+
+#[test]
+fn a_pass_that_stands_still_for_longer_than_a_confirmation_is_good_for_drops_nothing_of_it() {
+    let (mut cluster, _) = household(87, 6, 300);
+    let before = on_disk(&mut cluster, 1);
+    hold(&mut cluster, 1, true);
+    // It is about to drop what the others have confirmed and proven, when a restore begins, and nobody takes what comes of it.
+    let is_dropping = |cluster: &Cluster| {
+        cluster.nodes[1].running.as_ref().is_some_and(|running| running.core.is_dropping_moved())
+    };
+    assert!(cluster.run_until(MINUTE.times(300), is_dropping));
+    cluster.nodes[1].stalled = true;
+    let restore = cluster.call(1, Call::Restore { what: "family".into(), dry_run: false });
+    assert!(cluster.run_until(MINUTE, |cluster| !cluster.answer(1, restore).bytes.is_empty()));
+    assert!(on_disk(&mut cluster, 1).is_superset(&before), "nothing is dropped yet");
+    // What they have said is too old when all others burn and the restore is given up.
+    hours(&mut cluster, 7);
+    assert!(on_disk(&mut cluster, 1).is_superset(&before), "a pass waits for a restore");
+    (0..6).filter(|number| *number != 1).for_each(|number| cluster.crash(number));
+    cluster.give(1, Input::Dropped(restore));
+    hours(&mut cluster, 2);
+    assert!(on_disk(&mut cluster, 1).is_superset(&before), "it has the only copies");
 }
 
 #[test]
