@@ -170,7 +170,7 @@ impl Collect {
         settings: &mut Settings,
     ) {
         let running = self.running.now(now);
-        let mut fresh = false;
+        let (mut fresh, mut returned) = (false, false);
         for (id, pin) in &mut self.pins {
             match (pin.gone, retired(id)) {
                 (None, Some(_)) => {
@@ -179,12 +179,17 @@ impl Collect {
                     settings.push((gone_key(id), Some(encode(running))));
                 }
                 (Some(_), None) => {
-                    pin.gone = None;
+                    (pin.gone, returned) = (None, true);
                     self.disturbances += 1;
                     settings.push((gone_key(id), None));
                 }
                 _ => {}
             }
+        }
+        // When a mass was taken back nobody has to be asked any more.
+        if returned && self.frozen.is_some() && self.mass(&writer, |_| true) == 0 {
+            self.frozen = None;
+            settings.push((FROZEN_KEY.to_owned(), None));
         }
         if fresh {
             self.look_for_mass(running, writer, settings);
@@ -198,22 +203,27 @@ impl Collect {
         writer: impl Fn(&SnapshotId) -> Option<NodeId>,
         settings: &mut Settings,
     ) {
-        let mut counts: BTreeMap<NodeId, (usize, usize)> = BTreeMap::new();
-        for (id, pin) in &self.pins {
-            let Some(writer) = writer(id) else { continue };
-            let (all, gone) = counts.entry(writer).or_default();
-            // What has waited for longer was looked at before; it is no part of the whole any more.
-            let is_new = pin.gone.is_some_and(|gone| gone > self.sure && running - gone <= MASS_WITHIN);
-            *all += usize::from(is_new || pin.gone.is_none());
-            *gone += usize::from(is_new);
-        }
-        let mass = counts.values().filter(|(all, gone)| *gone >= MASS_RETIRED_MIN && gone * 2 > *all);
-        let mass: usize = mass.map(|(_, gone)| gone).sum();
+        // What has waited for longer was looked at before; it is no part of the whole any more.
+        let mass = self.mass(writer, |gone| running - gone <= MASS_WITHIN);
         if mass > 0 {
             let mass = u64::try_from(mass).unwrap_or(u64::MAX);
             self.frozen = Some(mass);
             settings.push((FROZEN_KEY.to_owned(), Some(encode(Span::from_micros(mass)))));
         }
+    }
+
+    /// How many are retired that nobody has answered for, of writers of whom that is much, counting what `is_new`.
+    fn mass(&self, writer: impl Fn(&SnapshotId) -> Option<NodeId>, is_new: impl Fn(Span) -> bool) -> usize {
+        let mut counts: BTreeMap<NodeId, (usize, usize)> = BTreeMap::new();
+        for (id, pin) in &self.pins {
+            let Some(writer) = writer(id) else { continue };
+            let (all, gone) = counts.entry(writer).or_default();
+            let is_new = pin.gone.is_some_and(|gone| gone > self.sure && is_new(gone));
+            *all += usize::from(is_new || pin.gone.is_none());
+            *gone += usize::from(is_new);
+        }
+        let mass = counts.values().filter(|(all, gone)| *gone >= MASS_RETIRED_MIN && gone * 2 > *all);
+        mass.map(|(_, gone)| gone).sum()
     }
 
     /// How many snapshots were retired in a mass that nobody has answered for.

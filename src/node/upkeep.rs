@@ -194,8 +194,11 @@ impl Core {
             fact.map(|fact| fact.writer)
         };
         let (forgotten, own) = (self.forgotten_ids(), member.node);
-        let retired = |id: &SnapshotId| {
-            writer(id).filter(|_| !view.stands(id)).or_else(|| forgotten.contains(id).then_some(own))
+        // What counts no more (its writer was removed by somebody who had not heard of it) waits as what is retired, and may count again.
+        let is_member = view.roster().member(&own).is_some();
+        let retired = |id: &SnapshotId| match writer(id) {
+            Some(writer) => (!view.stands(id)).then_some(writer),
+            None => (is_member || forgotten.contains(id)).then_some(own),
         };
         let mut settings = Settings::new();
         let was_frozen = self.upkeep.collect.frozen();

@@ -321,9 +321,9 @@ fn snapshots(cluster: &mut Cluster) -> Vec<String> {
     answer.lines.iter().map(|line| text(line, "snapshot")).collect()
 }
 
-#[test]
-fn a_mass_that_is_erased_is_frozen_as_any_other_mass() {
-    let (mut cluster, phrase) = household(9, &[Role::Store, Role::Store]);
+/// A household in which all snapshots but the newest were forgotten: what was on each disk before, the phrase, and all that are forgotten.
+fn mass(seed: u64) -> (Cluster, Vec<u64>, String, Vec<String>) {
+    let (mut cluster, phrase) = household(seed, &[Role::Store, Role::Store]);
     for number in 0..u8::try_from(MASS_RETIRED_MIN + 1).expect("a small number") {
         cluster.nodes[0].files.write(ROOT, b"changing", &[number; 20_000]);
         good(&cluster.ask(0, Call::Backup { name: None, wait: false }, MINUTE));
@@ -331,10 +331,37 @@ fn a_mass_that_is_erased_is_frozen_as_any_other_mass() {
         hours(&mut cluster, 2);
     }
     let full = chunks(&mut cluster);
-    let all = snapshots(&mut cluster);
-    for snapshot in &all[..all.len() - 1] {
+    let mut all = snapshots(&mut cluster);
+    all.pop();
+    for snapshot in &all {
         good(&forget(&mut cluster, snapshot));
     }
+    (cluster, full, phrase, all)
+}
+
+#[test]
+fn a_mass_that_is_taken_back_asks_nobody_any_more() {
+    let (mut cluster, _, _, all) = mass(10);
+    let asks = |cluster: &mut Cluster, number: usize| {
+        status(cluster, number)["attention"].to_string().contains("retired at once")
+    };
+    cluster.run_until(MINUTE, |_| false);
+    assert!((0..3).all(|number| asks(&mut cluster, number)));
+    for (number, snapshot) in all.iter().enumerate() {
+        assert!(number > 0 || asks(&mut cluster, 1));
+        good(&undo(&mut cluster, snapshot));
+    }
+    cluster.run_until(MINUTE, |_| false);
+    assert!(!(0..3).any(|number| asks(&mut cluster, number)));
+    cluster.crash(1);
+    cluster.start(1);
+    cluster.run_until(MINUTE, |_| false);
+    assert!(!asks(&mut cluster, 1));
+}
+
+#[test]
+fn a_mass_that_is_erased_is_frozen_as_any_other_mass() {
+    let (mut cluster, full, phrase, _) = mass(9);
     let erase_all = Call::Erase { folder: "family".into(), snapshots: Vec::new(), phrase: Some(phrase) };
     assert!(is_erased(&cluster.ask(0, erase_all, MINUTE)));
     hours(&mut cluster, 2);

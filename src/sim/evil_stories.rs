@@ -230,4 +230,5 @@ fn a_snapshot_that_became_void_while_it_was_fetched_keeps_nobody_from_giving_up(
     good(&cluster.ask(1, Call::Forget { what: format!("family@{snapshot}") }, MINUTE));
     cluster.run_until(MINUTE.times(60 * 5), |_| false);
     assert!(!before.is_subset(&ids(&mut cluster, 2)), "the other gives nothing up");
+    assert_eq!(pinned(&cluster, 2).len(), pinned(&cluster, 0).len(), "what became void is given up as well");
 }
