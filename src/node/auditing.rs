@@ -174,9 +174,10 @@ impl Core {
         let to_prove = self.unproven_of(&holder);
         let is_for_moving = to_prove.is_some();
         let promised = if is_for_moving { None } else { self.promised_to_both(&holder) };
-        let most = self.needed_max();
         let has_promised = is_for_moving || promised.is_some();
         let may_begin = has_promised && self.is_disk_idle();
+        // While the disk is busy for days those whom it waits for leave places to others.
+        let most = if may_begin { self.needed_max() } else { (self.needed_max() / 2).max(1) };
         let groups = to_prove.or_else(|| self.common_groups(&holder)).unwrap_or_default();
         let chance = self.rng.next_u64();
         // One that may be gone soon stays until it has answered.
@@ -236,7 +237,8 @@ impl Core {
                 }
             }
             Some(ChallengeOutput::Say(message)) => {
-                if !self.send(&holder, Lane::Background, &message) {
+                // Behind chunks that go to it at leisure it would come too late.
+                if !self.send(&holder, Lane::Control, &message) {
                     if let Some(running) = &mut self.reconciling.auditing.running {
                         running.unsent();
                     }
@@ -287,7 +289,7 @@ impl Core {
     fn proving_wants(&mut self, output: ProvingOutput) {
         match output {
             ProvingOutput::Ask(ask) => self.ask(ask),
-            ProvingOutput::Say(peer, message) => drop(self.send(&peer, Lane::Background, &message)),
+            ProvingOutput::Say(peer, message) => drop(self.send(&peer, Lane::Control, &message)),
             // What was promised is found by comparing with whoever has it.
             ProvingOutput::Lacking(peer, id) => {
                 self.missed(peer, id);

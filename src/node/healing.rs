@@ -76,6 +76,8 @@ pub struct Healing {
     has_more: bool,
     /// Something could not be had from those who were there: everything is looked through again when somebody comes.
     waits: bool,
+    /// Somebody has come since, too early to look again at once.
+    has_come: bool,
     /// Files that are read again.
     reading: Reading,
 }
@@ -86,8 +88,10 @@ impl Healing {
         if self.is_looking || !self.asked.is_empty() {
             return None;
         }
-        let looks = self.looked_through.map_or(Time::ZERO, |last| last + LOOK_THROUGH_EVERY);
-        Some(looks).filter(|_| self.looks).into_iter().chain(self.reading.deadline()).min()
+        let after = |pause| self.looked_through.map_or(Time::ZERO, |last| last + pause);
+        let looks = Some(after(LOOK_THROUGH_EVERY)).filter(|_| self.looks);
+        let again = Some(after(LOOK_AGAIN_EVERY)).filter(|_| self.waits && self.has_come);
+        [looks, again, self.reading.deadline()].into_iter().flatten().min()
     }
 
     /// A chunk is missing here. Whether that is news.
@@ -200,8 +204,9 @@ impl Core {
 
     /// Somebody came who may have what could not be had: a few times a day, for it may be missing for ever.
     pub(super) fn healing_peer_up(&mut self) {
-        let (now, healing) = (self.now.time, &self.upkeep.healing);
-        if healing.waits && healing.looked_through.is_none_or(|last| last + LOOK_AGAIN_EVERY <= now) {
+        let (now, healing) = (self.now.time, &mut self.upkeep.healing);
+        healing.has_come |= healing.waits;
+        if healing.has_come && healing.looked_through.is_none_or(|last| last + LOOK_AGAIN_EVERY <= now) {
             self.look_through();
         }
     }
@@ -272,6 +277,9 @@ impl Core {
     /// What is due by the clock.
     pub(super) fn healing_timeout(&mut self) {
         if self.upkeep.healing.deadline().is_some_and(|due| due <= self.now.time) {
+            if self.upkeep.healing.has_come {
+                self.healing_peer_up();
+            }
             self.healing_settles();
         }
     }
@@ -291,7 +299,8 @@ impl Core {
         // Their trees are chunks that the manifests list.
         snapshots.iter_mut().for_each(|snapshot| snapshot.tree = None);
         let healing = &mut self.upkeep.healing;
-        (healing.looks, healing.is_looking, healing.waits) = (false, true, false);
+        (healing.looks, healing.is_looking) = (false, true);
+        (healing.waits, healing.has_come) = (false, false);
         (healing.looked_through, healing.found, healing.has_more) = (Some(now), (0, 0), false);
         let job = VerifyJob { snapshots, all: false };
         self.begin_duty(|duty| Duty::Verify(Box::new(Verify::new(job, duty).fetching()), None));

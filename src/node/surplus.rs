@@ -63,6 +63,10 @@ impl Core {
             part.union(&member.own_kept_groups(*copies));
             part.union(&member.own_groups_if_not_full(*copies));
         }
+        if !self.shared_wanted().is_empty() {
+            // What a shared folder waits for is kept whole; what was released of it would be signed for again at once.
+            part = GroupSet::all();
+        }
         Some(ForOthers { facts, receipted, part, kinds })
     }
 
