@@ -84,6 +84,9 @@ mod stranger_stories;
 #[cfg(test)]
 mod turmoil;
 #[cfg(test)]
+mod turn_stories;
+
+#[cfg(test)]
 mod version_stories;
 #[cfg(test)]
 mod watch_stories;

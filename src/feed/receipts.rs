@@ -33,6 +33,21 @@ impl View {
         self.receipts_of(snapshot).any(|(feed, _)| self.roster().member(&feed.node).is_some())
     }
 
+    /// What a node has said in any of its feeds that it holds of a snapshot, but for what it has released in the same or in its newest.
+    /// What stands in an earlier feed is no copy that counts, but may still be there.
+    #[must_use]
+    pub fn once_receipted(&self, snapshot: &SnapshotId, node: &NodeId) -> GroupSet {
+        let newest = self.newest.get(node);
+        let (mut said, mut now) = (GroupSet::new(), GroupSet::new());
+        for (feed, groups) in self.receipts_of(snapshot).filter(|(feed, _)| feed.node == *node) {
+            if newest == Some(feed) { &mut now } else { &mut said }.union(groups);
+        }
+        let released = newest.and_then(|newest| self.feeds.get(newest)).map(|feed| &feed.released);
+        released.iter().for_each(|released| said.subtract(released));
+        said.union(&now);
+        said
+    }
+
     /// How many receipts of a node are for snapshots that nobody is known to have written.
     #[must_use]
     pub fn unwritten_of(&self, node: &NodeId) -> usize {
@@ -80,7 +95,12 @@ impl View {
             !held.is_empty()
         };
         match release.snapshot {
-            None => self.receipts.retain(|(snapshot, of), held| of != feed || is_left(snapshot, held)),
+            None => {
+                self.receipts.retain(|(snapshot, of), held| of != feed || is_left(snapshot, held));
+                if let Some(feed) = self.feeds.get_mut(feed) {
+                    feed.released.union(&release.groups);
+                }
+            }
             Some(snapshot) => {
                 let held = self.receipts.get_mut(&(snapshot, *feed));
                 if held.is_some_and(|held| !is_left(&snapshot, held)) {
@@ -116,6 +136,27 @@ mod tests {
     /// The id of a snapshot that nobody writes.
     fn nothing(number: u8) -> SnapshotId {
         SnapshotId::from_bytes([number; 32])
+    }
+
+    #[test]
+    fn what_an_earlier_feed_receipted_may_be_there_until_the_newest_releases_it() {
+        let (mut view, mut full, mut store) = household();
+        let written = full.write(snapshot(1, 5));
+        view.apply(&written).unwrap();
+        let (id, node) = (snapshot_id(&hash(&written)), store.node());
+        let some = |numbers: &[u16]| numbers.iter().filter_map(|number| Group::new(*number)).collect();
+        let release = |groups| Body::Release(Release { snapshot: None, groups });
+        view.apply(&store.write(Body::Receipt(Receipt { snapshot: id, groups: some(&[1, 2, 3, 4]) })))
+            .unwrap();
+        view.apply(&store.write(release(some(&[4])))).unwrap();
+        assert_eq!(view.once_receipted(&id, &node), some(&[1, 2, 3]));
+        view.apply(&store.begin(7)).unwrap();
+        assert_eq!((view.receipts(&id).count(), view.once_receipted(&id, &node)), (0, some(&[1, 2, 3])));
+        view.apply(&store.write(release(some(&[1, 2])))).unwrap();
+        assert_eq!(view.once_receipted(&id, &node), some(&[3]));
+        view.apply(&store.write(Body::Receipt(Receipt { snapshot: id, groups: some(&[1]) }))).unwrap();
+        assert_eq!(view.once_receipted(&id, &node), some(&[1, 3]));
+        assert_eq!(view.once_receipted(&id, &full.node()), GroupSet::new());
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub(super) struct Feed {
     describe: Option<Describe>,
     /// Of its receipts, those for snapshots that no entry here has written.
     pub(super) unwritten: usize,
+    /// Groups of everything that it has released.
+    pub(super) released: GroupSet,
 }
 
 impl View {
@@ -297,6 +299,7 @@ impl View {
             predecessor: None,
             describe: None,
             unwritten: 0,
+            released: GroupSet::new(),
         });
         feed.chain.extend(bytes, entry)?;
         match &entry.body {

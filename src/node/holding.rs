@@ -3,7 +3,9 @@
 //! A receipt is owed for every snapshot of another node whose groups placed here (or stood in for: `node/around.rs`) are not
 //! yet covered by this node's own receipts. What has the fewest copies left comes first. One share is kept at a time, so that memory stays bounded. A share that could not be had is tried
 //! again after [`KEEP_RETRY`] ([`KEEP_RETRY_RARE`] while nobody is connected, or when it could not again and again), when somebody else has
-//! signed for it, or when a peer comes up.
+//! signed for it, or when a peer comes up. One that takes long gives way to others (`node/holding/turn.rs`).
+//!
+//! A node that is full, or about to leave, takes nothing more; but what it has said in an earlier feed that it holds it says again, as far as it is here.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +22,10 @@ use crate::feed::view::SnapshotFact;
 use crate::wire::frame::Lane;
 use crate::wire::message::Message;
 
+mod turn;
+
+use turn::{Turn, Urgency};
+
 /// What is owed and tried.
 #[derive(Debug, Default)]
 pub struct Holding {
@@ -31,6 +37,8 @@ pub struct Holding {
     tried: BTreeMap<SnapshotId, Tried>,
     /// Shares that could not be had, whose manifests' pins are saved: another try need not write to the disk.
     pinned: BTreeSet<SnapshotId>,
+    /// Since when there always was a share at work.
+    busy_since: Option<Time>,
 }
 
 /// A share that could not be had.
@@ -40,6 +48,33 @@ struct Tried {
     until: Time,
     /// How often in a row: what nobody has must not keep this node from what somebody has.
     failed: u8,
+    /// It has given way to others, and goes on as soon as nothing else is owed.
+    has_yielded: bool,
+    /// It rests until then, whoever comes.
+    rests_until: Time,
+}
+
+impl Tried {
+    /// It is not tried before then.
+    fn waits_until(&self) -> Time {
+        self.until.max(self.rests_until)
+    }
+}
+
+/// A share that is owed.
+struct Owed {
+    /// Of which snapshot.
+    snapshot: SnapshotId,
+    /// Who wrote that.
+    writer: NodeId,
+    /// The root of its manifest.
+    manifest: ChunkId,
+    /// What is owed of it.
+    groups: GroupSet,
+    /// Who waits for it.
+    urgency: Urgency,
+    /// Only what is here is counted.
+    recounts: bool,
 }
 
 /// The share at work.
@@ -47,8 +82,10 @@ struct Tried {
 struct Running {
     /// Its duty.
     duty: u64,
-    /// Somebody waits for it.
-    awaited: bool,
+    /// Which snapshot.
+    snapshot: SnapshotId,
+    /// Its turn.
+    turn: Turn,
     /// Who wrote the snapshot.
     writer: NodeId,
     /// What the writer was told last.
@@ -94,10 +131,9 @@ impl Holding {
     /// When to look again.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        if self.running.is_some() {
-            None
-        } else {
-            self.due
+        match &self.running {
+            None => self.due,
+            Some(running) => Some(running.turn.look(self.due)),
         }
     }
 
@@ -112,18 +148,27 @@ impl Core {
     /// Begins the next share, if one is owed.
     pub(super) fn holding_timeout(&mut self) {
         self.tell_progress(false);
-        if self.holding.running.is_some() || self.holding.due.is_none_or(|due| due > self.now.time) {
+        if self.holding.deadline().is_none_or(|due| due > self.now.time) {
             return;
+        }
+        if self.holding.running.is_some() {
+            return self.see_whose_turn();
         }
         self.holding.due = None;
-        let Some((snapshot, writer, manifest, groups, awaited)) = self.owed() else {
-            let waits = self.holding.tried.values().map(|tried| tried.until);
+        let mut owed = self.owed(None);
+        if owed.is_none() && self.holding.go_on() {
+            owed = self.owed(None);
+        }
+        let Some(owed) = owed else {
+            let waits = self.holding.tried.values().map(Tried::waits_until);
             self.holding.due = waits.filter(|until| *until > self.now.time).min();
+            self.holding.busy_since = None;
             return;
         };
-        if !self.has_room() {
+        if !owed.recounts && !self.has_room() {
             return;
         }
+        let Owed { snapshot, writer, .. } = owed;
         let connected = self.gossip.peers().any(|peer| *peer == writer);
         self.source.prefer((connected || self.reach.linking.is_choosing()).then_some(writer));
         // What was given up in between is pinned anew.
@@ -132,26 +177,30 @@ impl Core {
         if !is_pinned {
             self.holding.pinned.remove(&snapshot);
         }
-        self.upkeep.collect.pin(snapshot, manifest);
+        self.upkeep.collect.pin(snapshot, owed.manifest);
         let duty = self.begin_duty(|duty| {
-            let keep = Keep::new(snapshot, manifest, groups, duty);
+            let keep = Keep::new(snapshot, owed.manifest, owed.groups, duty);
+            let keep = if owed.recounts { keep.recounting() } else { keep };
             Duty::Keep(Box::new(if is_pinned { keep.pinned() } else { keep }))
         });
-        self.holding.running = Some(Running { duty, awaited, writer, told_held: 0, told_at: self.now.time });
+        let (now, turn) = (self.now.time, Turn::new(self.now.time, owed.urgency));
+        self.holding.busy_since.get_or_insert(now);
+        self.holding.running = Some(Running { duty, snapshot, turn, writer, told_held: 0, told_at: now });
     }
 
     /// Whether somebody waits for the chunks that a duty asks for: not for those of a share that others have signed for already.
     pub(super) fn is_awaited(&self, duty: u64) -> bool {
         match self.duties.get(&duty) {
-            Some(Duty::Keep(_)) => self.holding.running.as_ref().is_some_and(|running| running.awaited),
+            Some(Duty::Keep(_)) => {
+                self.holding.running.as_ref().is_some_and(|running| running.turn.urgency() < Urgency::Spare)
+            }
             _ => false,
         }
     }
 
     /// Of the snapshots for which this node owes a receipt, and that may be tried now, the one of which the fewest copies are
-    /// left among those who are here; of equals the newest. And whether somebody waits for it: a shared folder here, or whoever makes
-    /// a backup, until the first has signed.
-    fn owed(&mut self) -> Option<(SnapshotId, NodeId, ChunkId, GroupSet, bool)> {
+    /// left among those who are here; of equals the newest. All but one that is at work.
+    fn owed(&mut self, but: Option<SnapshotId>) -> Option<Owed> {
         let now = self.now.time;
         let tried = &mut self.holding.tried;
         if let Some(member) = &self.member {
@@ -160,15 +209,22 @@ impl Core {
         let wanted = self.shared_wanted();
         // A receipt is an entry: none is written before a peer has shown what it knows of this node.
         let member = self.member.as_ref().filter(|member| member.confirmed && !member.stopped)?;
-        let mut best: Option<(Rank, &SnapshotFact, GroupSet)> = None;
+        let (pins, takes_no_more) = (self.upkeep.collect.pins(), member.takes_no_more());
+        let mut best: Option<(Rank, &SnapshotFact, GroupSet, bool)> = None;
         for fact in member.view.snapshots() {
             let tried = self.holding.tried.get(&fact.id);
-            if fact.writer == member.node || tried.is_some_and(|tried| tried.until > now) {
+            let waits = but == Some(fact.id) || tried.is_some_and(|tried| tried.waits_until() > now);
+            if fact.writer == member.node || waits {
                 continue;
             }
             // What a shared folder here is waiting for is kept whole.
             let is_wanted = wanted.contains(&fact.id);
-            let groups = if is_wanted { GroupSet::all() } else { member.own_kept_groups(fact.entry.copies) };
+            let recounts = !is_wanted && takes_no_more && pins.contains_key(&fact.id);
+            let groups = match (is_wanted, recounts) {
+                (true, _) => GroupSet::all(),
+                (_, true) => member.view.once_receipted(&fact.id, &member.node),
+                _ => member.own_kept_groups(fact.entry.copies),
+            };
             let mut lacking = groups.clone();
             let own = member.view.receipts(&fact.id).find(|(node, _)| *node == member.node);
             own.iter().for_each(|(_, held)| lacking.subtract(held));
@@ -179,15 +235,20 @@ impl Core {
             let has_failed = tried.is_some_and(|tried| tried.failed >= KEEP_FAILURES_MAX);
             let rank = Rank(has_failed, copies, Reverse(fact.entry.taken));
             if best.as_ref().is_none_or(|(first, ..)| rank < *first) {
-                best = Some((rank, fact, groups));
+                best = Some((rank, fact, groups, recounts));
             }
         }
-        best.map(|(_, fact, groups)| {
+        best.map(|(_, fact, groups, recounts)| {
             // Of some of it nobody but the writer has said that it has it.
             let mut alone = groups.clone();
             member.view.receipts(&fact.id).for_each(|(_, has)| alone.subtract(has));
-            let awaited = !alone.is_empty() || wanted.contains(&fact.id);
-            (fact.id, fact.writer, fact.entry.manifest, groups, awaited)
+            let urgency = match (wanted.contains(&fact.id), alone.is_empty()) {
+                (true, _) => Urgency::Shared,
+                (_, false) => Urgency::Awaited,
+                _ => Urgency::Spare,
+            };
+            let (snapshot, writer, manifest) = (fact.id, fact.writer, fact.entry.manifest);
+            Owed { snapshot, writer, manifest, groups, urgency, recounts }
         })
     }
 
@@ -213,7 +274,7 @@ impl Core {
     pub(super) fn keep_finished(&mut self, number: u64, end: KeepEnd) {
         self.tell_progress(true);
         let Some(Duty::Keep(keep)) = self.duties.remove(&number) else { return };
-        self.holding.running = None;
+        let turn = self.holding.running.take().map(|running| running.turn);
         self.source.prefer(None);
         let snapshot = keep.snapshot();
         match end {
@@ -241,6 +302,7 @@ impl Core {
                 let pause = if is_alone { KEEP_RETRY_RARE } else { again };
                 self.holding.wait(snapshot, self.now.time + pause);
             }
+            KeepEnd::Yielded => self.yielded(snapshot, turn),
             KeepEnd::Disk { reason } => {
                 self.note(
                     Level::Error,
@@ -256,6 +318,10 @@ impl Core {
                 self.holding.could_not(snapshot);
                 self.holding.wait(snapshot, self.now.time + KEEP_RETRY_RARE);
             }
+        }
+        if keep.is_short() {
+            // What is not here any more is not fetched, and not looked for again and again.
+            self.holding.wait(snapshot, self.now.time + KEEP_RECOUNT_AGAIN);
         }
         self.holding.recheck(self.now.time);
     }
@@ -295,6 +361,9 @@ impl Core {
 /// What is kept first: what did not fail again and again, then what has the fewest copies, then the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank(bool, usize, Reverse<WallTime>);
+
+/// What is not all here on a node that takes no more is counted again after this long.
+const KEEP_RECOUNT_AGAIN: Span = Span::from_secs(86_400);
 
 /// The writer is told after every so many chunks,
 const PROGRESS_CHUNKS: u64 = 64;

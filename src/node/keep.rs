@@ -28,6 +28,10 @@ pub struct Keep {
     snapshot: SnapshotId,
     /// What this node shall hold of it.
     groups: GroupSet,
+    /// Only what is here counts: nothing is fetched, and groups of which something is missing are left out.
+    recounts: bool,
+    /// Some were.
+    is_short: bool,
     /// Numbers of what is asked.
     ops: Ops,
     /// Where it stands.
@@ -90,6 +94,8 @@ pub enum KeepEnd {
         /// Chunks, at least one.
         chunks: u64,
     },
+    /// Another share has its turn.
+    Yielded,
     /// The disk did not take it.
     Disk {
         /// The store's words.
@@ -130,6 +136,8 @@ impl Keep {
         Self {
             snapshot,
             groups,
+            recounts: false,
+            is_short: false,
             ops,
             state: State::Pinning,
             cursor: MapCursor::new(manifest),
@@ -153,6 +161,28 @@ impl Keep {
         self.state = State::Walking;
         self.advance();
         self
+    }
+
+    /// Only what is here counts: nothing is fetched, and groups of which something is missing are left out.
+    #[must_use]
+    pub fn recounting(mut self) -> Self {
+        self.recounts = true;
+        self
+    }
+
+    /// Whether groups were left out of which something is missing.
+    #[must_use]
+    pub const fn is_short(&self) -> bool {
+        self.is_short
+    }
+
+    /// Another one has its turn. Whether this one ends now: what it has fetched stays.
+    pub fn yields(&mut self) -> bool {
+        let may = self.state == State::Walking;
+        if may {
+            self.end(KeepEnd::Yielded);
+        }
+        may
     }
 
     /// Which snapshot it keeps.
@@ -245,6 +275,9 @@ impl Keep {
         for (id, have) in ids.into_iter().zip(have) {
             if *have {
                 self.progress.held += 1;
+            } else if self.recounts {
+                self.groups.remove(Group::of(&id));
+                self.is_short = true;
             } else {
                 self.missing.push_back(id);
             }
@@ -284,8 +317,8 @@ impl Keep {
         }
         let idle = self.asked.is_empty() && self.missing.is_empty() && self.fetching == 0;
         if self.walked && idle && self.awaited.is_none() && self.finished.is_none() {
-            if self.lacking > 0 {
-                self.end(KeepEnd::Lacking { chunks: self.lacking });
+            if self.lacking > 0 || self.groups.is_empty() {
+                self.end(KeepEnd::Lacking { chunks: self.lacking.max(1) });
             } else {
                 self.state = State::Flushing;
                 self.asks.push_back(Ask::Store(Request::Flush { op: self.ops.draw() }));

@@ -100,6 +100,13 @@ impl Membership {
         groups
     }
 
+    /// Whether this node takes nothing more: it has said that it is full, or it is to leave.
+    #[must_use]
+    pub fn takes_no_more(&self) -> bool {
+        let is_full = self.view.describe(&self.node).is_some_and(|said| said.is_full);
+        is_full || self.view.leaving(&self.node).is_some()
+    }
+
     /// The groups that a member shall hold of what wants `copies`.
     #[must_use]
     pub fn groups_of(&self, node: &NodeId, copies: Copies) -> GroupSet {

@@ -276,7 +276,8 @@ impl Core {
         let held = if fact.writer == *node {
             GroupSet::all()
         } else {
-            receipts().find(|(holder, _)| holder == node).map(|(_, held)| held.clone()).unwrap_or_default()
+            // Of one that has begun a new feed, too: it may be the only one that has it.
+            member.view.once_receipted(&fact.id, node)
         };
         if held.is_empty() {
             return false;
@@ -297,7 +298,9 @@ impl Core {
                 }
                 !lacking.is_empty()
             });
-        let is_with_writer = fact.writer != *node && self.is_believed(&fact.writer);
+        // Of its own snapshots this node counts on what it has pinned: an older image may lack some of it.
+        let is_here = fact.writer != member.node || self.upkeep.collect.pins().contains_key(&fact.id);
+        let is_with_writer = fact.writer != *node && is_here && self.is_believed(&fact.writer);
         if is_lacking || is_with_writer {
             return is_lacking;
         }

@@ -27,11 +27,16 @@ fn long_folder(number: usize) -> Call {
 
 /// A small folder.
 pub(super) fn short_folder(name: &str) -> Call {
+    folder_in(name, 2)
+}
+
+/// A folder with what is there, in so many copies.
+pub(super) fn folder_in(name: &str, copies: u8) -> Call {
     Call::FolderAdd(FolderAdd {
         name: name.into(),
         directory: ROOT.to_vec(),
         kind: "backup".into(),
-        copies: Some(2),
+        copies: Some(copies),
         keep: None,
         ignore: Vec::new(),
         one_file_system: false,

@@ -3,17 +3,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::check::{add_folder, assert_protected, back_up, fill, found, join, weather, MINUTE, ROOT};
+use super::check::{add_folder, assert_protected, back_up, fill, found, join, unpack, weather, MINUTE, ROOT};
 use super::cluster::Cluster;
 use super::collect_stories::hours;
 use super::disk::SimDisk;
+use super::feed_stories::folder_in;
 use super::key_stories::chunks;
+use super::place_stories::status;
 use crate::base::ids::ChunkId;
 use crate::base::units::Span;
-use crate::feed::entry::{Body, Role};
-use crate::node::api::Call;
+use crate::feed::entry::{Alert, Body, Role};
+use crate::node::api::{Call, Removal};
 use crate::node::ports::{Ending, Input, Listening};
 use crate::node::room::Capacity;
+use crate::store::service::{Reply, Request};
 
 /// Three full nodes, the first with a folder that is protected.
 fn household(seed: u64) -> Cluster {
@@ -204,4 +207,92 @@ fn an_image_from_when_a_node_was_alone_forks_nothing_though_it_has_something_to_
     }
     cluster.nodes[0].files.write(ROOT, b"more", &[7; 20_000]);
     assert_protected(&back_up(&mut cluster).lines);
+}
+
+/// What a node's store has, in bytes.
+fn stored(cluster: &mut Cluster, number: usize) -> u64 {
+    let running = cluster.nodes[number].running.as_mut().expect("it runs");
+    let mut replies = Vec::new();
+    running.service.execute(Request::Stats { op: 1 }, &mut replies);
+    let Some(Reply::Stats { stats, .. }) = replies.pop() else { panic!("the store answers") };
+    stats.bytes
+}
+
+/// So much that compresses to nothing comes into the folder of a node, and is backed up.
+fn write(cluster: &mut Cluster, number: usize, bytes: usize) {
+    let mut content = vec![0; bytes];
+    rand_core::RngCore::fill_bytes(&mut cluster.rng, &mut content);
+    cluster.nodes[number].files.write(ROOT, b"more", &content);
+    let answer = cluster.ask(number, Call::Backup { name: None, wait: false }, MINUTE.times(5));
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    cluster.run_until(MINUTE.times(2), |_| false);
+}
+
+/// A node says something of itself that its disk does not know afterwards: an image from before that.
+fn image_of(cluster: &mut Cluster, number: usize) -> SimDisk {
+    let image = cluster.nodes[number].disk.image(&mut cluster.rng);
+    let core = &mut cluster.nodes[number].running.as_mut().expect("it runs").core;
+    assert!(core.forge(Body::Alert(Alert { code: 1, about: Vec::new() })));
+    cluster.give(number, Input::Tick);
+    cluster.run_until(MINUTE, |_| false);
+    image
+}
+
+#[test]
+fn a_full_node_whose_disk_became_older_says_again_what_it_has() {
+    let mut cluster = household(77);
+    let used = stored(&mut cluster, 2);
+    cluster.capacity = Capacity::Bytes(used);
+    cluster.crash(2);
+    cluster.start(2);
+    cluster.run_until(MINUTE, |_| false);
+    write(&mut cluster, 0, 400_000);
+    cluster.run_until(MINUTE.times(10), |_| false);
+    let have = |cluster: &mut Cluster| -> Vec<u64> {
+        let lines = cluster.ask(0, Call::Snapshots { name: None }, MINUTE).lines;
+        lines.iter().filter_map(|line| line["protected"]["have"].as_u64()).collect()
+    };
+    assert_eq!(have(&mut cluster), [3, 2], "the third one is full");
+    let image = image_of(&mut cluster, 2);
+    put_back(&mut cluster, 2, image);
+    cluster.run_until(MINUTE.times(10), |_| false);
+    assert_eq!(have(&mut cluster), [3, 2], "what it has counts again");
+    let before = entries(&cluster, 0);
+    hours(&mut cluster, 24);
+    assert!(entries(&cluster, 0) - before < 20, "and is said once");
+}
+
+#[test]
+fn who_leaves_and_begins_a_new_feed_meanwhile_is_needed_as_before() {
+    let mut cluster = household(78);
+    assert_eq!(cluster.ask(2, folder_in("desk", 3), MINUTE).end, Some(Ok(Ending::Complete)));
+    cluster.crash(0);
+    write(&mut cluster, 2, 8 << 20);
+    let image = image_of(&mut cluster, 1);
+    // The writer burns, and the only one that has all is to leave, over a slow line.
+    cluster.crash(2);
+    let address = cluster.nodes[1].address;
+    cluster.net.uplinks.insert(address, 16_000);
+    cluster.start(0);
+    cluster.run_until(MINUTE, |_| false);
+    for (node, how) in [("node2", Removal::Now), ("node1", Removal::Drained)] {
+        let answer = cluster.ask(0, Call::Remove { node: node.into(), how }, MINUTE);
+        assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    }
+    let leaves = |cluster: &mut Cluster| {
+        status(cluster, 0)["leaving"].as_array().is_some_and(|leaving| !leaving.is_empty())
+    };
+    assert!(leaves(&mut cluster));
+    put_back(&mut cluster, 1, image);
+    for _ in 0..60 {
+        if leaves(&mut cluster) {
+            cluster.run_until(MINUTE, |_| false);
+        }
+    }
+    assert!(!leaves(&mut cluster), "it has gone in the end");
+    cluster.crash(1);
+    let restore = Call::Restore { what: "desk".into(), dry_run: false };
+    let restored = cluster.ask(0, restore, MINUTE.times(5));
+    assert_eq!(restored.end, Some(Ok(Ending::Complete)), "{:?}", restored.lines);
+    assert!(unpack(&restored.bytes).values().any(|content| content.len() == 8 << 20));
 }

@@ -3,7 +3,7 @@
 use super::{Feed, View};
 use crate::base::ids::{FeedId, NodeId};
 use crate::base::limits::{FEEDS_MAX, FEEDS_PER_NODE_MAX, FEEDS_SURE};
-use crate::feed::entry::FeedError;
+use crate::feed::entry::{FeedError, GroupSet};
 
 impl View {
     /// Whether one more feed of a node is followed. However many others begin, the first few of each are, and the root's, who may have
@@ -67,7 +67,13 @@ mod tests {
         for number in 0..u16::try_from(FEEDS_MAX).unwrap() {
             let mut feed = FeedId { node: NodeId::from_bytes([0xaa; 32]), random: [0; 8] };
             feed.random[..2].copy_from_slice(&number.to_le_bytes());
-            let begun = Feed { chain: Chain::new(feed), predecessor: None, describe: None, unwritten: 0 };
+            let begun = Feed {
+                chain: Chain::new(feed),
+                predecessor: None,
+                describe: None,
+                unwritten: 0,
+                released: GroupSet::new(),
+            };
             view.feeds.insert(feed, begun);
         }
         for number in 1..=u8::try_from(FEEDS_SURE).unwrap() {
