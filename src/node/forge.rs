@@ -4,7 +4,7 @@ use super::after::AfterAppend;
 use super::core::{Core, Duty};
 use crate::base::ids::{ChunkId, FeedId, NodeId, SnapshotId};
 use crate::base::limits::ERASED_PER_ENTRY_MAX;
-use crate::base::units::{Span, WallTime};
+use crate::base::units::WallTime;
 use crate::feed::entry::{sign, Alert, Body, Checkpoint, Erase, Erased, FolderEntry, GroupSet, Head, Remove};
 
 impl Core {
@@ -64,11 +64,6 @@ impl Core {
     pub fn remove_all_folders(&self) -> Vec<Body> {
         let folders = self.member.iter().flat_map(|member| member.view.folders());
         folders.map(|fact| Body::Folder(FolderEntry { removed: true, ..fact.entry.clone() })).collect()
-    }
-
-    /// From now on it keeps what was retired for so long, be it less than any configuration may say.
-    pub fn keep_retired_for(&mut self, floor: Span) {
-        self.setup.config.retired = floor;
     }
 
     /// Whether a pass of collection is at work, while a round of moving has confirmed something.

@@ -3,7 +3,7 @@
 use super::{Feed, View};
 use crate::base::ids::{FeedId, NodeId};
 use crate::base::limits::{FEEDS_MAX, FEEDS_PER_NODE_MAX, FEEDS_SURE};
-use crate::feed::entry::{FeedError, GroupSet};
+use crate::feed::entry::FeedError;
 
 impl View {
     /// Whether one more feed of a node is followed. However many others begin, the first few of each are, and the root's, who may have
@@ -56,7 +56,7 @@ impl View {
 mod tests {
     use super::*;
     use crate::feed::chain::Chain;
-    use crate::feed::entry::Role;
+    use crate::feed::entry::{GroupSet, Role};
     use crate::feed::writer::Writer;
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a core is started with.
 
+use super::Core;
+use crate::base::units::Span;
 use crate::node::config::Config;
 
 /// What a core is started with.
@@ -19,4 +21,11 @@ pub struct Setup {
     pub feed_entries: u64,
     /// What the store has lost since it was closed, in words.
     pub lost: Option<String>,
+}
+
+impl Core {
+    /// From now on it keeps what was retired for so long, be it less than any configuration may say: simulated nodes have no months.
+    pub fn keep_retired_for(&mut self, floor: Span) {
+        self.setup.config.retired = floor;
+    }
 }
