@@ -48,6 +48,12 @@ impl View {
         said
     }
 
+    /// Who wrote a snapshot, whether it counts or not.
+    #[must_use]
+    pub fn written_by(&self, snapshot: &SnapshotId) -> Option<NodeId> {
+        self.snapshots.get(snapshot).map(|fact| fact.writer)
+    }
+
     /// How many receipts of a node are for snapshots that nobody is known to have written.
     #[must_use]
     pub fn unwritten_of(&self, node: &NodeId) -> usize {

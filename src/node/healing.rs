@@ -249,6 +249,9 @@ impl Core {
         match (result, whose) {
             (Ok(_), _) => {
                 healing.looks |= std::mem::take(&mut healing.has_more);
+                if healing.asked.is_empty() && healing.wanted.is_empty() {
+                    self.holding.count_again(self.now.time);
+                }
                 self.upkeep.pass_by(self.now.time + LOOK_THROUGH_EVERY);
             }
             (Err(_), Whose::Others) => healing.waits = true,

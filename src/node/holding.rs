@@ -39,6 +39,8 @@ pub struct Holding {
     pinned: BTreeSet<SnapshotId>,
     /// Since when there always was a share at work.
     busy_since: Option<Time>,
+    /// Nothing but what a shared folder waits for is begun before then.
+    rests_until: Time,
 }
 
 /// A share that could not be had.
@@ -50,14 +52,14 @@ struct Tried {
     failed: u8,
     /// It has given way to others, and goes on as soon as nothing else is owed.
     has_yielded: bool,
-    /// It rests until then, whoever comes.
-    rests_until: Time,
+    /// It is not counted before then, whoever comes or signs: it was, and is not all here.
+    counted_until: Time,
 }
 
 impl Tried {
-    /// It is not tried before then.
-    fn waits_until(&self) -> Time {
-        self.until.max(self.rests_until)
+    /// It is not tried before then, or not counted.
+    fn waits_until(&self, recounts: bool) -> Time {
+        self.until.max(if recounts { self.counted_until } else { Time::ZERO })
     }
 }
 
@@ -75,6 +77,8 @@ struct Owed {
     urgency: Urgency,
     /// Only what is here is counted.
     recounts: bool,
+    /// It could not be had again and again.
+    has_failed: bool,
 }
 
 /// The share at work.
@@ -125,7 +129,15 @@ impl Holding {
 
     /// Somebody else has signed for a snapshot: what could not be had may be had now.
     pub fn has_signed(&mut self, snapshot: &SnapshotId) {
-        self.tried.remove(snapshot);
+        if let Some(tried) = self.tried.get_mut(snapshot) {
+            *tried = Tried { counted_until: tried.counted_until, ..Tried::default() };
+        }
+    }
+
+    /// Chunks have come back: what was counted and is not all here is counted again.
+    pub fn count_again(&mut self, now: Time) {
+        self.tried.values_mut().for_each(|tried| tried.counted_until = Time::ZERO);
+        self.recheck(now);
     }
 
     /// When to look again.
@@ -155,18 +167,24 @@ impl Core {
             return self.see_whose_turn();
         }
         self.holding.due = None;
-        let mut owed = self.owed(None);
+        let mut owed = self.owed(None, false);
         if owed.is_none() && self.holding.go_on() {
-            owed = self.owed(None);
+            owed = self.owed(None, false);
         }
-        let Some(owed) = owed else {
-            let waits = self.holding.tried.values().map(Tried::waits_until);
+        let Some(mut owed) = owed else {
+            let waits = self.holding.tried.values().map(|tried| tried.waits_until(true));
             self.holding.due = waits.filter(|until| *until > self.now.time).min();
             self.holding.busy_since = None;
             return;
         };
-        if !owed.recounts && !self.has_room() {
+        if owed.urgency > Urgency::Shared && self.holding.rests(self.now.time) {
             return;
+        }
+        if !owed.recounts && !self.has_room() {
+            // What needs no room does not wait for it.
+            let is_full = self.upkeep.room.is_full();
+            let Some(recount) = is_full.then(|| self.owed(None, true)).flatten() else { return };
+            owed = recount;
         }
         let Owed { snapshot, writer, .. } = owed;
         let connected = self.gossip.peers().any(|peer| *peer == writer);
@@ -199,8 +217,9 @@ impl Core {
     }
 
     /// Of the snapshots for which this node owes a receipt, and that may be tried now, the one of which the fewest copies are
-    /// left among those who are here; of equals the newest. All but one that is at work.
-    fn owed(&mut self, but: Option<SnapshotId>) -> Option<Owed> {
+    /// left among those who are here; of equals the newest. All but one that is at work, and if only counting is asked for nothing
+    /// else.
+    fn owed(&mut self, but: Option<SnapshotId>, counting: bool) -> Option<Owed> {
         let now = self.now.time;
         let tried = &mut self.holding.tried;
         if let Some(member) = &self.member {
@@ -213,13 +232,13 @@ impl Core {
         let mut best: Option<(Rank, &SnapshotFact, GroupSet, bool)> = None;
         for fact in member.view.snapshots() {
             let tried = self.holding.tried.get(&fact.id);
-            let waits = but == Some(fact.id) || tried.is_some_and(|tried| tried.waits_until() > now);
-            if fact.writer == member.node || waits {
-                continue;
-            }
             // What a shared folder here is waiting for is kept whole.
             let is_wanted = wanted.contains(&fact.id);
             let recounts = !is_wanted && takes_no_more && pins.contains_key(&fact.id);
+            let waits = tried.is_some_and(|tried| tried.waits_until(recounts) > now);
+            if fact.writer == member.node || but == Some(fact.id) || waits {
+                continue;
+            }
             let groups = match (is_wanted, recounts) {
                 (true, _) => GroupSet::all(),
                 (_, true) => member.view.once_receipted(&fact.id, &member.node),
@@ -228,9 +247,11 @@ impl Core {
             let mut lacking = groups.clone();
             let own = member.view.receipts(&fact.id).find(|(node, _)| *node == member.node);
             own.iter().for_each(|(_, held)| lacking.subtract(held));
-            if lacking.is_empty() {
+            if lacking.is_empty() || counting && !recounts {
                 continue;
             }
+            // What was counted is not signed for twice.
+            let groups = if recounts { lacking.clone() } else { groups };
             let copies = if is_wanted { 0 } else { member.live_copies(fact, &lacking) };
             let has_failed = tried.is_some_and(|tried| tried.failed >= KEEP_FAILURES_MAX);
             let rank = Rank(has_failed, copies, Reverse(fact.entry.taken));
@@ -238,7 +259,7 @@ impl Core {
                 best = Some((rank, fact, groups, recounts));
             }
         }
-        best.map(|(_, fact, groups, recounts)| {
+        best.map(|(rank, fact, groups, recounts)| {
             // Of some of it nobody but the writer has said that it has it.
             let mut alone = groups.clone();
             member.view.receipts(&fact.id).for_each(|(_, has)| alone.subtract(has));
@@ -248,7 +269,8 @@ impl Core {
                 _ => Urgency::Spare,
             };
             let (snapshot, writer, manifest) = (fact.id, fact.writer, fact.entry.manifest);
-            Owed { snapshot, writer, manifest, groups, urgency, recounts }
+            let has_failed = rank.0;
+            Owed { snapshot, writer, manifest, groups, urgency, recounts, has_failed }
         })
     }
 
@@ -321,7 +343,8 @@ impl Core {
         }
         if keep.is_short() {
             // What is not here any more is not fetched, and not looked for again and again.
-            self.holding.wait(snapshot, self.now.time + KEEP_RECOUNT_AGAIN);
+            let again = self.now.time + KEEP_RECOUNT_AGAIN;
+            self.holding.tried.entry(snapshot).or_default().counted_until = again;
         }
         self.holding.recheck(self.now.time);
     }
@@ -363,7 +386,7 @@ impl Core {
 struct Rank(bool, usize, Reverse<WallTime>);
 
 /// What is not all here on a node that takes no more is counted again after this long.
-const KEEP_RECOUNT_AGAIN: Span = Span::from_secs(86_400);
+const KEEP_RECOUNT_AGAIN: Span = Span::from_secs(6 * 3_600);
 
 /// The writer is told after every so many chunks,
 const PROGRESS_CHUNKS: u64 = 64;

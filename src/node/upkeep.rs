@@ -194,11 +194,14 @@ impl Core {
             fact.map(|fact| fact.writer)
         };
         let (forgotten, own) = (self.forgotten_ids(), member.node);
-        // What counts no more (its writer was removed by somebody who had not heard of it) waits as what is retired, and may count again.
+        // What counts no more (its writer was removed by somebody who had not heard of it), and was never all here, waits as what is retired.
         let is_member = view.roster().member(&own).is_some();
+        let is_void = |id: &SnapshotId| {
+            is_member && view.written_by(id) != Some(own) && view.once_receipted(id, &own).is_empty()
+        };
         let retired = |id: &SnapshotId| match writer(id) {
             Some(writer) => (!view.stands(id)).then_some(writer),
-            None => (is_member || forgotten.contains(id)).then_some(own),
+            None => (forgotten.contains(id) || is_void(id)).then_some(own),
         };
         let mut settings = Settings::new();
         let was_frozen = self.upkeep.collect.frozen();

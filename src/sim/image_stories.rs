@@ -238,9 +238,9 @@ fn image_of(cluster: &mut Cluster, number: usize) -> SimDisk {
     image
 }
 
-#[test]
-fn a_full_node_whose_disk_became_older_says_again_what_it_has() {
-    let mut cluster = household(77);
+/// A household whose third node is full and does not have the newest of two snapshots; an image of its disk from a moment ago.
+fn full(seed: u64) -> (Cluster, SimDisk) {
+    let mut cluster = household(seed);
     let used = stored(&mut cluster, 2);
     cluster.capacity = Capacity::Bytes(used);
     cluster.crash(2);
@@ -248,18 +248,49 @@ fn a_full_node_whose_disk_became_older_says_again_what_it_has() {
     cluster.run_until(MINUTE, |_| false);
     write(&mut cluster, 0, 400_000);
     cluster.run_until(MINUTE.times(10), |_| false);
-    let have = |cluster: &mut Cluster| -> Vec<u64> {
-        let lines = cluster.ask(0, Call::Snapshots { name: None }, MINUTE).lines;
-        lines.iter().filter_map(|line| line["protected"]["have"].as_u64()).collect()
-    };
     assert_eq!(have(&mut cluster), [3, 2], "the third one is full");
     let image = image_of(&mut cluster, 2);
+    (cluster, image)
+}
+
+/// In how many copies each snapshot is, as the writer says.
+fn have(cluster: &mut Cluster) -> Vec<u64> {
+    let lines = cluster.ask(0, Call::Snapshots { name: None }, MINUTE).lines;
+    lines.iter().filter_map(|line| line["protected"]["have"].as_u64()).collect()
+}
+
+#[test]
+fn a_full_node_whose_disk_became_older_says_again_what_it_has() {
+    let (mut cluster, image) = full(77);
     put_back(&mut cluster, 2, image);
     cluster.run_until(MINUTE.times(10), |_| false);
     assert_eq!(have(&mut cluster), [3, 2], "what it has counts again");
     let before = entries(&cluster, 0);
     hours(&mut cluster, 24);
     assert!(entries(&cluster, 0) - before < 20, "and is said once");
+}
+
+#[test]
+fn what_a_full_node_has_lost_besides_is_signed_for_when_it_is_back_and_nothing_again_and_again() {
+    let (mut cluster, image) = full(79);
+    let lost =
+        chunks(&mut cluster, 2).into_iter().max_by_key(|(_, bytes)| bytes.len()).expect("it has some").0;
+    cluster.crash(2);
+    cluster.nodes[2].disk = Arc::new(image);
+    cluster.lose_chunks(2, &[lost]);
+    cluster.start(2);
+    cluster.run_until(MINUTE, |_| false);
+    assert_eq!(have(&mut cluster), [2, 2], "something is missing there");
+    hours(&mut cluster, 7);
+    assert_eq!(have(&mut cluster), [3, 2], "it came back, and was counted then");
+    let before = entries(&cluster, 0);
+    for _ in 0..10 {
+        cluster.crash(1);
+        cluster.start(1);
+        cluster.run_until(MINUTE.times(2), |_| false);
+    }
+    let more = entries(&cluster, 0) - before;
+    assert!(more < 5, "{more} entries for ten sessions");
 }
 
 #[test]

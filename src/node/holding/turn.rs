@@ -4,7 +4,7 @@
 //! ```text
 //!   at work --something more urgent is owed--------------------------> gives way, goes on when nothing else is owed
 //!      |  ---[`KEEP_TURN`] over, and anything else is owed------------------^
-//!      '-----[`KEEP_BUSY_MAX`] with a share at work all the time--> rests for [`KEEP_REST`]
+//!      '-----[`KEEP_BUSY_MAX`] with a share at work all the time--> all but shared folders rest for [`KEEP_REST`]
 //! ```
 //!
 //! What was fetched stays, for its manifest is pinned: to go on is to walk the manifest again.
@@ -30,18 +30,23 @@ pub(super) enum Urgency {
 pub(super) struct Turn {
     /// Who waits for it.
     urgency: Urgency,
+    /// When it began.
+    begun: Time,
+    /// When it was seen first that it has fetched something.
+    fetches_since: Option<Time>,
     /// When it was looked last whether another one is more urgent.
     looked: Time,
     /// Until when it goes before what is as urgent.
     until: Time,
-    /// It rests afterwards.
+    /// All rest afterwards.
     rests: bool,
 }
 
 impl Turn {
     /// A turn that begins now.
     pub(super) fn new(now: Time, urgency: Urgency) -> Self {
-        Self { urgency, looked: now, until: now + KEEP_TURN, rests: false }
+        let until = now + KEEP_TURN;
+        Self { urgency, begun: now, fetches_since: None, looked: now, until, rests: false }
     }
 
     /// Who waits for it.
@@ -52,6 +57,22 @@ impl Turn {
     /// When to look whether another one has its turn; `due`: when something has changed.
     pub(super) fn look(&self, due: Option<Time>) -> Time {
         due.map_or(self.until, |due| due.max(self.looked + KEEP_TURN_MIN).min(self.until))
+    }
+
+    /// It is looked at. Whether its turn is over, and whether it may give way at all: one that goes on has to walk past all that is here
+    /// before it fetches anything, and fetches for as long as it has walked.
+    fn looks(&mut self, now: Time, has_fetched: bool) -> (bool, bool) {
+        self.looked = now;
+        if has_fetched {
+            self.fetches_since.get_or_insert(now);
+        }
+        let is_over = self.until <= now;
+        if is_over {
+            self.until = now + KEEP_TURN;
+        }
+        let may =
+            |since: Time| since + since.since(self.begun).max(KEEP_TURN_MIN) <= now || is_over && has_fetched;
+        (is_over, self.fetches_since.is_some_and(may))
     }
 }
 
@@ -65,6 +86,23 @@ impl Holding {
         }
         any
     }
+
+    /// Whether there always was a share at work for so long.
+    fn is_tired(&self, now: Time) -> bool {
+        self.busy_since.is_some_and(|since| since + KEEP_BUSY_MAX <= now)
+    }
+
+    /// Whether nothing is begun now. If so it is looked at afterwards.
+    pub(super) fn rests(&mut self, now: Time) -> bool {
+        if self.is_tired(now) {
+            (self.busy_since, self.rests_until) = (None, now + KEEP_REST);
+        }
+        let rests = self.rests_until > now;
+        if rests {
+            self.look_at(self.rests_until);
+        }
+        rests
+    }
 }
 
 impl Core {
@@ -72,19 +110,22 @@ impl Core {
     pub(super) fn see_whose_turn(&mut self) {
         let now = self.now.time;
         self.holding.due = None;
+        let is_tired = self.holding.is_tired(now);
         let Some(running) = &mut self.holding.running else { return };
         let (duty, snapshot, urgency) = (running.duty, running.snapshot, running.turn.urgency);
-        // A large one that goes on has to walk past all that is here before it fetches anything.
         let has_fetched = |duty: &Duty| matches!(duty, Duty::Keep(keep) if keep.progress().fetched_bytes > 0);
-        let is_over = running.turn.until <= now && self.duties.get(&duty).is_some_and(has_fetched);
-        running.turn.looked = now;
-        if running.turn.until <= now {
-            running.turn.until = now + KEEP_TURN;
+        let has_fetched = self.duties.get(&duty).is_some_and(has_fetched);
+        let (is_over, may) = running.turn.looks(now, has_fetched);
+        let rests = is_tired && is_over && may && urgency > Urgency::Shared;
+        let other = self.owed(Some(snapshot), false).filter(|other| !other.has_failed);
+        let is_urgent = other.as_ref().is_some_and(|other| other.urgency < urgency);
+        if !(rests || may && (is_urgent || is_over && other.is_some())) {
+            if is_urgent {
+                self.holding.due = Some(now + KEEP_TURN_MIN);
+            }
+            return;
         }
-        let rests = is_over && self.holding.busy_since.is_some_and(|since| since + KEEP_BUSY_MAX <= now);
-        let gives_way =
-            rests || self.owed(Some(snapshot)).is_some_and(|other| is_over || other.urgency < urgency);
-        let Some(Duty::Keep(keep)) = self.duties.get_mut(&duty).filter(|_| gives_way) else { return };
+        let Some(Duty::Keep(keep)) = self.duties.get_mut(&duty) else { return };
         if let Some(running) = self.holding.running.as_mut().filter(|_| keep.yields()) {
             running.turn.rests = rests;
         }
@@ -93,13 +134,11 @@ impl Core {
     /// A share has given way.
     pub(super) fn yielded(&mut self, snapshot: SnapshotId, turn: Option<Turn>) {
         let now = self.now.time;
-        let rests = turn.is_some_and(|turn| turn.rests);
         self.holding.pinned.insert(snapshot);
-        let tried = self.holding.tried.entry(snapshot).or_default();
-        if rests {
-            tried.rests_until = now + KEEP_REST;
-            self.holding.busy_since = None;
+        if turn.is_some_and(|turn| turn.rests) {
+            _ = self.holding.rests(now);
         } else {
+            let tried = self.holding.tried.entry(snapshot).or_default();
             (tried.until, tried.has_yielded) = (now + KEEP_TURN, true);
         }
     }
@@ -111,8 +150,40 @@ const KEEP_TURN: Span = Span::from_secs(600);
 /// and for this long before anything.
 const KEEP_TURN_MIN: Span = Span::from_secs(30);
 
-/// After so long with a share at work all the time one rests,
+/// After so long with a share at work all the time none is begun,
 const KEEP_BUSY_MAX: Span = Span::from_secs(6 * 3_600);
 
 /// for this long.
 const KEEP_REST: Span = Span::from_secs(1_800);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_walked_for_long_fetches_for_as_long_before_it_gives_way() {
+        let at = |seconds| Time::ZERO + Span::from_secs(seconds);
+        let mut turn = Turn::new(at(0), Urgency::Spare);
+        assert_eq!(turn.look(None), at(600));
+        assert_eq!(turn.look(Some(at(1))), at(30));
+        assert_eq!(turn.looks(at(30), false), (false, false));
+        assert_eq!(turn.looks(at(200), true), (false, false), "it has just begun to fetch");
+        assert_eq!(turn.looks(at(399), true), (false, false));
+        assert_eq!(turn.looks(at(400), true), (false, true));
+        assert_eq!(turn.looks(at(600), true), (true, true));
+        assert_eq!(turn.look(None), at(1_200), "nobody else was there");
+        let mut turn = Turn::new(at(0), Urgency::Spare);
+        assert_eq!(turn.looks(at(600), false), (true, false), "to stop it now would be to walk for ever");
+        assert_eq!(turn.looks(at(1_200), true), (true, true));
+    }
+
+    #[test]
+    fn after_hours_at_work_all_rest_once() {
+        let at = |hours: u64| Time::ZERO + Span::from_secs(3_600 * hours);
+        let mut holding = Holding { busy_since: Some(at(1)), ..Holding::default() };
+        assert!(!holding.rests(at(6)));
+        assert!(holding.rests(at(7)));
+        assert_eq!(holding.deadline(), Some(at(7) + KEEP_REST));
+        assert!(!holding.rests(at(8)) && !holding.rests(at(20)));
+    }
+}
