@@ -170,6 +170,18 @@ impl Keep {
         self
     }
 
+    /// Whether it has come to something that it lacks: what it has asked for comes whether it goes on or not.
+    #[must_use]
+    pub const fn fetches(&self) -> bool {
+        self.fetching > 0 || self.progress.fetched_bytes > 0
+    }
+
+    /// The node of the manifest that it waits for.
+    #[must_use]
+    pub const fn awaits(&self) -> Option<ChunkId> {
+        self.awaited
+    }
+
     /// Whether groups were left out of which something is missing.
     #[must_use]
     pub const fn is_short(&self) -> bool {

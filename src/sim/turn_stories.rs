@@ -37,11 +37,11 @@ fn household(seed: u64) -> Cluster {
 fn a_first_backup_over_a_slow_line_does_not_keep_others_waiting_for_it() {
     let mut cluster = household(121);
     assert_eq!(cluster.ask(1, folder_in("desk", 3), MINUTE).end, Some(Ok(Ending::Complete)));
-    for day in 0..3_u8 {
+    for day in 0..10_u8 {
         cluster.nodes[1].files.write(ROOT, b"diary", &[day; 30_000]);
         let answer = cluster.ask(1, Call::Backup { name: Some("desk".into()), wait: false }, MINUTE);
         assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
-        cluster.run_until(MINUTE.times(11), |_| false);
+        cluster.run_until(MINUTE.times(2), |_| false);
         assert_eq!(copies(&mut cluster, 1, "desk"), 3, "those who have all of it have signed");
     }
     assert_eq!(copies(&mut cluster, 0, "family"), 1, "the large one is still on its way");

@@ -10,7 +10,7 @@
 //! What was fetched stays, for its manifest is pinned: to go on is to walk the manifest again.
 
 use super::Holding;
-use crate::base::ids::SnapshotId;
+use crate::base::ids::{ChunkId, SnapshotId};
 use crate::base::units::{Span, Time};
 use crate::node::core::{Core, Duty};
 
@@ -32,8 +32,10 @@ pub(super) struct Turn {
     urgency: Urgency,
     /// When it began.
     begun: Time,
-    /// When it was seen first that it has fetched something.
+    /// When it was seen first that it fetches something.
     fetches_since: Option<Time>,
+    /// The node of the manifest that it waited for then.
+    awaits: Option<ChunkId>,
     /// When it was looked last whether another one is more urgent.
     looked: Time,
     /// Until when it goes before what is as urgent.
@@ -46,7 +48,7 @@ impl Turn {
     /// A turn that begins now.
     pub(super) fn new(now: Time, urgency: Urgency) -> Self {
         let until = now + KEEP_TURN;
-        Self { urgency, begun: now, fetches_since: None, looked: now, until, rests: false }
+        Self { urgency, begun: now, fetches_since: None, awaits: None, looked: now, until, rests: false }
     }
 
     /// Who waits for it.
@@ -56,23 +58,28 @@ impl Turn {
 
     /// When to look whether another one has its turn; `due`: when something has changed.
     pub(super) fn look(&self, due: Option<Time>) -> Time {
-        due.map_or(self.until, |due| due.max(self.looked + KEEP_TURN_MIN).min(self.until))
+        let soon = self.looked + KEEP_TURN_LOOK;
+        let due = if self.fetches_since.is_none() { Some(soon) } else { due.map(|due| due.max(soon)) };
+        due.map_or(self.until, |due| due.min(self.until))
     }
 
     /// It is looked at. Whether its turn is over, and whether it may give way at all: one that goes on has to walk past all that is here
-    /// before it fetches anything, and fetches for as long as it has walked.
-    fn looks(&mut self, now: Time, has_fetched: bool) -> (bool, bool) {
+    /// before it fetches anything, and fetches for several times as long as it has walked.
+    fn looks(&mut self, now: Time, fetches: bool, awaits: Option<ChunkId>) -> (bool, bool) {
         self.looked = now;
-        if has_fetched {
+        // A disk is faster than that.
+        let is_far = awaits.is_some() && self.awaits == awaits;
+        self.awaits = awaits;
+        if fetches || is_far {
             self.fetches_since.get_or_insert(now);
         }
-        let is_over = self.until <= now;
+        let free = |since: Time| since + since.since(self.begun).times(KEEP_FETCH_FOR_WALK);
+        let free = self.fetches_since.map(free);
+        let (is_over, may) = (self.until <= now, free.is_some_and(|free| free <= now));
         if is_over {
-            self.until = now + KEEP_TURN;
+            self.until = if may { now + KEEP_TURN } else { free.unwrap_or(now + KEEP_TURN_LOOK) };
         }
-        let may =
-            |since: Time| since + since.since(self.begun).max(KEEP_TURN_MIN) <= now || is_over && has_fetched;
-        (is_over, self.fetches_since.is_some_and(may))
+        (is_over, may)
     }
 }
 
@@ -113,15 +120,14 @@ impl Core {
         let is_tired = self.holding.is_tired(now);
         let Some(running) = &mut self.holding.running else { return };
         let (duty, snapshot, urgency) = (running.duty, running.snapshot, running.turn.urgency);
-        let has_fetched = |duty: &Duty| matches!(duty, Duty::Keep(keep) if keep.progress().fetched_bytes > 0);
-        let has_fetched = self.duties.get(&duty).is_some_and(has_fetched);
-        let (is_over, may) = running.turn.looks(now, has_fetched);
+        let Some(Duty::Keep(keep)) = self.duties.get(&duty) else { return };
+        let (is_over, may) = running.turn.looks(now, keep.fetches(), keep.awaits());
         let rests = is_tired && is_over && may && urgency > Urgency::Shared;
         let other = self.owed(Some(snapshot), false).filter(|other| !other.has_failed);
         let is_urgent = other.as_ref().is_some_and(|other| other.urgency < urgency);
         if !(rests || may && (is_urgent || is_over && other.is_some())) {
             if is_urgent {
-                self.holding.due = Some(now + KEEP_TURN_MIN);
+                self.holding.due = Some(now + KEEP_TURN_LOOK);
             }
             return;
         }
@@ -144,11 +150,14 @@ impl Core {
     }
 }
 
-/// A share goes before others that are as urgent for this long,
-const KEEP_TURN: Span = Span::from_secs(600);
+/// A share goes before others that are as urgent for this long: not longer than a person waits for a backup to be signed for.
+const KEEP_TURN: Span = Span::from_secs(45);
 
-/// and for this long before anything.
-const KEEP_TURN_MIN: Span = Span::from_secs(30);
+/// It fetches for so many times as long as it has walked before it gives way: at most a fifth of its time is walks.
+const KEEP_FETCH_FOR_WALK: u64 = 4;
+
+/// Whether another one has its turn is not looked at more often than this.
+const KEEP_TURN_LOOK: Span = Span::from_secs(10);
 
 /// After so long with a share at work all the time none is begun,
 const KEEP_BUSY_MAX: Span = Span::from_secs(6 * 3_600);
@@ -164,17 +173,26 @@ mod tests {
     fn who_has_walked_for_long_fetches_for_as_long_before_it_gives_way() {
         let at = |seconds| Time::ZERO + Span::from_secs(seconds);
         let mut turn = Turn::new(at(0), Urgency::Spare);
-        assert_eq!(turn.look(None), at(600));
-        assert_eq!(turn.look(Some(at(1))), at(30));
-        assert_eq!(turn.looks(at(30), false), (false, false));
-        assert_eq!(turn.looks(at(200), true), (false, false), "it has just begun to fetch");
-        assert_eq!(turn.looks(at(399), true), (false, false));
-        assert_eq!(turn.looks(at(400), true), (false, true));
-        assert_eq!(turn.looks(at(600), true), (true, true));
-        assert_eq!(turn.look(None), at(1_200), "nobody else was there");
+        assert_eq!(turn.look(None), at(10), "whether it fetches yet");
+        assert_eq!(turn.looks(at(10), false, None), (false, false));
+        assert_eq!(turn.looks(at(20), true, None), (false, false), "it has just begun to fetch");
+        assert_eq!((turn.look(None), turn.look(Some(at(21)))), (at(45), at(30)));
+        assert_eq!(turn.looks(at(45), true, None), (true, false));
+        assert_eq!(turn.look(None), at(100));
+        assert_eq!(turn.looks(at(100), true, None), (true, true));
+        assert_eq!(turn.look(None), at(145), "nobody else was there");
         let mut turn = Turn::new(at(0), Urgency::Spare);
-        assert_eq!(turn.looks(at(600), false), (true, false), "to stop it now would be to walk for ever");
-        assert_eq!(turn.looks(at(1_200), true), (true, true));
+        assert_eq!(
+            turn.looks(at(3_600), false, None),
+            (true, false),
+            "to stop it now would be to walk for ever"
+        );
+        assert_eq!(turn.look(None), at(3_610));
+        let mut turn = Turn::new(at(0), Urgency::Spare);
+        let node = Some(ChunkId::from_bytes([1; 32]));
+        assert_eq!(turn.looks(at(10), false, node), (false, false));
+        assert_eq!(turn.looks(at(20), false, node), (false, false), "it is on its way: no walk any more");
+        assert_eq!(turn.looks(at(100), false, node), (true, true));
     }
 
     #[test]
