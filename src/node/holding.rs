@@ -39,6 +39,8 @@ pub struct Holding {
     pinned: BTreeSet<SnapshotId>,
     /// Since when there always was a share at work.
     busy_since: Option<Time>,
+    /// Before then those have their turn that have waited for longest.
+    others_until: Time,
     /// Nothing but what a shared folder waits for is begun before then.
     rests_until: Time,
 }
@@ -52,6 +54,8 @@ struct Tried {
     failed: u8,
     /// It has given way to others, and goes on as soon as nothing else is owed.
     has_yielded: bool,
+    /// When it has had its last turn.
+    served: Time,
     /// It is not counted before then, whoever comes or signs: it was, and is not all here.
     counted_until: Time,
 }
@@ -217,8 +221,7 @@ impl Core {
     }
 
     /// Of the snapshots for which this node owes a receipt, and that may be tried now, the one of which the fewest copies are
-    /// left among those who are here; of equals the newest. All but one that is at work, and if only counting is asked for nothing
-    /// else.
+    /// left among those who are here; of equals the newest. All but one that is at work, and if so nothing but what is only counted.
     fn owed(&mut self, but: Option<SnapshotId>, counting: bool) -> Option<Owed> {
         let now = self.now.time;
         let tried = &mut self.holding.tried;
@@ -254,7 +257,9 @@ impl Core {
             let groups = if recounts { lacking.clone() } else { groups };
             let copies = if is_wanted { 0 } else { member.live_copies(fact, &lacking) };
             let has_failed = tried.is_some_and(|tried| tried.failed >= KEEP_FAILURES_MAX);
-            let rank = Rank(has_failed, copies, Reverse(fact.entry.taken));
+            let is_turn = self.holding.others_until > now && !is_wanted;
+            let served = tried.filter(|_| is_turn).map_or(Time::ZERO, |tried| tried.served);
+            let rank = Rank(has_failed, served, copies, Reverse(fact.entry.taken));
             if best.as_ref().is_none_or(|(first, ..)| rank < *first) {
                 best = Some((rank, fact, groups, recounts));
             }
@@ -381,9 +386,9 @@ impl Core {
     }
 }
 
-/// What is kept first: what did not fail again and again, then what has the fewest copies, then the newest.
+/// What is kept first: what did not fail again and again, if it is time for that what has waited for longest, what has the fewest copies, the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank(bool, usize, Reverse<WallTime>);
+struct Rank(bool, Time, usize, Reverse<WallTime>);
 
 /// What is not all here on a node that takes no more is counted again after this long.
 const KEEP_RECOUNT_AGAIN: Span = Span::from_secs(6 * 3_600);

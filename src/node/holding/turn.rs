@@ -40,15 +40,35 @@ pub(super) struct Turn {
     looked: Time,
     /// Until when it goes before what is as urgent.
     until: Time,
-    /// All rest afterwards.
-    rests: bool,
+    /// How it ended.
+    end: TurnEnd,
+}
+
+/// How a turn has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum TurnEnd {
+    /// Something more urgent was owed.
+    #[default]
+    Early,
+    /// It was over: others have as much time.
+    Over,
+    /// All rest.
+    Rest,
 }
 
 impl Turn {
     /// A turn that begins now.
     pub(super) fn new(now: Time, urgency: Urgency) -> Self {
         let until = now + KEEP_TURN;
-        Self { urgency, begun: now, fetches_since: None, awaits: None, looked: now, until, rests: false }
+        Self {
+            urgency,
+            begun: now,
+            fetches_since: None,
+            awaits: None,
+            looked: now,
+            until,
+            end: TurnEnd::default(),
+        }
     }
 
     /// Who waits for it.
@@ -133,7 +153,11 @@ impl Core {
         }
         let Some(Duty::Keep(keep)) = self.duties.get_mut(&duty) else { return };
         if let Some(running) = self.holding.running.as_mut().filter(|_| keep.yields()) {
-            running.turn.rests = rests;
+            running.turn.end = match (rests, is_over) {
+                (true, _) => TurnEnd::Rest,
+                (_, true) => TurnEnd::Over,
+                _ => TurnEnd::Early,
+            };
         }
     }
 
@@ -141,11 +165,15 @@ impl Core {
     pub(super) fn yielded(&mut self, snapshot: SnapshotId, turn: Option<Turn>) {
         let now = self.now.time;
         self.holding.pinned.insert(snapshot);
-        if turn.is_some_and(|turn| turn.rests) {
+        let end = turn.map(|turn| turn.end).unwrap_or_default();
+        if end == TurnEnd::Rest {
             _ = self.holding.rests(now);
-        } else {
-            let tried = self.holding.tried.entry(snapshot).or_default();
-            (tried.until, tried.has_yielded) = (now + KEEP_TURN, true);
+            return;
+        }
+        let tried = self.holding.tried.entry(snapshot).or_default();
+        (tried.until, tried.has_yielded, tried.served) = (now + KEEP_TURN, true, now);
+        if end == TurnEnd::Over {
+            self.holding.others_until = now + KEEP_TURN;
         }
     }
 }
