@@ -236,7 +236,7 @@ impl Core {
         for fact in member.view.snapshots() {
             let tried = self.holding.tried.get(&fact.id);
             // What a shared folder here is waiting for is kept whole.
-            let is_wanted = wanted.contains(&fact.id);
+            let is_wanted = wanted.contains(&fact.id) && !counting;
             let recounts = !is_wanted && takes_no_more && pins.contains_key(&fact.id);
             let waits = tried.is_some_and(|tried| tried.waits_until(recounts) > now);
             if fact.writer == member.node || but == Some(fact.id) || waits {

@@ -63,7 +63,9 @@ impl Core {
             part.union(&member.own_kept_groups(*copies));
             part.union(&member.own_groups_if_not_full(*copies));
         }
-        if !self.upkeep.room.is_full() && !self.shared_wanted().is_empty() {
+        let capacity = self.setup.config.capacity;
+        let has_room = self.upkeep.offer.stats().is_none_or(|stats| capacity.room(stats).is_ok());
+        if has_room && !self.shared_wanted().is_empty() {
             // What a shared folder waits for is kept whole; what was released of it would be signed for again at once.
             part = GroupSet::all();
         }

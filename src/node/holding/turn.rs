@@ -71,6 +71,11 @@ impl Turn {
         }
     }
 
+    /// A turn that has not begun, for nothing moves while this node is paused.
+    fn paused(now: Time, urgency: Urgency) -> Self {
+        Self { fetches_since: Some(now), until: now + KEEP_PAUSED_LOOK, ..Self::new(now, urgency) }
+    }
+
     /// Who waits for it.
     pub(super) const fn urgency(&self) -> Urgency {
         self.urgency
@@ -140,6 +145,11 @@ impl Core {
         let is_tired = self.holding.is_tired(now);
         let Some(running) = &mut self.holding.running else { return };
         let (duty, snapshot, urgency) = (running.duty, running.snapshot, running.turn.urgency);
+        if self.pausing.is_on() {
+            running.turn = Turn::paused(now, urgency);
+            self.holding.busy_since = Some(now);
+            return;
+        }
         let Some(Duty::Keep(keep)) = self.duties.get(&duty) else { return };
         let (is_over, may) = running.turn.looks(now, keep.fetches(), keep.awaits());
         let rests = is_tired && is_over && may && urgency > Urgency::Shared;
@@ -166,12 +176,10 @@ impl Core {
         let now = self.now.time;
         self.holding.pinned.insert(snapshot);
         let end = turn.map(|turn| turn.end).unwrap_or_default();
-        if end == TurnEnd::Rest {
-            _ = self.holding.rests(now);
-            return;
-        }
+        let rests = end == TurnEnd::Rest && self.holding.rests(now);
         let tried = self.holding.tried.entry(snapshot).or_default();
-        (tried.until, tried.has_yielded, tried.served) = (now + KEEP_TURN, true, now);
+        let until = if rests { self.holding.rests_until } else { now };
+        (tried.until, tried.has_yielded, tried.served) = (until + KEEP_TURN, true, now);
         if end == TurnEnd::Over {
             self.holding.others_until = now + KEEP_TURN;
         }
@@ -183,6 +191,9 @@ const KEEP_TURN: Span = Span::from_secs(45);
 
 /// It fetches for so many times as long as it has walked before it gives way: at most a fifth of its time is walks.
 const KEEP_FETCH_FOR_WALK: u64 = 4;
+
+/// While this node is paused it is looked at so often.
+const KEEP_PAUSED_LOOK: Span = Span::from_secs(600);
 
 /// Whether another one has its turn is not looked at more often than this.
 const KEEP_TURN_LOOK: Span = Span::from_secs(10);
@@ -216,6 +227,9 @@ mod tests {
             "to stop it now would be to walk for ever"
         );
         assert_eq!(turn.look(None), at(3_610));
+        let mut turn = Turn::paused(at(0), Urgency::Spare);
+        assert_eq!(turn.look(None), at(600), "seldom");
+        assert_eq!(turn.looks(at(5), false, None), (false, true), "it has not walked");
         let mut turn = Turn::new(at(0), Urgency::Spare);
         let node = Some(ChunkId::from_bytes([1; 32]));
         assert_eq!(turn.looks(at(10), false, node), (false, false));
