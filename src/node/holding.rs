@@ -221,7 +221,7 @@ impl Core {
     }
 
     /// Of the snapshots for which this node owes a receipt, and that may be tried now, the one of which the fewest copies are
-    /// left among those who are here; of equals the newest. All but one that is at work, and if so nothing but what is only counted.
+    /// left among those who are here; of equals the newest. But for `but`, which is at work; `counting`: only of what is counted without room.
     fn owed(&mut self, but: Option<SnapshotId>, counting: bool) -> Option<Owed> {
         let now = self.now.time;
         let tried = &mut self.holding.tried;

@@ -2,8 +2,8 @@
 //! a shared folder from what is new, nor all that waits for the disk to be idle: collection, scrubbing, comparing, proofs.
 //!
 //! ```text
-//!   at work --something more urgent is owed--------------------------> gives way, goes on when nothing else is owed
-//!      |  ---[`KEEP_TURN`] over, and anything else is owed------------------^
+//!   at work --something more urgent is owed-----------------> gives way; goes on after [`KEEP_TURN`] or when nothing else is owed
+//!      |  ---[`KEEP_TURN`] over, and anything else is owed-----------^ (that time goes to those first that have waited for longest)
 //!      '-----[`KEEP_BUSY_MAX`] with a share at work all the time--> all but shared folders rest for [`KEEP_REST`]
 //! ```
 //!
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_walked_for_long_fetches_for_as_long_before_it_gives_way() {
+    fn who_has_walked_fetches_for_four_times_as_long_before_it_gives_way() {
         let at = |seconds| Time::ZERO + Span::from_secs(seconds);
         let mut turn = Turn::new(at(0), Urgency::Spare);
         assert_eq!(turn.look(None), at(10), "whether it fetches yet");
