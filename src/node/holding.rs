@@ -90,8 +90,6 @@ struct Owed {
 struct Running {
     /// Its duty.
     duty: u64,
-    /// Which snapshot.
-    snapshot: SnapshotId,
     /// Its turn.
     turn: Turn,
     /// Who wrote the snapshot.
@@ -207,7 +205,7 @@ impl Core {
         });
         let (now, turn) = (self.now.time, Turn::new(self.now.time, owed.urgency));
         self.holding.busy_since.get_or_insert(now);
-        self.holding.running = Some(Running { duty, snapshot, turn, writer, told_held: 0, told_at: now });
+        self.holding.running = Some(Running { duty, turn, writer, told_held: 0, told_at: now });
     }
 
     /// Whether somebody waits for the chunks that a duty asks for: not for those of a share that others have signed for already.

@@ -9,7 +9,7 @@
 //!
 //! What was fetched stays, for its manifest is pinned: to go on is to walk the manifest again.
 
-use super::Holding;
+use super::{Holding, Owed};
 use crate::base::ids::{ChunkId, SnapshotId};
 use crate::base::units::{Span, Time};
 use crate::node::core::{Core, Duty};
@@ -144,21 +144,21 @@ impl Core {
         self.holding.due = None;
         let is_tired = self.holding.is_tired(now);
         let Some(running) = &mut self.holding.running else { return };
-        let (duty, snapshot, urgency) = (running.duty, running.snapshot, running.turn.urgency);
+        let (duty, urgency) = (running.duty, running.turn.urgency);
         if self.pausing.is_on() {
             running.turn = Turn::paused(now, urgency);
             self.holding.busy_since = Some(now);
             return;
         }
         let Some(Duty::Keep(keep)) = self.duties.get(&duty) else { return };
-        let (is_over, may) = running.turn.looks(now, keep.fetches(), keep.awaits());
-        let rests = is_tired && is_over && may && urgency > Urgency::Shared;
-        let other = self.owed(Some(snapshot), false).filter(|other| !other.has_failed);
-        let is_urgent = other.as_ref().is_some_and(|other| other.urgency < urgency);
-        if !(rests || may && (is_urgent || is_over && other.is_some())) {
-            if is_urgent {
-                self.holding.due = Some(now + KEEP_TURN_LOOK);
-            }
+        let (snapshot, (is_over, may)) =
+            (keep.snapshot(), running.turn.looks(now, keep.fetches(), keep.awaits()));
+        if !may {
+            return;
+        }
+        let rests = is_tired && is_over && urgency > Urgency::Shared;
+        let is_others_turn = |other: Owed| !other.has_failed && (is_over || other.urgency < urgency);
+        if !rests && !self.owed(Some(snapshot), false).is_some_and(is_others_turn) {
             return;
         }
         let Some(Duty::Keep(keep)) = self.duties.get_mut(&duty) else { return };
