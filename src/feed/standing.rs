@@ -3,7 +3,8 @@
 //!
 //! A Checkpoint counts if its author is a full node that may speak of the feed (its own, or that of a removed node), and if
 //! exactly the entry that it names as the last one is here. Of those that speak of one snapshot the highest version
-//! decides, of equal ones the greater feed, then the later one: whatever the order in which they come.
+//! decides, of equal ones the one that lets it stand (no version is above the greatest, and that one must not be the last word), then the
+//! greater feed, then the later one: whatever the order in which they come.
 
 use super::entry::{Checkpoint, Entry, Role};
 use super::facts::SnapshotFact;
@@ -39,8 +40,8 @@ struct Said {
 /// What was decided over a snapshot, and by which Checkpoint.
 #[derive(Debug, Clone, Copy)]
 struct Decided {
-    /// Orders Checkpoints: version, feed, place.
-    rank: (u64, FeedId, u64),
+    /// Orders what Checkpoints say of it: version, whether it stands, feed, place.
+    rank: (u64, bool, FeedId, u64),
     /// Whether the snapshot stands; then, whether a person holds it.
     held: Option<bool>,
     /// The highest version of those that say that it stands; zero if none does.
@@ -158,7 +159,7 @@ impl View {
         if !self.checkpoint_counts(by, *at, checkpoint) {
             return;
         }
-        let (feed, rank) = (checkpoint.until.feed, (checkpoint.version, *by, *at));
+        let feed = checkpoint.until.feed;
         let Standings { places, decided, versions, .. } = &mut self.standings;
         let version = versions.entry(feed).or_default();
         *version = (*version).max(checkpoint.version);
@@ -166,6 +167,7 @@ impl View {
         for ((_, place), id) in places.range((feed, checkpoint.from)..(feed, until)) {
             let held = checkpoint.standing.iter().find(|standing| standing.sequence == *place);
             let stood = if held.is_some() { checkpoint.version } else { 0 };
+            let rank = (checkpoint.version, held.is_some(), *by, *at);
             let now = Decided { rank, held: held.map(|standing| standing.held), stood };
             let known = decided.entry(*id).or_insert(now);
             let stood = known.stood.max(stood);

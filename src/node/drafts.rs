@@ -199,9 +199,4 @@ impl Core {
         all.sort_unstable_by_key(|fact| (fact.entry.folder, fact.age(), fact.draft, fact.id));
         all
     }
-
-    /// The newest snapshot of a folder.
-    pub(super) fn newest_snapshot(&self, folder: &FolderId) -> Option<SnapshotFact> {
-        self.snapshots(Some(folder)).pop()
-    }
 }

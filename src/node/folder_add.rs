@@ -15,6 +15,7 @@ use crate::base::units::Copies;
 use crate::feed::entry::{Body, FolderEntry, FolderKind, FolderText, Mode};
 use crate::file::ignore::IgnoreStack;
 use crate::file::retain::Policy;
+use std::collections::BTreeSet;
 
 impl Core {
     /// `folder add`.
@@ -81,7 +82,9 @@ impl Core {
             };
             return Err(ApiError::new("exists", format!("there is a folder '{}' already", add.name), hint));
         }
-        if folders.len() >= FOLDERS_MAX {
+        let present = folders.iter().filter(|(_, entry, _)| !entry.removed);
+        let present: BTreeSet<FolderId> = present.map(|(_, entry, _)| entry.folder).collect();
+        if present.len() >= FOLDERS_MAX {
             return Err(ApiError::new(
                 "too_many",
                 format!("a vault has at most {FOLDERS_MAX} folders"),

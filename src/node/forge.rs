@@ -6,6 +6,7 @@ use crate::base::ids::{ChunkId, FeedId, NodeId, SnapshotId};
 use crate::base::limits::ERASED_PER_ENTRY_MAX;
 use crate::base::units::WallTime;
 use crate::feed::entry::{sign, Alert, Body, Checkpoint, Erase, Erased, FolderEntry, GroupSet, Head, Remove};
+use crate::feed::view::SnapshotFact;
 
 impl Core {
     /// Appends an entry to the own feed, whether the node would ever write it or not.
@@ -30,6 +31,12 @@ impl Core {
     #[must_use]
     pub fn useless_feeds(&self) -> usize {
         self.gossip.peers.values().map(|peer| peer.stuck.len()).sum()
+    }
+
+    /// All snapshots that stand, as their entries say.
+    #[must_use]
+    pub fn published_snapshots(&self) -> Vec<SnapshotFact> {
+        self.member.iter().flat_map(|member| member.view.snapshots()).cloned().collect()
     }
 
     /// Checkpoints that leave nothing standing, one over every feed that this node knows, of any version.

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::placing::Placing;
-use crate::base::ids::{ChunkId, EntryHash, FeedId, NodeId, VaultId};
+use crate::base::ids::{ChunkId, EntryHash, FeedId, FolderId, NodeId, VaultId};
 use crate::base::units::WallTime;
-use crate::feed::entry::{sign, Body, Entry, FeedError, Head, Role, SnapshotText};
-use crate::feed::view::{Applied, View};
+use crate::feed::entry::{sign, Body, Entry, FeedError, FolderKind, Head, Role, SnapshotText};
+use crate::feed::view::{Applied, FolderFact, View};
 use crate::seal::keys::{DoorSecret, FullKeys, NodeSecret, StoreKeys};
 use crate::seal::sealed::Sealer;
 
@@ -153,6 +153,15 @@ impl Membership {
             .or_else(|| self.view.roster().member(node).map(|member| member.name.clone()))
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| node.short())
+    }
+
+    /// Whether this node writes a backup folder.
+    #[must_use]
+    pub fn backs_up(&self, folder: &FolderId) -> bool {
+        let is_own = |fact: &FolderFact| {
+            fact.writer == self.node && fact.entry.kind == FolderKind::Backup && !fact.entry.removed
+        };
+        self.view.folder_facts(folder).any(is_own)
     }
 
     /// Opens what a snapshot entry says for key holders only.

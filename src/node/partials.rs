@@ -63,7 +63,35 @@ impl Pace {
 impl Core {
     /// The newest complete snapshot of a folder.
     pub(super) fn newest_complete(&self, folder: &FolderId) -> Option<SnapshotFact> {
-        self.snapshots(Some(folder)).into_iter().rev().find(|fact| fact.entry.complete)
+        self.newest_of(folder, |fact| fact.entry.complete)
+    }
+
+    /// The newest snapshot of a folder.
+    pub(super) fn newest_snapshot(&self, folder: &FolderId) -> Option<SnapshotFact> {
+        self.newest_of(folder, |_| true)
+    }
+
+    /// Whether a member, or a former one, has said that it writes the folder: what others say of it is listed, and no more.
+    pub(super) fn is_by_a_writer(&self, fact: &SnapshotFact) -> bool {
+        let member = self.member.as_ref();
+        let mut facts = member.into_iter().flat_map(|member| member.view.folder_facts(&fact.entry.folder));
+        facts.any(|folder| folder.writer == fact.writer)
+    }
+
+    /// The newest of those snapshots of a folder that fit, of devices that write it. In a backup folder of this node its own go before
+    /// those of devices that were removed, whose folder it may have taken over, and what another member says of it counts for nothing:
+    /// it would be what the next one goes on from.
+    fn newest_of(&self, folder: &FolderId, fits: impl Fn(&SnapshotFact) -> bool) -> Option<SnapshotFact> {
+        let mut fitting = self.snapshots(Some(folder));
+        fitting.retain(|fact| fits(fact) && self.is_by_a_writer(fact));
+        let member = self.member.as_ref()?;
+        if !member.backs_up(folder) {
+            return fitting.pop();
+        }
+        let place = fitting.iter().rposition(|fact| fact.writer == member.node);
+        let place =
+            place.or_else(|| fitting.iter().rposition(|fact| member.view.roster().is_removed(&fact.writer)));
+        place.map(|place| fitting.swap_remove(place))
     }
 
     /// The newest partial snapshot of a folder, if no complete one is newer.

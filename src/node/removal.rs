@@ -298,9 +298,7 @@ impl Core {
                 }
                 !lacking.is_empty()
             });
-        // Of its own snapshots this node counts on what it has pinned: an older image may lack some of it.
-        let is_here = fact.writer != member.node || self.upkeep.collect.pins().contains_key(&fact.id);
-        let is_with_writer = fact.writer != *node && is_here && self.is_believed(&fact.writer);
+        let is_with_writer = fact.writer != *node && self.is_whole_at_writer(fact);
         if is_lacking || is_with_writer {
             return is_lacking;
         }
@@ -309,6 +307,18 @@ impl Core {
             only_here.subtract(has);
         }
         !only_here.is_empty()
+    }
+
+    /// Whether its writer is to have all of a snapshot. Its disk was put back to an older image if it has begun a new feed since, and
+    /// what it lacks by that is seen here only where the writer is this node: by what is pinned.
+    fn is_whole_at_writer(&self, fact: &SnapshotFact) -> bool {
+        let Some(member) = &self.member else { return false };
+        let is_whole = if fact.writer == member.node {
+            self.upkeep.collect.pins().contains_key(&fact.id)
+        } else {
+            member.view.newest_feed(&fact.writer) == Some(fact.feed)
+        };
+        is_whole && self.is_believed(&fact.writer)
     }
 
     /// Who leaves, for `status`.

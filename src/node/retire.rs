@@ -16,7 +16,7 @@ use super::names::{Place, Wanted};
 use super::ports::{CallId, Ending};
 use super::status::attention::{Attention, Severity};
 use super::unpublished::Meant;
-use crate::base::ids::{FeedId, FolderId, SnapshotId};
+use crate::base::ids::{FeedId, FolderId, NodeId, SnapshotId};
 use crate::base::limits::{CHECKPOINT_STANDING_MAX, MASS_RETIRED_MIN, RETAIN_EVERY};
 use crate::base::units::Time;
 use crate::feed::entry::{Body, Checkpoint, FolderText, Head, SnapshotEntry, Standing};
@@ -252,9 +252,13 @@ impl Core {
         let facts: Vec<&SnapshotFact> = view.all_snapshots_of(&folder).collect();
         let outdone = self.outdone_partials(&folder);
         let own_state = self.own_shared(&folder).map(|fact| fact.id);
+        // What another member says of a backup folder of this node takes the place of none of its snapshots.
+        let is_own = member.backs_up(&folder);
+        let is_of_line =
+            |writer: &NodeId| !is_own || *writer == member.node || view.roster().is_removed(writer);
         let label = |fact: &&SnapshotFact| Label {
             taken: fact.entry.taken,
-            stands: view.stands(&fact.id),
+            stands: view.stands(&fact.id) && is_of_line(&fact.writer),
             complete: fact.entry.complete,
             // Of what others wrote nothing is retired from here; and a partial one not before others have what follows it.
             held: view.is_held(&fact.id)

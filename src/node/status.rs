@@ -241,6 +241,7 @@ impl Core {
             all.iter().filter(|fact| place.snapshot.fits(&fact.id, fact.entry.taken)).collect();
         fitting.sort_by_key(|fact| fact.age());
         let is_named = matches!(place.snapshot, Wanted::Prefix(_));
+        fitting.retain(|fact| is_named || self.is_by_a_writer(fact));
         if !is_named && fitting.iter().any(|fact| fact.entry.complete) {
             fitting.retain(|fact| fact.entry.complete);
         }

@@ -232,3 +232,34 @@ fn a_snapshot_that_became_void_while_it_was_fetched_keeps_nobody_from_giving_up(
     assert!(!before.is_subset(&ids(&mut cluster, 2)), "the other gives nothing up");
     assert_eq!(pinned(&cluster, 2).len(), pinned(&cluster, 0).len(), "what became void is given up as well");
 }
+
+#[test]
+fn what_another_member_writes_of_a_backup_folder_is_nothing_that_its_owner_goes_on_from() {
+    let mut cluster = household(9);
+    let of = |cluster: &Cluster, number: usize| {
+        let core = &cluster.nodes[number].running.as_ref().expect("it runs").core;
+        let mut all = core.published_snapshots();
+        all.sort_by_key(|fact| fact.entry.taken);
+        all
+    };
+    // The oldest one once more, as the newest of all times.
+    let oldest = of(&cluster, 0).remove(0);
+    let evil = SnapshotEntry { taken: WallTime::from_micros(i64::MAX), ..oldest.entry.clone() };
+    assert_eq!(sign(&mut cluster, vec![Body::Snapshot(evil)]), 1);
+    cluster.run_until(MINUTE.times(3), |_| false);
+    let newest = of(&cluster, 1).pop().expect("a snapshot");
+    assert!(newest.writer != oldest.writer, "it has come there");
+    cluster.nodes[1].files.write(ROOT, b"four", &[4; 50_000]);
+    good(&cluster.ask(1, Call::Backup { name: None, wait: true }, MINUTE.times(5)));
+    let all = of(&cluster, 1);
+    let own: Vec<_> = all.iter().filter(|fact| fact.writer == oldest.writer).collect();
+    let (last, before) = (own[own.len() - 1], own[own.len() - 2]);
+    assert_eq!(last.entry.parent, Some(before.id), "it goes on from its own");
+    assert!(last.entry.taken < WallTime::from_micros(i64::MAX));
+    for number in [1, 3] {
+        let call = Call::Restore { what: "family".into(), dry_run: false };
+        let answer = cluster.ask(number, call, MINUTE.times(5));
+        assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+        assert_eq!(unpack(&answer.bytes).len(), 4, "node {number}: the newest is its owner's");
+    }
+}

@@ -327,3 +327,28 @@ fn who_leaves_and_begins_a_new_feed_meanwhile_is_needed_as_before() {
     assert_eq!(restored.end, Some(Ok(Ending::Complete)), "{:?}", restored.lines);
     assert!(unpack(&restored.bytes).values().any(|content| content.len() == 8 << 20));
 }
+
+// Not even its writer's word is worth anything for that: its disk was put back, and it is only fetching again what it had written since.
+#[test]
+fn who_leaves_is_needed_while_the_writer_fetches_back_what_its_older_disk_lacks() {
+    let mut cluster = household(79);
+    offer_nothing(&mut cluster);
+    assert_eq!(cluster.ask(2, folder_in("desk", 2), MINUTE).end, Some(Ok(Ending::Complete)));
+    let image = image_of(&mut cluster, 2);
+    write(&mut cluster, 2, 8 << 20);
+    cluster.run_until(MINUTE.times(5), |_| false);
+    // The writer's disk is put back, files and all, and the only other one that has all is slow.
+    let address = cluster.nodes[1].address;
+    cluster.net.uplinks.insert(address, 16_000);
+    cluster.crash(2);
+    cluster.nodes[2].files.remove(ROOT, b"more");
+    put_back(&mut cluster, 2, image);
+    let remove = Call::Remove { node: "node1".into(), how: Removal::Drained };
+    let answer = cluster.ask(0, remove, MINUTE);
+    assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
+    cluster.run_until(MINUTE.times(60), |_| false);
+    let restore = Call::Restore { what: "desk".into(), dry_run: false };
+    let restored = cluster.ask(0, restore, MINUTE.times(20));
+    assert_eq!(restored.end, Some(Ok(Ending::Complete)), "{:?}", restored.lines);
+    assert!(unpack(&restored.bytes).values().any(|content| content.len() == 8 << 20));
+}

@@ -65,6 +65,26 @@ fn nobody_retires_what_another_member_wrote() {
 }
 
 #[test]
+fn no_version_is_so_great_that_what_it_retires_could_not_be_taken_back() {
+    let (mut view, mut root, writer, other, ids) = household();
+    let third = Writer::new(4);
+    view.apply(&root.admit(&third, Role::Full)).unwrap();
+    view.apply(&root.remove(writer.node(), vec![writer.head()])).unwrap();
+    // Whichever of the two has the greater feed.
+    for (evil, good) in [(0, 1), (1, 0)] {
+        let mut view = view.clone();
+        let mut both = [other.clone(), third.clone()];
+        view.apply(&both[evil].write(checkpoint(writer.head(), u64::MAX, &[]))).unwrap();
+        assert_eq!(view.retired().count(), 3);
+        let version = view.checkpoint_version(&writer.feed).saturating_add(1);
+        view.apply(&both[good].write(checkpoint(writer.head(), version, &[0, 1]))).unwrap();
+        assert_eq!(standing(&view), ids[..2]);
+        view.apply(&both[evil].write(checkpoint(writer.head(), u64::MAX, &[]))).unwrap();
+        assert_eq!(standing(&view), ids[..2], "it cannot be retired once more");
+    }
+}
+
+#[test]
 fn a_checkpoint_of_another_history_retires_nothing() {
     let (mut view, _, mut writer, _, ids) = household();
     let mut until = writer.head();
