@@ -147,6 +147,10 @@ impl Writer {
             self.report.unreadable(path_of(key), what);
         }
         while let Some(version) = self.sharing.as_mut().and_then(Sharing::pop) {
+            if self.exact {
+                // It may be here without having been sealed here: attributes that this disk has none of.
+                list_ids(&version.entry, out.sink);
+            }
             self.push(&version.key, &version.value, &version.tail, out);
             self.count(path_of(&version.key), version.entry.kind, &version.entry.stat);
         }

@@ -43,6 +43,8 @@ struct Device {
     is_bare: bool,
     /// What is changed on it stays there.
     receives: bool,
+    /// Its manifests are built anew.
+    anew: bool,
     /// Which names its disk takes.
     manner: Manner,
 }
@@ -61,6 +63,7 @@ impl Device {
             elsewhere: false,
             is_bare: false,
             receives: false,
+            anew: false,
             manner: Manner::Plain,
         }
     }
@@ -90,6 +93,7 @@ impl Device {
         });
         job.ignore.clone_from(&self.ignore);
         job.max_size = self.max_size;
+        job.anew = self.anew;
         self.fresh.clear();
         match self.bench.run(job) {
             Ok(Outcome::Changed(taken)) => {

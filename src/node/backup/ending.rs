@@ -47,8 +47,14 @@ impl Backup {
             self.unchanged(scanned);
             return;
         }
-        let base = self.job.base().filter(|_| !self.job.exact).map(|base| base.manifest);
+        let base = self.listed_before(&scanned).map(|base| base.manifest);
         self.state = State::Manifest(scanned, tree, Box::new(Merge::new(self.duty, base, Vec::new())));
+    }
+
+    /// What the manifest goes on from; nothing if it is to be exact. An exact one names what was sealed or looked at here, and of a shared
+    /// folder the tree keeps what others have made and this disk does not have: all that was listed before stays so then.
+    fn listed_before(&self, scanned: &Scanned) -> Option<Parent> {
+        self.job.base().filter(|_| !self.job.exact || scanned.report.owed > 0)
     }
 
     /// Merges on. False if it waits.
@@ -63,7 +69,7 @@ impl Backup {
                     self.unchanged(scanned);
                     return true;
                 }
-                let base = self.job.base().filter(|_| !self.job.exact);
+                let base = self.listed_before(&scanned);
                 let taken = scanned.taken(base, tree, manifest, self.sink.new_bytes(), self.marker);
                 let outcome = Outcome::Changed(taken);
                 let op = self.flush();
@@ -72,7 +78,11 @@ impl Backup {
             }
             Merged::ParentLost => {
                 self.sink.drop_set();
-                self.begin_build(true, true);
+                if self.job.exact {
+                    self.old_lost();
+                } else {
+                    self.begin_build(true, true);
+                }
                 true
             }
             Merged::Wait | Merged::Worked => {

@@ -1,11 +1,13 @@
 //! Disks that take two names for one, or do not take some: what cannot be there is elsewhere, and nothing is lost for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
 use super::{carry, has, settle, shown, Device};
+use crate::base::ids::ChunkId;
+use crate::sim::backup_tests::noise;
 use crate::sim::duties::ROOT;
 use crate::sim::files::Manner;
 
@@ -130,6 +132,30 @@ fn what_a_disk_does_not_take_stays_elsewhere_and_is_said_once() {
     devices[0].write("a-b", "colon again");
     settle(&mut devices);
     assert!(has(&devices[1].bench.files.all(ROOT), "a-b", "colon again"));
+}
+
+/// What a restore asks for and no manifest lists would be given up everywhere once no older snapshot lists it.
+#[test]
+fn what_a_disk_does_not_take_is_listed_by_its_snapshots_all_the_same() {
+    let large =
+        |seed| noise(seed, 3_000_000).iter().map(|byte| char::from(b'0' + byte % 64)).collect::<String>();
+    let files = [("a:b", large(1)), ("end./x", large(2)), ("gone", large(3)), ("fine", "f".to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    for receives in [false, true] {
+        let mut devices = pair(Manner::Restricted, &files);
+        (devices[1].anew, devices[1].receives) = (true, receives);
+        devices[1].remove("gone");
+        devices[1].write("fine", "changed there");
+        devices[1].scan();
+        assert_eq!(devices[1].owed, if receives { 5 } else { 3 }, "receives: {receives}");
+        let (parent, _) = devices[1].state.clone().unwrap();
+        let bench = &mut devices[1].bench;
+        bench.asked.clear();
+        let (stream, _) = bench.restore(&parent, b"", false).unwrap();
+        assert_eq!(stream.files.contains_key(&b"gone"[..]), receives);
+        let asked: BTreeSet<ChunkId> = bench.asked.iter().copied().collect();
+        assert!(bench.manifest(parent.manifest).is_superset(&asked), "receives: {receives}");
+    }
 }
 
 #[test]
