@@ -254,7 +254,9 @@ impl Backup {
             Ok(marker) => self.marker = marker,
         }
         match (self.job.base(), self.job.partial) {
-            (Some(base), Some(_)) => self.begin_build(true, base.is_stale() || self.job.anew),
+            (Some(base), Some(_)) => {
+                self.begin_build(true, self.job.exact || base.is_stale() || self.job.anew)
+            }
             (Some(_), None) if self.job.anew => self.begin_build(true, true),
             (Some(_), None) if self.job.is_elsewhere() => self.begin_build(true, self.job.exact),
             (Some(_), None) if !self.job.lost.is_empty() => self.begin_build(true, true),

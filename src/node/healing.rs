@@ -220,7 +220,8 @@ impl Core {
         if !returned.is_empty() {
             let healing = &mut self.upkeep.healing;
             let may_again = healing.again < LOOKS_AGAIN_MAX;
-            if is_whole && all == 0 {
+            // Nothing is missing of all that is here: nor of what came while this look went on, which it may have passed by.
+            if is_whole && all == 0 && !healing.looks {
                 healing.again = 0;
                 self.pin_returned(returned);
             } else if may_again {

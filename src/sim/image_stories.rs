@@ -248,14 +248,14 @@ fn full(seed: u64) -> (Cluster, SimDisk) {
     cluster.run_until(MINUTE, |_| false);
     write(&mut cluster, 0, 400_000);
     cluster.run_until(MINUTE.times(10), |_| false);
-    assert_eq!(have(&mut cluster), [3, 2], "the third one is full");
+    assert_eq!(have(&mut cluster, 0), [3, 2], "the third one is full");
     let image = image_of(&mut cluster, 2);
     (cluster, image)
 }
 
 /// In how many copies each snapshot is, as the writer says.
-fn have(cluster: &mut Cluster) -> Vec<u64> {
-    let lines = cluster.ask(0, Call::Snapshots { name: None }, MINUTE).lines;
+fn have(cluster: &mut Cluster, number: usize) -> Vec<u64> {
+    let lines = cluster.ask(number, Call::Snapshots { name: None }, MINUTE).lines;
     lines.iter().filter_map(|line| line["protected"]["have"].as_u64()).collect()
 }
 
@@ -264,7 +264,7 @@ fn a_full_node_whose_disk_became_older_says_again_what_it_has() {
     let (mut cluster, image) = full(77);
     put_back(&mut cluster, 2, image);
     cluster.run_until(MINUTE.times(10), |_| false);
-    assert_eq!(have(&mut cluster), [3, 2], "what it has counts again");
+    assert_eq!(have(&mut cluster, 0), [3, 2], "what it has counts again");
     let before = entries(&cluster, 0);
     hours(&mut cluster, 24);
     assert!(entries(&cluster, 0) - before < 20, "and is said once");
@@ -280,9 +280,9 @@ fn what_a_full_node_has_lost_besides_is_signed_for_when_it_is_back_and_nothing_a
     cluster.lose_chunks(2, &[lost]);
     cluster.start(2);
     cluster.run_until(MINUTE, |_| false);
-    assert_eq!(have(&mut cluster), [2, 2], "something is missing there");
+    assert_eq!(have(&mut cluster, 0), [2, 2], "something is missing there");
     hours(&mut cluster, 7);
-    assert_eq!(have(&mut cluster), [3, 2], "it came back, and was counted then");
+    assert_eq!(have(&mut cluster, 0), [3, 2], "it came back, and was counted then");
     let before = entries(&cluster, 0);
     for _ in 0..10 {
         cluster.crash(1);
@@ -342,7 +342,12 @@ fn who_leaves_is_needed_while_the_writer_fetches_back_what_its_older_disk_lacks(
     cluster.net.uplinks.insert(address, 16_000);
     cluster.crash(2);
     cluster.nodes[2].files.remove(ROOT, b"more");
+    assert_eq!(have(&mut cluster, 0).last(), Some(&2));
     put_back(&mut cluster, 2, image);
+    let lines = cluster.ask(2, Call::Snapshots { name: Some("desk".into()) }, MINUTE).lines;
+    let largest = lines.iter().max_by_key(|line| line["bytes"].as_u64());
+    let protected = largest.map(|line| line["protected"]["have"].clone());
+    assert_eq!(protected, Some(1.into()), "it knows that it does not have it: {lines:?}");
     let remove = Call::Remove { node: "node1".into(), how: Removal::Drained };
     let answer = cluster.ask(0, remove, MINUTE);
     assert_eq!(answer.end, Some(Ok(Ending::Complete)), "{:?}", answer.lines);
