@@ -26,9 +26,6 @@ impl Core {
         };
         let is_believed = |node: &NodeId| !self.reconciling.auditing.is_marked(node);
         let is_here = member.view.roster().member(&fact.writer).is_some() && is_believed(&fact.writer);
-        // What came back to an older disk is here when all of it is.
-        let is_here =
-            is_here && (fact.writer != member.node || self.upkeep.collect.pins().contains_key(&fact.id));
         let receipts = member.view.receipts(&fact.id).filter(|(node, _)| !fact.draft && is_believed(node));
         Ledger::new(fact.writer, is_here || fact.draft, receipts, site_of)
     }

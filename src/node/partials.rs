@@ -71,11 +71,12 @@ impl Core {
         self.newest_of(folder, |_| true)
     }
 
-    /// Whether a member, or a former one, has said that it writes the folder: what others say of it is listed, and no more.
+    /// Whether a member, or a former one, has said that it writes the folder, or it is everybody's: what others say of a backup folder is
+    /// listed, and no more.
     pub(super) fn is_by_a_writer(&self, fact: &SnapshotFact) -> bool {
         let member = self.member.as_ref();
         let mut facts = member.into_iter().flat_map(|member| member.view.folder_facts(&fact.entry.folder));
-        facts.any(|folder| folder.writer == fact.writer)
+        facts.any(|folder| folder.writer == fact.writer || folder.entry.kind == FolderKind::Shared)
     }
 
     /// The newest of those snapshots of a folder that fit, of devices that write it. In a backup folder of this node its own go before
