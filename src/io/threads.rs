@@ -195,7 +195,7 @@ fn keep_store(
         match requests {
             Ok(requests) => {
                 for request in requests {
-                    if !is_quick(&request) {
+                    if !is_quick(&request) || replies.len() >= REPLIES_TOGETHER_MAX {
                         tell(&mut replies, words);
                     }
                     service.execute(request, &mut replies);

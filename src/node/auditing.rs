@@ -104,7 +104,14 @@ impl Auditing {
         holder.belief.came_back();
         let pause = if for_long { holder.belief.pause().min(AUDIT_AFTER_UP) } else { AUDIT_CALLED };
         let soon = now + pause + pause.by_chance(chance);
-        holder.due = Some(if for_long { soon } else { soon.max(holder.next) });
+        holder.due = Some(if !for_long {
+            soon.max(holder.next)
+        } else if holder.next == Time::ZERO {
+            soon
+        } else {
+            // To come and go puts nothing off.
+            soon.min(holder.next.max(now + AUDIT_CALLED))
+        });
     }
 
     /// A holder is asked then, or sooner, if it is connected.
@@ -117,7 +124,7 @@ impl Auditing {
     /// A holder is gone.
     pub(super) fn peer_down(&mut self, peer: &NodeId) {
         if let Some(holder) = self.holders.get_mut(peer) {
-            holder.due = None;
+            holder.next = holder.due.take().unwrap_or(holder.next);
         }
         if let Some(running) = self.running.as_mut().filter(|running| running.holder() == *peer) {
             running.session_ended();
@@ -387,3 +394,27 @@ impl Core {
 
 /// Under which name marked holders are remembered.
 const MARKED_KEY: &str = "audit:marked";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::Span;
+
+    /// A liar could else stay unasked by ending its sessions in time, and whoever is well again stay marked on a bad line.
+    #[test]
+    fn to_come_and_go_puts_no_proof_off() {
+        let peer = NodeId::from_bytes([1; 32]);
+        let mut auditing = Auditing::default();
+        auditing.peer_up(Time::ZERO, peer, true, 7);
+        let first = auditing.deadline().unwrap();
+        assert!(first >= Time::ZERO + AUDIT_AFTER_UP);
+        let mut now = Time::ZERO;
+        while now < first {
+            auditing.peer_down(&peer);
+            assert_eq!(auditing.deadline(), None);
+            now = now + Span::from_secs(300);
+            auditing.peer_up(now, peer, true, 7);
+            assert!(auditing.deadline().unwrap() <= first.max(now + AUDIT_CALLED));
+        }
+    }
+}

@@ -329,7 +329,7 @@ impl Backup {
             }
             Compared::Same => {
                 let Compare { counts, report, .. } = *compare;
-                self.check(Scanned { tree: None, counts, report, dropped: 0, shared: None, restated: false });
+                self.check(Scanned::same(counts, report));
             }
             Compared::Different => {
                 let exact = self.job.exact || self.job.parent.is_some_and(|parent| parent.is_stale());

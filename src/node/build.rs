@@ -168,6 +168,7 @@ impl Build {
             dropped: self.dropped(),
             shared,
             restated,
+            unlisted: self.writer.is_unlisted(),
         }
     }
 

@@ -245,6 +245,8 @@ impl Walker {
             }
             Err(error) if error.kind == FileErrorKind::Missing => return,
             Err(error) if !self.ignore.is_ignored(&path, false) => What::Hidden(error.detail),
+            // What is left out here is no deletion.
+            Err(_) if self.is_shared => What::Ignored,
             Err(_) => return,
             Ok(found) if self.ignore.is_ignored(&path, found.kind == FoundKind::Directory) => {
                 if !self.is_shared {

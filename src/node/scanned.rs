@@ -25,9 +25,16 @@ pub(super) struct Scanned {
     pub(super) shared: Option<SharedText>,
     /// Of a shared folder: a snapshot is due though the tree is the same.
     pub(super) restated: bool,
+    /// Of a shared folder, in an exact build: the tree needs more than was listed.
+    pub(super) unlisted: bool,
 }
 
 impl Scanned {
+    /// All is as the parent has it.
+    pub(super) const fn same(counts: Counts, report: Report) -> Self {
+        Self { tree: None, counts, report, dropped: 0, shared: None, restated: false, unlisted: false }
+    }
+
     /// There is nothing new.
     pub(super) fn unchanged(self, marker: Marker) -> Outcome {
         let Self { counts, report, .. } = self;
@@ -36,17 +43,20 @@ impl Scanned {
 
     /// There is something new, on top of what the manifest of `base` lists. How much of it is stale is estimated: what was
     /// stale before, and what the base needed and the new tree does not, less what the new tree needs that the base's
-    /// manifest has. Ids that a changed file shares with an unchanged one are the error, in either direction.
+    /// manifest has. Ids that a changed file shares with an unchanged one are the error, in either direction. In an exact build that goes
+    /// on from a base nevertheless it is all of the base's that was not listed: some of that the tree may need.
     pub(super) fn taken(
         self,
         base: Option<Parent>,
+        exact: bool,
         tree: ChunkId,
         manifest: Manifest,
         new_bytes: u64,
         marker: Marker,
     ) -> Taken {
-        let before = base.map(|base| base.counts.stale);
-        let stale = before.map_or(0, |stale| (stale + self.dropped).saturating_sub(manifest.common));
+        let before = base.map(|base| base.counts);
+        let stale = |before: Counts| if exact { before.chunks } else { before.stale + self.dropped };
+        let stale = before.map_or(0, |before| stale(before).saturating_sub(manifest.common));
         let counts = Counts {
             chunks: manifest.chunks,
             stored_bytes: new_bytes,

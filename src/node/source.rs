@@ -60,8 +60,18 @@ struct Waiter {
     urgent: bool,
 }
 
-/// A chunk that is read for a peer: whose, which, and whether somebody waits for it there.
-type Read = (NodeId, ChunkId, bool);
+/// A chunk that is read for a peer.
+#[derive(Debug)]
+struct Read {
+    /// Whose.
+    peer: NodeId,
+    /// Which.
+    id: ChunkId,
+    /// Somebody waits for it there.
+    urgent: bool,
+    /// It was not cancelled meanwhile.
+    wanted: bool,
+}
 
 /// What one peer wants from here.
 #[derive(Debug, Default)]
@@ -228,7 +238,7 @@ impl Source {
     pub fn peer_down(&mut self, now: Time, peer: &NodeId) {
         self.serving.remove(peer);
         // What is being read for it is no part of its next session.
-        self.serve_reads.retain(|_, (asker, ..)| asker != peer);
+        self.serve_reads.retain(|_, read| read.peer != *peer);
         self.fetch.peer_down(now, peer);
         self.pump(now);
     }
@@ -363,6 +373,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::limits::{PUSH_OFFERED_MAX, SERVE_CHUNKS_PER_PEER_MAX};
     use crate::peer::send::SendLanes;
     use crate::wire::frame::Lane;
 
@@ -425,6 +436,50 @@ mod tests {
         let sent: Vec<_> = sends.iter().map(|(peer, id, _)| (*peer, *id)).collect();
         assert_eq!(sent, [(peer, ids[0]), (other, ids[0]), (peer, ids[7])]);
         assert_eq!(withdrawn, [(peer, sends[0].2)]);
+    }
+
+    /// Without that a few kB let a disk read, and a memory hold, what a peer never takes.
+    #[test]
+    fn whoever_asks_and_cancels_without_end_has_no_more_read_for_it_than_others() {
+        let peer = NodeId::from_bytes([1; 32]);
+        let ids: Vec<ChunkId> = (0..64).map(|number| ChunkId::from_bytes([number; 32])).collect();
+        let mut source = Source::default();
+        source.peer_up(Time::ZERO, peer);
+        let mut reads = Vec::new();
+        let mut turn = |source: &mut Source| {
+            while let Some(output) = source.poll() {
+                match output {
+                    SourceOutput::Store(Request::Lend { op, id }) => reads.push((op, id)),
+                    other => panic!("{other:?}"),
+                }
+            }
+            reads.len()
+        };
+        for _ in 0..100 {
+            source.asked(&peer, ids.clone(), true);
+            source.cancelled(&peer, &ids);
+            assert!(turn(&mut source) <= SERVE_CHUNKS_PER_PEER_MAX);
+        }
+        // What was read is nothing that it wants; then there is room for others.
+        for (op, id) in reads {
+            source.stored(Time::ZERO, Reply::Get { op, id, result: Ok(Some(vec![7; 9])) });
+        }
+        assert!(source.poll().is_none());
+        source.asked(&peer, ids, true);
+        assert_eq!(std::iter::from_fn(|| source.poll()).count(), SERVE_CHUNKS_PER_PEER_MAX);
+    }
+
+    #[test]
+    fn whoever_wants_without_end_what_it_was_offered_fills_no_memory() {
+        let peer = NodeId::from_bytes([1; 32]);
+        let mut source = Source::default();
+        source.peer_up(Time::ZERO, peer);
+        for number in 0..10_000_u32 {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            source.wanted(&peer, vec![ChunkId::from_bytes(bytes)]);
+        }
+        assert_eq!(source.serving[&peer].pushed.len(), 2 * PUSH_OFFERED_MAX);
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(super) struct Writer {
     shared: Option<SharedText>,
     /// It says something new of more than the times of directories.
     restated: bool,
+    /// A list could not be walked, so that not all is listed that the tree needs.
+    unlisted: bool,
 }
 
 impl Writer {
@@ -84,6 +86,7 @@ impl Writer {
             sharing: shared.map(|scan| Sharing::new(map_key, scan)),
             shared: None,
             restated: false,
+            unlisted: false,
             builder: Some(MapBuilder::new(map_key)),
             exact,
             listing: None,
@@ -161,6 +164,11 @@ impl Writer {
         self.restated
     }
 
+    /// Of a shared folder: the tree needs more than was listed, which the manifest before lists.
+    pub(super) fn is_unlisted(&self) -> bool {
+        self.unlisted || self.report.owed > 0
+    }
+
     /// Of a shared folder, after [`Writer::finish`]: what else is known now.
     pub(super) fn take_shared(&mut self) -> Option<SharedText> {
         self.shared.take()
@@ -189,6 +197,12 @@ impl Writer {
             }
             Seen::Lost { .. } => {
                 if let Some((old, entry, _)) = self.listing.take() {
+                    if self.sharing.is_some() {
+                        // What others have made stands, whether it can be read here or not.
+                        self.unlisted = true;
+                        self.push_old(&old, &entry, out);
+                        return Listed::Went;
+                    }
                     return Listed::Lost(Box::new((old, entry)));
                 }
             }

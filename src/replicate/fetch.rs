@@ -72,6 +72,8 @@ pub struct Fetch {
     peers: Derived<BTreeMap<NodeId, Load>, Option<Time>>,
     /// Those that went down lately: until when they may come back without anybody noticing.
     away: BTreeMap<NodeId, Time>,
+    /// How many sessions in a row ended with each before anything of what was asked had come.
+    barren: BTreeMap<NodeId, usize>,
     /// Those that were ever waited for without having been met: each is so once.
     expected: BTreeSet<NodeId>,
     /// Ids that nobody has, not yet told.
@@ -166,6 +168,7 @@ impl Default for Fetch {
             queue: VecDeque::new(),
             peers: Derived::default(),
             away: BTreeMap::new(),
+            barren: BTreeMap::new(),
             expected: BTreeSet::new(),
             failed: VecDeque::new(),
             cancelled: BTreeMap::new(),
@@ -247,13 +250,13 @@ impl Fetch {
 
     /// A peer is gone: what was asked of it is asked of others, or of itself if it comes back soon.
     pub fn peer_down(&mut self, now: Time, peer: &NodeId) {
-        if self.peers.remove(peer).is_none() {
-            return;
-        }
+        let Some(load) = self.peers.remove(peer) else { return };
         self.cancelled.remove(peer);
         self.away.insert(*peer, now + HOLDER_PATIENCE);
-        for id in self.asked_of(|asked| asked.peer == *peer) {
-            self.requeue(&id, peer, false);
+        let asked = self.asked_of(|asked| asked.peer == *peer);
+        let tried = !asked.is_empty() && self.is_barren(peer, &load);
+        for id in asked {
+            self.requeue(&id, peer, tried);
         }
     }
 

@@ -32,6 +32,9 @@ pub const FETCH_LATE_UNKNOWN: Span = Span::from_secs(100);
 pub const FETCH_STALL: Span = Span::from_secs(1_800);
 /// What was measured of a peer's speed counts for so long: a slow one may have become faster.
 pub const FETCH_PACE_TIME: Span = Span::from_secs(30);
+/// After so many sessions in a row with a holder that ended before anything of what was asked of it had come, that counts as what it
+/// does not have.
+pub const FETCH_BARREN_MAX: usize = 3;
 /// A holder that went down may come back for so long before a chunk that only it may have counts as out of reach: it restarts, or
 /// its cable was pulled.
 pub const HOLDER_PATIENCE: Span = Span::from_secs(60);

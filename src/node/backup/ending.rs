@@ -52,9 +52,9 @@ impl Backup {
     }
 
     /// What the manifest goes on from; nothing if it is to be exact. An exact one names what was sealed or looked at here, and of a shared
-    /// folder the tree keeps what others have made and this disk does not have: all that was listed before stays so then.
+    /// folder the tree keeps what others have made and this disk does not have, or cannot read: all that was listed before stays so then.
     fn listed_before(&self, scanned: &Scanned) -> Option<Parent> {
-        self.job.base().filter(|_| !self.job.exact || scanned.report.owed > 0)
+        self.job.base().filter(|_| !self.job.exact || scanned.unlisted)
     }
 
     /// Merges on. False if it waits.
@@ -70,7 +70,8 @@ impl Backup {
                     return true;
                 }
                 let base = self.listed_before(&scanned);
-                let taken = scanned.taken(base, tree, manifest, self.sink.new_bytes(), self.marker);
+                let taken =
+                    scanned.taken(base, self.job.exact, tree, manifest, self.sink.new_bytes(), self.marker);
                 let outcome = Outcome::Changed(taken);
                 let op = self.flush();
                 self.state = State::Flush(op, Box::new(outcome));

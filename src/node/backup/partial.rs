@@ -147,7 +147,8 @@ impl Backup {
                 let Making { tree, scanned, .. } = *making;
                 let new_bytes = self.sink.new_bytes();
                 let base = self.job.base();
-                let taken = Box::new(scanned.clone().taken(base, tree, manifest, new_bytes, self.marker));
+                let taken =
+                    Box::new(scanned.clone().taken(base, false, tree, manifest, new_bytes, self.marker));
                 let stage = Stage::Flush(self.flush(), taken);
                 let making = Making { stage, tree, scanned, apart: Vec::new() };
                 self.state = State::Partial(build, Box::new(making));

@@ -6,7 +6,7 @@
 
 use super::{Line, Read, Serving, Source, SourceOutput};
 use crate::base::ids::{ChunkId, NodeId};
-use crate::base::limits::{SERVE_CHUNKS_PER_PEER_MAX, SERVE_QUEUE_PER_PEER_MAX};
+use crate::base::limits::{PUSH_OFFERED_MAX, SERVE_CHUNKS_PER_PEER_MAX, SERVE_QUEUE_PER_PEER_MAX};
 use crate::peer::table::MessageId;
 use crate::store::service::Request;
 
@@ -53,10 +53,12 @@ impl Source {
         self.serve(peer);
     }
 
-    /// A peer wants chunks that it was offered (no more of them than may be offered at once).
+    /// A peer wants chunks that it was offered. It was offered no more at once than may be, which it may have asked for again meanwhile;
+    /// what goes beyond that it has said of to have it already, and is not sent.
     pub fn wanted(&mut self, peer: &NodeId, ids: Vec<ChunkId>) {
         let Some(serving) = self.serving.get_mut(peer) else { return };
-        serving.pushed.extend(ids);
+        let room = (2 * PUSH_OFFERED_MAX).saturating_sub(serving.pushed.len());
+        serving.pushed.extend(ids.into_iter().take(room));
         self.serve(peer);
     }
 
@@ -68,12 +70,9 @@ impl Source {
             line.queue.retain(|id| !ids.contains(id));
             line.held.retain(|(id, _)| !ids.contains(id));
         }
-        self.serve_reads.retain(|_, (asker, id, urgent)| {
-            let stays = asker != peer || !ids.contains(id);
-            let line = serving.line(*urgent);
-            line.reading = line.reading.saturating_sub(usize::from(!stays));
-            stays
-        });
+        // What is being read counts until it was: the disk cannot be told to stop.
+        let reads = self.serve_reads.values_mut().filter(|read| read.peer == *peer && ids.contains(&read.id));
+        reads.for_each(|read| read.wanted = false);
         for (_, message) in serving.taken.iter().filter(|(id, _)| ids.contains(id)) {
             self.outputs.push_back(SourceOutput::Withdraw { peer: *peer, message: *message });
         }
@@ -122,17 +121,19 @@ impl Source {
         let Some(serving) = self.serving.get_mut(peer) else { return };
         while let Some((id, urgent)) = serving.next() {
             let op = self.ops.draw();
-            self.serve_reads.insert(op, (*peer, id, urgent));
+            self.serve_reads.insert(op, Read { peer: *peer, id, urgent, wanted: true });
             self.outputs.push_back(SourceOutput::Store(Request::Lend { op, id }));
         }
     }
 
     /// A chunk for a peer was read, or is not here.
-    pub(super) fn read_for(&mut self, (peer, id, urgent): Read, bytes: Option<Vec<u8>>) {
+    pub(super) fn read_for(&mut self, read: Read, bytes: Option<Vec<u8>>) {
+        let Read { peer, id, urgent, wanted } = read;
         let Some(serving) = self.serving.get_mut(&peer) else { return };
         let line = serving.line(urgent);
         line.reading = line.reading.saturating_sub(1);
         match bytes {
+            _ if !wanted => {}
             Some(bytes) if line.held.is_empty() => {
                 self.outputs.push_back(SourceOutput::Send { peer, id, bytes, urgent });
             }

@@ -1,8 +1,8 @@
 //! What becomes of a request that is over: it came, it does not come, it need not come, or it shall come sooner.
 
-use super::{Asked, Counts, Fetch};
+use super::{Asked, Counts, Fetch, Load};
 use crate::base::ids::{ChunkId, NodeId};
-use crate::base::limits::{FETCH_PASSED_CHUNKS_MAX, IDS_PER_MESSAGE_MAX};
+use crate::base::limits::{FETCH_BARREN_MAX, FETCH_PASSED_CHUNKS_MAX, IDS_PER_MESSAGE_MAX};
 
 impl Fetch {
     /// A chunk does not come from a peer that it was asked of; with `tried` it is not asked of it again. If it comes from nobody
@@ -20,6 +20,20 @@ impl Fetch {
             self.on_way.remove(id);
             self.line(urgent).push_front(*id);
         }
+    }
+
+    /// A session ended with this while something was on its way. True if that was the last of several that brought nothing at all: it may
+    /// be what it is asked for that ends them (a disk that fails when it reads that), and others, or the caller, are to hear of it.
+    pub(super) fn is_barren(&mut self, peer: &NodeId, load: &Load) -> bool {
+        if load.arrived != Counts::default() {
+            self.barren.remove(peer);
+            return false;
+        }
+        let count = self.barren.remove(peer).unwrap_or_default() + 1;
+        if count < FETCH_BARREN_MAX {
+            self.barren.insert(*peer, count);
+        }
+        count >= FETCH_BARREN_MAX
     }
 
     /// A chunk need not come from `peer` any more.

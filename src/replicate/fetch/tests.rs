@@ -45,6 +45,38 @@ fn a_chunk_that_one_peer_lacks_is_asked_of_the_next_and_then_fails() {
     assert!(!fetch.is_wanted(&chunk(9)));
 }
 
+/// A disk that fails when it reads one chunk, and ends its node by that each time.
+#[test]
+fn what_ends_each_session_with_a_holder_before_anything_came_holds_nobody_up() {
+    let mut fetch = Fetch::default();
+    let at = |secs: u64| Time::ZERO + Span::from_secs(secs);
+    fetch.want(chunk(9), None, true);
+    for session in 0..2 {
+        fetch.peer_up(at(session * 30), node(1));
+        assert_eq!(drain(&mut fetch, at(session * 30)), [ask(1, 9)]);
+        fetch.peer_down(at(session * 30 + 20), &node(1));
+        assert_eq!(drain(&mut fetch, at(session * 30 + 20)), [], "it may come back");
+    }
+    // What comes from it counts as before.
+    fetch.want(chunk(8), None, true);
+    fetch.peer_up(at(60), node(1));
+    assert_eq!(
+        drain(&mut fetch, at(60)),
+        [Order::Ask { peer: node(1), ids: vec![chunk(9), chunk(8)], urgent: true }]
+    );
+    assert!(fetch.arrived(at(61), &node(1), &chunk(8), 1_000));
+    fetch.peer_down(at(62), &node(1));
+    for session in 3..6 {
+        assert_eq!(drain(&mut fetch, at(session * 30 - 10)), [], "it may come back");
+        fetch.peer_up(at(session * 30), node(1));
+        assert_eq!(drain(&mut fetch, at(session * 30)), [ask(1, 9)]);
+        fetch.peer_down(at(session * 30 + 20), &node(1));
+    }
+    // Another one that has it is asked; if nobody has, who waits hears of it.
+    fetch.peer_up(at(180), node(1));
+    assert_eq!(drain(&mut fetch, at(180)), [Order::Failed { id: chunk(9) }]);
+}
+
 #[test]
 fn who_sends_anything_but_what_was_asked_is_not_waited_for() {
     let mut fetch = Fetch::default();
