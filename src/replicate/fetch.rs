@@ -306,15 +306,6 @@ impl Fetch {
         true
     }
 
-    /// A peer said that it has none of these.
-    pub fn missing(&mut self, peer: &NodeId, ids: &[ChunkId]) {
-        for id in ids {
-            if self.wants.get(id).is_some_and(|want| want.asked_of(peer).is_some()) {
-                self.requeue(id, peer, true);
-            }
-        }
-    }
-
     /// What was asked of a peer that has become silent is asked of others. Tell [`Fetch::heard`] first.
     pub fn handle_timeout(&mut self, now: Time) {
         let silent: Vec<NodeId> =

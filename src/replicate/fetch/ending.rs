@@ -5,6 +5,15 @@ use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits::{FETCH_BARREN_MAX, FETCH_PASSED_CHUNKS_MAX, IDS_PER_MESSAGE_MAX};
 
 impl Fetch {
+    /// A peer said that it has none of these.
+    pub fn missing(&mut self, peer: &NodeId, ids: &[ChunkId]) {
+        for id in ids {
+            if self.wants.get(id).is_some_and(|want| want.asked_of(peer).is_some()) {
+                self.requeue(id, peer, true);
+            }
+        }
+    }
+
     /// A chunk does not come from a peer that it was asked of; with `tried` it is not asked of it again. If it comes from nobody
     /// else, it is queued again, in front.
     pub(super) fn requeue(&mut self, id: &ChunkId, peer: &NodeId, tried: bool) {
