@@ -15,7 +15,6 @@ use crate::base::units::Copies;
 use crate::feed::entry::{Body, FolderEntry, FolderKind, FolderText, Mode};
 use crate::file::ignore::IgnoreStack;
 use crate::file::retain::Policy;
-use std::collections::BTreeSet;
 
 impl Core {
     /// `folder add`.
@@ -83,7 +82,8 @@ impl Core {
             return Err(ApiError::new("exists", format!("there is a folder '{}' already", add.name), hint));
         }
         let present = folders.iter().filter(|(_, entry, _)| !entry.removed);
-        let present: BTreeSet<FolderId> = present.map(|(_, entry, _)| entry.folder).collect();
+        let mut present: Vec<FolderId> = present.map(|(_, entry, _)| entry.folder).collect();
+        present.dedup();
         if present.len() >= FOLDERS_MAX {
             return Err(ApiError::new(
                 "too_many",

@@ -72,8 +72,8 @@ pub struct Fetch {
     peers: Derived<BTreeMap<NodeId, Load>, Option<Time>>,
     /// Those that went down lately: until when they may come back without anybody noticing.
     away: BTreeMap<NodeId, Time>,
-    /// How many sessions in a row ended with each before anything of what was asked had come.
-    barren: BTreeMap<NodeId, usize>,
+    /// A peer for each session in a row that ended with it before anything of what was asked had come.
+    barren: Vec<NodeId>,
     /// Those that were ever waited for without having been met: each is so once.
     expected: BTreeSet<NodeId>,
     /// Ids that nobody has, not yet told.
@@ -168,7 +168,7 @@ impl Default for Fetch {
             queue: VecDeque::new(),
             peers: Derived::default(),
             away: BTreeMap::new(),
-            barren: BTreeMap::new(),
+            barren: Vec::new(),
             expected: BTreeSet::new(),
             failed: VecDeque::new(),
             cancelled: BTreeMap::new(),

@@ -34,15 +34,15 @@ impl Fetch {
     /// A session ended with this while something was on its way. True if that was the last of several that brought nothing at all: it may
     /// be what it is asked for that ends them (a disk that fails when it reads that), and others, or the caller, are to hear of it.
     pub(super) fn is_barren(&mut self, peer: &NodeId, load: &Load) -> bool {
-        if load.arrived != Counts::default() {
-            self.barren.remove(peer);
-            return false;
+        let is_barren = load.arrived == Counts::default();
+        if is_barren {
+            self.barren.push(*peer);
         }
-        let count = self.barren.remove(peer).unwrap_or_default() + 1;
-        if count < FETCH_BARREN_MAX {
-            self.barren.insert(*peer, count);
+        let is_last = self.barren.iter().filter(|barren| *barren == peer).count() >= FETCH_BARREN_MAX;
+        if is_last || !is_barren {
+            self.barren.retain(|barren| barren != peer);
         }
-        count >= FETCH_BARREN_MAX
+        is_last
     }
 
     /// A chunk need not come from `peer` any more.
