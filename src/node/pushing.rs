@@ -276,7 +276,7 @@ impl Core {
             } else {
                 self.conduct.right(node);
                 // A pass that is at work stops before it can drop this for nothing.
-                self.upkeep.pushed_here = self.pushing.take.holds(now) && !self.upkeep.erased;
+                self.upkeep.was_pushed(now, self.pushing.take.holds(now));
                 if let Some((room, _)) = &mut self.pushing.room {
                     *room = room.saturating_sub(length);
                 }

@@ -45,7 +45,7 @@ pub struct Upkeep {
     /// The books of collection.
     pub(super) collect: Collect,
     /// Chunks were pushed here that a backup of another node may still list.
-    pub(super) pushed_here: bool,
+    pushed_here: bool,
     /// Retirement.
     pub(super) retire: Retiring,
     /// Something was erased: of what the next pass drops the bytes shall go, too.
@@ -100,7 +100,21 @@ impl Upkeep {
     /// A pass is to begin at this time, if none does before.
     pub(super) fn pass_by(&mut self, due: Time) {
         self.pass_due = Some(self.pass_due.map_or(due, |before| before.min(due)));
+        self.look_by(due);
+    }
+
+    /// Looks again at this time, if not before.
+    fn look_by(&mut self, due: Time) {
         self.next = Some(self.next.map_or(due, |before| before.min(due)));
+    }
+
+    /// A chunk was pushed here: while one may come to be listed (`holds`) a pass that is at work waits, and nothing else might ever
+    /// have it looked at again.
+    pub(super) fn was_pushed(&mut self, now: Time, holds: bool) {
+        self.pushed_here = holds && !self.erased;
+        if self.pushed_here {
+            self.look_by(now + COLLECT_RETRY);
+        }
     }
 
     /// When to look again.
