@@ -396,3 +396,26 @@ impl Core {
         self.upkeep.collect.doubt(self.now.time, floor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where nothing else happens any more a pass stood still for ever, and did not say why.
+    #[test]
+    fn what_is_pushed_into_a_pass_has_it_looked_at_again() {
+        let now = Time::ZERO + Span::from_secs(9);
+        let mut upkeep = Upkeep { pass: Some(None), ..Upkeep::default() };
+        assert_eq!(upkeep.deadline(), None);
+        upkeep.was_pushed(now, false);
+        assert_eq!((upkeep.pushed_here, upkeep.deadline()), (false, None));
+        upkeep.was_pushed(now, true);
+        assert_eq!((upkeep.pushed_here, upkeep.deadline()), (true, Some(now + COLLECT_RETRY)));
+        upkeep.was_pushed(now + COLLECT_RETRY, true);
+        assert_eq!(upkeep.deadline(), Some(now + COLLECT_RETRY), "it is not put off");
+        // Somebody waits for what was erased to be gone.
+        upkeep.erased = true;
+        upkeep.was_pushed(now, true);
+        assert!(!upkeep.pushed_here);
+    }
+}

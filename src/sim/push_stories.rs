@@ -6,7 +6,10 @@ use super::check::{add_folder, assert_protected, fill, found, join, MINUTE, ROOT
 use super::cluster::Cluster;
 use super::net::Weather;
 use crate::base::ids::{ChunkId, FeedId, NodeId, SnapshotId};
-use crate::base::limits::{FAULTS_MAX, RECEIPTS_UNWRITTEN_MANY, SEALED_BYTES_MAX, UNASKED_CHUNKS_MAX};
+use crate::base::limits::{
+    COLLECT_AFTER_START, COLLECT_RETRY, FAULTS_MAX, PUSH_HOLD, RECEIPTS_UNWRITTEN_MANY, SEALED_BYTES_MAX,
+    UNASKED_CHUNKS_MAX,
+};
 use crate::base::units::Span;
 use crate::feed::entry::{Alert, Body, GroupSet, Receipt, Role};
 use crate::feed::writer::Writer;
@@ -218,6 +221,37 @@ fn endless_offers_wants_and_chunks_are_bounded_counted_and_cut() {
     cluster.run_until(MINUTE, |_| false);
     let _ = fill(&mut cluster, 10);
     assert_protected(&super::check::back_up(&mut cluster).lines);
+}
+
+/// What has it looked at again where nothing else happens is shown in node/upkeep.rs (found by the seed 78029976).
+#[test]
+fn a_pass_into_which_a_chunk_is_pushed_says_that_it_waits_and_goes_on_when_nothing_comes_to_list_that() {
+    let (mut cluster, victim) = rogue(4);
+    for _ in 0..20 {
+        write(&mut cluster, 1, 1_000);
+        assert_protected(&super::check::back_up(&mut cluster).lines);
+    }
+    cluster.crash(0);
+    cluster.start(0);
+    let collect = |cluster: &mut Cluster| status(cluster, 0)["collect"].take();
+    cluster.run_until(COLLECT_AFTER_START - Span::from_secs(1), |_| false);
+    while collect(&mut cluster)["pass"].is_null() {
+        cluster.run_until(Span::from_millis(2), |_| false);
+    }
+    let (id, offered) = chunk(b"of a backup that was given up");
+    cluster.say_wrongly(1, &victim, &Message::Offer { chunks: vec![offered] });
+    cluster.run_until(Span::from_millis(20), |_| false);
+    let bytes = b"of a backup that was given up".to_vec();
+    cluster.say_wrongly(1, &victim, &Message::Chunk { id, bytes });
+    cluster.run_until(Span::from_millis(20), |_| false);
+    assert_eq!(figure(&mut cluster, 0, "taken_chunks"), 1);
+    assert!(!collect(&mut cluster)["pass"].is_null(), "it was at work when that came");
+    cluster.run_until(COLLECT_RETRY + MINUTE, |_| false);
+    let told = collect(&mut cluster);
+    assert!(told["waits"].to_string().contains("pushed chunks") && told["last"].is_null(), "{told}");
+    cluster.run_until(PUSH_HOLD + COLLECT_RETRY, |_| false);
+    let told = collect(&mut cluster);
+    assert!(told["pass"].is_null() && told["last"]["dropped_chunks"].as_u64() > Some(0), "{told}");
 }
 
 #[test]
