@@ -107,6 +107,8 @@ struct Kept {
     erased: bool,
     /// It was taken back: whether all is still there was a matter of luck.
     returned: bool,
+    /// Who kept nothing of it when it was forgotten.
+    unpinned: BTreeSet<usize>,
 }
 
 /// How much of everything a household has.
