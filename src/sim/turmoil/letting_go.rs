@@ -157,8 +157,13 @@ impl Turmoil {
         }
         let is_short = self.cluster.retired == FLOOR_SHORT;
         let gone = self.kept.iter().filter(|kept| line(&kept.id).is_none() && (kept.erased || is_short));
-        let gone: Vec<(String, ChunkId, BTreeSet<usize>)> =
-            gone.filter_map(|kept| Some((kept.id.clone(), kept.manifest?, kept.unpinned.clone()))).collect();
+        let gone: Vec<(String, ChunkId, BTreeSet<usize>)> = gone
+            .filter_map(|kept| {
+                // What was erased has to go from everywhere.
+                let unpinned = if kept.erased { BTreeSet::new() } else { kept.unpinned.clone() };
+                Some((kept.id.clone(), kept.manifest?, unpinned))
+            })
+            .collect();
         for number in self.members() {
             // Restored from an image it gives nothing up for a whole floor; and what was pushed is waited for for days.
             let waits = self.status(number)["collect"]["waits"].take();
