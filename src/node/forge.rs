@@ -104,6 +104,12 @@ impl Core {
         self.member.as_ref().map(|member| member.node)
     }
 
+    /// Whether a node is a member, as far as this one has heard.
+    #[must_use]
+    pub fn counts_as_member(&self, node: &NodeId) -> bool {
+        self.member.as_ref().is_some_and(|member| member.view.roster().member(node).is_some())
+    }
+
     /// How far it knows each feed, in words.
     #[must_use]
     pub fn told_heads(&self) -> Vec<String> {

@@ -72,6 +72,26 @@ impl Turmoil {
         }
     }
 
+    /// Whoever was let in by one that burnt before anybody else had heard of that is a member to nobody, and has to join anew (seed 75070868).
+    pub(super) fn see_who_is_unknown(&mut self) {
+        let members = self.members();
+        let is_unknown = |number: &&usize| {
+            let id = self.core(**number).own_id();
+            let mut others = members.iter().filter(|other| *other != *number).peekable();
+            others.peek().is_some()
+                && others.all(|other| id.is_some_and(|id| !self.core(*other).counts_as_member(&id)))
+        };
+        let unknown: Vec<usize> = members.iter().filter(is_unknown).copied().collect();
+        if !self.health.contains(&Health::Burnt) {
+            return;
+        }
+        for number in unknown {
+            self.note(format!("node {number} is a member to nobody who is left"));
+            self.cluster.crash(number);
+            self.health[number] = Health::Outside;
+        }
+    }
+
     /// Without the one that has left there are as many copies as before of what was said to be protected and stands.
     fn check_nothing_is_missing(&mut self, gone: usize) {
         let on_disk: Vec<BTreeSet<ChunkId>> =

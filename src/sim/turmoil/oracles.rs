@@ -123,6 +123,7 @@ impl Turmoil {
         for _ in 0..40 {
             self.cluster.run_until(MINUTE.times(10), |_| false);
             self.see_who_left();
+            self.see_who_is_unknown();
             worst = self.trouble_left();
             if worst.is_empty() {
                 break;
