@@ -79,6 +79,8 @@ struct Turmoil {
     long_away: BTreeSet<usize>,
     /// Nodes that may hold less than they could.
     squeezed: BTreeSet<usize>,
+    /// Who was let in, and by whom.
+    let_in: Vec<(usize, usize)>,
     /// Nodes of which something rotted for good before anybody else had it.
     rotten: BTreeSet<usize>,
     /// Members that are told to leave, and what they are once they are none any more.
@@ -107,7 +109,7 @@ struct Kept {
     erased: bool,
     /// It was taken back: whether all is still there was a matter of luck.
     returned: bool,
-    /// Who kept nothing of it when it was forgotten.
+    /// Who had little room and kept nothing of it when it was forgotten.
     unpinned: BTreeSet<usize>,
 }
 
@@ -176,6 +178,7 @@ impl Turmoil {
             mended: BTreeSet::new(),
             long_away: BTreeSet::new(),
             squeezed: BTreeSet::new(),
+            let_in: Vec::new(),
             rotten: BTreeSet::new(),
             leaving: BTreeMap::new(),
             leaves: seed >= LEAVES_FROM,

@@ -81,10 +81,10 @@ impl Turmoil {
             others.peek().is_some()
                 && others.all(|other| id.is_some_and(|id| !self.core(*other).counts_as_member(&id)))
         };
-        let unknown: Vec<usize> = members.iter().filter(is_unknown).copied().collect();
-        if !self.health.contains(&Health::Burnt) {
-            return;
-        }
+        let is_burnt = |by: usize| self.health[by] == Health::Burnt;
+        let was_let_in =
+            |number: &&usize| self.let_in.iter().any(|(who, by)| who == *number && is_burnt(*by));
+        let unknown: Vec<usize> = members.iter().filter(was_let_in).filter(is_unknown).copied().collect();
         for number in unknown {
             self.note(format!("node {number} is a member to nobody who is left"));
             self.cluster.crash(number);

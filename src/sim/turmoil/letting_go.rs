@@ -62,7 +62,8 @@ impl Turmoil {
         };
         let (id, begun) = (self.kept[at].id.clone(), self.cluster.now());
         let pins = |number: &usize| self.core(*number).pinned().iter().any(|pinned| pinned.to_string() == id);
-        let unpinned = self.running().into_iter().filter(|number| !pins(number)).collect();
+        let full = self.running().into_iter().filter(|number| self.squeezed.contains(number));
+        let unpinned = full.filter(|number| !pins(number)).collect();
         self.kept[at].unpinned = unpinned;
         let end = self.order(Call::Forget { what: format!("family@{id}") });
         self.note(format!("{} is forgotten: {end:?}", &id[..8]));
@@ -177,8 +178,8 @@ impl Turmoil {
             for manifest in standing {
                 listed.extend(self.manifest(manifest).iter());
             }
-            // What was full kept of a snapshot nothing by itself; what it had of that, of an earlier one, nobody gives up for its sake: it goes
-            // with the pass of the week (seed 75017390).
+            // Who had little room kept nothing of a snapshot as such. What it has of that (of an earlier one, or pushed) is given up for the sake
+            // of no snapshot, and goes with the pass of the week (seeds 75017390, 75054742).
             for (_, manifest, _) in gone.iter().filter(|(.., unpinned)| unpinned.contains(&number)) {
                 listed.extend(self.manifest(*manifest).iter());
             }

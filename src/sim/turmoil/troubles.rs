@@ -322,6 +322,7 @@ impl Turmoil {
         self.health.push(Health::Sound);
         let role = if self.cluster.draw(2) == 0 { Role::Full } else { Role::Store };
         let joined = self.join(number, role);
+        self.let_in.push((number, self.owner));
         if !joined {
             self.cluster.crash(number);
             self.health[number] = Health::Outside;
