@@ -118,6 +118,12 @@ pub(super) fn family_folder() -> Call {
     })
 }
 
+/// That folder is taken over from a device that was removed, where its files are.
+pub(super) fn attaching() -> Call {
+    let Call::FolderAdd(add) = family_folder() else { panic!("a folder is added") };
+    Call::FolderAdd(FolderAdd { kind: "attach".into(), copies: None, ..add })
+}
+
 /// The first node backs its files up from now on.
 pub(super) fn add_folder(cluster: &mut Cluster) {
     let answer = cluster.ask(0, family_folder(), MINUTE);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::check::{family_folder, fill, found, household, join, weather, MINUTE, ROOT};
+use super::check::{attaching, family_folder, fill, found, household, join, weather, MINUTE, ROOT};
 use super::cluster::Cluster;
 use super::feed_stories::good;
 use crate::feed::entry::Role;
@@ -121,12 +121,6 @@ fn two_full(seed: u64, third: Role) -> Cluster {
     good(&cluster.ask(1, family_folder(), MINUTE));
     good(&cluster.ask(1, Call::Backup { name: Some("family".into()), wait: true }, MINUTE.times(10)));
     cluster
-}
-
-/// The family's folder is taken over.
-fn attaching() -> Call {
-    let Call::FolderAdd(add) = family_folder() else { panic!("a folder is added") };
-    Call::FolderAdd(FolderAdd { kind: "attach".into(), copies: None, ..add })
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Health, Turmoil};
 use crate::node::api::Call;
 use crate::node::ports::Ending;
-use crate::sim::check::{text, MINUTE};
+use crate::sim::check::{attaching, text, MINUTE};
 
 impl Turmoil {
     /// The owner's node is gone for good, but not the disk with the files: a new node comes back from the words and goes on with them.
@@ -45,22 +45,27 @@ impl Turmoil {
     }
 
     /// The lost node had taken the folder over itself, and was lost before anybody had heard of that: in the others' eyes it is
-    /// still that of the one before, whose place is taken as well.
+    /// still that of the one before, whose place is taken as well; or, where they have heard that this one was removed, the folder alone.
     fn replace_the_one_before(&mut self) {
-        let writer = text(&self.status(self.owner)["folders"][0], "writer");
+        let folder = self.status(self.owner)["folders"][0].clone();
         self.learn_ids();
+        let writer = text(&folder, "writer");
         let number = self.ids.iter().find(|(id, _)| id.hex() == writer).map(|(_, number)| *number);
         let Some(number) = number.filter(|number| self.health[*number] == Health::Burnt) else { return };
-        let (phrase, replace) = (self.words.clone(), Some(format!("node{number}")));
-        let call = Call::Recover { phrase, peer: None, replace, name: None, site: None };
+        let call = if folder["left_behind"] == true {
+            attaching()
+        } else {
+            let (phrase, replace) = (self.words.clone(), Some(format!("node{number}")));
+            Call::Recover { phrase, peer: None, replace, name: None, site: None }
+        };
         let mut end = None;
         for _ in 0..5 {
             end = self.order(call.clone());
             if end == Some(Ok(Ending::Complete)) {
-                return self.note(format!("node {number} is replaced as well, whose folder it was still"));
+                return self.note(format!("the folder is taken over from node {number}, whose it was still"));
             }
             self.cluster.run_until(MINUTE, |_| false);
         }
-        self.fail(&format!("the place of node {number} cannot be taken: {end:?}"));
+        self.fail(&format!("the folder of node {number} cannot be taken over: {end:?}"));
     }
 }
