@@ -119,6 +119,7 @@ pub(super) fn family_folder() -> Call {
 }
 
 /// That folder is taken over from a device that was removed, where its files are.
+#[cfg(test)]
 pub(super) fn attaching() -> Call {
     let Call::FolderAdd(add) = family_folder() else { panic!("a folder is added") };
     Call::FolderAdd(FolderAdd { kind: "attach".into(), copies: None, ..add })
