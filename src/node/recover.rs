@@ -144,7 +144,7 @@ impl Core {
             }
             let replaced = if complete {
                 self.find_node(lost, true).map_err(|error| {
-                    let hint = "see `nuthatch nodes`, then run recover again with the right --replace";
+                    let hint = "see `nuthatch nodes`, then run recover again with the right --replace; folders of one that was removed already: `nuthatch folder attach`";
                     ApiError { hint: hint.into(), ..error }
                 })
             } else {

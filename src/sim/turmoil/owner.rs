@@ -38,7 +38,7 @@ impl Turmoil {
         self.owner = number;
         self.note(format!("node {number} goes on with its folder"));
         if !adopted {
-            self.replace_the_one_before();
+            self.take_over_from_the_one_before();
         }
         self.edit();
         self.begin_backup();
@@ -46,7 +46,7 @@ impl Turmoil {
 
     /// The lost node had taken the folder over itself, and was lost before anybody had heard of that: in the others' eyes it is
     /// still that of the one before, whose place is taken as well; or, where they have heard that this one was removed, the folder alone.
-    fn replace_the_one_before(&mut self) {
+    fn take_over_from_the_one_before(&mut self) {
         let folder = self.status(self.owner)["folders"][0].clone();
         self.learn_ids();
         let writer = text(&folder, "writer");
